@@ -1,0 +1,61 @@
+package graph
+
+import (
+	"fmt"
+	"math"
+)
+
+// Uniform is a source of numbers in [0, 1).
+type Uniform interface{ Float64() float64 }
+
+// MLP is a chain of affine layers with an activation between each two of them,
+// and none after the last.
+type MLP struct {
+	Activation Activation
+	weights    []*Param // [out, in]
+	biases     []*Param // [out]
+}
+
+// NewMLP returns a network of the given layer sizes, first the input's, last the
+// output's. Its parameters are called as in
+// torch.nn.Sequential(Linear, f, Linear, ...): "<name>.0.weight", "<name>.0.bias",
+// "<name>.2.weight" and so on. Weights and biases of a layer are drawn from
+// U(-a, a), a = 1/√in, PyTorch's default for Linear; init returns the source for a
+// parameter of a given name.
+func NewMLP(name string, sizes []int, f Activation, init func(param string) Uniform) *MLP {
+	m := &MLP{Activation: f}
+	for i := range len(sizes) - 1 {
+		in, out := sizes[i], sizes[i+1]
+		w := NewParam(fmt.Sprintf("%s.%d.weight", name, 2*i), out, in)
+		bias := NewParam(fmt.Sprintf("%s.%d.bias", name, 2*i), out)
+		for _, p := range []*Param{w, bias} {
+			source := init(p.Name)
+			for j := range p.Value {
+				p.Value[j] = float32((2*source.Float64() - 1) / math.Sqrt(float64(in)))
+			}
+		}
+		m.weights, m.biases = append(m.weights, w), append(m.biases, bias)
+	}
+	return m
+}
+
+// Params returns the parameters, layer by layer, weight before bias.
+func (m *MLP) Params() []*Param {
+	var params []*Param
+	for i := range m.weights {
+		params = append(params, m.weights[i], m.biases[i])
+	}
+	return params
+}
+
+// Apply adds the network to a graph: x is [B, in], the result [B, out].
+func (m *MLP) Apply(b *Builder, x Node) Node {
+	for i := range m.weights {
+		f := m.Activation
+		if i == len(m.weights)-1 {
+			f = Identity
+		}
+		x = b.Affine(x, b.Param(m.weights[i]), b.Param(m.biases[i]), f)
+	}
+	return x
+}

@@ -1,0 +1,100 @@
+package graph
+
+import "fmt"
+
+// Affine applies a layer to every row of x:
+//
+//	y = f(x Wᵀ + b)
+//
+// x is [B, in], w [out, in] as torch.nn.Linear stores it, bias [out]; the result
+// is [B, out]. Gradients, with δ = dy · f'(a):
+//
+//	dx = δ W        dW = δᵀ x        db = Σ_B δ
+//
+// x has no gradient where it is an input of the graph: the product that it would
+// cost, the largest of a network, is not computed.
+func (b *Builder) Affine(x, w, bias Node, f Activation) Node {
+	rows, in, out := x.Rows(), x.Cols(), w.Rows()
+	b.want(w.Cols() == in && bias.Rows() == out, "affine: x %v, w %v, bias %v: want [B in], [out in], [out]", x.Shape(), w.Shape(), bias.Shape())
+	e := b.engine
+	dxWanted := !b.data[x.node]
+	return b.apply(op{
+		kind: "affine",
+		note: string(f),
+		in:   []Node{x, w, bias},
+		out:  []int{rows, out},
+		forward: func(y []float32, in32 [][]float32) {
+			e.product(false, true, rows, out, in, in32[0], in32[1], y)
+			bias := in32[2]
+			e.Split(rows, 1+elementGrain/out, func(lo, hi int) {
+				for r := lo; r < hi; r++ {
+					row := y[r*out:][:len(bias)]
+					for j, v := range bias {
+						row[j] += v
+					}
+					f.apply(row)
+				}
+			})
+		},
+		wrt: []bool{dxWanted, true, true},
+		derivative: func(y, dy Node) []Node {
+			delta := dy
+			if f != Identity {
+				delta = b.chain(f, y, dy)
+			}
+			dx := none
+			if dxWanted {
+				dx = b.product("affine.dx", false, false, delta, w, rows, in, out)
+			}
+			return []Node{dx, b.product("affine.dw", true, false, delta, x, out, in, rows), b.sumRows(delta)}
+		},
+	})
+}
+
+// elementGrain is the least number of elements that makes a shard of an
+// elementwise loop worth a hand-off.
+const elementGrain = 1 << 13
+
+// chain is δ = dy · f'(a), from the output y = f(a).
+func (b *Builder) chain(f Activation, y, dy Node) Node {
+	e := b.engine
+	return b.apply(op{
+		kind: "affine.chain",
+		note: string(f),
+		in:   []Node{y, dy},
+		out:  y.Shape(),
+		forward: func(da []float32, in [][]float32) {
+			e.Split(len(da), elementGrain, func(lo, hi int) { f.chain(da[lo:hi], in[0][lo:hi], in[1][lo:hi]) })
+		},
+	})
+}
+
+// product is op(a) op(c), [m, n], with k terms in each sum.
+func (b *Builder) product(kind string, transA, transC bool, a, c Node, m, n, k int) Node {
+	e := b.engine
+	return b.apply(op{
+		kind:    kind,
+		note:    fmt.Sprintf("%d×%d×%d", m, k, n),
+		in:      []Node{a, c},
+		out:     []int{m, n},
+		forward: func(y []float32, in [][]float32) { e.product(transA, transC, m, n, k, in[0], in[1], y) },
+	})
+}
+
+// sumRows is Σ_rows a, one number a column.
+func (b *Builder) sumRows(a Node) Node {
+	rows, cols := a.Rows(), a.Cols()
+	return b.apply(op{
+		kind: "affine.db",
+		in:   []Node{a},
+		out:  []int{cols},
+		forward: func(y []float32, in [][]float32) {
+			copy(y, in[0][:cols])
+			for r := 1; r < rows; r++ {
+				for j, v := range in[0][r*cols:][:len(y)] {
+					y[j] += v
+				}
+			}
+		},
+	})
+}

@@ -1,0 +1,89 @@
+package graph
+
+import (
+	"math"
+
+	"github.com/viterin/vek/vek32"
+)
+
+// BernoulliLogLik returns the log-likelihood of pixels under independent
+// Bernoulli distributions with the given logits, one value a draw:
+//
+//	log p(x|l) = Σ_D ( x l - log(1 + exp l) )
+//
+// x is [B, D], l [B·S, D]; the result is [B·S], summed over D, in nats. It is
+// stable for all finite logits. The gradient with respect to l is x - σ(l); x has
+// none.
+//
+// It is a log-probability for x in {0, 1}. For x between, it is the cross-entropy
+// that many tutorials call a likelihood: it does not sum to 1 over x.
+func (b *Builder) BernoulliLogLik(x, l Node) Node {
+	return b.pixelLogLik("bernoulli", x, l, func(x, l, residual []float32) float64 {
+		// With e = exp(-|l|): log(1 + exp l) = max(l, 0) + log(1 + e), and
+		// σ(l) = 1/(1+e) or e/(1+e).
+		e := residual
+		for j, v := range l {
+			e[j] = math.Float32frombits(math.Float32bits(v) | 1<<31)
+		}
+		vek32.Exp_Inplace(e)
+		sum, logs := 0.0, 0.0
+		product := 1.0 // of up to 64 terms in (1, 2]: one logarithm for all
+		x, e = x[:len(l)], e[:len(l)]
+		for j, v := range l {
+			positive := max(v, 0)
+			sum += float64(x[j]*v - positive)
+			product *= 1 + float64(e[j])
+			if j&63 == 63 {
+				logs += math.Log(product)
+				product = 1
+			}
+			// The numerator is 1 where l ≥ 0, else e: a product with 0 or 1, as a
+			// branch would be mispredicted for every other pixel.
+			negative := float32(math.Float32bits(v) >> 31)
+			e[j] = x[j] - (1+negative*(e[j]-1))/(1+e[j])
+		}
+		return sum - logs - math.Log(product)
+	})
+}
+
+// pixelLogLik is a log-likelihood that is a sum over pixels, of x [B, D] and the
+// decoder's output l [B·S, D]. rowLogLik returns the log-likelihood of one row and
+// leaves its derivative with respect to l in residual.
+func (b *Builder) pixelLogLik(kind string, x, l Node, rowLogLik func(x, l, residual []float32) float64) Node {
+	images, d, rows := x.Rows(), x.Cols(), l.Rows()
+	b.want(l.Cols() == d && images > 0 && rows%images == 0, "%s: pixels %v and decoder output %v: want [B D] and [B·S D]", kind, x.Shape(), l.Shape())
+	if b.err != nil {
+		return none
+	}
+	s, e := rows/images, b.engine
+	// What the forward pass knows, the backward pass need not compute again. No
+	// operation but this pair touches the buffer, and an edge orders the two.
+	residual := make([]float32, rows*d)
+	return b.apply(op{
+		kind: kind,
+		in:   []Node{x, l},
+		out:  []int{rows},
+		forward: func(y []float32, in [][]float32) {
+			e.Split(rows, 1+elementGrain/d, func(lo, hi int) {
+				for r := lo; r < hi; r++ {
+					y[r] = float32(rowLogLik(in[0][r/s*d:][:d], in[1][r*d:][:d], residual[r*d:][:d]))
+				}
+			})
+		},
+		wrt: []bool{false, true},
+		derivative: func(y, dy Node) []Node {
+			return []Node{none, b.apply(op{
+				kind: kind + ".dl",
+				in:   []Node{y, dy},
+				out:  l.Shape(),
+				forward: func(dl []float32, in [][]float32) {
+					e.Split(rows, 1+elementGrain/d, func(lo, hi int) {
+						for r := lo; r < hi; r++ {
+							vek32.MulNumber_Into(dl[r*d:][:d], residual[r*d:][:d], in[1][r])
+						}
+					})
+				},
+			})}
+		},
+	})
+}

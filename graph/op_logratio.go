@@ -1,0 +1,56 @@
+package graph
+
+// LogPriorRatio returns the part of an importance weight that knows no pixels,
+// one value a draw:
+//
+//	log p(z) - log q(z|x) = ½ Σ_Z (ε² + log σ² - z²),  z = μ + σ ε
+//
+// where p = N(0, I) and q = N(μ, diag σ²); the constants cancel. h = [μ | log σ²]
+// is [B, 2Z], eps and z are [B·S, Z]; the result is [B·S], in nats. Its mean over
+// many draws is -KL(q ‖ p). The gradient flows to h directly (log σ²) and through
+// z.
+//
+// Source: Burda, Grosse, Salakhutdinov 2016, equation 8.
+func (b *Builder) LogPriorRatio(h, eps, z Node) Node {
+	d := b.draws("logratio", h, z)
+	b.want(eps.Rows() == z.Rows() && eps.Cols() == z.Cols(), "logratio: noise %v and draws %v differ in shape", eps.Shape(), z.Shape())
+	return b.apply(op{
+		kind: "logratio",
+		in:   []Node{h, eps, z},
+		out:  []int{z.Rows()},
+		forward: func(y []float32, in [][]float32) {
+			for r := range y {
+				logVar := in[0][r/d.s*2*d.z+d.z:][:d.z]
+				sum := 0.0
+				for j := range d.z {
+					eps, z := float64(in[1][r*d.z+j]), float64(in[2][r*d.z+j])
+					sum += (eps*eps - z*z) + float64(logVar[j])
+				}
+				y[r] = float32(sum / 2)
+			}
+		},
+		wrt: []bool{true, false, true},
+		derivative: func(_, dy Node) []Node {
+			dh := b.apply(op{
+				kind: "logratio.dh",
+				in:   []Node{h, dy},
+				out:  h.Shape(),
+				forward: func(dh []float32, in [][]float32) {
+					clear(dh)
+					d.each(in[0], func(i, r int, _, _ float32) { dh[i+d.z] += in[1][r/d.z] / 2 })
+				},
+			})
+			dz := b.apply(op{
+				kind: "logratio.dz",
+				in:   []Node{z, dy},
+				out:  z.Shape(),
+				forward: func(dz []float32, in [][]float32) {
+					for i, z := range in[0] {
+						dz[i] = -in[1][i/d.z] * z
+					}
+				},
+			})
+			return []Node{dh, none, dz}
+		},
+	})
+}

@@ -1,0 +1,77 @@
+package model
+
+import "math"
+
+// Terms are the parts of a bound on log p(x): means over images, each image of
+// equal weight, in nats per image.
+type Terms struct {
+	Recon float64 // E_q[log p(x|z)], summed over pixels
+	KL    float64 // KL(q(z|x) ‖ p(z)), summed over latent dimensions
+	Bound float64 // what the objective maximises: Recon - β KL, or L_k
+}
+
+// Totals are sums of terms over images, so that a short batch weighs by its size.
+type Totals struct {
+	Images float64
+	Recon  float64
+	KL     float64
+	Bound  float64
+}
+
+// Add adds the images of u.
+func (t *Totals) Add(u Totals) {
+	t.Images += u.Images
+	t.Recon += u.Recon
+	t.KL += u.KL
+	t.Bound += u.Bound
+}
+
+// Mean returns the terms per image.
+func (t Totals) Mean() Terms {
+	return Terms{Recon: t.Recon / t.Images, KL: t.KL / t.Images, Bound: t.Bound / t.Images}
+}
+
+// Weights accumulates the importance weights of one image,
+// log w = log p(x, z) - log q(z|x) with z ~ q(z|x), without keeping them. The zero
+// value has seen none.
+type Weights struct {
+	n        int
+	top      float64 // the largest log w
+	sum, sq  float64 // Σ exp(log w - top), Σ exp(2 (log w - top))
+	sumOfLog float64
+}
+
+// Add takes in one weight.
+func (w *Weights) Add(logW float64) {
+	if w.n == 0 || logW > w.top {
+		scale := math.Exp(w.top - logW)
+		if w.n == 0 {
+			scale = 0
+		}
+		w.sum, w.sq, w.top = w.sum*scale, w.sq*scale*scale, logW
+	}
+	e := math.Exp(logW - w.top)
+	w.n, w.sum, w.sq, w.sumOfLog = w.n+1, w.sum+e, w.sq+e*e, w.sumOfLog+logW
+}
+
+// Bound is the importance-weighted bound of k draws,
+//
+//	L_k = log (1/k) Σ_k w,
+//
+// the logarithm of the mean weight, in nats: a lower bound on log p(x) in
+// expectation, and the tighter the larger k is.
+//
+// Source: Burda, Grosse, Salakhutdinov 2016, equation 8.
+func (w *Weights) Bound() float64 { return w.top + math.Log(w.sum/float64(w.n)) }
+
+// MeanLog is the mean of log w, an estimate of the ELBO that uses no closed form
+// of the divergence. It never exceeds Bound.
+func (w *Weights) MeanLog() float64 { return w.sumOfLog / float64(w.n) }
+
+// EffectiveSampleSize is (Σw)² / Σw², from 1 (one draw holds all the weight) to k.
+// It overstates how good an estimate is where q has missed a mode.
+func (w *Weights) EffectiveSampleSize() float64 { return w.sum * w.sum / w.sq }
+
+// BitsPerDim converts nats per image of d pixels to bits per pixel, as a cost:
+// -nats / (d ln 2).
+func BitsPerDim(nats float64, d int) float64 { return -nats / (float64(d) * math.Ln2) }

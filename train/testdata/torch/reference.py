@@ -1,0 +1,438 @@
+"""A frozen PyTorch reference for the variational autoencoder of elbo.
+
+    python3 reference.py            # rewrites reference.json beside this file
+    python3 reference.py OUT.json   # writes elsewhere, e.g. to compare
+
+Each case holds a configuration, initial parameters, ten batches with their noise,
+the terms and every gradient of the first batch, and the state after ten Adam steps.
+
+Everything is computed in float64 from inputs that are exactly representable in
+float32, so a float32 engine starts from the very same numbers. Inputs are
+small multiples of a power of 1/2, which also keeps their decimals short.
+
+Letters: B images a batch, D = rows*cols pixels, Z latent, K samples an image.
+Row b*K+s of eps is sample s of image b. All terms are in nats per image.
+"""
+
+import json
+import math
+import platform
+import sys
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import distributions as td
+from torch import nn
+
+SEED = 20
+ROWS, COLS, LATENT, BATCH, STEPS, LR = 4, 5, 3, 6, 10, 0.01
+PIXELS = ROWS * COLS
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "softplus": nn.Softplus}
+
+
+def config(hidden, activation, likelihood, objective="elbo", k=1, beta=1.0, variance=None):
+    return {"rows": ROWS, "cols": COLS, "hidden": hidden, "latent": LATENT,
+            "activation": activation, "likelihood": likelihood, "objective": objective,
+            "k": k, "beta": beta, "variance": variance, "batch": BATCH, "lr": LR}
+
+
+CASES = {
+    "bernoulli_relu_elbo": config([16, 12], "relu", "bernoulli"),
+    "bernoulli_tanh_beta_padded": config([13], "tanh", "bernoulli", beta=0.5),
+    "bernoulli_relu_iwae": config([13], "relu", "bernoulli", "iwae", k=3),
+    "bernoulli_elu_elbo_k4": config([13], "elu", "bernoulli", k=4),
+    "grey_bernoulli_relu_elbo": config([13], "relu", "grey-bernoulli"),
+    "continuous_bernoulli_softplus_elbo": config([13], "softplus", "continuous-bernoulli"),
+    "gaussian_fixed_tanh_elbo": config([13], "tanh", "gaussian", variance=0.1),
+    "gaussian_learned_relu_elbo": config([13], "relu", "gaussian", variance="learned"),
+    "gaussian_learned_tanh_iwae": config([13], "tanh", "gaussian", "iwae", k=3, variance="learned"),
+}
+FULL_FRAME = {"bernoulli_relu_elbo"}
+
+
+# ---- inputs -------------------------------------------------------------------------
+
+def grid(values, steps=64):
+    """Round to multiples of 1/steps: exact in float32 for every magnitude used here."""
+    return np.round(np.asarray(values, dtype=np.float64) * steps) / steps
+
+
+def layer_sizes(c):
+    encoder = [PIXELS, *c["hidden"], 2 * LATENT]
+    decoder = [LATENT, *reversed(c["hidden"]), PIXELS]
+    return {"encoder": encoder, "decoder": decoder}
+
+
+def initial_parameters(c, rng):
+    """Glorot-uniform weights and small biases that are not zero, so that a bias
+    added to the wrong unit shows. Biases sit a little off the grid of weight times
+    pixel, or a relu input would now and then be exactly 0."""
+    params = {}
+    for part, sizes in layer_sizes(c).items():
+        for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:])):
+            bound = math.sqrt(6 / (n_in + n_out))
+            params[f"{part}.{2 * i}.weight"] = grid(rng.uniform(-bound, bound, (n_out, n_in)))
+            params[f"{part}.{2 * i}.bias"] = grid(rng.uniform(-0.25, 0.25, n_out)) + 2.0**-12
+    if c["likelihood"] == "continuous-bernoulli":
+        # Pixels 0..5 get logits that do not depend on z: at zero, on both sides of it,
+        # and far out. The normaliser is a removable 0/0 at zero.
+        last = f"decoder.{2 * len(c['hidden'])}"
+        params[f"{last}.weight"][:6] = 0
+        params[f"{last}.bias"][:6] = [0, 2.0**-16, -(2.0**-10), 2.0**-7, 9, -9]
+    if c["variance"] == "learned":
+        params["likelihood.log_variance"] = np.array([-1.25])
+    return params
+
+
+def batches(name, c, rng):
+    """Noisy copies of three prototypes, binary or grey as the likelihood asks. In all
+    cases but the first the outer columns stay black, as the margins of MNIST do: Adam
+    must leave a weight alone whose gradient has always been exactly 0."""
+    binary = c["likelihood"] == "bernoulli"
+    prototypes = rng.uniform(size=(3, PIXELS))
+    out = []
+    for step in range(STEPS):
+        x = prototypes[rng.randint(3, size=BATCH)]
+        if binary:
+            x = np.where(rng.uniform(size=x.shape) < 0.1, x < 0.5, x >= 0.5).astype(np.float64)
+        else:
+            # The slope pushes some pixels to exactly 0 and exactly 1.
+            x = grid(np.clip(1.4 * (x - 0.5) + 0.5 + 0.1 * rng.standard_normal(x.shape), 0, 1), 16)
+        if name not in FULL_FRAME:
+            x.reshape(BATCH, ROWS, COLS)[:, :, [0, -1]] = 0
+        eps = grid(rng.standard_normal((BATCH * c["k"], LATENT)))
+        weight = np.ones(BATCH)
+        if name.endswith("padded") and step == STEPS - 1:
+            # Padding rows keep their pixels and noise: only the weight silences them.
+            weight[-2:] = 0
+        out.append({"x": x, "eps": eps, "weight": weight})
+    return out
+
+
+# ---- model --------------------------------------------------------------------------
+
+class VAE(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.config = c
+        for part, sizes in layer_sizes(c).items():
+            layers = []
+            for n_in, n_out in zip(sizes, sizes[1:]):
+                layers += [nn.Linear(n_in, n_out), ACTIVATIONS[c["activation"]]()]
+            setattr(self, part, nn.Sequential(*layers[:-1]))
+        if c["variance"] == "learned":
+            self.likelihood = nn.Module()
+            self.likelihood.log_variance = nn.Parameter(torch.zeros(1))
+
+    def log_variance(self, like):
+        if self.config["variance"] == "learned":
+            return self.likelihood.log_variance
+        return torch.full((1,), math.log(self.config["variance"]), dtype=like.dtype)
+
+    def log_likelihood(self, x, out):
+        """log p(x|z) summed over pixels; x and the decoder's output are [B*K, D]."""
+        kind = self.config["likelihood"]
+        if kind in ("bernoulli", "grey-bernoulli"):
+            pixel = x * out - softplus(out)
+        elif kind == "continuous-bernoulli":
+            pixel = x * out - log_normaliser(out)
+        else:
+            lv = self.log_variance(out)
+            pixel = -0.5 * ((x - out) ** 2 * torch.exp(-lv) + lv + math.log(2 * math.pi))
+        return pixel.sum(-1)
+
+    def forward(self, x, eps):
+        """The terms of each image, and the intermediate values the checks look at."""
+        c = self.config
+        mu, logvar = self.encoder(x).chunk(2, dim=-1)
+        rows = lambda t: t.repeat_interleave(c["k"], dim=0)  # [B, .] -> [B*K, .]
+        z = rows(mu) + torch.exp(rows(logvar) / 2) * eps
+        out = self.decoder(z)
+        log_px = self.log_likelihood(rows(x), out).view(-1, c["k"])
+        recon = log_px.mean(1)
+        kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(-1)
+        log_w = log_px + (log_normal(z, torch.zeros_like(z), torch.zeros_like(z))
+                          - log_normal(z, rows(mu), rows(logvar))).view(-1, c["k"])
+        if c["objective"] == "iwae":
+            bound = torch.logsumexp(log_w, 1) - math.log(c["k"])
+        else:
+            bound = recon - c["beta"] * kl
+        return {"recon": recon, "kl": kl, "bound": bound}, {
+            "mu": mu, "logvar": logvar, "z": z, "out": out, "log_px": log_px, "log_w": log_w}
+
+
+def softplus(l):
+    """log(1 + e^l). F.softplus is not used: above 20 it drops the 2e-9 that is left."""
+    return -F.logsigmoid(-l)
+
+
+def log_normal(z, mean, logvar):
+    return -0.5 * ((z - mean) ** 2 * torch.exp(-logvar) + logvar + math.log(2 * math.pi)).sum(-1)
+
+
+# log(sinh(u)/u) = sum_n 4^n B_2n / (2n (2n)!) u^2n. At |u| < 1/4 the first term left out
+# is below 1e-17 of the sum: successive terms shrink by (u/pi)^2 < 0.0064.
+BERNOULLI_NUMBERS = [Fraction(*f) for f in [(1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66),
+                                            (-691, 2730), (7, 6), (-3617, 510)]]
+SERIES = [float(4**n * b / (2 * n * math.factorial(2 * n)))
+          for n, b in enumerate(BERNOULLI_NUMBERS, start=1)]
+
+
+def log_normaliser(l):
+    """log((e^l - 1)/l), the log-partition function of the continuous Bernoulli, as
+    u + log(sinh(u)/u) with u = l/2: by its series near 0, directly elsewhere."""
+    u = l / 2
+    near = u.abs() < 0.25
+    # Each branch sees harmless values where the other is taken, or 0*inf = nan
+    # would reach the gradient.
+    small = torch.where(near, u, torch.zeros_like(u)) ** 2
+    large = torch.where(near, torch.ones_like(u), u).abs()
+    series = torch.zeros_like(u)
+    for coefficient in reversed(SERIES):
+        series = (series + coefficient) * small
+    direct = large + torch.log(-torch.expm1(-2 * large)) - torch.log(2 * large)
+    return u + torch.where(near, series, direct)
+
+
+def loss_of(terms, weight):
+    """Minus the weighted mean: rows of weight 0 count neither above nor below the line."""
+    return -(weight * terms["bound"]).sum() / weight.sum()
+
+
+# ---- checks -------------------------------------------------------------------------
+
+def assert_close(what, got, want, rtol=1e-12, atol=1e-12):
+    torch.testing.assert_close(got, want, rtol=rtol, atol=atol, msg=lambda m: f"{what}: {m}")
+
+
+def check_log_normaliser():
+    """Value and derivative against 50-digit decimals, on both sides of the series' edge."""
+    points = [s * v for v in (2.0**-20, 2.0**-10, 0.01, 0.1, 0.4999, 0.5, 0.5001, 1, 2.5, 9, 30)
+              for s in (1, -1)]
+    l = torch.tensor(points, dtype=torch.float64, requires_grad=True)
+    value = log_normaliser(l)
+    slope, = torch.autograd.grad(value.sum(), l)
+    with localcontext() as ctx:
+        ctx.prec = 50
+        exact = [Decimal(p) for p in points]
+        want = [float(((p.exp() - 1) / p).ln()) for p in exact]
+        want_slope = [float(1 / (1 - (-p).exp()) - 1 / p) for p in exact]
+    assert_close("log normaliser", value.detach(), torch.tensor(want, dtype=torch.float64), 1e-14, 0)
+    assert_close("its derivative", slope, torch.tensor(want_slope, dtype=torch.float64), 1e-13, 0)
+    zero = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    slope, = torch.autograd.grad(log_normaliser(zero).sum(), zero)
+    assert log_normaliser(zero).item() == 0 and slope.item() == 0.5
+
+
+def check_terms(model, x, eps, terms, seen):
+    """Every term against torch's own implementation of it."""
+    c = model.config
+    out, log_px = seen["out"], seen["log_px"].reshape(-1)
+    rows = x.repeat_interleave(c["k"], dim=0)
+    if c["likelihood"] in ("bernoulli", "grey-bernoulli"):
+        other = -F.binary_cross_entropy_with_logits(out, rows, reduction="none")
+    elif c["likelihood"] == "continuous-bernoulli":
+        # torch switches to a Taylor polynomial for probabilities in (0.499, 0.501); just
+        # outside it subtracts nearly equal numbers, hence the wider tolerance.
+        other = td.ContinuousBernoulli(logits=out).log_prob(rows)
+        exact = rows * out - log_normaliser(out)
+        assert_close("continuous Bernoulli", exact, other, 0, 1e-10)
+        assert (out == 0).any() and ((out != 0) & (out.abs() < 0.004)).any() and (out.abs() > 5).any()
+    else:
+        other = td.Normal(out, torch.exp(model.log_variance(out) / 2)).log_prob(rows)
+    assert_close("log p(x|z)", log_px, other.sum(-1), 1e-11, 1e-11)
+
+    q = td.Normal(seen["mu"], torch.exp(seen["logvar"] / 2))
+    prior = td.Normal(torch.zeros_like(seen["mu"]), torch.ones_like(seen["mu"]))
+    assert_close("kl", terms["kl"], td.kl_divergence(q, prior).sum(-1))
+    z = seen["z"].view(-1, c["k"], LATENT).transpose(0, 1)  # [K, B, Z]
+    assert_close("z", (z - q.loc) / q.scale, eps.view(-1, c["k"], LATENT).transpose(0, 1))
+    log_w = seen["log_px"] + (prior.log_prob(z) - q.log_prob(z)).sum(-1).T
+    assert_close("log w", seen["log_w"], log_w)
+    if c["objective"] == "iwae":
+        assert_close("iwae", terms["bound"], log_w.exp().mean(1).log(), 1e-11)
+        assert (terms["bound"] > log_w.mean(1)).all(), "Jensen: log mean w >= mean log w"
+
+
+def check_directional_derivative(model, inputs, grads, rng):
+    """The gradient along one random direction, by central differences. The step 1e-6
+    leaves rounding of about 1e-16 * loss / 1e-6 = 1e-9; 1e-7 relative to a slope of
+    order one holds with room."""
+    start = {n: p.detach().clone() for n, p in model.named_parameters()}
+    direction = {n: torch.from_numpy(rng.standard_normal(tuple(p.shape))) for n, p in start.items()}
+
+    def loss_at(h):
+        model.load_state_dict({n: p + h * direction[n] for n, p in start.items()})
+        with torch.no_grad():
+            return loss_of(model(inputs["x"], inputs["eps"])[0], inputs["weight"]).item()
+
+    measured = (loss_at(1e-6) - loss_at(-1e-6)) / 2e-6
+    model.load_state_dict(start)
+    slope = sum((grads[n] * direction[n]).sum().item() for n in start)
+    assert abs(measured - slope) < 1e-7 * (1 + abs(slope)), f"slope {slope}, measured {measured}"
+
+
+# ---- one case -----------------------------------------------------------------------
+
+def build(c, params, dtype):
+    model = VAE(c).to(dtype)
+    model.load_state_dict({n: torch.from_numpy(p).to(dtype) for n, p in params.items()}, strict=True)
+    assert list(params) == [n for n, _ in model.named_parameters()]
+    return model
+
+
+def named_gradients(model):
+    return {n: p.grad.detach().clone() for n, p in model.named_parameters()}
+
+
+def train(c, params, data, dtype):
+    """Ten Adam steps, one batch each. Losses are those before each step's update."""
+    model = build(c, params, dtype)
+    adam = torch.optim.Adam(model.parameters(), lr=c["lr"], betas=(0.9, 0.999), eps=1e-8)
+    losses, first, clearance = [], None, [math.inf]
+    if c["activation"] == "relu":
+        for module in model.modules():
+            if isinstance(module, nn.ReLU):
+                module.register_forward_hook(
+                    lambda _, inputs, __: clearance.append(inputs[0].abs().min().item()))
+    for batch in data:
+        b = {n: torch.from_numpy(v).to(dtype) for n, v in batch.items()}
+        adam.zero_grad()
+        loss = loss_of(model(b["x"], b["eps"])[0], b["weight"])
+        loss.backward()
+        first = first or named_gradients(model)
+        adam.step()
+        losses.append(loss.item())
+    # A unit this close to the kink could fall on the other side in float32.
+    assert min(clearance) > 1e-6, f"relu input {min(clearance):g} from its kink: choose another SEED"
+    named = dict(model.named_parameters())
+    return {"grads": first,
+            "params": {n: p.detach() for n, p in named.items()},
+            "exp_avg": {n: adam.state[p]["exp_avg"] for n, p in named.items()},
+            "exp_avg_sq": {n: adam.state[p]["exp_avg_sq"] for n, p in named.items()},
+            "losses": losses}, model
+
+
+def float32_drift(wide, narrow):
+    """Largest absolute difference when torch repeats the case in float32: what an engine
+    in float32 may be expected to show. exp_avg_sq is compared by its square root, which
+    has the gradient's scale."""
+    def gap(key, f=lambda t: t):
+        return max((f(wide[key][n]) - f(narrow[key][n].double())).abs().max().item() for n in wide[key])
+    return {"grads": gap("grads"), "params": gap("params"), "exp_avg": gap("exp_avg"),
+            "sqrt_exp_avg_sq": gap("exp_avg_sq", torch.sqrt),
+            "loss": max(abs(a - b) for a, b in zip(wide["losses"], narrow["losses"]))}
+
+
+def run_case(index, name, c):
+    rng = np.random.RandomState([SEED, index])  # its stream is frozen across numpy versions
+    params = initial_parameters(c, rng)
+    data = batches(name, c, rng)
+    for value in [*params.values(), *(v for b in data for v in b.values())]:
+        assert (value == value.astype(np.float32)).all(), "an input is not exact in float32"
+
+    model = build(c, params, torch.float64)
+    first = {n: torch.from_numpy(v) for n, v in data[0].items()}
+    terms, seen = model(first["x"], first["eps"])
+    loss = loss_of(terms, first["weight"])
+    loss.backward()
+    grads = named_gradients(model)
+    with torch.no_grad():
+        check_terms(model, first["x"], first["eps"], terms, seen)
+    check_directional_derivative(model, first, grads, rng)
+
+    after, trained = train(c, params, data, torch.float64)
+    assert after["losses"][0] == loss.item()
+    assert all(torch.equal(after["grads"][n], g) for n, g in grads.items())
+    with torch.no_grad():
+        falls = loss_of(trained(first["x"], first["eps"])[0], first["weight"]).item()
+    assert falls < loss.item(), f"{name}: first batch {loss.item()} -> {falls} after training"
+    for key in ("params", "exp_avg", "exp_avg_sq"):
+        assert all(torch.isfinite(t).all() for t in after[key].values()), (name, key)
+    if name.endswith("padded"):
+        check_padding_matters(c, params, data, after)
+
+    drift = float32_drift(after, train(c, params, data, torch.float32)[0])
+    # Adam divides by the gradient's own size, so an entry whose terms nearly cancel can
+    # magnify rounding. The cases are to have none of that.
+    assert drift["grads"] < 1e-5 and drift["params"] < 1e-5, f"{name}: ill-conditioned: {drift}"
+    print(f"{name:36s} loss {loss.item():8.4f} -> {falls:8.4f}  float32: "
+          + "  ".join(f"{k} {v:.1e}" for k, v in drift.items()), file=sys.stderr)
+
+    tensors = lambda named: [tensor(n, t, "f64") for n, t in named.items()]
+    return {
+        "name": name,
+        "config": c,
+        "params": [tensor(n, p, "f32") for n, p in params.items()],
+        "batches": [{n: flat(v) for n, v in b.items()} for b in data],
+        "terms": {"dtype": "f64", **{n: flat(t) for n, t in terms.items()}, "loss": loss.item()},
+        "grads": tensors(grads),
+        "after": {"losses": after["losses"], "params": tensors(after["params"]),
+                  "exp_avg": tensors(after["exp_avg"]), "exp_avg_sq": tensors(after["exp_avg_sq"])},
+    }
+
+
+def check_padding_matters(c, params, data, after):
+    """A padded batch is the same as the shorter batch at any common weight, and not the same as a full one:
+    the case would prove nothing if the weights changed nothing."""
+    unweighted = [{**b, "weight": np.ones(BATCH)} for b in data]
+    other, _ = train(c, params, unweighted, torch.float64)
+    assert abs(other["losses"][-1] - after["losses"][-1]) > 1e-3
+    real = [int(b["weight"].sum()) for b in data]
+    cut = [{"x": b["x"][:r], "eps": b["eps"][:r * c["k"]], "weight": np.full(r, 2.0)} for b, r in zip(data, real)]
+    same, _ = train(c, params, cut, torch.float64)
+    assert_close("padded losses", torch.DoubleTensor(same["losses"]), torch.DoubleTensor(after["losses"]))
+    for n, p in after["params"].items():
+        assert_close("padding rows leak into " + n, same["params"][n], p)
+
+
+# ---- output -------------------------------------------------------------------------
+
+def flat(t):
+    t = t.detach().numpy() if isinstance(t, torch.Tensor) else t
+    return t.astype(np.float64).ravel(order="C").tolist()
+
+
+def tensor(name, t, dtype):
+    return {"name": name, "shape": list(t.shape), "dtype": dtype, "data": flat(t)}
+
+
+LINES = {"data", "x", "hidden"}  # an object with one of these keys is one line
+
+
+def dump(value):
+    """JSON with one tensor, batch or term a line, so that a diff names what moved.
+    Floats are printed by repr, which reads back to the same float64."""
+    def nested(v):
+        return isinstance(v, (dict, list))
+    children = list(value.values() if isinstance(value, dict) else value) if nested(value) else []
+    is_line = isinstance(value, dict) and LINES & value.keys()
+    if is_line or not any(nested(v) for v in children):
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(map(dump, value)) + "]"
+    return "{\n" + ",\n".join(f"{json.dumps(k)}:{dump(v)}" for k, v in value.items()) + "}"
+
+
+def main():
+    torch.set_num_threads(1)  # the order of sums must not depend on the machine's cores
+    torch.use_deterministic_algorithms(True)
+    check_log_normaliser()
+    reference = {
+        "recipe": "train/testdata/torch/reference.py",
+        "torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version(),
+        "seed": SEED,
+        "cases": [run_case(i, name, c) for i, (name, c) in enumerate(CASES.items())],
+    }
+    text = dump(reference) + "\n"
+    assert json.loads(text) == reference
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("reference.json")
+    out.write_text(text, encoding="ascii")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"elbo/graph"
+	"elbo/graph/blas"
+	"elbo/model"
+)
+
+// torchReference is testdata/torch/reference.json; the recipe beside it says what
+// it holds.
+type torchReference struct {
+	Torch string
+	Cases []torchCase
+}
+
+type torchCase struct {
+	Name   string
+	Config struct {
+		Rows, Cols, Latent, K, Batch      int
+		Hidden                            []int
+		Activation, Likelihood, Objective string
+		Beta, LR                          float64
+		Variance                          any
+	}
+	Params  []torchTensor
+	Batches []struct{ X, Eps, Weight []float32 }
+	Terms   struct {
+		Recon, KL, Bound []float64
+		Loss             float64
+	}
+	Grads []torchTensor
+	After struct {
+		Losses   []float64
+		Params   []torchTensor
+		ExpAvg   []torchTensor `json:"exp_avg"`
+		ExpAvgSq []torchTensor `json:"exp_avg_sq"`
+	}
+}
+
+type torchTensor struct {
+	Name  string
+	Shape []int
+	Data  []float64
+}
+
+// torchTolerance is relative to the largest element of a tensor. PyTorch
+// itself, in float32, differs from the reference by up to 2e-6.
+const torchTolerance = 1e-4
+
+// TestTermsGradientsAndTenAdamStepsMatchPyTorch trains on the batches of the
+// reference and compares all that PyTorch computed.
+func TestTermsGradientsAndTenAdamStepsMatchPyTorch(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "torch", "reference.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ref torchReference
+	if err := json.Unmarshal(text, &ref); err != nil {
+		t.Fatal(err)
+	}
+	if len(ref.Cases) != 9 {
+		t.Fatalf("%d cases, want 9", len(ref.Cases))
+	}
+	for _, c := range ref.Cases {
+		t.Run(c.Name, func(t *testing.T) { compareWithTorch(t, c) })
+	}
+}
+
+func compareWithTorch(t *testing.T, c torchCase) {
+	variance, _ := c.Config.Variance.(float64)
+	engine := graph.NewEngine(2, blas.Gonum())
+	m, err := model.NewVAE(model.VAEConfig{
+		Pixels: c.Config.Rows * c.Config.Cols, Hidden: c.Config.Hidden, Latent: c.Config.Latent,
+		Activation: graph.Activation(c.Config.Activation), Likelihood: model.Likelihood(c.Config.Likelihood),
+		Variance: variance, Objective: model.Objective(c.Config.Objective), Draws: c.Config.K,
+	}, engine, func(string) graph.Uniform { return half{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	params := m.Params()
+	if len(params) != len(c.Params) {
+		t.Fatalf("%d parameters, want %d", len(params), len(c.Params))
+	}
+	for i, p := range params {
+		if p.Name != c.Params[i].Name || fmt.Sprint(p.Shape) != fmt.Sprint(c.Params[i].Shape) {
+			t.Fatalf("parameter %d is %s %v, want %s %v", i, p.Name, p.Shape, c.Params[i].Name, c.Params[i].Shape)
+		}
+		for j, v := range c.Params[i].Data {
+			p.Value[j] = float32(v)
+		}
+	}
+	if err := m.CompileStep(c.Config.Batch); err != nil {
+		t.Fatal(err)
+	}
+	adam := NewAdam(c.Config.LR, params, engine)
+	for step, batch := range c.Batches {
+		images := 0
+		for _, w := range batch.Weight {
+			images += int(w)
+		}
+		totals, err := m.Step(&model.Batch{Images: images, X: batch.X, Eps: batch.Eps, Beta: float32(c.Config.Beta)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if step == 0 {
+			mean := totals.Mean()
+			within(t, "recon", []float64{mean.Recon}, []float64{average(c.Terms.Recon[:images])})
+			within(t, "kl", []float64{mean.KL}, []float64{average(c.Terms.KL[:images])})
+			within(t, "bound", []float64{mean.Bound}, []float64{average(c.Terms.Bound[:images])})
+			for i, g := range c.Grads {
+				within(t, "gradient of "+g.Name, float64s(m.Grad(i)), g.Data)
+			}
+		}
+		within(t, fmt.Sprintf("loss of step %d", step+1), []float64{-totals.Mean().Bound}, []float64{c.After.Losses[step]})
+		adam.Step(m.Grad)
+	}
+	for i, p := range params {
+		within(t, p.Name+" after ten steps", float64s(p.Value), c.After.Params[i].Data)
+		within(t, "adam.m of "+p.Name, float64s(adam.m[i]), c.After.ExpAvg[i].Data)
+		within(t, "adam.v of "+p.Name, float64s(adam.v[i]), c.After.ExpAvgSq[i].Data)
+	}
+}
+
+func within(t *testing.T, what string, got, want []float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d elements, want %d", what, len(got), len(want))
+	}
+	scale := 0.0
+	for _, w := range want {
+		scale = max(scale, math.Abs(w))
+	}
+	for i, w := range want {
+		if d := math.Abs(got[i] - w); !(d <= torchTolerance*scale) {
+			t.Errorf("%s: element %d is %.8g, want %.8g", what, i, got[i], w)
+			return
+		}
+	}
+}
+
+func average(x []float64) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += v
+	}
+	return sum / float64(len(x))
+}
+
+func float64s(x []float32) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
+}
+
+// half is a source of initial values that are all 0.
+type half struct{}
+
+func (half) Float64() float64 { return 0.5 }
