@@ -1,13 +1,17 @@
 package model
 
-import "math"
+import (
+	"math"
+
+	"elbo/graph"
+)
 
 // Terms are the parts of a bound on log p(x): means over images, each image of
 // equal weight, in nats per image.
 type Terms struct {
 	Recon float64 // E_q[log p(x|z)], summed over pixels
 	KL    float64 // KL(q(z|x) ‖ p(z)), summed over latent dimensions
-	Bound float64 // what the objective maximises: Recon - β KL, or L_k
+	Bound float64 // Recon - KL whatever the weight of KL in the objective; L_k for iwae
 }
 
 // Totals are sums of terms over images, so that a short batch weighs by its size.
@@ -75,3 +79,6 @@ func (w *Weights) EffectiveSampleSize() float64 { return w.sum * w.sum / w.sq }
 // BitsPerDim converts nats per image of d pixels to bits per pixel, as a cost:
 // -nats / (d ln 2).
 func BitsPerDim(nats float64, d int) float64 { return -nats / (float64(d) * math.Ln2) }
+
+// KLStdNormal is KL(N(μ, σ²) ‖ N(0, 1)) of one latent dimension, in nats.
+func KLStdNormal(mu, logVar float64) float64 { return graph.KLStdNormal(mu, logVar) }

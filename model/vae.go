@@ -176,8 +176,8 @@ func (m *VAE) CompileStep(images int) error {
 }
 
 // Step computes the terms of a batch, summed over its images, and leaves the
-// gradients of the loss, minus the mean bound, for Grad to read. It does not change
-// the parameters. CompileStep comes first.
+// gradients of the loss for Grad to read. It does not change the parameters.
+// CompileStep comes first.
 func (m *VAE) Step(batch *Batch) (Totals, error) {
 	s := m.step
 	copy(s.x, batch.X)
@@ -201,7 +201,12 @@ func (m *VAE) Step(batch *Batch) (Totals, error) {
 		}
 		return total
 	}
-	return Totals{Images: float64(batch.Images), Recon: sum(s.recon), KL: sum(s.kl), Bound: sum(s.bound)}, nil
+	t := Totals{Images: float64(batch.Images), Recon: sum(s.recon), KL: sum(s.kl)}
+	t.Bound = t.Recon - t.KL
+	if m.Config.Objective == IWAE {
+		t.Bound = sum(s.bound)
+	}
+	return t, nil
 }
 
 // Grad returns the gradient of the loss with respect to the i-th of Params, after

@@ -1,0 +1,43 @@
+# One word for each chore, the same on a laptop and in CI.
+export CGO_ENABLED = 0
+
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 30s
+
+.PHONY: build check test race bench fuzz reference cross
+
+build:            ## the program, ./elbo
+	go build -o elbo ./cmd/elbo
+
+check:            ## format, vet, staticcheck, and that every system builds
+	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
+	go vet ./...
+	$(STATICCHECK) ./...
+	go mod verify
+	go mod tidy -diff
+
+cross:            ## that it builds where it is said to
+	GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/elbo
+	GOOS=darwin GOARCH=amd64 go build -o /dev/null ./cmd/elbo
+	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/elbo
+	GOOS=windows GOARCH=amd64 go build -o /dev/null ./cmd/elbo
+
+test:             ## all tests
+	go test ./...
+
+race:             ## the race detector on what is concurrent (it alone needs cgo and a C compiler)
+	CGO_ENABLED=1 go test -race ./data ./graph/... ./model ./train
+
+bench:            ## benchmarks, in benchstat's format
+	go test -run xxx -bench . -benchmem ./graph/... ./model ./data ./train
+
+fuzz:             ## each fuzz target for FUZZTIME
+	@for package in ./data ./train; do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	    echo "$$package $$target"; \
+	    go test -run xxx -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$package || exit 1; \
+	  done; \
+	done
+
+reference:        ## write the frozen PyTorch figures anew (needs Debian's python3-torch); look at the diff
+	/usr/bin/python3 train/testdata/torch/reference.py

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"elbo/data"
+	"elbo/model"
+	"elbo/train"
+)
+
+type evalOptions struct {
+	run        string
+	checkpoint string // best, last or a file
+	data       string
+	split      string
+	limit      int
+	samples    int
+	seed       uint64
+	seedGiven  bool
+	json       bool
+}
+
+func newEvalCmd(p *program) *cobra.Command {
+	o := evalOptions{}
+	cmd := &cobra.Command{
+		Use:   "eval RUN|CHECKPOINT",
+		Short: "Bounds on log p(x) of a trained model, with standard errors",
+		Long: `Evaluate a trained model on a split of its data: reconstruction, KL, ELBO and the
+importance-weighted bound L_k, in nats per image with standard errors over images,
+bits per pixel, and what each latent dimension carries.
+
+The binarisation is the one the run was trained with; where that is dynamic,
+evaluation uses one fixed draw, made with the run's seed.`,
+		Example: "  elbo eval runs/vae-001 --samples 1000\n  elbo eval runs/vae-001 --split train --limit 1000 --json",
+		Args:    oneRun,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.run, o.seedGiven = args[0], cmd.Flags().Changed("seed")
+			if o.samples < 1 {
+				return usagef("samples is %d, want at least 1", o.samples)
+			}
+			if o.limit < 0 {
+				return usagef("limit is %d, want 0 (all) or more", o.limit)
+			}
+			return runEval(cmd.Context(), p, o)
+		},
+	}
+	cmd.Flags().StringVar(&o.split, "split", "test", "images to evaluate: train, validation or test")
+	cmd.Flags().IntVar(&o.limit, "limit", 0, "only the first N images of the split (0: all)")
+	cmd.Flags().IntVar(&o.samples, "samples", 100, "draws of z for each image: the k of L_k")
+	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws of z (default: the run's)")
+	addModelFlags(cmd, &o.checkpoint, &o.data)
+	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object")
+	return cmd
+}
+
+// addModelFlags adds the flags that say which model of a run to use, and on what.
+func addModelFlags(cmd *cobra.Command, checkpoint, dataPath *string) {
+	cmd.Flags().StringVar(checkpoint, "checkpoint", "best", "best, last or a checkpoint's file")
+	cmd.Flags().StringVar(dataPath, "data", "", "other data than the run's, or the place they were moved to")
+}
+
+func runEval(ctx context.Context, p *program, o evalOptions) error {
+	t, err := p.openTrained(o.run, o.checkpoint, o.data)
+	if err != nil {
+		return err
+	}
+	view, err := t.view(o.split, o.limit)
+	if err != nil {
+		return err
+	}
+	if !o.seedGiven {
+		o.seed = t.Config.Seed
+	}
+	e, err := evaluate(ctx, t.Setup, view, o.split, o.samples, o.seed)
+	if err != nil {
+		return err
+	}
+	e.Checkpoint = t.Path
+	if o.json {
+		return writeJSON(p.stdout, e)
+	}
+	e.write(p.stdout)
+	e.writeLatent(p.stdout)
+	return nil
+}
+
+// view returns the first images of a split.
+func (t *trained) view(split string, limit int) (data.View, error) {
+	views := map[string]data.View{"train": t.Train, "validation": t.Validation, "test": t.Test}
+	v, ok := views[split]
+	if !ok {
+		return v, usagef("unknown split %q, want train, validation or test", split)
+	}
+	if v.N() == 0 {
+		return v, usagef("the run has no %s images: choose another --split", split)
+	}
+	if limit > 0 {
+		v.Subset = v.First(limit)
+	}
+	return v, nil
+}
+
+// evalued is an evaluation with all that its figures depend on.
+type evalued struct {
+	train.Evaluation
+	BitsPerDim   float64 `json:"bits_per_dim"`    // of the ELBO
+	IWBitsPerDim float64 `json:"iw_bits_per_dim"` // of L_k
+
+	Data         string `json:"data"`
+	DataSHA256   string `json:"data_sha256"`
+	Split        string `json:"split"`
+	Binarise     string `json:"binarise"`
+	BinariseSeed uint64 `json:"binarise_seed"`
+	PixelsSHA256 string `json:"pixels_sha256"` // of the very pixels that were evaluated
+	Likelihood   string `json:"likelihood"`
+	Seed         uint64 `json:"seed"` // of the draws of z
+	Checkpoint   string `json:"checkpoint,omitempty"`
+}
+
+func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, samples int, seed uint64) (*evalued, error) {
+	evaluator, err := train.NewEvaluator(s.Model, samples)
+	if err != nil {
+		return nil, err
+	}
+	e, err := evaluator.Evaluate(ctx, v, seed)
+	if err != nil {
+		return nil, err
+	}
+	return &evalued{
+		Evaluation: e,
+		BitsPerDim: model.BitsPerDim(e.ELBO, v.D()), IWBitsPerDim: model.BitsPerDim(e.IW.Bound, v.D()),
+		Data: s.Dataset.Name, DataSHA256: s.Dataset.SHA256, Split: split,
+		Binarise: string(v.Mode), BinariseSeed: v.Seed, PixelsSHA256: v.Hash(),
+		Likelihood: string(s.Config.Likelihood), Seed: seed,
+	}, nil
+}
+
+// write prints the table of bounds.
+func (e *evalued) write(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(name string, value, se, bits float64) {
+		bitsText := ""
+		if bits != 0 {
+			bitsText = fmt.Sprintf("%.4f", bits)
+		}
+		fmt.Fprintf(t, "%s\t%.2f\t± %.2f\t%s\t\n", name, value, se, bitsText)
+	}
+	fmt.Fprintf(t, "%s\tnats/image\tstd. error\tbits/pixel\t\n", e.Split)
+	row("reconstruction", e.Recon, e.ReconSE, 0)
+	row("KL", e.KL, e.KLSE, 0)
+	row("ELBO", e.ELBO, e.ELBOSE, e.BitsPerDim)
+	row(fmt.Sprintf("L_%d", e.IW.K), e.IW.Bound, e.IW.SE, e.IWBitsPerDim)
+	t.Flush()
+	if !model.Likelihood(e.Likelihood).IsLikelihood() {
+		fmt.Fprintln(w, "grey-bernoulli is the cross-entropy of grey levels, not a likelihood: these are no bounds on log p(x)")
+	}
+	seeded := ""
+	if e.Binarise == string(data.Static) || e.Binarise == string(data.Dynamic) {
+		seeded = fmt.Sprintf(" (seed %d)", e.BinariseSeed)
+	}
+	fmt.Fprintf(w, "%d images of %s (SHA-256 %.12s…), %s, binarise %s%s; %d draws of z an image (seed %d), effective %.1f\n",
+		e.Images, e.Data, e.DataSHA256, e.Likelihood, e.Binarise, seeded, e.Draws, e.Seed, e.IW.ESS)
+}
+
+// writeLatent prints what each latent dimension carries.
+func (e *evalued) writeLatent(w io.Writer) {
+	fmt.Fprintf(w, "%d of %d latent dimensions active (variance of E[z|x] over images above %g)\n", e.ActiveUnits, len(e.KLPerDim), train.ActiveThreshold)
+	var s strings.Builder
+	for _, kl := range e.KLPerDim {
+		fmt.Fprintf(&s, " %.2f", kl)
+	}
+	fmt.Fprintf(w, "KL per dimension, nats:%s\n", s.String())
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"elbo/data"
+	"elbo/train"
+)
+
+const exitInterrupted = 130
+
+// exits is the one table of exit codes, and of the errors that lead to each; the
+// first row that an error matches decides.
+var exits = []struct {
+	code    int
+	meaning string
+	is      func(error) bool
+}{
+	{0, "done", func(err error) bool { return err == nil }},
+	{exitInterrupted, "interrupted; a run in training has saved a checkpoint", func(err error) bool {
+		return errors.Is(err, train.ErrInterrupted) || errors.Is(err, context.Canceled)
+	}},
+	{2, "usage: a flag, an argument or a configuration is wrong", func(err error) bool {
+		return isA[*usageError](err) || isA[*train.ConfigError](err)
+	}},
+	{3, "data, checkpoint or run directory missing or damaged", func(err error) bool {
+		return isA[*data.FormatError](err) || isOne(err, train.ErrNotCheckpoint, train.ErrNewerFormat, train.ErrDamaged,
+			train.ErrChecksum, train.ErrNotRun, train.ErrNoCheckpoint)
+	}},
+	{4, "diverged: a bound is not finite; the last good checkpoint stands", isA[*train.DivergedError]},
+	{1, "failed", func(error) bool { return true }},
+}
+
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+func isOne(err error, targets ...error) bool {
+	for _, target := range targets {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// report says what went wrong and returns the exit code.
+func (p *program) report(err error) int {
+	for _, exit := range exits {
+		if !exit.is(err) {
+			continue
+		}
+		if err != nil && exit.code != exitInterrupted {
+			p.say("elbo: %s", strings.ReplaceAll(err.Error(), "\n", "\n      "))
+		}
+		return exit.code
+	}
+	return 1
+}
+
+func newExitCodesTopic() *cobra.Command {
+	var s strings.Builder
+	s.WriteString("elbo ends with one of these codes:\n\n")
+	for _, exit := range exits {
+		fmt.Fprintf(&s, "  %3d  %s\n", exit.code, exit.meaning)
+	}
+	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: s.String()}
+}

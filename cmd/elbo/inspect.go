@@ -1,0 +1,133 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"elbo/train"
+)
+
+type inspectOptions struct {
+	path, checkpoint string
+	graph, json      bool
+}
+
+func newInspectCmd(p *program) *cobra.Command {
+	var o inspectOptions
+	cmd := &cobra.Command{
+		Use:   "inspect RUN|CHECKPOINT",
+		Short: "What a checkpoint holds: header, tensors, hashes, numerics, graph",
+		Long: `Print what a checkpoint holds, after checking all of it: step and epoch, the best
+bound, the configuration, what the numbers were computed with, and every tensor with
+its shape and SHA-256. With --graph, print the graph of a training step instead, in
+Graphviz' language.`,
+		Example: "  elbo inspect runs/vae-001\n  elbo inspect runs/vae-001 --graph | dot -Tsvg > graph.svg",
+		Args:    oneRun,
+		RunE: func(_ *cobra.Command, args []string) error {
+			o.path = args[0]
+			return runInspect(p, o)
+		},
+	}
+	cmd.Flags().StringVar(&o.checkpoint, "checkpoint", "last", "of a run: best, last or a checkpoint's file")
+	cmd.Flags().BoolVar(&o.graph, "graph", false, "print the graph of a training step as DOT")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object")
+	return cmd
+}
+
+func runInspect(p *program, o inspectOptions) error {
+	if o.graph {
+		t, err := p.openTrained(o.path, o.checkpoint, "")
+		if err != nil {
+			return err
+		}
+		if err := t.Model.CompileStep(t.Config.Batch); err != nil {
+			return err
+		}
+		_, err = io.WriteString(p.stdout, t.Model.StepDOT())
+		return err
+	}
+	state, path, err := p.loadState(o.path, o.checkpoint)
+	if err != nil {
+		return err
+	}
+	in, err := inspect(state, path)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(p.stdout, in)
+	}
+	in.write(p.stdout)
+	return nil
+}
+
+// inspected is what inspect --json prints.
+type inspected struct {
+	File     string          `json:"file"`
+	SHA256   string          `json:"sha256"`
+	Format   int             `json:"format"`
+	Step     int64           `json:"step"`
+	Epoch    int             `json:"epoch"`
+	Position int             `json:"position"`
+	Best     *train.Best     `json:"best,omitempty"`
+	Data     string          `json:"data_sha256"`
+	Config   json.RawMessage `json:"config"`
+	Numerics json.RawMessage `json:"numerics"`
+	Tensors  []tensorInfo    `json:"tensors"`
+}
+
+type tensorInfo struct {
+	Name   string `json:"name"`
+	Shape  []int  `json:"shape"`
+	SHA256 string `json:"sha256"` // of the values, little-endian float32
+}
+
+func inspect(s *train.State, path string) (*inspected, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	whole := sha256.New()
+	if _, err := io.Copy(whole, file); err != nil {
+		return nil, err
+	}
+	in := &inspected{
+		File: path, SHA256: hex.EncodeToString(whole.Sum(nil)), Format: train.FormatVersion,
+		Step: s.Step, Epoch: s.Epoch, Position: s.Position, Best: s.Best,
+		Data: s.Data, Config: s.Config, Numerics: s.Numerics,
+	}
+	for _, t := range slices.Concat(s.Params, s.Moments) {
+		in.Tensors = append(in.Tensors, tensorInfo{t.Name, t.Shape, valuesSHA256(t.Data)})
+	}
+	return in, nil
+}
+
+func valuesSHA256(values []float32) string {
+	h := sha256.New()
+	binary.Write(h, binary.LittleEndian, values) // a hash never fails to take bytes
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (in *inspected) write(w io.Writer) {
+	fmt.Fprintf(w, "%s\nSHA-256 %s\nformat %d, step %d, next: epoch %d after %d images\n", in.File, in.SHA256, in.Format, in.Step, in.Epoch, in.Position)
+	if in.Best != nil {
+		fmt.Fprintf(w, "best validation bound %.4f nats/image, epoch %d, step %d\n", in.Best.Bound, in.Best.Epoch, in.Best.Step)
+	}
+	fmt.Fprintf(w, "data SHA-256 %s\nnumerics %s\nconfig %s\n", in.Data, in.Numerics, in.Config)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "tensor\tshape\tSHA-256\n")
+	for _, tensor := range in.Tensors {
+		fmt.Fprintf(t, "%s\t%v\t%.16s…\n", tensor.Name, tensor.Shape, tensor.SHA256)
+	}
+	t.Flush()
+}

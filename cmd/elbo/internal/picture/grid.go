@@ -1,0 +1,156 @@
+package picture
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"math"
+
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	vgdraw "gonum.org/v1/plot/vg/draw"
+)
+
+// wanted is the width, in pixels, that a sheet of images comes as near to as an integer scale allows.
+const wanted = 1050
+
+// Grid lays images of rows x cols pixels out on a page, `columns` of them in a row, the first at the upper left.
+// Each pixel becomes a square, of the integer size that brings the picture's width nearest to 1050 pixels, and images
+// are set apart by one such square, but at most by 4 pixels. Where the last row is not full, page is left.
+func Grid(images []float32, rows, cols, columns int) image.Image {
+	n, err := count(images, rows, cols)
+	if err != nil {
+		return message("%v", err)
+	}
+	if n == 0 || columns < 1 {
+		return message("nothing to draw: %d images in %d columns", n, columns)
+	}
+	lines := (n-1)/columns + 1
+	w, h := float64(columns), float64(lines)
+	scale, ok := fit(extent{images: w * float64(cols), gaps: w - 1}, extent{images: h * float64(rows), gaps: h - 1})
+	if !ok {
+		return tooLarge(n, rows, cols, columns)
+	}
+	gap := gapAt(scale)
+	t := tile{rows: rows, cols: cols, scale: scale}
+	sheet := blank(columns*(t.width()+gap)-gap, lines*(t.height()+gap)-gap)
+	for i := range n {
+		at := image.Pt(i%columns*(t.width()+gap), i/columns*(t.height()+gap))
+		t.draw(sheet, at, images[i*rows*cols:][:rows*cols])
+	}
+	return sheet
+}
+
+// Pairs lays originals out as Grid does, with the reconstruction of each right under it and a wider gap between one
+// pair of rows and the next. Captions at the left say which row is which. Where one slice has fewer images
+// than the other, page is left in its place.
+func Pairs(originals, reconstructions []float32, rows, cols, columns int) image.Image {
+	a, err := count(originals, rows, cols)
+	if err != nil {
+		return message("originals: %v", err)
+	}
+	b, err := count(reconstructions, rows, cols)
+	if err != nil {
+		return message("reconstructions: %v", err)
+	}
+	n := max(a, b)
+	if n == 0 || columns < 1 {
+		return message("nothing to draw: %d pairs in %d columns", n, columns)
+	}
+	captions, style := [2]string{"original", "reconstruction"}, noteStyle()
+	left := pixels(style.Width(captions[1])) + 20
+
+	lines := (n-1)/columns + 1
+	w, h := float64(columns), float64(lines)
+	scale, ok := fit(extent{w * float64(cols), w - 1, float64(left)}, extent{images: 2 * h * float64(rows), gaps: 5*h - 4})
+	if !ok {
+		return tooLarge(n, 2*rows, cols, columns)
+	}
+	gap := gapAt(scale)
+	t := tile{rows: rows, cols: cols, scale: scale}
+	pitch := 2*t.height() + 5*gap // from one pair of rows to the next: two rows, a gap within and four between
+	c := newCanvas(left+columns*(t.width()+gap)-gap, lines*pitch-4*gap)
+	sheet := c.image().(*image.RGBA)
+	for row, images := range [][]float32{originals, reconstructions} {
+		top := row * (t.height() + gap)
+		for i := range len(images) / (rows * cols) {
+			at := image.Pt(left+i%columns*(t.width()+gap), i/columns*pitch+top)
+			t.draw(sheet, at, images[i*rows*cols:][:rows*cols])
+		}
+		for line := range lines {
+			c.caption(style, captions[row], left-12, line*pitch+top+t.height()/2)
+		}
+	}
+	return sheet
+}
+
+// caption writes txt so that it ends at x and is centred at y, in pixels from the upper left corner.
+func (c canvas) caption(style text.Style, txt string, x, y int) {
+	style.XAlign, style.YAlign = vgdraw.XRight, vgdraw.YCenter
+	c.FillText(style, vg.Point{X: px(x), Y: c.Max.Y - px(y)}, txt)
+}
+
+// count returns how many images of rows x cols the slice holds, or why it cannot be read as images.
+func count(images []float32, rows, cols int) (int, error) {
+	if rows < 1 || cols < 1 {
+		return 0, fmt.Errorf("images of %d×%d pixels, want at least 1×1", rows, cols)
+	}
+	if over(float64(rows), float64(cols)) {
+		return 0, fmt.Errorf("images of %d×%d pixels are too large to draw", rows, cols)
+	}
+	if rest := len(images) % (rows * cols); rest != 0 {
+		return 0, fmt.Errorf("%d values are not a whole number of %d×%d images: %d left over", len(images), rows, cols, rest)
+	}
+	return len(images) / (rows * cols), nil
+}
+
+func tooLarge(n, rows, cols, columns int) image.Image {
+	return message("%d images of %d×%d pixels in %d columns are too large to draw: draw fewer", n, rows, cols, columns)
+}
+
+// extent is the width or height of a sheet: so many pixels of the images, so many gaps, and a margin in pixels of the picture.
+type extent struct{ images, gaps, margin float64 }
+
+func (e extent) at(scale int) float64 {
+	return e.images*float64(scale) + e.gaps*float64(gapAt(scale)) + e.margin
+}
+
+// fit returns the integer scale that brings the width nearest to the wanted one, or the largest scale below it that keeps
+// the picture within maxPixels; not ok if there is none.
+func fit(width, height extent) (scale int, ok bool) {
+	off := func(scale int) float64 { return math.Abs(width.at(scale) - wanted) }
+	for scale = wanted; scale > 1; scale-- {
+		if off(scale) <= off(scale-1) && !over(width.at(scale), height.at(scale)) {
+			break
+		}
+	}
+	return scale, !over(width.at(scale), height.at(scale))
+}
+
+// gapAt returns the gap between images at a scale: one pixel of theirs, but never more than a thin line.
+func gapAt(scale int) int { return min(scale, 4) }
+
+// tile is the form of one image on a page.
+type tile struct{ rows, cols, scale int }
+
+func (t tile) width() int  { return t.cols * t.scale }
+func (t tile) height() int { return t.rows * t.scale }
+
+// draw puts one image on dst, its upper left corner at `at`.
+func (t tile) draw(dst *image.RGBA, at image.Point, values []float32) {
+	for y := range t.height() {
+		row := values[y/t.scale*t.cols:]
+		for x := range t.width() {
+			dst.SetRGBA(at.X+x, at.Y+y, shade(row[x/t.scale]))
+		}
+	}
+}
+
+// shade returns the colour of a value: grey round(255 v) after clamping v to [0, 1], and red for NaN.
+func shade(v float32) color.RGBA {
+	if v != v {
+		return fault
+	}
+	grey := uint8(math.Round(255 * float64(min(max(v, 0), 1))))
+	return color.RGBA{grey, grey, grey, 255}
+}

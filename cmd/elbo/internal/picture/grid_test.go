@@ -1,0 +1,343 @@
+package picture
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+var (
+	black = color.RGBA{0, 0, 0, 255}
+	white = color.RGBA{255, 255, 255, 255}
+)
+
+func at(img image.Image, x, y int) color.RGBA {
+	if img, ok := img.(*image.RGBA); ok {
+		return img.RGBAAt(x, y)
+	}
+	return color.RGBAModel.Convert(img.At(x, y)).(color.RGBA)
+}
+
+// wantSize fails unless img starts at the origin and has the size.
+func wantSize(t *testing.T, img image.Image, width, height int) {
+	t.Helper()
+	if got, want := img.Bounds(), image.Rect(0, 0, width, height); got != want {
+		t.Fatalf("bounds %v, want %v", got, want)
+	}
+}
+
+// wantBlock fails unless every pixel of the rectangle has the colour.
+func wantBlock(t *testing.T, img image.Image, r image.Rectangle, want color.RGBA) {
+	t.Helper()
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			if got := at(img, x, y); got != want {
+				t.Fatalf("pixel (%d, %d) is %v, want %v as in all of %v", x, y, got, want, r)
+			}
+		}
+	}
+}
+
+// block is the rectangle of a pixel: its corner and its side.
+func block(x, y, side int) image.Rectangle { return image.Rect(x, y, x+side, y+side) }
+
+// Three 2 x 3 images in two columns: (1050 - 4)/6 = 174.3, so the scale is 174, and the sheet is 2*522 + 4 wide and
+// 2*348 + 4 high.
+func TestGridPutsEveryPixelInItsPlaceAndPadsTheLastRow(t *testing.T) {
+	nan := float32(math.NaN())
+	inf := float32(math.Inf(1))
+	images := []float32{
+		0, 1, 0.5, 0.2, nan, 0,
+		-3, 7, -inf, inf, 0, 1,
+		1, 0, 1, 0, 1, 0,
+	}
+	img := Grid(images, 2, 3, 2)
+	wantSize(t, img, 1048, 700)
+
+	grey := func(g uint8) color.RGBA { return color.RGBA{g, g, g, 255} }
+	red := color.RGBA{220, 0, 0, 255}
+	want := [][]color.RGBA{ // 0.5 and 0.2 are the greys 127.5 -> 128 and 51
+		{black, white, grey(128), grey(51), red, black},
+		{black, white, black, white, black, white},
+		{white, black, white, black, white, black},
+	}
+	corner := []image.Point{{0, 0}, {526, 0}, {0, 352}}
+	for i, pixels := range want {
+		for p, c := range pixels {
+			wantBlock(t, img, block(corner[i].X+p%3*174, corner[i].Y+p/3*174, 174), c)
+		}
+	}
+	wantBlock(t, img, image.Rect(522, 0, 526, 700), white)    // gap between columns
+	wantBlock(t, img, image.Rect(0, 348, 1048, 352), white)   // gap between rows
+	wantBlock(t, img, image.Rect(526, 352, 1048, 700), white) // the place of a fourth image
+}
+
+func TestGridIsAboutAThousandPixelsWideForMNIST(t *testing.T) {
+	for columns, want := range map[int]int{
+		// columns*(28*scale + gap) - gap at the scale that brings it nearest to 1050
+		5:  5*(28*7+4) - 4,
+		8:  8*(28*5+4) - 4,
+		10: 10*(28*4+4) - 4,
+		12: 12*(28*3+3) - 3,
+		16: 16*(28*2+2) - 2,
+		20: 20*(28*2+2) - 2,
+	} {
+		if want < 900 || want > 1200 {
+			t.Fatalf("%d columns: the test wants a width of %d, not within 900 to 1200", columns, want)
+		}
+		img := Grid(make([]float32, 28*28*3), 28, 28, columns)
+		if got := img.Bounds().Dx(); got != want {
+			t.Errorf("%d columns: %d pixels wide, want %d", columns, got, want)
+		}
+	}
+}
+
+// A pair of 1 x 1 images in 3 columns: beside the captions the sheet is 3*2 - 1 image pixels wide.
+func TestPairsPutsEachReconstructionUnderItsOriginal(t *testing.T) {
+	img := Pairs([]float32{0, 1, 0, 0}, []float32{0, 0.2, 1}, 1, 1, 3)
+	b := img.Bounds()
+
+	// The images start where the first column that is black from the top does: captions are lower than the corner.
+	left := 0
+	for at(img, left, 0) != black {
+		left++
+	}
+	side := 0
+	for at(img, left, side) == black {
+		side++
+	}
+	if left < 50 || left > 250 || b.Dx() < 900 || b.Dx() > 1200 {
+		t.Fatalf("images start at %d in a picture %d wide, want room for captions in one of 900 to 1200", left, b.Dx())
+	}
+	wantSize(t, img, left+3*side+2*4, 4*side+2*4+4*4) // two gaps across; down, two within pairs and one fourfold
+	col := func(i int) int { return left + i*(side+4) }
+	row := []int{0, side + 4, 2*side + 4 + 16, 3*side + 8 + 16}
+
+	wantBlock(t, img, block(col(1), row[0], side), white)
+	wantBlock(t, img, block(col(2), row[0], side), black)
+	wantBlock(t, img, block(col(0), row[1], side), black)
+	wantBlock(t, img, block(col(1), row[1], side), color.RGBA{51, 51, 51, 255})
+	wantBlock(t, img, block(col(2), row[1], side), white)
+	wantBlock(t, img, block(col(0), row[2], side), black)
+	wantBlock(t, img, image.Rect(left, row[3], b.Dx(), b.Dy()), white)      // no reconstruction of the fourth
+	wantBlock(t, img, image.Rect(left, row[1]+side, b.Dx(), row[2]), white) // the wider gap
+	for i, y := range row {
+		if !inked(img, image.Rect(0, y, left-4, y+side)) {
+			t.Errorf("row %d has no caption", i)
+		}
+	}
+}
+
+// inked reports whether anything is drawn within the rectangle.
+func inked(img image.Image, r image.Rectangle) bool {
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			if at(img, x, y) != page {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func TestManifoldCodesRunAsOneReadsAPage(t *testing.T) {
+	want := []float32{
+		-2, 2, 0, 2, 2, 2,
+		-2, 0, 0, 0, 2, 0,
+		-2, -2, 0, -2, 2, -2,
+	}
+	if diff := cmp.Diff(want, ManifoldCodes(3, -2, 2)); diff != "" {
+		t.Errorf("codes (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]float32{1, 1}, ManifoldCodes(1, -2, 4)); diff != "" {
+		t.Errorf("the only code is the midpoint (-want +got):\n%s", diff)
+	}
+	if got := ManifoldCodes(0, -2, 2); len(got) != 0 {
+		t.Errorf("no codes wanted, got %v", got)
+	}
+}
+
+// Over [0, 2.9] the ticks are at multiples of 0.5: the first at the centre of the first images, the last not at that of
+// the last, so that a flipped axis would show.
+func TestManifoldHasItsTicksAtTheCentresOfTheImages(t *testing.T) {
+	const n = 4
+	images := make([]float32, n*n) // 1 x 1, all black but the first and the last
+	images[0], images[n*n-1] = 1, 0.2
+	img := Manifold(images, 1, 1, n, 0, 2.9)
+	left, top, side := findBlack(img, n)
+
+	corner := func(i int) (x, y int) { return left + i%n*side, top + i/n*side }
+	for i, v := range images {
+		x, y := corner(i)
+		wantBlock(t, img, block(x, y, side), shade(v))
+	}
+
+	place := func(v float64) int { return int(math.Round((v/2.9*(n-1) + 0.5) * float64(side))) }
+	var acrossWant, downWant []int
+	for _, v := range []float64{0, 0.5, 1, 1.5, 2, 2.5} {
+		acrossWant = append(acrossWant, left+place(v))
+		downWant = append([]int{top + n*side - place(v)}, downWant...)
+	}
+	across := runs(img, image.Rect(left, top+n*side+4, left+n*side, top+n*side+5), true)
+	down := runs(img, image.Rect(left-5, top, left-4, top+n*side), false)
+	near := cmp.Comparer(func(a, b int) bool { return max(a-b, b-a) <= 2 }) // a line 1.3 pixels wide, and rounding
+	if diff := cmp.Diff(acrossWant, across, near); diff != "" {
+		t.Errorf("ticks under the images (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(downWant, down, near); diff != "" {
+		t.Errorf("ticks beside the images (-want +got):\n%s", diff)
+	}
+}
+
+// findBlack returns where n x n images start and the side of one, given that those on the diagonal from the lower left to
+// the upper right are black and fill the area.
+func findBlack(img image.Image, n int) (left, top, side int) {
+	b := img.Bounds()
+	right, bottom := 0, 0
+	left, top = b.Max.X, b.Max.Y
+	for y := range b.Max.Y {
+		for x := range b.Max.X {
+			if at(img, x, y) == black {
+				left, top, right, bottom = min(left, x), min(top, y), max(right, x+1), max(bottom, y+1)
+			}
+		}
+	}
+	return left, top, (bottom - top) / n
+}
+
+// runs returns the first pixel of each run of drawn pixels along a strip one pixel thick.
+func runs(img image.Image, strip image.Rectangle, across bool) (starts []int) {
+	drawn := false
+	for i := range max(strip.Dx(), strip.Dy()) {
+		p := strip.Min.Add(image.Pt(0, i))
+		if across {
+			p = strip.Min.Add(image.Pt(i, 0))
+		}
+		now := at(img, p.X, p.Y) != page
+		if now && !drawn {
+			starts = append(starts, p.X*b2i(across)+p.Y*b2i(!across))
+		}
+		drawn = now
+	}
+	return starts
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func TestSheetsThatCannotBeLaidOutSayWhy(t *testing.T) {
+	const huge = 1 << 40
+	one := []float32{1}
+	for name, img := range map[string]image.Image{
+		"no images":              Grid(nil, 28, 28, 10),
+		"no columns":             Grid(one, 1, 1, 0),
+		"negative columns":       Grid(one, 1, 1, -1),
+		"no rows":                Grid(one, 0, 1, 1),
+		"negative cols":          Grid(one, 1, -1, 1),
+		"left over":              Grid(make([]float32, 785), 28, 28, 10),
+		"rows x cols overflows":  Grid(one, huge, huge, 1),
+		"too many columns":       Grid(one, 1, 1, math.MaxInt),
+		"pairs: none":            Pairs(nil, nil, 28, 28, 10),
+		"pairs: no columns":      Pairs(one, one, 1, 1, 0),
+		"pairs: originals":       Pairs(make([]float32, 3), nil, 2, 2, 1),
+		"pairs: reconstructions": Pairs(nil, make([]float32, 3), 2, 2, 1),
+		"pairs: too large":       Pairs(one, one, 1, 1, math.MaxInt),
+		"manifold: none":         Manifold(nil, 1, 1, 0, -1, 1),
+		"manifold: too few":      Manifold(one, 1, 1, 2, -1, 1),
+		"manifold: n overflows":  Manifold(nil, 1, 1, 1<<32, -1, 1),
+		"manifold: no rows":      Manifold(one, 0, 1, 1, -1, 1),
+	} {
+		if img.Bounds() != image.Rect(0, 0, 1200, 80) || !inked(img, img.Bounds()) {
+			t.Errorf("%s: picture of %v, want one line of text in 1200 x 80", name, img.Bounds())
+		}
+	}
+	if _, err := count(make([]float32, 785), 28, 28); err == nil || err.Error() != "785 values are not a whole number of 28×28 images: 1 left over" {
+		t.Errorf("count: %v", err)
+	}
+}
+
+func TestManifoldTakesAnyAxis(t *testing.T) {
+	one := []float32{1, 0, 0, 1}
+	nan, inf := math.NaN(), math.Inf(1)
+	for _, ends := range [][2]float64{
+		{0, 0}, {1, -1}, {nan, 1}, {-1, nan}, {-inf, inf}, {-math.MaxFloat64, math.MaxFloat64}, {-1e300, 1e300},
+		{0, 5e-324}, {1e16, 1e16 + 2}, {1, math.Nextafter(1, 2)},
+	} {
+		if got := Manifold(one, 1, 1, 2, ends[0], ends[1]).Bounds().Dx(); got < 900 || got > 1200 {
+			t.Errorf("ends %v: %d pixels wide, want 900 to 1200", ends, got)
+		}
+	}
+}
+
+func TestSheetsNeverPanicNorOutgrowTheirBound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows, cols := rapid.IntRange(-1, 5).Draw(t, "rows"), rapid.IntRange(-1, 5).Draw(t, "cols")
+		columns := rapid.IntRange(-1, 7).Draw(t, "columns")
+		a := rapid.SliceOfN(rapid.Float32(), 0, 40).Draw(t, "a")
+		b := rapid.SliceOfN(rapid.Float32(), 0, 40).Draw(t, "b")
+		for _, img := range []image.Image{Grid(a, rows, cols, columns), Pairs(a, b, rows, cols, columns)} {
+			if s := img.Bounds().Size(); s.X < 1 || s.Y < 1 || s.X*s.Y > maxPixels {
+				t.Fatalf("picture of %v", s)
+			}
+		}
+	})
+}
+
+func TestStackKeepsThePanelsInOrderAndFillsWithPage(t *testing.T) {
+	wide, tall := blank(3, 1), blank(1, 2)
+	wide.SetRGBA(2, 0, black)
+	tall.SetRGBA(0, 1, black)
+	img := Stack(nil, wide, tall.SubImage(image.Rect(0, 1, 1, 2)), nil, wide)
+	wantSize(t, img, 3, 3)
+	for y, row := range [][]color.RGBA{{white, white, black}, {black, white, white}, {white, white, black}} {
+		for x, want := range row {
+			if got := at(img, x, y); got != want {
+				t.Errorf("pixel (%d, %d) is %v, want %v", x, y, got, want)
+			}
+		}
+	}
+	wantSize(t, Stack(), 1, 1)
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestEncodeWritesThePixelsAndReportsFailure(t *testing.T) {
+	img := Grid([]float32{0, 0.5, 1, float32(math.NaN())}, 2, 2, 1)
+	var b bytes.Buffer
+	if err := Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	back, err := png.Decode(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSize(t, back, img.Bounds().Dx(), img.Bounds().Dy())
+	for _, p := range []image.Point{{0, 0}, {1049, 0}, {0, 1049}, {1049, 1049}} {
+		if got, want := at(back, p.X, p.Y), at(img, p.X, p.Y); got != want {
+			t.Errorf("pixel %v is %v, want %v", p, got, want)
+		}
+	}
+
+	for want, err := range map[string]error{
+		"picture: encode: no image":                               Encode(&b, nil),
+		"picture: encode: image of 0×0 pixels, want at least 1×1": Encode(&b, image.NewGray(image.Rect(0, 0, 0, 0))),
+		"picture: encode: no space left on device":                Encode(full{}, img),
+	} {
+		if err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"fmt"
+	"image"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"elbo/cmd/elbo/internal/picture"
+	"elbo/data"
+	"elbo/train"
+)
+
+// The sizes of the pictures of a run.
+const (
+	sampledImages     = 100 // samples.png
+	pairedImages      = 40  // reconstructions.png
+	manifoldSide      = 20  // manifold.png, images along each axis
+	manifoldReach     = 3   // manifold.png, standard deviations of the prior in each direction
+	plottedCodes      = 10000
+	codesBlock        = 500
+	gridColumns       = 10
+	pairColumns       = 20
+	samplesFile       = "samples.png"
+	reconstructedFile = "reconstructions.png"
+)
+
+// draw makes all pictures of a run directory.
+func (p *program) draw(s *train.Setup, dir *train.RunDir) error {
+	samples, err := sample(s, sampledImages, s.Config.Seed)
+	if err != nil {
+		return err
+	}
+	err = writePicture(dir.File(samplesFile), picture.Grid(samples, s.Dataset.Rows(), s.Dataset.Cols(), gridColumns))
+	if err != nil {
+		return err
+	}
+	originals, reconstructions, err := reconstruct(s, pictured(s), pairedImages)
+	if err != nil {
+		return err
+	}
+	err = writePicture(dir.File(reconstructedFile), picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), pairColumns))
+	if err != nil {
+		return err
+	}
+	metrics, err := dir.ReadMetrics()
+	if err != nil {
+		return err
+	}
+	if len(metrics) > 0 {
+		curves, err := drawCurves(s, metrics)
+		if err == nil {
+			err = writePicture(dir.File("curves.png"), curves)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if s.Config.Latent == 2 {
+		return drawPlane(s, dir)
+	}
+	return nil
+}
+
+// pictured is the split whose images are shown: the test images, where there are any.
+func pictured(s *train.Setup) data.View {
+	for _, v := range []data.View{s.Test, s.Validation} {
+		if v.N() > 0 {
+			return v
+		}
+	}
+	return s.Train
+}
+
+// drawCurves draws the bounds over epochs, and their parts below.
+func drawCurves(s *train.Setup, metrics []train.Metrics) (image.Image, error) {
+	bound := "ELBO"
+	if s.Config.Objective == "iwae" {
+		bound = fmt.Sprintf("L_%d", s.Config.K)
+	}
+	curve := func(name string, terms func(train.Metrics) *train.EpochTerms, value func(*train.EpochTerms) float64) picture.Curve {
+		c := picture.Curve{Name: name}
+		for _, m := range metrics {
+			if t := terms(m); t != nil {
+				c.Epoch, c.Value = append(c.Epoch, float64(m.Epoch)), append(c.Value, value(t))
+			}
+		}
+		return c
+	}
+	both := func(value func(*train.EpochTerms) float64) []picture.Curve {
+		curves := []picture.Curve{curve("train", func(m train.Metrics) *train.EpochTerms { return m.Train }, value)}
+		if metrics[0].Validation != nil {
+			curves = append(curves, curve("validation", func(m train.Metrics) *train.EpochTerms { return m.Validation }, value))
+		}
+		return curves
+	}
+	var panels []image.Image
+	for _, part := range []struct {
+		title string
+		value func(*train.EpochTerms) float64
+	}{
+		{bound, func(t *train.EpochTerms) float64 { return t.Bound }},
+		{"reconstruction, E[log p(x|z)]", func(t *train.EpochTerms) float64 { return t.Recon }},
+		{"KL(q(z|x) ‖ p(z))", func(t *train.EpochTerms) float64 { return t.KL }},
+	} {
+		panel, err := picture.Curves(part.title, "nats per image", both(part.value))
+		if err != nil {
+			return nil, err
+		}
+		panels = append(panels, panel)
+	}
+	return picture.Stack(panels...), nil
+}
+
+// drawPlane draws what only a two-dimensional latent space can show.
+func drawPlane(s *train.Setup, dir *train.RunDir) error {
+	images, err := decode(s, picture.ManifoldCodes(manifoldSide, -manifoldReach, manifoldReach))
+	if err != nil {
+		return err
+	}
+	err = writePicture(dir.File("manifold.png"), picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), manifoldSide, -manifoldReach, manifoldReach))
+	if err != nil {
+		return err
+	}
+	v := pictured(s)
+	v.Subset = v.First(plottedCodes)
+	codes, err := encode(s, v)
+	if err != nil {
+		return err
+	}
+	labels := make([]uint8, v.N())
+	for i := range labels {
+		label, ok := v.Label(i)
+		if !ok {
+			labels = nil
+			break
+		}
+		labels[i] = label
+	}
+	img, err := picture.Codes(codes, labels, fmt.Sprintf("E[z|x] of %d images", v.N()))
+	if err != nil {
+		return err
+	}
+	return writePicture(dir.File("latent.png"), img)
+}
+
+// sample returns E[x|z] for n draws of z from the prior.
+func sample(s *train.Setup, n int, seed uint64) ([]float32, error) {
+	stream := data.NewStream(seed, "sample")
+	z := make([]float32, n*s.Config.Latent)
+	for i := range z {
+		z[i] = float32(stream.NormFloat64())
+	}
+	return decode(s, z)
+}
+
+// decode returns E[x|z] of any number of codes.
+func decode(s *train.Setup, z []float32) ([]float32, error) {
+	latent := s.Config.Latent
+	n := len(z) / latent
+	block := min(n, codesBlock)
+	decoder, err := s.Model.NewDecoder(block)
+	if err != nil {
+		return nil, err
+	}
+	var images []float32
+	for first := 0; first < n; first += block {
+		count := min(block, n-first)
+		means, err := decoder.Decode(z[first*latent:][:count*latent])
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, means[:count*s.Dataset.D()]...)
+	}
+	return images, nil
+}
+
+// encode returns E[z|x], [N, Z], of the images of v as evaluation sees them.
+func encode(s *train.Setup, v data.View) ([]float32, error) {
+	latent, d, block := s.Config.Latent, v.D(), min(v.N(), codesBlock)
+	encoder, err := s.Model.NewEncoder(block)
+	if err != nil {
+		return nil, err
+	}
+	x := make([]float32, block*d)
+	var codes []float32
+	for first := 0; first < v.N(); first += block {
+		count := min(block, v.N()-first)
+		for i := range count {
+			v.Pixels(x[i*d:][:d], first+i, 0)
+		}
+		h, err := encoder.Encode(x)
+		if err != nil {
+			return nil, err
+		}
+		for i := range count {
+			codes = append(codes, h[i*2*latent:][:latent]...)
+		}
+	}
+	return codes, nil
+}
+
+// reconstruct returns the first n images of v, as evaluation sees them, and
+// E[x|z] at z = E[z|x].
+func reconstruct(s *train.Setup, v data.View, n int) (originals, reconstructions []float32, err error) {
+	v.Subset = v.First(n)
+	d := v.D()
+	originals = make([]float32, v.N()*d)
+	for i := range v.N() {
+		v.Pixels(originals[i*d:][:d], i, 0)
+	}
+	codes, err := encode(s, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	reconstructions, err = decode(s, codes)
+	return originals, reconstructions, err
+}
+
+// writePicture writes a PNG file.
+func writePicture(path string, img image.Image) error {
+	return train.WriteAtomic(path, func(w io.Writer) error { return picture.Encode(w, img) })
+}
+
+// writeImages writes images as what the file's name asks for: .png, laid out by
+// layout, or .npy, float32 [N, D].
+func writeImages(path string, images []float32, d int, layout func() image.Image) error {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".png":
+		return writePicture(path, layout())
+	case ".npy":
+		return train.WriteAtomic(path, func(w io.Writer) error { return data.WriteFloatsNPY(w, images, d) })
+	}
+	return usagef("--out %s: want a name that ends in .png or .npy", path)
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"elbo/train"
+)
+
+type resumeOptions struct {
+	run    string
+	epochs int    // 0: as configured
+	data   string // "": as configured
+	json   bool
+}
+
+func newResumeCmd(p *program) *cobra.Command {
+	var o resumeOptions
+	cmd := &cobra.Command{
+		Use:   "resume RUN",
+		Short: "Go on with a run that was interrupted, or for more epochs",
+		Long: `Go on with a run from its newest checkpoint. It comes to the same bits as the run
+left alone, as long as program, machine and workers are the same; otherwise it says
+what differs, and goes on.`,
+		Example: "  elbo resume runs/vae-001\n  elbo resume runs/vae-001 --epochs 20",
+		Args:    oneRun,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.run = args[0]
+			if cmd.Flags().Changed("epochs") && o.epochs < 1 {
+				return usagef("epochs is %d, want at least 1", o.epochs)
+			}
+			return runResume(cmd.Context(), p, o)
+		},
+	}
+	cmd.Flags().IntVar(&o.epochs, "epochs", 0, "train up to this epoch instead of the configured one")
+	cmd.Flags().StringVar(&o.data, "data", "", "where the data are now, if they were moved")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
+	return cmd
+}
+
+func runResume(ctx context.Context, p *program, o resumeOptions) error {
+	dir, err := train.OpenRun(o.run)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	state, path, warnings := dir.Latest()
+	for _, w := range warnings {
+		p.say("passed over: %v", w)
+	}
+	if state == nil && len(warnings) > 0 {
+		return fmt.Errorf("%s: %w: `elbo train --config %s` starts anew", o.run, train.ErrNoCheckpoint, dir.File(train.ConfigFile))
+	}
+	text := json.RawMessage(nil)
+	if state != nil {
+		text = state.Config
+	} else if text, err = dir.Config(); err != nil {
+		return err
+	}
+	c := train.DefaultConfig()
+	if err := c.ReadConfig(text); err != nil {
+		return &train.ConfigError{Err: fmt.Errorf("%s: %w", o.run, err)}
+	}
+	if o.epochs > 0 {
+		c.Epochs = o.epochs
+	}
+	if o.data != "" {
+		c.Data = o.data
+	}
+	s, err := p.setup(c)
+	if err != nil {
+		return err
+	}
+	if state == nil {
+		p.say("%s has no checkpoint yet: starting from the beginning", o.run)
+	} else {
+		if err := s.CheckData(state); err != nil {
+			return err
+		}
+		if state.Epoch > c.Epochs {
+			p.say("%s has trained for all of its %d epochs; `%s resume %s --epochs N` trains on", o.run, c.Epochs, p.name, o.run)
+		} else {
+			p.say("resuming %s at step %d, epoch %d: %s", path, state.Step, state.Epoch, describe(s))
+		}
+		p.sayNumerics(s, state)
+	}
+	return p.trainAndTest(ctx, s, dir, state, trainOptions{config: c, json: o.json, tested: testedSamples})
+}
+
+// sayNumerics says what will round otherwise than it did for the checkpoint.
+func (p *program) sayNumerics(s *train.Setup, state *train.State) {
+	then := map[string]string{}
+	if json.Unmarshal(state.Numerics, &then) != nil {
+		return
+	}
+	now := s.Engine.Numerics()
+	if maps.Equal(then, now) {
+		return
+	}
+	both := maps.Clone(then)
+	maps.Copy(both, now)
+	var differ []string
+	for _, key := range slices.Sorted(maps.Keys(both)) {
+		if then[key] != now[key] {
+			differ = append(differ, fmt.Sprintf("%s was %q, is %q", key, then[key], now[key]))
+		}
+	}
+	p.say("numerics differ from the checkpoint's, so the last bits will: %s", strings.Join(differ, "; "))
+}

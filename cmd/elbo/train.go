@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"elbo/data"
+	"elbo/train"
+)
+
+// trainOptions is what the command line of train says.
+type trainOptions struct {
+	config train.Config
+	out    string // "": the first free name under runs/
+	json   bool
+	tested int // importance samples for the test images at the end
+}
+
+// testedSamples is the k of the bound L_k that ends a run.
+const testedSamples = 100
+
+func newTrainCmd(p *program) *cobra.Command {
+	o := trainOptions{tested: testedSamples}
+	var file string
+	flags := train.DefaultConfig()
+	cmd := &cobra.Command{
+		Use:   "train",
+		Short: "Train a model; writes a run directory",
+		Long: `Train a model on images and write a run directory: configuration, metrics,
+checkpoints and pictures. Without flags it trains a VAE with 400 hidden units and
+20 latent dimensions on MNIST, binarised afresh in every epoch.
+
+Every flag is a key of the JSON file that --config names; flags win.`,
+		Example: `  elbo train
+  elbo train --latent 2 --epochs 20 --out runs/plane
+  elbo train --data FOLDER --binarise threshold --hidden 200,200 --activation tanh
+  elbo train --objective iwae --k 5 --batch 20`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if o.config, err = mergeConfig(cmd, flags, file, &o.out); err != nil {
+				return err
+			}
+			return runTrain(cmd.Context(), p, o)
+		},
+	}
+	for _, option := range flags.Options() {
+		cmd.Flags().Var(option.Value, option.Key, option.Usage)
+	}
+	cmd.Flags().StringVar(&file, "config", "", "JSON file with the same keys as the flags")
+	cmd.Flags().StringVar(&o.out, "out", "", "run directory to make (default: the first free runs/vae-NNN)")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
+	cmd.Flags().SortFlags = false
+	return cmd
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes flags only, got %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// mergeConfig returns the defaults, changed by the file, changed by the flags that
+// were given.
+func mergeConfig(cmd *cobra.Command, flags train.Config, file string, out *string) (train.Config, error) {
+	c := train.DefaultConfig()
+	var faults []error
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return c, usagef("--config: %w", err)
+		}
+		fileOut := pathValue(*out)
+		if err := c.ReadConfig(text, train.Option{Key: "out", Value: &fileOut}); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", file, err))
+		}
+		*out = string(fileOut)
+	}
+	given := flags.Options()
+	for i, option := range c.Options() {
+		if cmd.Flags().Changed(option.Key) {
+			faults = append(faults, option.Value.Set(given[i].Value.String()))
+		}
+	}
+	if cmd.Flags().Changed("out") {
+		*out, _ = cmd.Flags().GetString("out")
+	}
+	faults = append(faults, c.Validate())
+	if err := errors.Join(faults...); err != nil {
+		return c, &train.ConfigError{Err: err}
+	}
+	return c, nil
+}
+
+// pathValue is the setting "out", which names no part of a run's configuration.
+type pathValue string
+
+func (v *pathValue) String() string        { return string(*v) }
+func (v *pathValue) Set(text string) error { *v = pathValue(text); return nil }
+func (v *pathValue) Type() string          { return "PATH" }
+
+// runTrain is the first of the four hops from the command to the gradient.
+func runTrain(ctx context.Context, p *program, o trainOptions) error {
+	s, err := p.setup(o.config)
+	if err != nil {
+		return err
+	}
+	dir, err := createRun(o.out, s.Config)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	p.say("training in %s: %s", dir.Path, describe(s))
+	return p.trainAndTest(ctx, s, dir, nil, o)
+}
+
+// trainAndTest trains from a state to the end, then tests the best model and draws
+// the pictures.
+func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *train.RunDir, from *train.State, o trainOptions) error {
+	bar := newProgress(p, s, from)
+	result, err := train.Run(ctx, s, dir, from, bar, p.now)
+	bar.done()
+	if errors.Is(err, train.ErrInterrupted) {
+		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, dir.Path)
+	}
+	if err != nil {
+		return err
+	}
+	return p.finish(ctx, s, dir, result, o)
+}
+
+// finish tests the best model, draws its pictures and says what to do next.
+func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir, result train.Result, o trainOptions) error {
+	model := "the last epoch's model"
+	if result.Best != nil {
+		state, _, err := dir.Best()
+		if err != nil {
+			return err
+		}
+		if err := s.Load(state); err != nil {
+			return err
+		}
+		model = fmt.Sprintf("the model of epoch %d, the best on validation images", result.Best.Epoch)
+	}
+	report := trainReport{Run: dir.Path, Steps: result.Step, Epochs: s.Config.Epochs}
+	if result.Best != nil {
+		report.BestEpoch, report.ValidationBound = result.Best.Epoch, result.Best.Bound
+	}
+	if s.Test.N() > 0 {
+		p.say("testing %s, with %d samples for each image", model, o.tested)
+		e, err := evaluate(ctx, s, s.Test, "test", o.tested, s.Config.Seed)
+		if err != nil {
+			return err
+		}
+		report.Test = e
+		if !o.json {
+			e.write(p.stdout)
+		}
+	}
+	if err := p.draw(s, dir); err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(p.stdout, report)
+	}
+	fmt.Fprintf(p.stdout, "run    %s\n", dir.Path)
+	p.say("next:  %[1]s eval %[2]s --samples 1000\n       %[1]s sample %[2]s\n       %[1]s resume %[2]s --epochs %[3]d", p.name, dir.Path, 2*s.Config.Epochs)
+	return nil
+}
+
+// trainReport is what train --json prints.
+type trainReport struct {
+	Run             string   `json:"run"`
+	Epochs          int      `json:"epochs"`
+	Steps           int64    `json:"steps"`
+	BestEpoch       int      `json:"best_epoch,omitempty"`
+	ValidationBound float64  `json:"validation_bound,omitempty"`
+	Test            *evalued `json:"test,omitempty"`
+}
+
+func writeJSON(w interface{ Write([]byte) (int, error) }, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// createRun makes the run directory of that name, or the first free one under runs/.
+func createRun(out string, c train.Config) (*train.RunDir, error) {
+	if out != "" {
+		return train.CreateRun(out, c.JSON())
+	}
+	for n := 1; ; n++ {
+		dir, err := train.CreateRun(filepath.Join("runs", fmt.Sprintf("%s-%03d", c.Model, n)), c.JSON())
+		if !errors.Is(err, train.ErrRunExists) && !errors.Is(err, train.ErrRunInUse) {
+			return dir, err
+		}
+	}
+}
+
+// describe says in a line what a run computes and on what.
+func describe(s *train.Setup) string {
+	c := s.Config
+	down := slices.Concat([]int{s.Dataset.D()}, c.Hidden, []int{c.Latent})
+	shape := ""
+	for i, n := range down {
+		if i > 0 {
+			shape += "-"
+		}
+		shape += fmt.Sprint(n)
+	}
+	binarise := string(c.Binarise) + " binarisation"
+	if c.Binarise == data.None {
+		binarise = "no binarisation"
+	}
+	return fmt.Sprintf("VAE %s %s, %s, %s; %s, %d + %d + %d images, %s, seed %d; %s, workers: %d; bounds in nats per image",
+		shape, c.Activation, c.Likelihood, c.Objective, s.Dataset.Name, s.Train.N(), s.Validation.N(), s.Test.N(), binarise, c.Seed, s.Engine.BLAS, c.Workers)
+}

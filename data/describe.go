@@ -1,0 +1,90 @@
+package data
+
+import "os"
+
+// FileInfo describes one file of a source, or one array of an .npz archive.
+type FileInfo struct {
+	Name       string    `json:"name"`
+	Format     string    `json:"format"` // "idx", "npy", "npz member" or "amat"
+	Compressed bool      `json:"compressed"`
+	Shape      []int     `json:"shape"`   // as stored
+	Element    string    `json:"element"` // "uint8", "bool", "float32", "float64", an integer type for labels, or "text"
+	Grey       *GreyInfo `json:"grey,omitempty"`
+	Labels     []int     `json:"labels,omitempty"` // how many images have each label, from 0 to the largest one
+	SHA256     string    `json:"sha256"`           // of the file's bytes, in hex; for an array, of the archive's; "" for a pipe
+}
+
+// GreyInfo sums up the grey levels of a file, from 0 to 1, as Subset.Grey gives
+// them.
+type GreyInfo struct {
+	Min  float64 `json:"min"`
+	Max  float64 `json:"max"`
+	Mean float64 `json:"mean"`
+}
+
+// Describe reads the files that Open would read, each by itself, and describes
+// them. A single file may also be IDX labels. It returns what could be read
+// together with the errors of what could not, so that a damaged folder can be
+// described.
+func Describe(path string) ([]FileInfo, error) {
+	return describe(path, newMemory(availableMemory()))
+}
+
+// describe is Describe with a given amount of memory.
+func describe(path string, mem *memory) ([]FileInfo, error) {
+	slots, err := locate(path)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(path); path != "mnist" && err == nil && !info.IsDir() {
+		slots[0].want = anythingWanted
+	}
+	members, err := load(slots, mem, true)
+	infos := make([]FileInfo, len(members))
+	for i, m := range members {
+		infos[i] = m.info()
+	}
+	return infos, err
+}
+
+func (m member) info() FileInfo {
+	info := FileInfo{Name: m.name, Format: m.format, Compressed: m.compressed, Shape: m.shape, Element: m.element, SHA256: m.sha256}
+	if m.images != nil {
+		agree(m.name, m.images) // a single part cannot disagree
+		info.Grey = m.images.summary()
+	}
+	for _, label := range m.labels {
+		for int(label) >= len(info.Labels) {
+			info.Labels = append(info.Labels, 0)
+		}
+		info.Labels[label]++
+	}
+	return info
+}
+
+// summary returns least, largest and mean grey level.
+func (im *Images) summary() *GreyInfo {
+	g := &GreyInfo{Min: 1}
+	if im.Floats != nil {
+		sum := 0.0
+		for _, x := range im.Floats {
+			g.Min, g.Max = min(g.Min, float64(x)), max(g.Max, float64(x))
+			sum += float64(x)
+		}
+		g.Mean = sum / float64(len(im.Floats))
+		return g
+	}
+	var counts [256]int
+	for _, b := range im.Bytes {
+		counts[b]++
+	}
+	sum := 0.0
+	for b, n := range counts {
+		if n > 0 {
+			g.Min, g.Max = min(g.Min, float64(b)/255), max(g.Max, float64(b)/255)
+			sum += float64(b) * float64(n)
+		}
+	}
+	g.Mean = sum / 255 / float64(len(im.Bytes))
+	return g
+}

@@ -1,0 +1,140 @@
+package data
+
+import (
+	"bytes"
+	"io"
+	"math"
+	"runtime"
+	"testing"
+)
+
+func nan32() float32 { return float32(math.NaN()) }
+
+// checkRead reads a hostile file and checks what every reader promises: no
+// panic, images that are complete and valid, and no allocation that the bytes
+// do not justify.
+func checkRead(t *testing.T, content []byte, read func(io.Reader, *memory) ([]member, error)) {
+	const budget = 1 << 22
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	members, err := read(bytes.NewReader(content), newMemory(budget))
+	runtime.ReadMemStats(&after)
+	// Buffers and decompressors take less than 1 MiB an array, and a central
+	// directory entry has 46 bytes. Plain data is held in at most four bytes for
+	// each, or eight in a line of text, and slices that grow are copied a few
+	// times. Deflate packs at most 1032 bytes into one, but the budget ends that
+	// earlier; text needs no budget before its line ends, at 16 MiB.
+	arrays := 1 + len(content)/46
+	justified := uint64(arrays)<<20 + 64*uint64(len(content)) + min(1032*uint64(len(content)), longestLine)*24
+	if !bytes.Contains(content, []byte{0x1f, 0x8b}) && !bytes.Contains(content, []byte("PK")) {
+		justified = 1<<20 + 64*uint64(len(content))
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > justified {
+		t.Errorf("%d bytes allocated for %d bytes of input, at most %d are justified", used, len(content), justified)
+	}
+	if err != nil {
+		if len(err.Error()) > 2000 {
+			t.Errorf("an error of %d bytes", len(err.Error()))
+		}
+		return
+	}
+	for _, m := range members {
+		if m.images == nil {
+			continue
+		}
+		if err := m.images.validate("read"); err != nil || m.images.N == 0 {
+			t.Errorf("read without an error: %d images, %v", m.images.N, err)
+		}
+	}
+}
+
+func FuzzReadIDX(f *testing.F) {
+	im := Synthetic(3, 4, 5, 1)
+	for _, seed := range [][]byte{
+		idxOf(im), idxLabelsOf(im), gzipped(idxOf(im)), idxOf(im)[:20], gzipped(idxOf(im))[:30],
+		idxFile(magicImages, []uint32{1 << 30, 1 << 30, 1 << 30}, nil),
+		gzipped(idxFile(magicImages, []uint32{1 << 20, 1, 3}, make([]byte, 1<<16))),
+	} {
+		f.Add(seed, true)
+		f.Add(seed, false)
+	}
+	f.Fuzz(func(t *testing.T, content []byte, sized bool) {
+		checkRead(t, content, func(r io.Reader, mem *memory) ([]member, error) {
+			size := int64(-1)
+			if sized {
+				size = int64(len(content))
+			}
+			in, err := newInput("fuzz", r, size, false, mem)
+			if err != nil {
+				return nil, err
+			}
+			m, err := readIDX(in, anythingWanted)
+			return []member{m}, err
+		})
+	})
+}
+
+func FuzzReadNPY(f *testing.F) {
+	bytesOf := npyFile("|u1", "(2, 4)", make([]byte, 8))
+	for _, seed := range [][]byte{
+		bytesOf, npyFile("<f4", "(1, 2)", float32s(0, 0.5)), npyFile("<f8", "(1, 1)", make([]byte, 8)), npyFile("|b1", "(1, 2, 2, 1)", []byte{0, 1, 1, 0}),
+		version2(bytesOf), gzipped(bytesOf), npyFile("|u1", "(2000000000, 4)", nil), npyFile("|u1", "()", nil), npyFile("|O", "(1,)", nil),
+		npyFileOf("{'descr': '|u1', 'fortran_order': False, 'shape': (1}", nil), npyFileOf("}'descr': 'fortran_order': 'shape': \n", nil),
+		npzFile(array{"x_train", bytesOf}, array{"y_train", npyFile("<i8", "(2,)", make([]byte, 16))}),
+		npzFile(array{"arr_0", bytesOf})[:50],
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		checkRead(t, content, func(r io.Reader, mem *memory) ([]member, error) {
+			if bytes.HasPrefix(content, []byte("PK")) {
+				return readNPZ("fuzz", bytes.NewReader(content), int64(len(content)), mem)
+			}
+			in, err := newInput("fuzz", r, int64(len(content)), false, mem)
+			if err != nil {
+				return nil, err
+			}
+			m, err := readNPY(in, imagesWanted)
+			return []member{m}, err
+		})
+	})
+}
+
+func FuzzReadAMAT(f *testing.F) {
+	for _, seed := range []string{"0 1 1 0\n1 1 1 1\n", "0.5 0 1 0 7\r\n", "1e-3\n\n0x1p-2\n", "0 1\n0\n", "nan", "+0 -0 .5 1.\n", string(gzipped([]byte("0 1 1 0\n")))} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		checkRead(t, content, func(r io.Reader, mem *memory) ([]member, error) {
+			in, err := newInput("fuzz", r, int64(len(content)), false, mem)
+			if err != nil {
+				return nil, err
+			}
+			m, err := readAMAT(in)
+			return []member{m}, err
+		})
+	})
+}
+
+// A header that promises much, in a stream of unknown length and within the
+// memory, costs no more than what arrives.
+func TestPromiseAloneAllocatesNothing(t *testing.T) {
+	for name, content := range map[string][]byte{
+		"idx":     gzipped(idxFile(magicImages, []uint32{1 << 30, 1, 1}, make([]byte, 100))),
+		"uint8":   gzipped(npyFile("|u1", "(1073741824, 1)", make([]byte, 100))),
+		"float64": gzipped(npyFile("<f8", "(134217728, 1)", make([]byte, 100))),
+		"labels":  npzFile(array{"y_train", npyFile("|u1", "(1073741824,)", make([]byte, 100))}),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := readBytes(name, content, newMemory(1<<40))
+		runtime.ReadMemStats(&after)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		// gzip and buffers need some 200 KiB.
+		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
+			t.Errorf("%s: %d bytes allocated for 100 that arrived", name, used)
+		}
+	}
+}

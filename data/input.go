@@ -1,0 +1,229 @@
+package data
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"errors"
+	"io"
+	"math/bits"
+	"os"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+)
+
+// firstChunk is how much is allocated for a payload that only has a header's
+// word for its size.
+const firstChunk = 64 << 10
+
+// input is a file being read, decompressed where it was compressed.
+type input struct {
+	name       string // for errors
+	r          *bufio.Reader
+	size       int64 // bytes after decompression, or -1 where only the end tells
+	sure       bool  // size, or what the header promises, may be allocated at once
+	compressed bool
+	mem        *memory
+}
+
+// newInput prepares to read r, which has size bytes (-1: unknown), and looks
+// through gzip by its content. verified says that the bytes were checked
+// against a known sum, so that their header may be believed.
+func newInput(name string, r io.Reader, size int64, verified bool, mem *memory) (*input, error) {
+	in := &input{name: name, r: bufio.NewReaderSize(r, 1<<16), size: size, sure: verified || size >= 0, mem: mem}
+	magic, err := in.r.Peek(2)
+	if len(magic) == 0 && errors.Is(err, io.EOF) {
+		return nil, fault(name, "the file is empty, want IDX, .npy, .npz or .amat")
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, in.readFault(err)
+	}
+	if !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		return in, nil
+	}
+	z, err := gzip.NewReader(in.r)
+	if err != nil {
+		return nil, in.readFault(err)
+	}
+	in.r, in.size, in.sure, in.compressed = bufio.NewReaderSize(z, 1<<16), -1, verified, true
+	return in, nil
+}
+
+// full reads into buf until it is full or the data end, without an error for
+// the latter, and says how many bytes it read. Unlike io.ReadFull it keeps a
+// clean end apart from a compressed stream that was cut.
+func (in *input) full(buf []byte) (int, error) {
+	n := 0
+	for n < len(buf) {
+		k, err := in.r.Read(buf[n:])
+		n += k
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, in.readFault(err)
+		}
+	}
+	return n, nil
+}
+
+// readFault explains an error of the reader below.
+func (in *input) readFault(err error) error {
+	problem := "cannot be read"
+	var corrupt flate.CorruptInputError
+	switch {
+	case errors.As(err, &corrupt):
+		problem = "the compressed data are damaged: fetch the file again"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		problem = "the compressed data are cut short: an incomplete download? Fetch the file again"
+	case errors.Is(err, gzip.ErrHeader):
+		problem = "the gzip header is damaged, or bytes follow the gzip data: fetch the file again"
+	case errors.Is(err, gzip.ErrChecksum):
+		problem = "the gzip checksum differs: the file is damaged, fetch it again"
+	case errors.Is(err, zip.ErrChecksum):
+		problem = "the zip checksum differs: the file is damaged, fetch it again"
+	}
+	return &FormatError{File: in.name, Problem: problem, Err: err}
+}
+
+// promise holds what a header announces against what there is, before anything
+// is allocated: the payload's size in the file against the file's, and its size
+// in memory against the memory. what names the payload in errors.
+func (in *input) promise(what string, header, payload, held int64) error {
+	if in.size >= 0 {
+		switch found := max(0, in.size-header); {
+		case found < payload:
+			return in.short(what, payload, found)
+		case found > payload:
+			return fault(in.name, "header promises %s (%d bytes), and %d bytes follow them: a wrong header, or files run together?", what, payload, found-payload)
+		}
+	}
+	return in.reserve(what, held)
+}
+
+// reserve takes held bytes from the memory.
+func (in *input) reserve(what string, held int64) error {
+	if !in.mem.take(held) {
+		return fault(in.name, "%s need %d bytes, and %d bytes of memory are available: a damaged header? Otherwise use a smaller file", what, held, in.mem.total)
+	}
+	return nil
+}
+
+// short is the error for a payload that ends too early.
+func (in *input) short(what string, payload, found int64) error {
+	return fault(in.name, "header promises %s (%d bytes), file has %d: truncated download?", what, payload, found)
+}
+
+// payload reads the rest of the input, which must be exactly size bytes. Unless
+// the size is sure, the buffer grows only as data arrive.
+func (in *input) payload(what string, size int64) ([]byte, error) {
+	first := size
+	if !in.sure {
+		first = min(size, firstChunk)
+	}
+	buf := make([]byte, first)
+	n := 0
+	for {
+		k, err := in.full(buf[n:])
+		if err != nil {
+			return nil, err
+		}
+		n += k
+		if n < len(buf) {
+			return nil, in.short(what, size, int64(n))
+		}
+		if int64(n) == size {
+			return buf, in.end(what, size)
+		}
+		grown := make([]byte, min(size, 2*int64(n)))
+		copy(grown, buf)
+		buf = grown
+	}
+}
+
+// end checks that nothing follows the payload. Reading on to the end is also
+// what makes gzip and zip compare their checksums.
+func (in *input) end(what string, size int64) error {
+	var one [1]byte
+	n, err := in.full(one[:])
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		return fault(in.name, "header promises %s (%d bytes), and more bytes follow them: a wrong header, or files run together?", what, size)
+	}
+	return nil
+}
+
+// product multiplies sizes that are not negative; ok is false where the product
+// passes 2⁶³-1 or the largest int.
+func product(sizes ...int64) (p int64, ok bool) {
+	u := uint64(1)
+	for _, n := range sizes {
+		hi, lo := bits.Mul64(u, uint64(n))
+		if hi != 0 || lo > uint64(min(1<<63-1, uint64(^uint(0)>>1))) {
+			return 0, false
+		}
+		u = lo
+	}
+	return int64(u), true
+}
+
+// memory is what may be allocated for images, shared by the files of a source
+// that are read at the same time.
+type memory struct {
+	total int64
+	left  atomic.Int64
+}
+
+func newMemory(total int64) *memory {
+	m := &memory{total: total}
+	m.left.Store(total)
+	return m
+}
+
+// take reports whether n more bytes fit, and if so counts them.
+func (m *memory) take(n int64) bool {
+	for {
+		left := m.left.Load()
+		if n > left {
+			return false
+		}
+		if m.left.CompareAndSwap(left, left-n) {
+			return true
+		}
+	}
+}
+
+// availableMemory returns what the kernel says can be allocated without
+// swapping (MemAvailable of /proc/meminfo on Linux), and 8 GiB where that is
+// unknown.
+func availableMemory() int64 {
+	const unknown = 8 << 30
+	if runtime.GOOS != "linux" {
+		return unknown
+	}
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return unknown
+	}
+	if n, ok := memAvailable(text); ok {
+		return n
+	}
+	return unknown
+}
+
+// memAvailable finds the line "MemAvailable:  <n> kB" and returns n in bytes.
+func memAvailable(meminfo []byte) (int64, bool) {
+	for line := range bytes.Lines(meminfo) {
+		fields := bytes.Fields(line)
+		if len(fields) == 3 && string(fields[0]) == "MemAvailable:" && string(fields[2]) == "kB" {
+			kib, err := strconv.ParseInt(string(fields[1]), 10, 44)
+			return kib << 10, err == nil && kib >= 0
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,392 @@
+package data
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"path"
+	"strings"
+
+	"github.com/sbinet/npyio/npy"
+)
+
+// element is a type of array element that can be read.
+type element struct {
+	name  string
+	size  int64
+	grey  bool // may hold grey levels; otherwise labels only
+	value func([]byte) float64
+}
+
+// elementOf returns the element type of a NumPy type string such as "<f4".
+func elementOf(descr string) (element, bool) {
+	if len(descr) < 2 {
+		return element{}, false
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	if descr[0] == '>' {
+		order = binary.BigEndian
+	}
+	switch strings.TrimLeft(descr, "<>|=") {
+	case "u1":
+		return element{"uint8", 1, true, func(b []byte) float64 { return float64(b[0]) }}, true
+	case "b1":
+		return element{"bool", 1, true, func(b []byte) float64 { return float64(b[0]) }}, true
+	case "f4":
+		return element{"float32", 4, true, func(b []byte) float64 { return float64(math.Float32frombits(order.Uint32(b))) }}, true
+	case "f8":
+		return element{"float64", 8, true, func(b []byte) float64 { return math.Float64frombits(order.Uint64(b)) }}, true
+	case "i1":
+		return element{"int8", 1, false, func(b []byte) float64 { return float64(int8(b[0])) }}, true
+	case "u2":
+		return element{"uint16", 2, false, func(b []byte) float64 { return float64(order.Uint16(b)) }}, true
+	case "i2":
+		return element{"int16", 2, false, func(b []byte) float64 { return float64(int16(order.Uint16(b))) }}, true
+	case "u4":
+		return element{"uint32", 4, false, func(b []byte) float64 { return float64(order.Uint32(b)) }}, true
+	case "i4":
+		return element{"int32", 4, false, func(b []byte) float64 { return float64(int32(order.Uint32(b))) }}, true
+	case "u8":
+		return element{"uint64", 8, false, func(b []byte) float64 { return float64(order.Uint64(b)) }}, true
+	case "i8":
+		return element{"int64", 8, false, func(b []byte) float64 { return float64(int64(order.Uint64(b))) }}, true
+	}
+	return element{}, false
+}
+
+// npyHead is a checked header: its length in the file, the element type, the
+// shape and the number of elements.
+type npyHead struct {
+	length int64
+	elem   element
+	shape  []int
+	count  int64
+}
+
+// readNPY reads a NumPy array of images, of shape [N, D], [N, R, C] or
+// [N, R, C, 1], or of labels, [N] or [N, 1].
+func readNPY(in *input, want content) (member, error) {
+	head, err := readNPYHeader(in)
+	if err != nil {
+		return member{}, err
+	}
+	m := member{format: "npy", compressed: in.compressed, shape: head.shape, element: head.elem.name}
+	if want == labelsWanted {
+		m.labels, err = npyLabels(in, head)
+	} else {
+		m.images, err = npyImages(in, head)
+	}
+	return m, err
+}
+
+// readNPYHeader reads and checks everything before the elements.
+//
+// Source: NumPy, NEP 1, "A simple file format for NumPy arrays".
+func readNPYHeader(in *input) (npyHead, error) {
+	raw, err := npyHeaderBytes(in)
+	if err != nil {
+		return npyHead{}, err
+	}
+	header, err := parseNPYHeader(raw)
+	if err != nil {
+		return npyHead{}, &FormatError{File: in.name, Problem: "the .npy header cannot be read, want the dictionary that NumPy writes", Err: err}
+	}
+	head := npyHead{length: int64(len(raw)), shape: header.Descr.Shape}
+	if header.Descr.Fortran {
+		return npyHead{}, fault(in.name, "array in Fortran order, want C order: save numpy.ascontiguousarray(x)")
+	}
+	if strings.Contains(header.Descr.Type, "O") {
+		return npyHead{}, fault(in.name, "array of Python objects (%q), want numbers: save x.astype(numpy.uint8) or float32", clip(header.Descr.Type))
+	}
+	var ok bool
+	if head.elem, ok = elementOf(header.Descr.Type); !ok {
+		return npyHead{}, fault(in.name, "element type %q, want uint8, bool, float32 or float64", clip(header.Descr.Type))
+	}
+	sizes := make([]int64, len(head.shape))
+	for i, n := range head.shape {
+		if n < 0 || n > math.MaxInt32 {
+			return npyHead{}, fault(in.name, "shape has %d, want 0 to 2³¹-1: a damaged header?", n)
+		}
+		sizes[i] = int64(n)
+	}
+	if head.count, ok = product(sizes...); ok {
+		_, ok = product(head.count, head.elem.size)
+	}
+	if !ok {
+		return npyHead{}, fault(in.name, "header promises %s elements, more than any memory: a damaged header?", shapeText(head.shape))
+	}
+	return head, nil
+}
+
+// npyHeaderBytes reads magic, version, length and dictionary, no further, and
+// believes no length beyond what any NumPy array needs.
+func npyHeaderBytes(in *input) ([]byte, error) {
+	const longest = 1 << 16
+	raw := make([]byte, 8, 128)
+	n, err := in.full(raw)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.HasPrefix(raw[:n], []byte("\x93NUMPY")) {
+		return nil, fault(in.name, "starts with %q, want %q: this is no .npy file", raw[:min(n, 6)], "\x93NUMPY")
+	}
+	width := 2 // bytes of the length
+	switch {
+	case n < 8:
+	case raw[6] == 2:
+		width = 4
+	case raw[6] != 1:
+		return nil, fault(in.name, ".npy version %d.%d, want 1.0 or 2.0", raw[6], raw[7])
+	}
+	var field [4]byte
+	k, err := in.full(field[:width])
+	if err != nil {
+		return nil, err
+	}
+	if n < 8 || k < width {
+		return nil, fault(in.name, "the .npy header ends at byte %d: truncated download?", n+k)
+	}
+	length := int64(binary.LittleEndian.Uint32(field[:])) // the bytes not read are 0
+	if length > longest {
+		return nil, fault(in.name, "a .npy header of %d bytes, want at most %d: a damaged header?", length, longest)
+	}
+	raw = append(raw, field[:width]...)
+	dict := make([]byte, length)
+	if k, err = in.full(dict); err != nil {
+		return nil, err
+	}
+	if int64(k) < length {
+		return nil, fault(in.name, "the .npy header promises %d bytes and ends after %d: truncated download?", length, k)
+	}
+	return append(raw, dict...), nil
+}
+
+// parseNPYHeader lets npyio parse the dictionary. It slices the text without
+// looking, so a damaged header may panic there.
+func parseNPYHeader(raw []byte) (header npy.Header, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("damaged dictionary: %v", r)
+		}
+	}()
+	r, err := npy.NewReader(bytes.NewReader(raw))
+	if err != nil {
+		return npy.Header{}, err
+	}
+	return r.Header, nil
+}
+
+// imageShape reads rows and columns out of the shape of an array of images.
+func imageShape(shape []int) (n, rows, cols int, ok bool) {
+	switch {
+	case len(shape) == 2:
+		if side, square := squareRoot(shape[1]); square {
+			return shape[0], side, side, true
+		}
+		return shape[0], 1, shape[1], true
+	case len(shape) == 3, len(shape) == 4 && shape[3] == 1:
+		return shape[0], shape[1], shape[2], true
+	}
+	return 0, 0, 0, false
+}
+
+// squareRoot returns the integer root of n, and whether n is its square.
+func squareRoot(n int) (root int, square bool) {
+	root = int(math.Round(math.Sqrt(float64(n))))
+	return root, root*root == n
+}
+
+func npyImages(in *input, head npyHead) (*Images, error) {
+	if !head.elem.grey {
+		return nil, fault(in.name, "element type %s, want uint8, bool, float32 or float64: save x.astype(numpy.uint8)", head.elem.name)
+	}
+	n, rows, cols, ok := imageShape(head.shape)
+	if !ok {
+		return nil, fault(in.name, "array of shape [%s], want [N, D], [N, R, C] or [N, R, C, 1]", strings.ReplaceAll(shapeText(head.shape), "×", ", "))
+	}
+	if err := checkShape(in.name, n, rows, cols); err != nil {
+		return nil, err
+	}
+	what := fmt.Sprintf("%d images of %d×%d", n, rows, cols)
+	im := &Images{N: n, Rows: rows, Cols: cols}
+	var err error
+	switch head.elem.name {
+	case "uint8", "bool":
+		if err := in.promise(what, head.length, head.count, head.count); err != nil {
+			return nil, err
+		}
+		im.Bytes, err = in.payload(what, head.count)
+	default:
+		if err := in.promise(what, head.length, head.count*head.elem.size, head.count*4); err != nil {
+			return nil, err
+		}
+		im.Floats, err = greyFloats(in, what, head, im.D())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if head.elem.name == "bool" {
+		for k, b := range im.Bytes {
+			if b > 1 {
+				return nil, fault(in.name, "image %d, pixel %d is the byte %d, want a bool, 0 or 1: the file is damaged", k/im.D(), k%im.D(), b)
+			}
+		}
+	}
+	return im, nil
+}
+
+// greyFloats reads the elements of an array in chunks and checks each of them.
+func greyFloats(in *input, what string, head npyHead, d int) ([]float32, error) {
+	first := head.count
+	if !in.sure {
+		first = min(first, firstChunk)
+	}
+	floats := make([]float32, 0, first)
+	err := in.elements(what, head, func(k int64, g float64) error {
+		if problem := greyProblem(g, k, d); problem != "" {
+			return fault(in.name, "%s", problem)
+		}
+		floats = append(floats, float32(g))
+		return nil
+	})
+	return floats, err
+}
+
+// elements reads the elements of an array one after another, which must be all
+// that follows.
+func (in *input) elements(what string, head npyHead, each func(k int64, value float64) error) error {
+	size := head.elem.size
+	chunk := make([]byte, 1<<13)
+	for k := int64(0); k < head.count; {
+		part := chunk[:size*min(head.count-k, int64(len(chunk))/size)]
+		n, err := in.full(part)
+		if err != nil {
+			return err
+		}
+		if n < len(part) {
+			return in.short(what, head.count*size, k*size+int64(n))
+		}
+		for ; len(part) > 0; part = part[size:] {
+			if err := each(k, head.elem.value(part)); err != nil {
+				return err
+			}
+			k++
+		}
+	}
+	return in.end(what, head.count*size)
+}
+
+// npyLabels reads an array of labels of any integer type, each 0 to 255.
+func npyLabels(in *input, head npyHead) ([]uint8, error) {
+	shape := head.shape
+	if len(shape) != 1 && !(len(shape) == 2 && shape[1] == 1) {
+		return nil, fault(in.name, "array of shape [%s], want labels of shape [N]", strings.ReplaceAll(shapeText(shape), "×", ", "))
+	}
+	if strings.HasPrefix(head.elem.name, "float") || head.elem.name == "bool" {
+		return nil, fault(in.name, "element type %s, want integer labels: save y.astype(numpy.uint8)", head.elem.name)
+	}
+	if head.count == 0 {
+		return nil, fault(in.name, "header promises 0 labels, want at least one")
+	}
+	what := fmt.Sprintf("%d labels", head.count)
+	if err := in.promise(what, head.length, head.count*head.elem.size, head.count); err != nil {
+		return nil, err
+	}
+	var labels []uint8
+	err := in.elements(what, head, func(k int64, value float64) error {
+		if value < 0 || value > 255 {
+			return fault(in.name, "label %d is %v, want 0 to 255", k, value)
+		}
+		labels = append(labels, uint8(value))
+		return nil
+	})
+	return labels, err
+}
+
+// readNPZ reads the arrays of a NumPy archive: x_train, x_valid, x_test (or the
+// same without x_) and the labels y_train, y_valid, y_test; or a single array
+// of any name, which is the training part. An array that would be left out is
+// an error.
+func readNPZ(name string, r io.ReaderAt, size int64, mem *memory) ([]member, error) {
+	archive, err := zip.NewReader(r, size)
+	if err != nil {
+		return nil, &FormatError{File: name, Problem: "the .npz archive cannot be read: an incomplete download? Fetch the file again", Err: err}
+	}
+	var arrays []*zip.File
+	for _, f := range archive.File {
+		if !strings.HasSuffix(f.Name, "/") {
+			arrays = append(arrays, f)
+		}
+	}
+	var names []string
+	for _, f := range arrays {
+		names = append(names, clip(strings.TrimSuffix(f.Name, ".npy")))
+	}
+	if len(arrays) == 0 {
+		return nil, fault(name, "the archive is empty, want x_train and, if there are any, y_train, x_test, y_test")
+	}
+	var members []member
+	taken := map[string]bool{}
+	for i, f := range arrays {
+		part, want, ok := npzRole(names[i])
+		if !ok && len(arrays) == 1 {
+			part, want, ok = partTrain, imagesWanted, true
+		}
+		role := fmt.Sprint(part, want)
+		if !ok || taken[role] {
+			return nil, fault(name, "found the arrays %s, want x_train, y_train, x_test, y_test, or train, test, or a single one: save an archive of those only", listText(names))
+		}
+		taken[role] = true
+		m, err := readNPZMember(name, f, want, mem)
+		if err != nil {
+			return nil, err
+		}
+		m.part = part
+		members = append(members, m)
+	}
+	return members, nil
+}
+
+// npzRole says what the name of an array stands for.
+func npzRole(name string) (part string, want content, ok bool) {
+	switch name {
+	case "x_train", "train":
+		return partTrain, imagesWanted, true
+	case "x_valid", "valid":
+		return partValid, imagesWanted, true
+	case "x_test", "test":
+		return partTest, imagesWanted, true
+	case "y_train":
+		return partTrain, labelsWanted, true
+	case "y_valid":
+		return partValid, labelsWanted, true
+	case "y_test":
+		return partTest, labelsWanted, true
+	}
+	return "", 0, false
+}
+
+func readNPZMember(archive string, f *zip.File, want content, mem *memory) (member, error) {
+	name := archive + ": " + path.Base(clip(f.Name))
+	if f.UncompressedSize64 > math.MaxInt64 {
+		return member{}, fault(name, "an array of %d bytes: a damaged archive?", f.UncompressedSize64)
+	}
+	r, err := f.Open()
+	if err != nil {
+		return member{}, &FormatError{File: name, Problem: "cannot be unpacked", Err: err}
+	}
+	defer r.Close()
+	in, err := newInput(name, r, int64(f.UncompressedSize64), false, mem)
+	if err != nil {
+		return member{}, err
+	}
+	in.sure = false // the size is one more promise
+	in.compressed = in.compressed || f.Method != zip.Store
+	m, err := readNPY(in, want)
+	m.format = "npz member"
+	m.name = name
+	return m, err
+}

@@ -1,0 +1,158 @@
+package graph
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"elbo/graph/blas"
+)
+
+func newTestBuilder() *Builder { return NewBuilder(NewEngine(1, blas.Gonum())) }
+
+func TestAPanicInAnOperationIsAnErrorThatNamesIt(t *testing.T) {
+	b := newTestBuilder()
+	x, _ := b.Input("x", 2)
+	y := b.apply(op{kind: "broken", in: []Node{x}, out: []int{2}, forward: func(y []float32, in [][]float32) { panic("no such luck") }})
+	p, err := b.Compile(y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // also the next run
+		if err := p.Run(); err == nil || !strings.Contains(err.Error(), "broken: no such luck") {
+			t.Errorf("Run = %v, want an error with the operation and the panic", err)
+		}
+	}
+}
+
+func TestAPanicInAShardReachesTheCaller(t *testing.T) {
+	defer func() {
+		if got := recover(); got != "shard" {
+			t.Errorf("recovered %v, want the shard's panic", got)
+		}
+	}()
+	NewEngine(3, blas.Gonum()).Split(30, 1, func(lo, _ int) {
+		if lo == 10 {
+			panic("shard")
+		}
+	})
+}
+
+func TestShardsCoverTheRangeOnce(t *testing.T) {
+	for _, workers := range []int{1, 2, 3, 7} {
+		for _, n := range []int{1, 2, 5, 64, 1001} {
+			for _, grain := range []int{0, 1, 10, 2000} {
+				seen := make([]int32, n)
+				NewEngine(workers, blas.Gonum()).Split(n, grain, func(lo, hi int) {
+					for i := lo; i < hi; i++ {
+						seen[i]++
+					}
+				})
+				if slices.Max(seen) != 1 || slices.Min(seen) != 1 {
+					t.Fatalf("%d workers, %d elements, grain %d: an element is covered %d to %d times", workers, n, grain, slices.Min(seen), slices.Max(seen))
+				}
+			}
+		}
+	}
+}
+
+func TestTheFirstErrorOfBuildingIsReported(t *testing.T) {
+	tests := map[string]struct {
+		build func(b *Builder) Node
+		want  string
+	}{
+		"shapes": {func(b *Builder) Node {
+			x, _ := b.Input("x", 2, 3)
+			return b.Affine(x, b.Param(NewParam("w", 4, 5)), b.Param(NewParam("b", 4)), ReLU)
+		}, "graph: affine: x [2 3], w [4 5], bias [4]: want [B in], [out in], [out]"},
+		"names": {func(b *Builder) Node {
+			b.Input("x", 2)
+			x, _ := b.Input("x", 3)
+			return b.SampleMean(x, 3)
+		}, `graph: two inputs or parameters are called "x"`},
+		"extent": {func(b *Builder) Node {
+			x, _ := b.Input("x", 2, 0)
+			return b.KLStdNormal(x)
+		}, "graph: x has shape [2 0]: every extent must be at least 1"},
+		"after an error": {func(b *Builder) Node {
+			x, _ := b.Input("x", 0)
+			h, _ := b.Input("h", 3, 4)
+			return b.NegMean(b.Bound(b.BernoulliLogLik(x, h), b.KLStdNormal(x), x), b.LogMeanExp(b.Add(x, x), 0))
+		}, "graph: x has shape [0]"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := newTestBuilder()
+			_, err := b.Compile(test.build(b))
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+				t.Errorf("Compile = %v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestALossThatAParameterDoesNotReachIsAnError(t *testing.T) {
+	b := newTestBuilder()
+	p := b.Param(NewParam("p", 3))
+	w, _ := b.Input("w", 3)
+	_, err := b.CompileGrad(b.Dot(p, w), []*Param{NewParam("q", 3)})
+	if err == nil || !strings.Contains(err.Error(), "q is not in the graph") {
+		t.Errorf("CompileGrad = %v, want an error that names q", err)
+	}
+}
+
+// TestEqualOperationsAreNotMerged: Gorgonia merges nodes of equal hash, and two
+// operations that share a buffer would overwrite each other.
+func TestEqualOperationsAreNotMerged(t *testing.T) {
+	b := newTestBuilder()
+	x, values := b.Input("x", 2)
+	copy(values, []float32{1, 3})
+	first, second := b.SampleMean(x, 2), b.SampleMean(x, 2)
+	if first == second {
+		t.Fatal("two operations became one node")
+	}
+	p, err := b.Compile(b.Add(first, second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestProgramsRunConcurrentlyOnSharedParameters is for the race detector as well.
+func TestProgramsRunConcurrentlyOnSharedParameters(t *testing.T) {
+	w, bias := NewParam("w", 5, 5), NewParam("b", 5)
+	for i := range w.Value {
+		w.Value[i] = float32(i)
+	}
+	run := func() []float32 {
+		b := newTestBuilder()
+		x, values := b.Input("x", 4, 5)
+		for i := range values {
+			values[i] = 1
+		}
+		y := b.Affine(x, b.Param(w), b.Param(bias), ReLU)
+		p, err := b.Compile(y)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		for range 20 {
+			if err := p.Run(); err != nil {
+				t.Error(err)
+			}
+		}
+		return slices.Clone(p.Values(y))
+	}
+	results := make(chan []float32, 4)
+	for range cap(results) {
+		go func() { results <- run() }()
+	}
+	want := []float32{10, 35, 60, 85, 110}
+	for range cap(results) {
+		if got := <-results; len(got) != 20 || !slices.Equal(got[:5], want) {
+			t.Errorf("got %v, want rows of %v", got, want)
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package train
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+const (
+	// atomicPrefix starts the name of every temporary file, so that OpenRun can tell
+	// what an interrupted write left behind.
+	atomicPrefix = ".elbo-tmp-"
+	// atomicNames is how many names are tried for a temporary file. A name is taken
+	// only while another write to the same path runs, or after a crash during one.
+	atomicNames = 1000
+	// atomicBuffer gathers small writes, of encoders that write row by row.
+	atomicBuffer = 1 << 16
+)
+
+// WriteAtomic puts what write writes at path: all of it or, on an error or a crash,
+// nothing, in which case path holds what it held before. It writes a temporary file
+// in the same directory, flushes it to the disk, renames it to path and flushes the
+// directory (which Windows cannot, and does not need). The mode is 0666 before the
+// umask. A symbolic link at path is replaced, not followed. No temporary file is
+// left behind but by a crash.
+//
+// The error wraps that of write or of the operating system.
+func WriteAtomic(path string, write func(io.Writer) error) error {
+	return osAtomicOps().write(path, write)
+}
+
+// atomicOps are the file operations of WriteAtomic, in the order of their use;
+// remove is for the temporary file of a write that failed.
+type atomicOps struct {
+	create  func(path string) (atomicFile, error) // fails with fs.ErrExist if path exists
+	rename  func(from, to string) error
+	syncDir func(dir string) error
+	remove  func(path string) error
+}
+
+// atomicFile is a temporary file, open for writing.
+type atomicFile interface {
+	io.Writer
+	Sync() error
+	Close() error
+}
+
+func osAtomicOps() atomicOps {
+	return atomicOps{
+		create: func(path string) (atomicFile, error) {
+			return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		},
+		rename:  os.Rename,
+		syncDir: syncDirectory,
+		remove:  os.Remove,
+	}
+}
+
+func (o atomicOps) write(path string, content func(io.Writer) error) error {
+	if err := o.replace(path, content); err != nil {
+		return fmt.Errorf("train: %s: not written, what was there before is unchanged: %w%s", path, err, atomicHint(err))
+	}
+	if err := o.syncDir(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("train: %s: written, but may not survive a power failure: flush the directory: %w", path, err)
+	}
+	return nil
+}
+
+// replace does all but the flush of the directory.
+func (o atomicOps) replace(path string, content func(io.Writer) error) (err error) {
+	temp, file, err := o.createTemp(path)
+	if err != nil {
+		return err
+	}
+	renamed := false
+	defer func() { // deferred, so that it also runs when content panics
+		if renamed {
+			return
+		}
+		file.Close() // a second Close does no harm, and Windows removes no open file
+		if left := o.remove(temp); left != nil {
+			err = fmt.Errorf("%w; its temporary file is still there: %w", err, left)
+		}
+	}()
+	buffered := bufio.NewWriterSize(file, atomicBuffer)
+	if err := content(buffered); err != nil {
+		return err
+	}
+	if err := buffered.Flush(); err != nil {
+		return err
+	}
+	// The data must be on the disk before the name points at it.
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if err := o.rename(temp, path); err != nil {
+		return err
+	}
+	renamed = true
+	return nil
+}
+
+func (o atomicOps) createTemp(path string) (string, atomicFile, error) {
+	dir, base := filepath.Split(path)
+	for n := range atomicNames {
+		temp := filepath.Join(dir, fmt.Sprintf("%s%d-%s", atomicPrefix, n, base))
+		file, err := o.create(temp)
+		if err == nil {
+			return temp, file, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return "", nil, err
+		}
+	}
+	return "", nil, fmt.Errorf("%d temporary files %s*-%s are in the way: remove them", atomicNames, atomicPrefix, base)
+}
+
+// atomicHint is the next thing to try, where it can be known.
+func atomicHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return ": free some space on that disk"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return ": make the directory writable or choose another"
+	}
+	return ""
+}
+
+// removeAtomicLeftovers removes the temporary files of writes that a crash cut
+// short. Nobody may be writing in dir.
+func removeAtomicLeftovers(dir string, remove func(string) error) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), atomicPrefix) {
+			continue
+		}
+		if err := remove(filepath.Join(dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncDirectory flushes a directory, so that a rename in it survives a power
+// failure. File systems that know no such thing answer EINVAL or "unsupported":
+// then there is nothing to be done, and nothing to report.
+func syncDirectory(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,335 @@
+package train
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func writeText(text string) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	}
+}
+
+func mustWriteFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustReadFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// listNames returns the names in a directory, sorted.
+func listNames(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func wantNames(t *testing.T, dir string, want ...string) {
+	t.Helper()
+	if got := listNames(t, dir); !slices.Equal(got, want) {
+		t.Errorf("%s holds %q, want %q", filepath.Base(dir), got, want)
+	}
+}
+
+func TestWriteAtomicReplacesTheFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	for _, text := range []string{"first", strings.Repeat("long ", atomicBuffer), ""} {
+		if err := WriteAtomic(path, writeText(text)); err != nil {
+			t.Fatal(err)
+		}
+		if mustReadFile(t, path) != text {
+			t.Error("the file does not hold what was written")
+		}
+		wantNames(t, dir, "f")
+	}
+}
+
+// Others than the owner may read a run, as they may what any program writes: a
+// temporary file made for the owner's eyes only must not give its mode to it.
+func TestWriteAtomicLeavesTheModeToTheUmask(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no such modes")
+	}
+	dir := t.TempDir()
+	mustWriteFile(t, filepath.Join(dir, "plain"), "")
+	if err := WriteAtomic(filepath.Join(dir, "atomic"), writeText("")); err != nil {
+		t.Fatal(err)
+	}
+	plain, _ := os.Stat(filepath.Join(dir, "plain"))
+	atomic, _ := os.Stat(filepath.Join(dir, "atomic"))
+	if plain.Mode() != atomic.Mode() {
+		t.Errorf("mode %v, a file written plainly has %v", atomic.Mode(), plain.Mode())
+	}
+}
+
+func TestWriteAtomicToABareNameUsesTheWorkingDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := WriteAtomic("f", writeText("x")); err != nil {
+		t.Fatal(err)
+	}
+	wantNames(t, ".", "f")
+}
+
+// failingOps are the real operations, but the one of that name fails with err. A
+// write that fails has written half.
+func failingOps(name string, err error) atomicOps {
+	ops := osAtomicOps()
+	create := ops.create
+	ops.create = func(path string) (atomicFile, error) {
+		if name == "create" {
+			return nil, err
+		}
+		f, e := create(path)
+		return &failingFile{f, name, err}, e
+	}
+	switch name {
+	case "rename":
+		ops.rename = func(string, string) error { return err }
+	case "syncDir":
+		ops.syncDir = func(string) error { return err }
+	}
+	return ops
+}
+
+type failingFile struct {
+	atomicFile
+	name string
+	err  error
+}
+
+func (f *failingFile) Write(b []byte) (int, error) {
+	if f.name == "write" {
+		n, _ := f.atomicFile.Write(b[:len(b)/2])
+		return n, f.err
+	}
+	return f.atomicFile.Write(b)
+}
+
+func (f *failingFile) Sync() error {
+	if f.name == "sync" {
+		return f.err
+	}
+	return f.atomicFile.Sync()
+}
+
+func (f *failingFile) Close() error {
+	if err := f.atomicFile.Close(); f.name != "close" {
+		return err
+	}
+	return f.err
+}
+
+// The operations that can fail before the new file has its name.
+var atomicSteps = []string{"create", "write", "sync", "close", "rename"}
+
+func TestWriteAtomicErrorLeavesOldFileAndNoOther(t *testing.T) {
+	for _, step := range atomicSteps {
+		t.Run(step, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "f")
+			mustWriteFile(t, path, "old")
+			cause := &fs.PathError{Op: step, Path: "f", Err: syscall.ENOSPC}
+			err := failingOps(step, cause).write(path, writeText("new"))
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("error %v, want ENOSPC", err)
+			}
+			want := fmt.Sprintf("train: %s: not written, what was there before is unchanged: %s f: %s: free some space on that disk", path, step, syscall.ENOSPC)
+			if err.Error() != want {
+				t.Errorf("got  %s\nwant %s", err, want)
+			}
+			if got := mustReadFile(t, path); got != "old" {
+				t.Errorf("the file holds %q", got)
+			}
+			wantNames(t, dir, "f")
+		})
+	}
+}
+
+func TestWriteAtomicCallbackErrorOrPanicLeavesOldFileAndNoOther(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	mustWriteFile(t, path, "old")
+	cause := errors.New("no picture")
+	err := WriteAtomic(path, func(w io.Writer) error {
+		io.WriteString(w, strings.Repeat("new", atomicBuffer)) // reaches the disk before the error
+		return cause
+	})
+	if want := "train: " + path + ": not written, what was there before is unchanged: no picture"; !errors.Is(err, cause) || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		WriteAtomic(path, func(io.Writer) error { panic("bug") })
+	}()
+	if got := mustReadFile(t, path); got != "old" {
+		t.Errorf("the file holds %q", got)
+	}
+	wantNames(t, dir, "f")
+}
+
+func TestWriteAtomicSaysWhenOnlyTheDirectoryFlushFailed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	err := failingOps("syncDir", syscall.EIO).write(path, writeText("new"))
+	want := fmt.Sprintf("train: %s: written, but may not survive a power failure: flush the directory: %s", path, syscall.EIO)
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	if got := mustReadFile(t, path); got != "new" {
+		t.Errorf("the file holds %q", got)
+	}
+}
+
+func TestWriteAtomicReportsATemporaryFileItCannotRemove(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	ops := failingOps("sync", syscall.ENOSPC)
+	ops.remove = func(string) error { return errors.New("remove failed") }
+	err := ops.write(path, writeText("new"))
+	want := fmt.Sprintf("train: %s: not written, what was there before is unchanged: %s; its temporary file is still there: remove failed: free some space on that disk", path, syscall.ENOSPC)
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestWriteAtomicStepsAroundLeftovers(t *testing.T) {
+	dir := t.TempDir()
+	left := filepath.Join(dir, ".elbo-tmp-0-f")
+	mustWriteFile(t, left, "left by a crash, or another write under way")
+	if err := WriteAtomic(filepath.Join(dir, "f"), writeText("new")); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustReadFile(t, left); got != "left by a crash, or another write under way" {
+		t.Errorf("the other temporary file holds %q", got)
+	}
+	ops := osAtomicOps()
+	ops.create = func(string) (atomicFile, error) { return nil, fs.ErrExist }
+	err := ops.write("f", writeText("new"))
+	if want := "train: f: not written, what was there before is unchanged: 1000 temporary files .elbo-tmp-*-f are in the way: remove them"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestWriteAtomicOntoADirectoryFails(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "d")
+	if err := os.MkdirAll(filepath.Join(path, "full"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteAtomic(path, writeText("new")); err == nil {
+		t.Error("no error")
+	}
+	wantNames(t, dir, "d")
+	wantNames(t, path, "full")
+}
+
+// crashDisk is a disk that loses power before operation number crashAt. What was
+// flushed is on it afterwards; what was not may be or may not be.
+type crashDisk struct {
+	crashAt, done    int
+	names, safeNames map[string]*crashFile // the directory as seen, and as flushed
+}
+
+type crashFile struct {
+	disk       *crashDisk
+	data, safe []byte // as seen, and as flushed
+}
+
+var errPowerLost = errors.New("power lost")
+
+// on reports whether the disk still has power, and counts the operation.
+func (d *crashDisk) on() bool {
+	d.done++
+	return d.done <= d.crashAt
+}
+
+func (d *crashDisk) do(operation func()) error {
+	if !d.on() {
+		return errPowerLost
+	}
+	operation()
+	return nil
+}
+
+func (d *crashDisk) ops() atomicOps {
+	return atomicOps{
+		create: func(path string) (atomicFile, error) {
+			f := &crashFile{disk: d}
+			return f, d.do(func() { d.names[path] = f })
+		},
+		rename: func(from, to string) error {
+			return d.do(func() { d.names[to] = d.names[from]; delete(d.names, from) })
+		},
+		syncDir: func(string) error { return d.do(func() { d.safeNames = maps.Clone(d.names) }) },
+		remove:  func(path string) error { return d.do(func() { delete(d.names, path) }) },
+	}
+}
+
+func (f *crashFile) Write(b []byte) (int, error) {
+	return len(b), f.disk.do(func() { f.data = append(f.data, b...) })
+}
+func (f *crashFile) Sync() error  { return f.disk.do(func() { f.safe = bytes.Clone(f.data) }) }
+func (f *crashFile) Close() error { return f.disk.do(func() {}) }
+
+// A power failure between any two operations leaves, whatever the disk makes of
+// unflushed data and names, the old contents or the new; and after success the new.
+func TestWriteAtomicSurvivesPowerFailureAnywhere(t *testing.T) {
+	for crashAt := 0; ; crashAt++ {
+		old := &crashFile{data: []byte("old"), safe: []byte("old")}
+		disk := &crashDisk{crashAt: crashAt, names: map[string]*crashFile{"f": old}, safeNames: map[string]*crashFile{"f": old}}
+		err := disk.ops().write("f", writeText("new"))
+		for _, names := range []map[string]*crashFile{disk.names, disk.safeNames} {
+			f := names["f"]
+			if f == nil {
+				t.Errorf("power lost before operation %d: the file is gone", crashAt)
+				continue
+			}
+			for _, data := range [][]byte{f.data, f.safe} {
+				if s := string(data); s != "new" && (s != "old" || err == nil) {
+					t.Errorf("power lost before operation %d: the file holds %q, the error was %v", crashAt, s, err)
+				}
+			}
+		}
+		if err == nil {
+			if want := len(atomicSteps) + 1; crashAt != want { // and syncDir
+				t.Errorf("a write takes %d operations, want %d: are all of them counted?", crashAt, want)
+			}
+			return
+		}
+		if !errors.Is(err, errPowerLost) {
+			t.Fatal(err)
+		}
+	}
+}

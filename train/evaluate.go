@@ -1,0 +1,183 @@
+package train
+
+import (
+	"context"
+	"math"
+
+	"elbo/data"
+	"elbo/model"
+)
+
+// Evaluation is what a model makes of a set of images: means over images of equal
+// weight, in nats per image, with standard errors over images.
+type Evaluation struct {
+	Images  int     `json:"images"`
+	Draws   int     `json:"draws"` // of z for each image
+	Recon   float64 `json:"recon"` // E_q[log p(x|z)], the mean over the draws
+	ReconSE float64 `json:"recon_se"`
+	KL      float64 `json:"kl"` // KL(q(z|x) ‖ p(z)), in closed form
+	KLSE    float64 `json:"kl_se"`
+	ELBO    float64 `json:"elbo"` // Recon - KL
+	ELBOSE  float64 `json:"elbo_se"`
+	IW      IW      `json:"iw"`
+
+	KLPerDim    []float64 `json:"kl_per_dim"`   // of each latent dimension; they sum to KL
+	ActiveUnits int       `json:"active_units"` // see ActiveThreshold
+}
+
+// IW is the importance-weighted bound L_k of k draws, a lower bound on log p(x) in
+// expectation.
+type IW struct {
+	K     int     `json:"k"`
+	Bound float64 `json:"bound"`
+	SE    float64 `json:"se"`
+	ESS   float64 `json:"ess"` // effective sample size out of k, mean over images
+}
+
+// ActiveThreshold is the variance over images of E_q[z|x] above which a latent
+// dimension counts as active.
+//
+// Source: Burda, Grosse, Salakhutdinov 2016, section 5.2.
+const ActiveThreshold = 0.01
+
+// evaluationRows is how many draws are decoded at once: enough for a matrix product
+// to run at full speed, few enough for a few megabytes.
+const evaluationRows = 1000
+
+// Evaluator computes evaluations with a fixed number of draws.
+type Evaluator struct {
+	model         *model.VAE
+	draws         int
+	images, block int // images, and draws for each, that are scored at once
+	encoder       *model.Encoder
+	scorer        *model.Scorer
+	x, eps        []float32
+	noise         []*data.Stream // one an image of a block
+}
+
+// NewEvaluator compiles what evaluating m with the given number of draws for each
+// image needs.
+func NewEvaluator(m *model.VAE, draws int) (*Evaluator, error) {
+	e := &Evaluator{model: m, draws: draws, block: min(draws, evaluationRows)}
+	e.images = evaluationRows / e.block
+	e.x = make([]float32, e.images*m.Config.Pixels)
+	e.eps = make([]float32, e.images*e.block*m.Config.Latent)
+	for range e.images {
+		e.noise = append(e.noise, new(data.Stream))
+	}
+	var err error
+	if e.encoder, err = m.NewEncoder(e.images); err != nil {
+		return nil, err
+	}
+	e.scorer, err = m.NewScorer(e.images, e.block)
+	return e, err
+}
+
+// Evaluate scores the images of v as evaluation sees them. The noise is a pure
+// function of (seed, image, draw): evaluating again gives the same numbers, and more
+// draws begin with the same ones. It stops with the context's error.
+func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Evaluation, error) {
+	z := e.model.Config.Latent
+	var recon, kl, elbo, iw, ess moments
+	means, perDim := make([]moments, z), make([]moments, z)
+	for first := 0; first < v.N(); first += e.images {
+		if err := ctx.Err(); err != nil {
+			return Evaluation{}, err
+		}
+		n := min(e.images, v.N()-first)
+		d := v.D()
+		for i := range n {
+			v.Pixels(e.x[i*d:][:d], first+i, 0)
+			e.noise[i].Reset(seed, "eps/evaluate/"+v.Part(), uint64(v.Index(first+i)))
+		}
+		h, err := e.encoder.Encode(e.x)
+		if err != nil {
+			return Evaluation{}, err
+		}
+		recons, weights, err := e.score(h, n)
+		if err != nil {
+			return Evaluation{}, err
+		}
+		for i := range n {
+			divergence := 0.0
+			for j := range z {
+				mu, logVar := float64(h[i*2*z+j]), float64(h[i*2*z+z+j])
+				share := model.KLStdNormal(mu, logVar)
+				divergence += share
+				means[j].add(mu)
+				perDim[j].add(share)
+			}
+			recon.add(recons[i])
+			kl.add(divergence)
+			elbo.add(recons[i] - divergence)
+			iw.add(weights[i].Bound())
+			ess.add(weights[i].EffectiveSampleSize())
+		}
+	}
+	result := Evaluation{
+		Images: v.N(), Draws: e.draws,
+		Recon: recon.mean, ReconSE: recon.standardError(),
+		KL: kl.mean, KLSE: kl.standardError(),
+		ELBO: elbo.mean, ELBOSE: elbo.standardError(),
+		IW: IW{K: e.draws, Bound: iw.mean, SE: iw.standardError(), ESS: ess.mean},
+	}
+	for j := range z {
+		result.KLPerDim = append(result.KLPerDim, perDim[j].mean)
+		if means[j].variance() > ActiveThreshold {
+			result.ActiveUnits++
+		}
+	}
+	return result, nil
+}
+
+// score draws from the posteriors of the first n images of the block and returns
+// their mean log-likelihood and their importance weights.
+func (e *Evaluator) score(h []float32, n int) ([]float64, []model.Weights, error) {
+	z := e.model.Config.Latent
+	recons, weights := make([]float64, n), make([]model.Weights, n)
+	for done := 0; done < e.draws; done += e.block {
+		for i := range n {
+			row := e.eps[i*e.block*z:][:e.block*z]
+			for j := range row {
+				row[j] = float32(e.noise[i].NormFloat64())
+			}
+		}
+		logLik, ratio, err := e.scorer.Score(e.x, h, e.eps)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range n {
+			for s := range min(e.block, e.draws-done) {
+				r := i*e.block + s
+				recons[i] += float64(logLik[r]) / float64(e.draws)
+				weights[i].Add(float64(logLik[r]) + float64(ratio[r]))
+			}
+		}
+	}
+	return recons, weights, nil
+}
+
+// moments are the running mean and variance of numbers (Welford 1962).
+type moments struct {
+	n        int
+	mean, m2 float64
+}
+
+func (m *moments) add(x float64) {
+	m.n++
+	d := x - m.mean
+	m.mean += d / float64(m.n)
+	m.m2 += d * (x - m.mean)
+}
+
+func (m *moments) variance() float64 {
+	if m.n < 2 {
+		return 0
+	}
+	return m.m2 / float64(m.n-1)
+}
+
+// standardError is that of the mean.
+func (m *moments) standardError() float64 {
+	return math.Sqrt(m.variance() / float64(max(1, m.n)))
+}

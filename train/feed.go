@@ -1,0 +1,104 @@
+package train
+
+import (
+	"context"
+
+	"elbo/data"
+	"elbo/model"
+)
+
+// feed prepares batches in a goroutine of its own, ahead of the steps that use
+// them. A batch is a pure function of the configuration, the epoch and the position
+// in it: nothing in it depends on what was fed before.
+type feed struct {
+	batches chan *fedBatch
+	spare   chan *fedBatch // buffers to be filled again
+	stop    context.CancelFunc
+	done    chan struct{}
+}
+
+type fedBatch struct {
+	model.Batch
+	epoch, position int // images of the epoch before this batch
+}
+
+// feedAhead is how many batches are ready or in the making: one in use, one ready,
+// one being filled.
+const feedAhead = 3
+
+// newFeed starts to feed batches from a position in an epoch to the end of the last
+// epoch. stop must be called.
+func newFeed(s *Setup, epoch, position int) *feed {
+	ctx, stop := context.WithCancel(context.Background())
+	f := &feed{
+		batches: make(chan *fedBatch, feedAhead),
+		spare:   make(chan *fedBatch, feedAhead),
+		stop:    stop,
+		done:    make(chan struct{}),
+	}
+	for range feedAhead {
+		f.spare <- &fedBatch{Batch: *s.Model.NewBatch(s.Config.Batch)}
+	}
+	go func() {
+		defer close(f.done)
+		defer close(f.batches)
+		f.fill(ctx, s, epoch, position)
+	}()
+	return f
+}
+
+func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
+	n := s.Train.N()
+	order := make([]int32, n)
+	noise := new(data.Stream)
+	for ; epoch <= s.Config.Epochs; epoch, position = epoch+1, 0 {
+		order = data.Order(order, n, s.Config.Seed, epoch)
+		for ; position < n; position += s.Config.Batch {
+			select {
+			case <-ctx.Done():
+				return
+			case b := <-f.spare:
+				b.epoch, b.position = epoch, position
+				s.fillBatch(b, order[position:min(position+s.Config.Batch, n)], noise)
+				f.batches <- b // never blocks: there is room for every buffer
+			}
+		}
+	}
+}
+
+// fillBatch makes the batch of the given training images in b's epoch: pixels and
+// noise come from streams of their own for each image.
+func (s *Setup) fillBatch(b *fedBatch, images []int32, noise *data.Stream) {
+	d, row := s.Train.D(), s.Config.K*s.Config.Latent
+	b.Images = len(images)
+	b.Beta = float32(s.Config.betaAt(b.epoch, b.position, s.Train.N()))
+	for i, image := range images {
+		s.Train.Pixels(b.X[i*d:][:d], int(image), b.epoch)
+		noise.Reset(s.Config.Seed, "eps/"+s.Train.Part(), uint64(b.epoch), uint64(s.Train.Index(int(image))))
+		eps := b.Eps[i*row:][:row]
+		for j := range eps {
+			eps[j] = float32(noise.NormFloat64())
+		}
+	}
+}
+
+// betaAt is the weight of the divergence: it rises in a straight line from 0 to Beta
+// over the first Warmup epochs.
+func (c Config) betaAt(epoch, position, n int) float64 {
+	if passed := float64(epoch-1) + float64(position)/float64(n); passed < float64(c.Warmup) {
+		return c.Beta * passed / float64(c.Warmup)
+	}
+	return c.Beta
+}
+
+// next returns the next batch, or nil after the last.
+func (f *feed) next() *fedBatch { return <-f.batches }
+
+// recycle gives a batch back to be filled again.
+func (f *feed) recycle(b *fedBatch) { f.spare <- b }
+
+// close ends the goroutine and waits for it.
+func (f *feed) close() {
+	f.stop()
+	<-f.done
+}

@@ -1,0 +1,261 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"elbo/model"
+)
+
+// Recorder hears how a run goes, in the goroutine of Run.
+type Recorder interface {
+	Step(Progress)
+	Epoch(Metrics)
+}
+
+// Progress is where a run stands after a step.
+type Progress struct {
+	Epoch, Epochs    int
+	Position, Images int         // images of the epoch seen, and all of them
+	Terms            model.Terms // means over the epoch so far
+}
+
+// ErrInterrupted: the context was cancelled. A checkpoint was written.
+var ErrInterrupted = errors.New("interrupted")
+
+// DivergedError: a term of the bound, or a parameter, is not finite. Nothing of it
+// was saved.
+type DivergedError struct {
+	Step            int64
+	Epoch, Position int
+	Reason          string
+	LastGood        int64 // step of the last checkpoint, -1 for none
+}
+
+func (e *DivergedError) Error() string {
+	last := "there is no checkpoint yet"
+	if e.LastGood >= 0 {
+		last = fmt.Sprintf("the last good checkpoint is that of step %d", e.LastGood)
+	}
+	return fmt.Sprintf("train: step %d (epoch %d, image %d): %s; %s; a smaller --lr, or --warmup, is the first thing to try", e.Step, e.Epoch, e.Position, e.Reason, last)
+}
+
+// Result is how a finished run ended.
+type Result struct {
+	Step int64
+	Best *Best // nil without validation images
+}
+
+// run is the state of Run.
+type run struct {
+	*Setup
+	dir       *RunDir
+	recorder  Recorder
+	now       func() time.Time
+	adam      *Adam
+	evaluator *Evaluator // nil without validation images
+
+	step     int64
+	epoch    int
+	position int
+	totals   model.Totals
+	best     *Best
+	saved    int64 // step of the last checkpoint, -1 for none
+
+	began   time.Time // when this process began the epoch
+	counted float64   // images of the epoch that this process did not train on
+}
+
+// Run trains the model of s from a state, or from the beginning where from is nil,
+// to the last epoch of the configuration. After each epoch it appends to the run's
+// metrics, keeps the best state by the validation bound (at weight 1 of the
+// divergence, after warm-up) and writes a checkpoint.
+//
+// It is deterministic: from any checkpoint of a run it comes, under equal numerics,
+// to the same bits as the run left alone. now is read for the metrics' seconds only.
+//
+// When ctx is cancelled, the step is finished, a checkpoint is written, and the error
+// is ErrInterrupted. A bound that is not finite ends it with a *DivergedError.
+func Run(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recorder, now func() time.Time) (Result, error) {
+	r := &run{Setup: s, dir: dir, recorder: recorder, now: now, epoch: 1, saved: -1}
+	r.adam = NewAdam(s.Config.LR, s.Model.Params(), s.Engine)
+	if from != nil {
+		if err := r.restore(from); err != nil {
+			return Result{}, err
+		}
+	}
+	if err := dir.TruncateMetrics(r.step); err != nil {
+		return Result{}, err
+	}
+	if err := s.Model.CompileStep(s.Config.Batch); err != nil {
+		return Result{}, err
+	}
+	if s.Validation.N() > 0 {
+		var err error
+		if r.evaluator, err = NewEvaluator(s.Model, s.Config.K); err != nil {
+			return Result{}, err
+		}
+	}
+	batches := newFeed(s, r.epoch, r.position)
+	defer batches.close()
+	for r.beginEpoch(); r.epoch <= s.Config.Epochs; r.beginEpoch() {
+		if err := r.trainEpoch(ctx, batches); err != nil {
+			return Result{}, err
+		}
+		if err := r.endEpoch(ctx); err != nil {
+			return Result{}, err
+		}
+	}
+	return Result{Step: r.step, Best: r.best}, nil
+}
+
+func (r *run) restore(from *State) error {
+	if err := r.Load(from); err != nil {
+		return err
+	}
+	if err := r.adam.Restore(from.Moments, from.Step); err != nil {
+		return err
+	}
+	r.step, r.epoch, r.position = from.Step, from.Epoch, from.Position
+	r.totals, r.best, r.saved = from.Sums, from.Best, from.Step
+	return nil
+}
+
+func (r *run) beginEpoch() {
+	r.began, r.counted = r.now(), r.totals.Images
+}
+
+// trainEpoch takes the steps from the present position to the end of the epoch.
+func (r *run) trainEpoch(ctx context.Context, batches *feed) error {
+	for n := r.Train.N(); r.position < n; {
+		batch := batches.next()
+		totals, err := r.Model.Step(&batch.Batch)
+		if err != nil {
+			return err
+		}
+		// Look before telling others: a bound that is not finite reaches neither
+		// the parameters nor a checkpoint.
+		if err := r.finite(totals); err != nil {
+			return err
+		}
+		r.adam.Step(r.Model.Grad)
+		r.step++
+		r.position += batch.Images
+		r.totals.Add(totals)
+		batches.recycle(batch)
+		r.recorder.Step(Progress{Epoch: r.epoch, Epochs: r.Config.Epochs, Position: r.position, Images: n, Terms: r.totals.Mean()})
+		if ctx.Err() != nil {
+			return r.interrupted()
+		}
+		if every := int64(r.Config.CheckpointEvery); every > 0 && r.step%every == 0 && r.position < n {
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// endEpoch validates, and writes down what the epoch came to.
+func (r *run) endEpoch(ctx context.Context) error {
+	seconds := r.now().Sub(r.began).Seconds()
+	mean := r.totals.Mean()
+	m := Metrics{
+		Epoch: r.epoch, Step: r.step,
+		Train:           &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
+		Beta:            float64(float32(r.Config.betaAt(r.epoch, r.Train.N()-1, r.Train.N()))),
+		Seconds:         seconds,
+		ImagesPerSecond: (r.totals.Images - r.counted) / max(seconds, 1e-9),
+	}
+	if r.evaluator != nil {
+		v, err := r.evaluator.Evaluate(ctx, r.Validation, r.Config.Seed)
+		if ctx.Err() != nil {
+			return r.interrupted()
+		}
+		if err != nil {
+			return err
+		}
+		m.Validation = &EpochTerms{Recon: v.Recon, KL: v.KL, Bound: v.ELBO, BoundSE: v.ELBOSE}
+		if r.Config.Objective == model.IWAE {
+			m.Validation.Bound, m.Validation.BoundSE = v.IW.Bound, v.IW.SE
+		}
+		if err := r.finite(model.Totals{Images: 1, Recon: v.Recon, KL: v.KL, Bound: m.Validation.Bound}); err != nil {
+			return err
+		}
+	}
+	if err := r.dir.AppendMetrics(m); err != nil {
+		return err
+	}
+	warm := r.epoch >= r.Config.Warmup || r.epoch == r.Config.Epochs
+	improved := m.Validation != nil && warm && (r.best == nil || m.Validation.Bound > r.best.Bound)
+	if improved {
+		r.best = &Best{Bound: m.Validation.Bound, Epoch: r.epoch, Step: r.step}
+	}
+	r.epoch, r.position, r.totals = r.epoch+1, 0, model.Totals{}
+	if improved {
+		if err := r.dir.SaveBest(r.state()); err != nil {
+			return r.notSaved(err)
+		}
+	}
+	if err := r.save(); err != nil {
+		return err
+	}
+	r.recorder.Epoch(m)
+	return nil
+}
+
+// finite returns a *DivergedError if a term is not finite.
+func (r *run) finite(t model.Totals) error {
+	mean := t.Mean()
+	for _, term := range []struct {
+		name  string
+		value float64
+	}{{"the reconstruction", mean.Recon}, {"KL", mean.KL}, {"the bound", mean.Bound}} {
+		if math.IsNaN(term.value) || math.IsInf(term.value, 0) {
+			return r.diverged(fmt.Sprintf("%s is %v (recon %.6g, KL %.6g nats per image)", term.name, term.value, mean.Recon, mean.KL))
+		}
+	}
+	return nil
+}
+
+func (r *run) diverged(reason string) error {
+	return &DivergedError{Step: r.step, Epoch: r.epoch, Position: r.position, Reason: reason, LastGood: r.saved}
+}
+
+func (r *run) interrupted() error {
+	if err := r.save(); err != nil {
+		return err
+	}
+	return ErrInterrupted
+}
+
+func (r *run) save() error {
+	if err := r.dir.Save(r.state()); err != nil {
+		return r.notSaved(err)
+	}
+	r.saved = r.step
+	return nil
+}
+
+// notSaved tells a model that cannot be saved, as a parameter is not finite, from a
+// disk that cannot be written to.
+func (r *run) notSaved(err error) error {
+	if errors.Is(err, ErrNotFinite) {
+		return r.diverged(err.Error())
+	}
+	return err
+}
+
+func (r *run) state() *State {
+	numerics, _ := json.Marshal(r.Engine.Numerics()) // a map of strings always has a JSON form
+	return &State{
+		Step: r.step, Epoch: r.epoch, Position: r.position,
+		Sums: r.totals, Best: r.best,
+		Config: r.Config.JSON(), Data: r.Dataset.SHA256, Numerics: numerics,
+		Params: r.Tensors(), Moments: r.adam.Moments(),
+	}
+}

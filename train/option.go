@@ -1,0 +1,229 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Option is one setting of a Config by its name, which is the name of a flag and
+// the key of a configuration file alike.
+type Option struct {
+	Key   string
+	Usage string
+	Value Value
+}
+
+// Value is a setting as text. (It is what package pflag asks of a flag's value.)
+type Value interface {
+	String() string
+	Set(text string) error // an error does not repeat the key
+	Type() string          // a word for the help text
+}
+
+// setting is a Value that stands for a field.
+type setting[T any] struct {
+	field  *T
+	kind   string
+	parse  func(string) (T, error)
+	format func(T) string
+}
+
+func (s setting[T]) Type() string   { return s.kind }
+func (s setting[T]) String() string { return s.format(*s.field) }
+
+func (s setting[T]) Set(text string) error {
+	v, err := s.parse(strings.TrimSpace(text))
+	if err != nil {
+		return err
+	}
+	*s.field = v
+	return nil
+}
+
+func integer(field *int) Value {
+	return setting[int]{field, "N", func(s string) (int, error) {
+		n, err := strconv.Atoi(s)
+		return n, wrong(err, s, "a whole number")
+	}, strconv.Itoa}
+}
+
+func natural(field *uint64) Value {
+	return setting[uint64]{field, "N", func(s string) (uint64, error) {
+		n, err := strconv.ParseUint(s, 10, 64)
+		return n, wrong(err, s, "a whole number from 0")
+	}, func(n uint64) string { return strconv.FormatUint(n, 10) }}
+}
+
+func number(field *float64) Value {
+	return setting[float64]{field, "X", func(s string) (float64, error) {
+		x, err := strconv.ParseFloat(s, 64)
+		return x, wrong(err, s, "a number")
+	}, func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }}
+}
+
+// name is a setting that has a name out of a list; Validate says which.
+func name[T ~string](field *T, kind string) Value {
+	return setting[T]{field, kind, func(s string) (T, error) { return T(s), nil }, func(v T) string { return string(v) }}
+}
+
+// list is a comma-separated list of whole numbers.
+func list(field *[]int, kind string) Value {
+	return setting[[]int]{field, kind, func(s string) ([]int, error) {
+		numbers := []int{}
+		for _, part := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' }) {
+			n, err := strconv.Atoi(strings.TrimSpace(part))
+			if err != nil {
+				return nil, wrong(err, s, "whole numbers with commas between, as in 200,200")
+			}
+			numbers = append(numbers, n)
+		}
+		return numbers, nil
+	}, func(numbers []int) string {
+		parts := make([]string, len(numbers))
+		for i, n := range numbers {
+			parts[i] = strconv.Itoa(n)
+		}
+		return strings.Join(parts, ",")
+	}}
+}
+
+// learned is a variance: a positive number, or 0 that goes by the name "learned".
+func learned(field *float64) Value {
+	v := number(field).(setting[float64])
+	return setting[float64]{field, "X|learned", func(s string) (float64, error) {
+		if s == "learned" {
+			return 0, nil
+		}
+		x, err := v.parse(s)
+		if err == nil && x == 0 {
+			err = errors.New("0 is no variance, want a positive number or learned")
+		}
+		return x, err
+	}, func(x float64) string {
+		if x == 0 {
+			return "learned"
+		}
+		return v.format(x)
+	}}
+}
+
+func wrong(err error, got, want string) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%q, want %s", got, want)
+}
+
+// ReadConfig changes c by a JSON object whose keys are names of options; extra are
+// further options that the object may set. A list may be written as an array or as
+// text with commas. Every unknown key and every value that cannot be read is in the
+// error.
+func (c *Config) ReadConfig(text []byte, extra ...Option) error {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(text, &object); err != nil {
+		return fmt.Errorf("config: not a JSON object: %w", err)
+	}
+	options := append(c.Options(), extra...)
+	var faults []error
+	for _, key := range sortedKeys(object) {
+		i := slices.IndexFunc(options, func(o Option) bool { return o.Key == key })
+		if i < 0 {
+			faults = append(faults, fmt.Errorf("config: unknown key %q%s", key, didYouMean(key, options)))
+			continue
+		}
+		value, err := jsonText(object[key])
+		if err == nil {
+			err = options[i].Value.Set(value)
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("config: %s is %w", key, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// jsonText writes a JSON value as a flag would be written.
+func jsonText(raw json.RawMessage) (string, error) {
+	var value any
+	decoder := json.NewDecoder(strings.NewReader(string(raw)))
+	decoder.UseNumber()
+	if err := decoder.Decode(&value); err != nil {
+		return "", err
+	}
+	switch v := value.(type) {
+	case string:
+		return v, nil
+	case json.Number:
+		return v.String(), nil
+	case []any:
+		parts := make([]string, len(v))
+		for i, item := range v {
+			n, ok := item.(json.Number)
+			if !ok {
+				return "", fmt.Errorf("%s, want an array of numbers", raw)
+			}
+			parts[i] = n.String()
+		}
+		return strings.Join(parts, ","), nil
+	}
+	return "", fmt.Errorf("%s, want a number, text or an array of numbers", raw)
+}
+
+// JSON returns the configuration as ReadConfig reads it, one key a line in the
+// order of Options.
+func (c Config) JSON() []byte {
+	var s strings.Builder
+	s.WriteString("{")
+	for i, o := range c.Options() {
+		if i > 0 {
+			s.WriteByte(',')
+		}
+		value := o.Value.String()
+		switch o.Value.(type) {
+		case setting[[]int]:
+			value = "[" + value + "]"
+		case setting[int], setting[uint64]:
+		case setting[float64]:
+			if value == "learned" {
+				value = strconv.Quote(value)
+			}
+		default:
+			quoted, _ := json.Marshal(value) // text always has a JSON form
+			value = string(quoted)
+		}
+		fmt.Fprintf(&s, "\n  %q: %s", o.Key, value)
+	}
+	s.WriteString("\n}\n")
+	return []byte(s.String())
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// didYouMean suggests the option that shares the most letters with a wrong key.
+func didYouMean(key string, options []Option) string {
+	best, score := "", 0
+	for _, o := range options {
+		common := 0
+		for i := 0; i < min(len(key), len(o.Key)) && key[i] == o.Key[i]; i++ {
+			common++
+		}
+		if common > score {
+			best, score = o.Key, common
+		}
+	}
+	if score < 2 {
+		return "; `elbo train --help` lists the keys"
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
