@@ -271,11 +271,11 @@ func TestLoadCheckpointNamesWhatIsWrong(t *testing.T) {
 		{"format 0", set("elbo.format", "0"), ErrDamaged, `damaged checkpoint: elbo.format is "0", want a number from 1` + useAnother},
 		{"format not a number", set("elbo.format", "one"), ErrDamaged, `damaged checkpoint: elbo.format is "one", want a number from 1` + useAnother},
 		{"cut short", good[:len(good)-1], ErrDamaged, `damaged checkpoint: safetensors: tensor "adam.v.encoder.0.weight" ends at byte 80 of the data, the file has 79: cut short?` + useAnother},
-		{"bit of the data", flipped, ErrChecksum, `checksum mismatch: data section has SHA-256 0009f9d193af..., elbo.sha256 says "d29a398917b9"...` + useAnother},
-		{"two runs mixed", append(bytes.Clone(good[:data]), otherBytes[data:]...), ErrChecksum, `checksum mismatch: data section has SHA-256 2a07deaa9a76..., elbo.sha256 says "d29a398917b9"...` + useAnother},
-		{"digit of the step", bytes.Replace(good, []byte(`"4000"`), []byte(`"4001"`), 1), ErrChecksum, `checksum mismatch: header has SHA-256 0f15fc7077c9..., elbo.header_sha256 says "59eadde9f93b"...` + useAnother},
-		{"parameter renamed", bytes.Replace(good, []byte(`"encoder.0.bias"`), []byte(`"decoder.0.bias"`), 1), ErrChecksum, `checksum mismatch: header has SHA-256 98c9ababd926..., elbo.header_sha256 says "59eadde9f93b"...` + useAnother},
-		{"no checksum", withMetadata(t, func(m map[string]string) { delete(m, checkpointHeaderSHA256) }), ErrChecksum, `checksum mismatch: header has SHA-256 59eadde9f93b..., elbo.header_sha256 says ""...` + useAnother},
+		{"bit of the data", flipped, ErrChecksum, `checksum mismatch: data section has SHA-256 0009f9d193af…, elbo.sha256 says "d29a398917b9"…` + useAnother},
+		{"two runs mixed", append(bytes.Clone(good[:data]), otherBytes[data:]...), ErrChecksum, `checksum mismatch: data section has SHA-256 2a07deaa9a76…, elbo.sha256 says "d29a398917b9"…` + useAnother},
+		{"digit of the step", bytes.Replace(good, []byte(`"4000"`), []byte(`"4001"`), 1), ErrChecksum, `checksum mismatch: header has SHA-256 0f15fc7077c9…, elbo.header_sha256 says "59eadde9f93b"…` + useAnother},
+		{"parameter renamed", bytes.Replace(good, []byte(`"encoder.0.bias"`), []byte(`"decoder.0.bias"`), 1), ErrChecksum, `checksum mismatch: header has SHA-256 98c9ababd926…, elbo.header_sha256 says "59eadde9f93b"…` + useAnother},
+		{"no checksum", withMetadata(t, func(m map[string]string) { delete(m, checkpointHeaderSHA256) }), ErrChecksum, `checksum mismatch: header has SHA-256 59eadde9f93b…, elbo.header_sha256 says ""…` + useAnother},
 		// From here on the checksums fit: only a faulty program can have written these.
 		{"several keys", withMetadata(t, func(m map[string]string) {
 			delete(m, "elbo.epoch")
