@@ -58,8 +58,12 @@ type Evaluator struct {
 // NewEvaluator compiles what evaluating m with the given number of draws for each
 // image needs.
 func NewEvaluator(m *model.VAE, draws int) (*Evaluator, error) {
-	e := &Evaluator{model: m, draws: draws, block: min(draws, evaluationRows)}
-	e.images = evaluationRows / e.block
+	block := min(draws, evaluationRows)
+	return newEvaluator(m, draws, evaluationRows/block, block)
+}
+
+func newEvaluator(m *model.VAE, draws, images, block int) (*Evaluator, error) {
+	e := &Evaluator{model: m, draws: draws, images: images, block: block}
 	e.x = make([]float32, e.images*m.Config.Pixels)
 	e.eps = make([]float32, e.images*e.block*m.Config.Latent)
 	for range e.images {

@@ -100,7 +100,7 @@ func learned(field *float64) Value {
 		}
 		x, err := v.parse(s)
 		if err == nil && x == 0 {
-			err = errors.New("0 is no variance, want a positive number or learned")
+			err = wrong(strconv.ErrRange, s, "a positive number or learned")
 		}
 		return x, err
 	}, func(x float64) string {

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"elbo/graph"
-	"elbo/graph/blas"
+	"elbo/graph/graphtest"
 	"elbo/model"
 )
 
@@ -75,7 +75,7 @@ func TestTermsGradientsAndTenAdamStepsMatchPyTorch(t *testing.T) {
 
 func compareWithTorch(t *testing.T, c torchCase) {
 	variance, _ := c.Config.Variance.(float64)
-	engine := graph.NewEngine(2, blas.Gonum())
+	engine := graphtest.Engine(2)
 	m, err := model.NewVAE(model.VAEConfig{
 		Pixels: c.Config.Rows * c.Config.Cols, Hidden: c.Config.Hidden, Latent: c.Config.Latent,
 		Activation: graph.Activation(c.Config.Activation), Likelihood: model.Likelihood(c.Config.Likelihood),

@@ -4,6 +4,7 @@ package graphtest
 import (
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 
@@ -59,7 +60,7 @@ type result struct {
 
 func (c Op) run(t *testing.T, workers int) result {
 	t.Helper()
-	b := graph.NewBuilder(graph.NewEngine(workers, blas.Gonum()))
+	b := graph.NewBuilder(Engine(workers))
 	var params, inputs []graph.Node
 	for _, p := range c.Params {
 		params = append(params, b.Param(p))
@@ -166,6 +167,13 @@ func wide(params []*graph.Param) [][]float64 {
 		}
 	}
 	return w
+}
+
+// Engine returns an engine with the matrix product that the variable ELBO_BLAS
+// chooses, so that the same tests serve every library.
+func Engine(workers int) *graph.Engine {
+	lib, _ := blas.Open(os.Getenv("ELBO_BLAS"))
+	return graph.NewEngine(workers, lib)
 }
 
 // Random returns a parameter of standard normal numbers times scale.

@@ -1,0 +1,169 @@
+package train
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"elbo/data"
+)
+
+// TestEveryFieldOfAConfigurationIsAnOption sets each option to another value and sees
+// that exactly one field changes, a different one each time.
+func TestEveryFieldOfAConfigurationIsAnOption(t *testing.T) {
+	values := map[string]string{
+		"model": "x", "data": "x", "binarise": "static", "likelihood": "gaussian", "activation": "tanh", "objective": "iwae",
+		"split": "5,6", "hidden": "7,8,9", "variance": "0.25", "beta": "0.5", "lr": "0.125",
+	}
+	changed := map[string]string{}
+	for i, option := range DefaultOptions() {
+		c := DefaultConfig()
+		value, ok := values[option.Key]
+		if !ok {
+			value = "77"
+		}
+		if err := c.Options()[i].Value.Set(value); err != nil {
+			t.Errorf("%s: %v", option.Key, err)
+			continue
+		}
+		if got := c.Options()[i].Value.String(); got != value {
+			t.Errorf("%s was set to %s and reads %s", option.Key, value, got)
+		}
+		var fields []string
+		was, is := reflect.ValueOf(DefaultConfig()), reflect.ValueOf(c)
+		for f := range was.NumField() {
+			if !reflect.DeepEqual(was.Field(f).Interface(), is.Field(f).Interface()) {
+				fields = append(fields, was.Type().Field(f).Name)
+			}
+		}
+		if len(fields) != 1 || changed[fields[0]] != "" {
+			t.Errorf("%s changes fields %v, want one that no other option changes", option.Key, fields)
+			continue
+		}
+		changed[fields[0]] = option.Key
+	}
+	if n := reflect.TypeFor[Config]().NumField(); len(changed) != n {
+		t.Errorf("%d fields have an option, want all %d", len(changed), n)
+	}
+}
+
+// DefaultOptions are the options of a configuration that is thrown away.
+func DefaultOptions() []Option {
+	c := DefaultConfig()
+	return c.Options()
+}
+
+func TestAConfigurationSurvivesItsFile(t *testing.T) {
+	c := DefaultConfig()
+	c.Data, c.Split, c.Hidden, c.Variance, c.LR, c.Binarise = `odd "name" \ ü`, []int{3, 4}, []int{}, 0.1, 1./3, data.Static
+	c.Seed = 1<<64 - 1
+	var read Config
+	if err := read.ReadConfig(c.JSON()); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(read, c) {
+		t.Errorf("read %+v, want %+v", read, c)
+	}
+}
+
+func TestEveryFaultOfAConfigurationFileIsNamed(t *testing.T) {
+	c := DefaultConfig()
+	err := c.ReadConfig([]byte(`{"epoch": 3, "latnt": 5, "hidden": [200, "x"], "lr": "fast", "batch": 2.5, "zzz": 1, "beta": true, "split": "1;2", "variance": 0}`))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		`config: unknown key "epoch"; did you mean "epochs"?`,
+		`config: unknown key "latnt"; did you mean "latent"?`,
+		"config: hidden is [200, \"x\"], want an array of numbers",
+		`config: lr is "fast", want a number`,
+		`config: batch is "2.5", want a whole number`,
+		"config: unknown key \"zzz\"; `elbo train --help` lists the keys",
+		"config: beta is true, want a number, text or an array of numbers",
+		`config: split is "1;2", want whole numbers with commas between, as in 200,200`,
+		`config: variance is "0", want a positive number or learned`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q:\n%v", want, err)
+		}
+	}
+	if err := c.ReadConfig([]byte(`[1]`)); err == nil || !strings.Contains(err.Error(), "config: not a JSON object") {
+		t.Errorf("an array: %v", err)
+	}
+}
+
+func TestEveryImpossibleValueIsNamed(t *testing.T) {
+	c := Config{Model: "gan", Limit: -1, Split: []int{1}, Binarise: "maybe", Likelihood: "bernoulli", Variance: 2, Hidden: []int{0}, Activation: "relu",
+		Objective: "iwae", K: 0, Beta: -2, Warmup: -1, Batch: 0, Epochs: 0, LR: 0, Workers: -1, CheckpointEvery: -1}
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		`model is "gan", want vae`,
+		"data is empty, want mnist, a directory or a file",
+		"limit is -1, want 0 (all) or more",
+		"split has 1 numbers, want two: training and validation images",
+		`binarise is "maybe", want threshold, static, dynamic or none`,
+		"hidden: layer 1 has 0 units, want at least 1",
+		"latent is 0, want at least 1",
+		"k is 0, want at least 1",
+		"variance is 2, but likelihood is bernoulli: only gaussian has a variance",
+		"beta is -2, want 0 or more",
+		"beta is -2 and warmup -1, but the objective iwae has no divergence to weight: want 1 and 0",
+		"warmup is -1, want 0 or more epochs",
+		"batch is 0, want at least 1",
+		"epochs is 0, want at least 1",
+		"lr is 0, want a positive number",
+		"workers is -1, want 0 (one for each CPU) or more",
+		"checkpoint-every is -1, want 0 (ends of epochs) or more steps",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q:\n%v", want, err)
+		}
+	}
+}
+
+func TestGreyPixelsNeedADecisionForBernoulli(t *testing.T) {
+	grey := data.Images{N: 1, Rows: 1, Cols: 2, Bytes: []uint8{0, 100}}
+	black := data.Images{N: 1, Rows: 1, Cols: 2, Bytes: []uint8{0, 255}}
+	tests := []struct {
+		name       string
+		images     data.Images
+		binarise   data.Binarisation
+		likelihood string
+		want       data.Binarisation
+		fault      string
+	}{
+		{"mnist", grey, "", "bernoulli", data.Dynamic, ""},
+		{"mnist", grey, "", "gaussian", data.None, ""},
+		{"mnist", grey, data.Threshold, "gaussian", data.Threshold, ""},
+		{"folder", black, "", "bernoulli", data.None, ""},
+		{"folder", grey, "", "bernoulli", "", "folder has grey pixels, and the likelihood bernoulli wants 0 and 1: choose --binarise"},
+		{"folder", grey, data.None, "bernoulli", "", "but binarise is none"},
+		{"mnist", grey, data.None, "bernoulli", "", "but binarise is none"},
+		{"folder", grey, "", "continuous-bernoulli", data.None, ""},
+		{"folder", grey, data.Static, "bernoulli", data.Static, ""},
+	}
+	for _, test := range tests {
+		ds, err := data.New(test.name, test.images, data.Images{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := DefaultConfig()
+		c.Binarise = test.binarise
+		if err := c.ReadConfig([]byte(`{"likelihood": "` + test.likelihood + `"}`)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Resolve(ds, 5)
+		if test.fault != "" {
+			if err == nil || !strings.Contains(err.Error(), test.fault) {
+				t.Errorf("%+v: error %v, want %q", test, err, test.fault)
+			}
+			continue
+		}
+		if err != nil || got.Binarise != test.want || got.Workers != 5 {
+			t.Errorf("%+v: binarise %q, workers %d, %v; want %q, 5", test, got.Binarise, got.Workers, err, test.want)
+		}
+	}
+}
