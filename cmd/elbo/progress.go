@@ -12,19 +12,21 @@ import (
 
 // progress shows a run to a person: a live bar on a terminal, plain lines otherwise.
 type progress struct {
-	p     *program
-	unit  model.Objective
-	n     int // training images
-	total int // epochs
-	bar   *progressbar.ProgressBar
-	spoke time.Time // when the last plain line was written
+	p      *program
+	unit   model.Objective
+	k      int // draws
+	n      int // training images
+	total  int // epochs
+	bar    *progressbar.ProgressBar
+	headed bool      // the table has its heading
+	spoke  time.Time // when the last plain line was written
 }
 
 // plainEvery is how often a long epoch says something where there is no bar.
 const plainEvery = 15 * time.Second
 
 func newProgress(p *program, s *train.Setup, from *train.State) *progress {
-	g := &progress{p: p, unit: s.Config.Objective, n: s.Train.N(), total: s.Config.Epochs, spoke: p.now()}
+	g := &progress{p: p, unit: s.Config.Objective, k: s.Config.K, n: s.Train.N(), total: s.Config.Epochs, spoke: p.now()}
 	if !p.live {
 		return g
 	}
@@ -46,50 +48,61 @@ func newProgress(p *program, s *train.Setup, from *train.State) *progress {
 
 // Step moves the bar.
 func (g *progress) Step(at train.Progress) {
-	text := fmt.Sprintf("epoch %d/%d  %s %.2f = recon %.2f - KL %.2f", at.Epoch, at.Epochs, g.name(), at.Terms.Bound, at.Terms.Recon, at.Terms.KL)
-	if g.unit == model.IWAE {
-		text = fmt.Sprintf("epoch %d/%d  %s %.2f  (recon %.2f, KL %.2f)", at.Epoch, at.Epochs, g.name(), at.Terms.Bound, at.Terms.Recon, at.Terms.KL)
-	}
 	if g.bar != nil {
-		g.bar.Describe(text)
+		g.bar.Describe(fmt.Sprintf("epoch %d/%d  %s %s", at.Epoch, at.Epochs, g.name(), g.parts(at.Terms.Bound, at.Terms.Recon, at.Terms.KL)))
 		g.bar.Set((at.Epoch-1)*g.n + at.Position)
 		return
 	}
 	if now := g.p.now(); now.Sub(g.spoke) >= plainEvery {
 		g.spoke = now
-		g.p.say("%s  %d of %d images", text, at.Position, at.Images)
+		g.p.say("%*s  %s  after %d of %d images", g.width(), fmt.Sprint(at.Epoch), g.parts(at.Terms.Bound, at.Terms.Recon, at.Terms.KL), at.Position, at.Images)
 	}
 }
 
-func (g *progress) name() string {
-	if g.unit == model.IWAE {
-		return "L_k"
-	}
-	return "ELBO"
-}
-
-// Epoch writes a line that stays.
+// Epoch writes a line that stays, under a heading.
 func (g *progress) Epoch(m train.Metrics) {
 	if g.bar != nil {
 		g.bar.Clear()
 	}
 	g.spoke = g.p.now()
-	line := fmt.Sprintf("epoch %*d/%d  train %s", len(fmt.Sprint(g.total)), m.Epoch, g.total, g.terms(m.Train))
-	if m.Validation != nil {
-		line += "  validation " + g.terms(m.Validation)
+	const terms = 26
+	if !g.headed {
+		g.headed = true
+		heading := g.name() + " = recon - KL"
+		if g.unit == model.IWAE {
+			heading = g.name() + " (recon, KL)"
+		}
+		g.p.say("%*s  %-*s  %-*s  seconds  images/s", g.width(), "epoch", terms, "train "+heading, terms+7, "validation")
 	}
+	validation := "-"
+	if v := m.Validation; v != nil {
+		validation = fmt.Sprintf("%s  ± %.2f", g.parts(v.Bound, v.Recon, v.KL), v.BoundSE)
+	}
+	line := fmt.Sprintf("%*s  %-*s  %-*s  %7.1f  %8.0f", g.width(), fmt.Sprintf("%d/%d", m.Epoch, g.total),
+		terms, g.parts(m.Train.Bound, m.Train.Recon, m.Train.KL), terms+7, validation, m.Seconds, m.ImagesPerSecond)
 	if m.Beta != 1 {
 		line += fmt.Sprintf("  beta %.3g", m.Beta)
 	}
-	g.p.say("%s  %.1f s, %.0f images/s", line, m.Seconds, m.ImagesPerSecond)
+	g.p.say("%s", line)
 }
 
-func (g *progress) terms(t *train.EpochTerms) string {
-	bound := fmt.Sprintf("%.2f", t.Bound)
-	if t.BoundSE > 0 {
-		bound += fmt.Sprintf(" ± %.2f", t.BoundSE)
+// width is that of the column of epochs.
+func (g *progress) width() int { return max(len("epoch"), 2*len(fmt.Sprint(g.total))+1) }
+
+// name is what the bound is called.
+func (g *progress) name() string {
+	if g.unit == model.IWAE {
+		return fmt.Sprintf("L_%d", g.k)
 	}
-	return fmt.Sprintf("%s %s (recon %.2f, KL %.2f)", g.name(), bound, t.Recon, t.KL)
+	return "ELBO"
+}
+
+// parts writes a bound with what it is made of, in nats per image.
+func (g *progress) parts(bound, recon, kl float64) string {
+	if g.unit == model.IWAE {
+		return fmt.Sprintf("%.2f (%.2f, %.2f)", bound, recon, kl)
+	}
+	return fmt.Sprintf("%.2f = %.2f - %.2f", bound, recon, kl)
 }
 
 // done takes the bar away.

@@ -86,7 +86,8 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 		if state.Epoch > c.Epochs {
 			p.say("%s has trained for all of its %d epochs; `%s resume %s --epochs N` trains on", o.run, c.Epochs, p.name, o.run)
 		} else {
-			p.say("resuming %s at step %d, epoch %d: %s", path, state.Step, state.Epoch, describe(s))
+			p.say("resuming %s at step %d, epoch %d", path, state.Step, state.Epoch)
+			p.sayWhat(s)
 		}
 		p.sayNumerics(s, state)
 	}

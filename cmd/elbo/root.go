@@ -59,7 +59,7 @@ func interruptible(parent context.Context, stderr io.Writer) (context.Context, c
 				if n > 0 {
 					os.Exit(exitInterrupted)
 				}
-				fmt.Fprintln(stderr, "\ninterrupted: finishing the step (once more to stop at once)")
+				fmt.Fprintln(stderr, "\ninterrupted: stopping (once more to stop at once)")
 				cancel()
 			case <-parent.Done():
 				return

@@ -118,7 +118,8 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 		return err
 	}
 	defer dir.Close()
-	p.say("training in %s: %s", dir.Path, describe(s))
+	p.say("training in %s", dir.Path)
+	p.sayWhat(s)
 	return p.trainAndTest(ctx, s, dir, nil, o)
 }
 
@@ -157,6 +158,9 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 	if s.Test.N() > 0 {
 		p.say("testing %s, with %d samples for each image", model, o.tested)
 		e, err := evaluate(ctx, s, s.Test, "test", o.tested, s.Config.Seed)
+		if errors.Is(err, context.Canceled) {
+			p.say("the run is trained and saved, but not tested: %s eval %s", p.name, dir.Path)
+		}
 		if err != nil {
 			return err
 		}
@@ -205,21 +209,22 @@ func createRun(out string, c train.Config) (*train.RunDir, error) {
 	}
 }
 
-// describe says in a line what a run computes and on what.
-func describe(s *train.Setup) string {
+// sayWhat says what a run computes, on what and with what.
+func (p *program) sayWhat(s *train.Setup) {
 	c := s.Config
-	down := slices.Concat([]int{s.Dataset.D()}, c.Hidden, []int{c.Latent})
-	shape := ""
-	for i, n := range down {
-		if i > 0 {
-			shape += "-"
-		}
-		shape += fmt.Sprint(n)
+	shape := fmt.Sprint(s.Dataset.D())
+	for _, n := range append(slices.Clone(c.Hidden), c.Latent) {
+		shape += fmt.Sprintf("-%d", n)
 	}
-	binarise := string(c.Binarise) + " binarisation"
-	if c.Binarise == data.None {
-		binarise = "no binarisation"
+	objective := string(c.Objective)
+	if c.K > 1 {
+		objective += fmt.Sprintf(" of %d draws", c.K)
 	}
-	return fmt.Sprintf("VAE %s %s, %s, %s; %s, %d + %d + %d images, %s, seed %d; %s, workers: %d; bounds in nats per image",
-		shape, c.Activation, c.Likelihood, c.Objective, s.Dataset.Name, s.Train.N(), s.Validation.N(), s.Test.N(), binarise, c.Seed, s.Engine.BLAS, c.Workers)
+	binarise := "not binarised"
+	if c.Binarise != data.None {
+		binarise = fmt.Sprintf("%s binarisation", c.Binarise)
+	}
+	p.say("  model  VAE %s %s, %s, %s", shape, c.Activation, c.Likelihood, objective)
+	p.say("  data   %s: %d training, %d validation, %d test images, %s, seed %d", s.Dataset.Name, s.Train.N(), s.Validation.N(), s.Test.N(), binarise, c.Seed)
+	p.say("  with   %s, %d workers; bounds in nats per image", s.Engine.BLAS, c.Workers)
 }
