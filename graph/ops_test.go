@@ -3,6 +3,7 @@ package graph_test
 import (
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 
 	"elbo/graph"
@@ -202,7 +203,271 @@ func checks() map[string][]check {
 		},
 		Terms: 1,
 	}}
+	addStateChecks(all)
 	return all
+}
+
+// K is the number of states.
+const K = 5
+
+// addStateChecks adds the operations of EM.
+func addStateChecks(all map[string][]check) {
+	random := graphtest.Random
+	joint, weight := random("joint", 20, 30, B, K), &graph.Param{Name: "w", Shape: []int{B}, Value: []float32{1, 0, 1}}
+	posterior := func(joint []float64, r int) (evidence float64, q []float64) {
+		sum, row := 0.0, joint[r*K:][:K]
+		for _, j := range row {
+			sum += math.Exp(j - row[0])
+		}
+		evidence = row[0] + math.Log(sum)
+		for _, j := range row {
+			q = append(q, math.Exp(j-evidence))
+		}
+		return evidence, q
+	}
+	all["Posterior"] = []check{{
+		Name:   "evidence",
+		Params: []*graph.Param{joint},
+		Build: func(b *graph.Builder, p, _ nodes) graph.Node {
+			unused := b.Param(weight) // it weighs the table only
+			evidence, _ := b.Posterior(p[0], unused)
+			return evidence
+		},
+		Twin: func(p, _ wide) (y []float64) {
+			for r := range B {
+				evidence, _ := posterior(p[0], r)
+				y = append(y, evidence)
+			}
+			return y
+		},
+		Terms: K,
+	}, {
+		Name:   "table",
+		Inputs: []*graph.Param{joint, weight},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { _, table := b.Posterior(in[0], in[1]); return table },
+		Twin: func(_, in wide) (y []float64) {
+			for r := range B {
+				_, q := posterior(in[0], r)
+				for _, v := range q {
+					y = append(y, v*in[1][r])
+				}
+			}
+			return y
+		},
+		Terms: 64, // exp of a difference of numbers near 60: their rounding, 2^-18, in its exponent
+	}}
+	table, pixels := random("q", 21, 1, B, K), random("x", 22, 1, B, D)
+	logP := random("p", 23, 1, K)
+	all["AddRow"] = []check{{
+		Name:   "addrow",
+		Inputs: []*graph.Param{table, logP},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.AddRow(in[0], in[1]) },
+		Twin: func(_, in wide) (y []float64) {
+			for i, v := range in[0] {
+				y = append(y, v+in[1][i%K])
+			}
+			return y
+		},
+		Terms: 1,
+	}}
+	all["ExpectedRows"] = []check{{
+		Name:   "expectedrows",
+		Inputs: []*graph.Param{logP, table},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.ExpectedRows(in[0], in[1]) },
+		Twin: func(_, in wide) []float64 {
+			y := make([]float64, B)
+			for i, v := range in[1] {
+				y[i/K] += math.Exp(in[0][i%K]) * v
+			}
+			return y
+		},
+		Terms: K,
+	}, {
+		Name:   "expectedrows, each row its own",
+		Inputs: []*graph.Param{random("p", 24, 1, B, K), table},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.ExpectedRows(in[0], in[1]) },
+		Twin: func(_, in wide) []float64 {
+			y := make([]float64, B)
+			for i, v := range in[1] {
+				y[i/K] += math.Exp(in[0][i]) * v
+			}
+			return y
+		},
+		Terms: K,
+	}}
+	all["Sums"] = []check{{
+		Name:   "sums",
+		Inputs: []*graph.Param{table, pixels},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.Sums(in[0], in[1]) },
+		Twin: func(_, in wide) []float64 {
+			y := make([]float64, K*D)
+			for r := range B {
+				for i := range y {
+					y[i] += in[0][r*K+i/D] * in[1][r*D+i%D]
+				}
+			}
+			return y
+		},
+		Terms: B,
+	}}
+	all["Counts"] = []check{{
+		Name:   "counts",
+		Inputs: []*graph.Param{table},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.Counts(in[0]) },
+		Twin: func(_, in wide) []float64 {
+			y := make([]float64, K)
+			for i, v := range in[0] {
+				y[i%K] += v
+			}
+			return y
+		},
+		Terms: B,
+	}}
+	all["Square"] = []check{{
+		Name:   "square",
+		Inputs: []*graph.Param{pixels},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.Square(in[0]) },
+		Twin: func(_, in wide) (y []float64) {
+			for _, v := range in[0] {
+				y = append(y, v*v)
+			}
+			return y
+		},
+		Terms: 1,
+	}}
+
+	// Statistics of states, one of them without weight.
+	counts := &graph.Param{Name: "n", Shape: []int{K}, Value: []float32{2, 0, 0.5, 7, 1}}
+	sums, squares := graph.NewParam("S", K, D), graph.NewParam("S2", K, D)
+	precision := graph.NewParam("lambda", K, D)
+	for i := range sums.Value {
+		mean := float32(i%4) / 3 // 0 and 1 among them
+		sums.Value[i] = mean * counts.Value[i/D]
+		squares.Value[i] = (mean*mean + float32(i%3)*0.2) * counts.Value[i/D]
+		precision.Value[i] = 0.1 + float32(i%6)
+	}
+	each := func(f func(s, s2, n float64) float64) func(_, in wide) []float64 {
+		return func(_, in wide) (y []float64) {
+			for i, s := range in[0] {
+				y = append(y, f(s, in[2][i], in[1][i/D]))
+			}
+			return y
+		}
+	}
+	statistics := []*graph.Param{sums, counts, squares}
+	for _, a := range []float64{0, 0.1} {
+		all["BernoulliMax"] = append(all["BernoulliMax"], check{
+			Name: "bernoullimax", Inputs: statistics[:2],
+			Build: func(b *graph.Builder, _, in nodes) graph.Node { return b.BernoulliMax(in[0], in[1], a) },
+			Twin: func(_, in wide) []float64 {
+				return each(func(s, _, n float64) float64 {
+					mu := (s + a) / (n + 2*a)
+					switch {
+					case math.IsNaN(mu):
+						return 0
+					case mu <= 0:
+						return -graph.LogitLimit
+					case mu >= 1:
+						return graph.LogitLimit
+					}
+					return math.Log(mu / (1 - mu))
+				})(nil, wide{in[0], in[1], in[0]})
+			},
+			Terms: 8,
+		})
+	}
+	all["GaussianMean"] = []check{{
+		Name: "gaussianmean", Inputs: statistics[:2],
+		Build: func(b *graph.Builder, _, in nodes) graph.Node { return b.GaussianMean(in[0], in[1]) },
+		Twin: func(_, in wide) []float64 {
+			return each(func(s, _, n float64) float64 { return s / max(n, 1e-300) })(nil, wide{in[0], in[1], in[0]})
+		},
+		Terms: 1,
+	}}
+	all["GaussianPrecision"] = []check{{
+		Name: "gaussianprecision", Inputs: statistics,
+		Build: func(b *graph.Builder, _, in nodes) graph.Node { return b.GaussianPrecision(in[0], in[2], in[1], 0.15) },
+		Twin: each(func(s, s2, n float64) float64 {
+			if n == 0 {
+				return 1
+			}
+			return 1 / math.Max(s2/n-s/n*s/n, 0.15)
+		}),
+		Terms: 8,
+	}}
+	all["GaussianBase"] = []check{{
+		Name: "gaussianbase", Inputs: []*graph.Param{precision},
+		Build: func(b *graph.Builder, _, in nodes) graph.Node { return b.GaussianBase(in[0]) },
+		Twin: func(_, in wide) []float64 {
+			y := make([]float64, K)
+			for i, lambda := range in[0] {
+				y[i/D] += 0.5 * math.Log(lambda/(2*math.Pi))
+			}
+			return y
+		},
+		Terms: 1,
+	}}
+	means, base := random("m", 25, 1, K, D), random("base", 26, 1, K)
+	all["GaussianStates"] = []check{{
+		Name: "gaussianstates", Inputs: []*graph.Param{pixels, means, precision, base},
+		Build: func(b *graph.Builder, _, in nodes) graph.Node { return b.GaussianStates(in[0], in[1], in[2], in[3]) },
+		Twin: func(_, in wide) (y []float64) {
+			for r := range B {
+				for k := range K {
+					sum := in[3][k]
+					for j := range D {
+						d := in[0][r*D+j] - in[1][k*D+j]
+						sum -= 0.5 * in[2][k*D+j] * d * d
+					}
+					y = append(y, sum)
+				}
+			}
+			return y
+		},
+		Terms: D,
+	}}
+	heavy := &graph.Param{Name: "n", Shape: []int{K}, Value: []float32{2, 1, 0.5, 7, 1}}
+	all["LogProportions"] = []check{{
+		Name: "logproportions", Inputs: []*graph.Param{heavy},
+		Build: func(b *graph.Builder, _, in nodes) graph.Node { return b.LogProportions(in[0]) },
+		Twin: func(_, in wide) (y []float64) {
+			for _, n := range in[0] {
+				y = append(y, math.Log(n/11.5))
+			}
+			return y
+		},
+		Terms: 1,
+	}}
+}
+
+// TestImpossibleStatesAndImages: a joint of -∞ is a state of no probability.
+func TestImpossibleStatesAndImages(t *testing.T) {
+	b := graph.NewBuilder(graphtest.Engine(1))
+	joint, values := b.Input("joint", 2, 3)
+	weight, weights := b.Input("weight", 2)
+	logP, logPs := b.Input("logP", 3)
+	evidence, table := b.Posterior(joint, weight)
+	expected := b.ExpectedRows(logP, joint)
+	p, err := b.Compile(evidence, table, expected)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inf := float32(math.Inf(1))
+	copy(values, []float32{-inf, -2, -inf, -inf, -inf, -inf})
+	copy(weights, []float32{1, 1})
+	copy(logPs, []float32{-inf, 0, -inf})
+	if err := p.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Values(evidence); got[0] != -2 || got[1] != -inf {
+		t.Errorf("evidence %v, want -2, -Inf", got)
+	}
+	if got := p.Values(table); !slices.Equal(got, []float32{0, 1, 0, 0, 0, 0}) {
+		t.Errorf("table %v, want the one possible state, and zeros", got)
+	}
+	if got := p.Values(expected)[0]; got != -2 {
+		t.Errorf("expected row %v, want -2: a state of no probability counts 0", got)
+	}
 }
 
 func TestEveryOperationAgreesWithItsTwinAndFiniteDifferences(t *testing.T) {
@@ -220,7 +485,7 @@ func TestEveryOperationHasACheck(t *testing.T) {
 	found := 0
 	for i := range builder.NumMethod() {
 		m := builder.Method(i)
-		if m.Type.NumOut() != 1 || m.Type.Out(0) != reflect.TypeFor[graph.Node]() || m.Name == "Param" {
+		if m.Type.NumOut() == 0 || m.Type.Out(0) != reflect.TypeFor[graph.Node]() || m.Name == "Param" || m.Name == "Input" {
 			continue
 		}
 		found++

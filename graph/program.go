@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -53,7 +54,11 @@ func (b *Builder) compile(loss Node, wrt []*Param, outputs []Node) (p *Program, 
 		}
 		roots = append(append(roots, loss.node), p.grads...)
 	}
-	code, locations, err := G.CompileFunction(b.graph, b.inputs, roots)
+	// An input that nothing depends on is a mistake, which Gorgonia reports; a
+	// parameter may be left out.
+	used := ancestors(roots)
+	inputs := slices.DeleteFunc(b.inputs, func(n *G.Node) bool { return !b.data[n] && !slices.Contains(used, n) })
+	code, locations, err := G.CompileFunction(b.graph, inputs, roots)
 	if err != nil {
 		return nil, fmt.Errorf("graph: compiling failed: %w", err)
 	}
