@@ -27,7 +27,7 @@ type GreyInfo struct {
 // together with the errors of what could not, so that a damaged folder can be
 // described.
 func Describe(path string) ([]FileInfo, error) {
-	return describe(path, newMemory(availableMemory()))
+	return describe(path, newMemory(AvailableMemory()))
 }
 
 // describe is Describe with a given amount of memory.

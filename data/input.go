@@ -198,10 +198,10 @@ func (m *memory) take(n int64) bool {
 	}
 }
 
-// availableMemory returns what the kernel says can be allocated without
+// AvailableMemory returns what the kernel says can be allocated without
 // swapping (MemAvailable of /proc/meminfo on Linux), and 8 GiB where that is
 // unknown.
-func availableMemory() int64 {
+func AvailableMemory() int64 {
 	const unknown = 8 << 30
 	if runtime.GOOS != "linux" {
 		return unknown

@@ -58,7 +58,7 @@ type member struct {
 // before anything is allocated for it. Every error is a FormatError, or joins
 // several.
 func Open(source string) (*Dataset, error) {
-	return open(source, newMemory(availableMemory()))
+	return open(source, newMemory(AvailableMemory()))
 }
 
 // open is Open with a given amount of memory.

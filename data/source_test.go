@@ -450,7 +450,7 @@ func TestMemAvailableIsReadFromMeminfo(t *testing.T) {
 			t.Errorf("%q: found %d, want nothing", text, n)
 		}
 	}
-	if n := availableMemory(); n <= 0 {
+	if n := AvailableMemory(); n <= 0 {
 		t.Errorf("%d bytes available", n)
 	}
 }

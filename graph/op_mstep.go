@@ -116,8 +116,15 @@ func (b *Builder) GaussianBase(precision Node) Node {
 	})
 }
 
+// LogZero stands for the logarithm of 0 where numbers have to be finite: its
+// exponential is 0, also after any log-likelihood is added.
+const LogZero = -1e30
+
+// LogProbability is log p, at least LogZero.
+func LogProbability(p float64) float32 { return float32(max(math.Log(p), LogZero)) }
+
 // LogProportions returns log(n / Σ n), the weights of a mixture that maximise
-// Σ_K n log π: counts is [K], and so is the result. A state without weight gives -∞.
+// Σ_K n log π: counts is [K], and so is the result. A state without weight gives LogZero.
 func (b *Builder) LogProportions(counts Node) Node {
 	return b.apply(op{
 		kind: "logproportions",
@@ -126,7 +133,7 @@ func (b *Builder) LogProportions(counts Node) Node {
 		forward: func(y []float32, in [][]float32) {
 			sum := total(in[0])
 			for i, n := range in[0] {
-				y[i] = float32(math.Log(float64(n) / sum))
+				y[i] = LogProbability(float64(n) / sum)
 			}
 		},
 	})

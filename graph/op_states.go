@@ -102,6 +102,17 @@ func (b *Builder) AddRow(a, row Node) Node {
 	})
 }
 
+// AddTable returns a + c, elementwise, of two matrices [B, K]. Neither has a gradient.
+func (b *Builder) AddTable(a, c Node) Node {
+	b.want(a.Rows() == c.Rows() && a.Cols() == c.Cols(), "addtable: %v and %v differ in shape", a.Shape(), c.Shape())
+	return b.apply(op{
+		kind:    "addtable",
+		in:      []Node{a, c},
+		out:     a.Shape(),
+		forward: func(y []float32, in [][]float32) { vek32.Add_Into(y, in[0], in[1]) },
+	})
+}
+
 // ExpectedRows returns Σ_K exp(logP) a for each row: the expectation of a under
 // log-probabilities logP. a is [B, K], logP [B, K] or, the same for all rows, [K]; the
 // result is [B]. A state of no probability counts 0. It has no gradient.
@@ -109,26 +120,45 @@ func (b *Builder) ExpectedRows(logP, a Node) Node {
 	rows, k, e := a.Rows(), a.Cols(), b.engine
 	shared := len(logP.Shape()) == 1
 	b.want(shared && logP.Rows() == k || logP.Rows() == rows && logP.Cols() == k, "expectedrows: logP %v and a %v: want [K] or [B K], and [B K]", logP.Shape(), a.Shape())
+	p := make([]float32, logP.Rows()*max(1, logP.Cols()))
 	return b.apply(op{
 		kind: "expectedrows",
 		in:   []Node{logP, a},
 		out:  []int{rows},
 		forward: func(y []float32, in [][]float32) {
-			e.Split(rows, 1+elementGrain/k/4, func(lo, hi int) {
+			vek32.Exp_Into(p, in[0])
+			e.Split(rows, 1+elementGrain/k, func(lo, hi int) {
 				for r := lo; r < hi; r++ {
-					logP := in[0]
-					if !shared {
-						logP = logP[r*k:][:k]
+					first := r * k
+					if shared {
+						first = 0
 					}
 					sum := 0.0
-					for j, a := range in[1][r*k:][:k] {
-						if p := math.Exp(float64(logP[j])); p > 0 {
-							sum += p * float64(a)
+					for j, p := range p[first:][:k] {
+						if p > 0 {
+							sum += float64(p) * float64(in[1][r*k+j])
 						}
 					}
 					y[r] = float32(sum)
 				}
 			})
+		},
+	})
+}
+
+// RowDot returns Σ_K q a of each row: q and a are [B, K], the result [B]. It has no
+// gradient.
+func (b *Builder) RowDot(q, a Node) Node {
+	rows, k := q.Rows(), q.Cols()
+	b.want(a.Rows() == rows && a.Cols() == k, "rowdot: %v and %v differ in shape", q.Shape(), a.Shape())
+	return b.apply(op{
+		kind: "rowdot",
+		in:   []Node{q, a},
+		out:  []int{rows},
+		forward: func(y []float32, in [][]float32) {
+			for r := range y {
+				y[r] = vek32.Dot(in[0][r*k:][:k], in[1][r*k:][:k])
+			}
 		},
 	})
 }

@@ -270,6 +270,26 @@ func addStateChecks(all map[string][]check) {
 		},
 		Terms: 1,
 	}}
+	all["AddTable"] = []check{{
+		Name:   "addtable",
+		Inputs: []*graph.Param{table, random("c", 27, 1, B, K)},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.AddTable(in[0], in[1]) },
+		Twin:   func(_, in wide) []float64 { return addScaled(in[0], 1, in[1]) },
+		Terms:  1,
+	}}
+	all["RowDot"] = []check{{
+		Name:   "rowdot",
+		Inputs: []*graph.Param{table, random("c", 28, 1, B, K)},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.RowDot(in[0], in[1]) },
+		Twin: func(_, in wide) []float64 {
+			y := make([]float64, B)
+			for i, v := range in[0] {
+				y[i/K] += v * in[1][i]
+			}
+			return y
+		},
+		Terms: K,
+	}}
 	all["ExpectedRows"] = []check{{
 		Name:   "expectedrows",
 		Inputs: []*graph.Param{logP, table},
@@ -426,13 +446,12 @@ func addStateChecks(all map[string][]check) {
 		},
 		Terms: D,
 	}}
-	heavy := &graph.Param{Name: "n", Shape: []int{K}, Value: []float32{2, 1, 0.5, 7, 1}}
 	all["LogProportions"] = []check{{
-		Name: "logproportions", Inputs: []*graph.Param{heavy},
+		Name: "logproportions", Inputs: []*graph.Param{counts},
 		Build: func(b *graph.Builder, _, in nodes) graph.Node { return b.LogProportions(in[0]) },
 		Twin: func(_, in wide) (y []float64) {
 			for _, n := range in[0] {
-				y = append(y, math.Log(n/11.5))
+				y = append(y, math.Max(math.Log(n/10.5), graph.LogZero))
 			}
 			return y
 		},

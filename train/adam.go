@@ -58,6 +58,15 @@ func (a *Adam) Step(grad func(i int) []float32) {
 	}
 }
 
+// Forget sets the moments to 0, as if no step had been taken before; the correction
+// for their start is not made again.
+func (a *Adam) Forget() {
+	for i := range a.params {
+		clear(a.m[i])
+		clear(a.v[i])
+	}
+}
+
 // Moments returns the state under the names adam.m.<parameter> and
 // adam.v.<parameter>. The tensors share memory with the optimiser.
 func (a *Adam) Moments() []Tensor {

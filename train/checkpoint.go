@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"os"
@@ -78,9 +79,9 @@ type Sums = model.Totals
 
 // Best is the best validation bound (nats per image) and where the run stood then.
 type Best struct {
-	Bound float64
-	Epoch int
-	Step  int64
+	Bound float64 `json:"bound"`
+	Epoch int     `json:"epoch"`
+	Step  int64   `json:"step"`
 }
 
 const (
@@ -155,6 +156,8 @@ func checkpointHint(err error) string {
 		return ": update elbo"
 	case errors.Is(err, ErrDamaged), errors.Is(err, ErrChecksum):
 		return ": use another checkpoint of the run or a copy of this one"
+	case errors.Is(err, fs.ErrNotExist):
+		return ": want best, last or a checkpoint's file"
 	case errors.Is(err, ErrNotCheckpoint):
 		return ": give a file that elbo train has written"
 	}
@@ -184,7 +187,7 @@ func (s *State) CheckParams(want []Tensor) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: use the configuration of the run that wrote the checkpoint, or start a new run with another --out", errors.Join(faults...))
+	return fmt.Errorf("%w: the checkpoint %w: use the configuration of the run that wrote it and images of that size, or start a new run with another --out", errors.Join(faults...), ErrMismatch)
 }
 
 func checkpointShapes(tensors []Tensor) map[string][]int {

@@ -428,7 +428,7 @@ func TestCheckParamsNamesEveryDifference(t *testing.T) {
 		{Name: "encoder.2.weight", Shape: []int{40, 400}},
 		{Name: "encoder.4.weight", Shape: []int{40}},
 	}}
-	const hint = ": use the configuration of the run that wrote the checkpoint, or start a new run with another --out"
+	const hint = ": the checkpoint does not belong here: use the configuration of the run that wrote it and images of that size, or start a new run with another --out"
 	for _, test := range []struct {
 		name string
 		want []Tensor

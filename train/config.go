@@ -4,16 +4,27 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
 )
 
+// The models, by their names in flags and files.
+const (
+	VAEModel     = "vae"
+	MixtureModel = "mixture"
+	GridModel    = "grid"
+)
+
+// Models lists them all.
+var Models = []string{VAEModel, MixtureModel, GridModel}
+
 // Config is everything that decides what a run computes, down to the last bit
 // under given numerics.
 type Config struct {
-	Model string // "vae"
+	Model string
 
 	Data     string            // "mnist", a directory or a file
 	Limit    int               // first images of the training split only; 0: all
@@ -21,7 +32,7 @@ type Config struct {
 	Binarise data.Binarisation // "": decided by data and likelihood, see Resolve
 
 	Likelihood model.Likelihood
-	Variance   float64 // of the Gaussian likelihood; 0: learned
+	Variance   float64 // of a VAE's Gaussian likelihood; 0: learned
 	Hidden     []int
 	Latent     int
 	Activation graph.Activation
@@ -31,8 +42,18 @@ type Config struct {
 	Beta      float64 // weight of the divergence in the ELBO
 	Warmup    int     // epochs over which the weight rises from 0 to Beta
 
+	Components    int // of a mixture
+	Grid          []int
+	GridRule      model.GridRule
+	Prior         model.Prior
+	Smoothing     float64 // a of the Beta(1+a, 1+a) prior of a mixture's pixels
+	VarianceFloor float64 // of a Gaussian mixture
+	Init          Init
+	Tolerance     float64 // least gain of an iteration, nats per image
+	MSteps        int     // gradient steps in an M-step of a grid
+
 	Batch   int
-	Epochs  int
+	Epochs  int // EM: iterations
 	LR      float64
 	Seed    uint64
 	Workers int // goroutines that share the work of a step; 0: one for each CPU
@@ -40,48 +61,64 @@ type Config struct {
 	CheckpointEvery int // steps between checkpoints within an epoch; 0: at its end only
 }
 
-// DefaultConfig trains the VAE of the README.
-func DefaultConfig() Config {
-	return Config{
-		Model:      "vae",
+// DefaultConfig returns the defaults of a model.
+func DefaultConfig(name string) Config {
+	c := Config{
+		Model:      name,
 		Data:       "mnist",
 		Likelihood: model.Bernoulli,
-		Hidden:     []int{400},
-		Latent:     20,
 		Activation: graph.ReLU,
-		Objective:  model.ELBO,
-		K:          1,
-		Beta:       1,
-		Batch:      128,
-		Epochs:     10,
-		LR:         1e-3,
 		Seed:       1,
 	}
+	switch name {
+	case VAEModel:
+		c.Hidden, c.Latent = []int{400}, 20
+		c.Objective, c.K, c.Beta = model.ELBO, 1, 1
+		c.Batch, c.Epochs, c.LR = 128, 10, 1e-3
+	case MixtureModel:
+		c.Components, c.Prior, c.Init = 100, model.Shared, FromImages
+		c.Smoothing, c.VarianceFloor = 0.1, 1e-3
+		c.Epochs, c.Tolerance = 100, 1e-4
+	case GridModel:
+		c.Grid, c.GridRule, c.Latent, c.Hidden = []int{20, 20}, model.EqualMass, 2, []int{200, 200}
+		c.Prior, c.MSteps, c.LR = model.Fixed, 20, 2e-3
+		c.Epochs, c.Tolerance = 100, 1e-4
+	}
+	return c
 }
 
 // Options are the settings of c by name; setting a value changes c.
 func (c *Config) Options() []Option {
 	return []Option{
-		{"model", "model to train: vae", name(&c.Model, "NAME")},
-		{"data", "mnist, a directory of IDX files, or a .npy, .npz, .amat or IDX file", name(&c.Data, "PATH")},
-		{"limit", "use the first N training images only (0: all)", integer(&c.Limit)},
-		{"split", "training and validation images, as in 50000,10000 (default: by the data set)", list(&c.Split, "N,M")},
-		{"binarise", "how grey pixels become 0 or 1: threshold, static, dynamic or none (default for mnist: dynamic)", name(&c.Binarise, "MODE")},
-		{"likelihood", "distribution of pixels: bernoulli, continuous-bernoulli, gaussian or grey-bernoulli", name(&c.Likelihood, "NAME")},
-		{"variance", "variance of the gaussian likelihood, the same for all pixels", learned(&c.Variance)},
-		{"hidden", "hidden layers of the encoder; the decoder has them in reverse", list(&c.Hidden, "N,...")},
-		{"latent", "latent dimensions", integer(&c.Latent)},
-		{"activation", "nonlinearity of hidden layers: relu, tanh, elu or softplus", name(&c.Activation, "NAME")},
-		{"objective", "what is maximised: elbo or iwae", name(&c.Objective, "NAME")},
-		{"k", "draws of z for each image in a step (iwae: the k of L_k)", integer(&c.K)},
-		{"beta", "weight of KL in the objective elbo", number(&c.Beta)},
-		{"warmup", "epochs over which the weight of KL rises from 0 to beta", integer(&c.Warmup)},
-		{"batch", "images in a step", integer(&c.Batch)},
-		{"epochs", "passes over the training images", integer(&c.Epochs)},
-		{"lr", "learning rate of Adam", number(&c.LR)},
-		{"seed", "seed of all randomness", natural(&c.Seed)},
-		{"workers", "goroutines that share the work of a step (0: one for each CPU)", integer(&c.Workers)},
-		{"checkpoint-every", "steps between checkpoints within an epoch (0: at the end of each epoch)", integer(&c.CheckpointEvery)},
+		{"model", "", "model to train: vae, mixture or grid", name(&c.Model, "NAME")},
+		{"data", "", "mnist, a directory of IDX files, or a .npy, .npz, .amat or IDX file", name(&c.Data, "PATH")},
+		{"limit", "", "use the first N training images only (0: all)", integer(&c.Limit)},
+		{"split", "", "training and validation images, as in 50000,10000 (default: by the data set)", list(&c.Split, "N,M")},
+		{"binarise", "", "how grey pixels become 0 or 1: threshold, static, dynamic or none (default for mnist: dynamic; for tables static)", name(&c.Binarise, "MODE")},
+		{"likelihood", "", "distribution of pixels: bernoulli, gaussian, and for vae continuous-bernoulli or grey-bernoulli", name(&c.Likelihood, "NAME")},
+		{"variance", "vae", "variance of the gaussian likelihood, the same for all pixels", learned(&c.Variance)},
+		{"hidden", "vae grid", "hidden layers of the encoder; the decoder has them in reverse", list(&c.Hidden, "N,...")},
+		{"latent", "vae grid", "latent dimensions", integer(&c.Latent)},
+		{"activation", "vae grid", "nonlinearity of hidden layers: relu, tanh, elu or softplus", name(&c.Activation, "NAME")},
+		{"objective", "vae", "what is maximised: elbo or iwae", name(&c.Objective, "NAME")},
+		{"k", "vae", "draws of z for each image in a step (iwae: the k of L_k)", integer(&c.K)},
+		{"beta", "vae", "weight of KL in the objective elbo", number(&c.Beta)},
+		{"warmup", "vae", "epochs over which the weight of KL rises from 0 to beta", integer(&c.Warmup)},
+		{"batch", "vae", "images in a step", integer(&c.Batch)},
+		{"components", "mixture", "components of a mixture", integer(&c.Components)},
+		{"grid", "grid", "points of a grid along each latent dimension, as in 20x20", extent(&c.Grid)},
+		{"grid-rule", "grid", "where they stand: equal-mass, gauss-hermite or lattice", name(&c.GridRule, "NAME")},
+		{"prior", "mixture grid", "who chooses p(z): fixed, shared (the data) or per-image", name(&c.Prior, "NAME")},
+		{"smoothing", "mixture", "a of the Beta(1+a, 1+a) prior of each pixel's probability", number(&c.Smoothing)},
+		{"variance-floor", "mixture", "least variance of a pixel, gaussian likelihood (0: none)", number(&c.VarianceFloor)},
+		{"init", "mixture", "where components begin: images, kmeans++ or random (responsibilities)", name(&c.Init, "NAME")},
+		{"m-steps", "grid", "gradient steps in an M-step", integer(&c.MSteps)},
+		{"tolerance", "mixture grid", "stop when an iteration gains less than this, nats per image (0: never)", number(&c.Tolerance)},
+		{"epochs", "", "passes over the training images (EM: iterations)", integer(&c.Epochs)},
+		{"lr", "vae grid", "learning rate of Adam", number(&c.LR)},
+		{"seed", "", "seed of all randomness", natural(&c.Seed)},
+		{"workers", "", "goroutines that share the work of a step (0: one for each CPU)", integer(&c.Workers)},
+		{"checkpoint-every", "vae", "steps between checkpoints within an epoch (0: at the end of each epoch)", integer(&c.CheckpointEvery)},
 	}
 }
 
@@ -94,7 +131,9 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	fault(c.Model != "vae", "model is %q, want vae", c.Model)
+	if !slices.Contains(Models, c.Model) {
+		return fmt.Errorf("model is %q, want vae, mixture or grid", c.Model)
+	}
 	fault(c.Data == "", "data is empty, want mnist, a directory or a file")
 	fault(c.Limit < 0, "limit is %d, want 0 (all) or more", c.Limit)
 	fault(len(c.Split) != 0 && len(c.Split) != 2, "split has %d numbers, want two: training and validation images", len(c.Split))
@@ -102,16 +141,104 @@ func (c Config) Validate() error {
 		_, err := data.ParseBinarisation(string(c.Binarise))
 		fault(err != nil, "binarise is %q, want threshold, static, dynamic or none", c.Binarise)
 	}
+	fault(c.Epochs < 1, "epochs is %d, want at least 1", c.Epochs)
+	for _, size := range []struct {
+		key   string
+		value int
+	}{{"latent", c.Latent}, {"k", c.K}, {"batch", c.Batch}, {"components", c.Components}, {"workers", c.Workers}, {"m-steps", c.MSteps}, {"hidden", slices.Max(append(slices.Clone(c.Hidden), 0))}} {
+		fault(size.value > largest, "%s is %d, want at most %d", size.key, size.value, largest)
+	}
+	fault(c.Workers < 0, "workers is %d, want 0 (one for each CPU) or more", c.Workers)
+	if c.Model == VAEModel {
+		faults = append(faults, c.validateVAE())
+	} else {
+		faults = append(faults, c.validateEM())
+	}
+	return errors.Join(faults...)
+}
+
+func (c Config) validateVAE() error {
+	var faults []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
 	faults = append(faults, c.VAE(1).Validate())
 	fault(!(c.Beta >= 0) || math.IsInf(c.Beta, 0), "beta is %g, want 0 or more", c.Beta)
 	fault(c.Warmup < 0, "warmup is %d, want 0 or more epochs", c.Warmup)
 	fault(c.Objective == model.IWAE && (c.Beta != 1 || c.Warmup != 0), "beta is %g and warmup %d, but the objective iwae has no divergence to weight: want 1 and 0", c.Beta, c.Warmup)
 	fault(c.Batch < 1, "batch is %d, want at least 1", c.Batch)
-	fault(c.Epochs < 1, "epochs is %d, want at least 1", c.Epochs)
 	fault(!(c.LR > 0) || math.IsInf(c.LR, 0), "lr is %g, want a positive number", c.LR)
-	fault(c.Workers < 0, "workers is %d, want 0 (one for each CPU) or more", c.Workers)
 	fault(c.CheckpointEvery < 0, "checkpoint-every is %d, want 0 (ends of epochs) or more steps", c.CheckpointEvery)
 	return errors.Join(faults...)
+}
+
+func (c Config) validateEM() error {
+	var faults []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	fault(c.Binarise == data.Dynamic, "binarise is dynamic, but a table holds the posteriors of one fixed data set: want static, threshold or none")
+	fault(!(c.Tolerance >= 0) || math.IsInf(c.Tolerance, 0), "tolerance is %g, want 0 or more nats per image", c.Tolerance)
+	em := model.EMConfig{Pixels: 1, States: 1, Likelihood: c.Likelihood, Prior: c.Prior, Smoothing: c.Smoothing, VarianceFloor: c.VarianceFloor}
+	if c.Model == MixtureModel {
+		em.States = c.Components
+		_, err := ParseInit(string(c.Init))
+		fault(err != nil, "init: %w", err)
+	} else {
+		fault(c.Likelihood != model.Bernoulli, "likelihood is %s, want bernoulli for a grid", c.Likelihood)
+		_, err := model.NewGrid(c.GridRule, c.Grid)
+		fault(err != nil, "%w", err)
+		fault(c.Latent != len(c.Grid), "latent is %d, but grid has %d dimensions: want the same", c.Latent, len(c.Grid))
+		fault(c.MSteps < 1, "m-steps is %d, want at least 1", c.MSteps)
+		fault(!(c.LR > 0) || math.IsInf(c.LR, 0), "lr is %g, want a positive number", c.LR)
+		for i, h := range c.Hidden {
+			fault(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
+		}
+		_, err = graph.ParseActivation(string(c.Activation))
+		fault(err != nil, "activation: %w", err)
+	}
+	return errors.Join(append(faults, em.Validate())...)
+}
+
+// largest bounds every extent, so that none of their products overflows.
+const largest = 1_000_000
+
+// bytes estimates the memory of a run on images of d pixels: parameters with
+// gradients and moments, and the values of every layer for a batch or a chunk, with
+// their gradients.
+func (c Config) bytes(d, images int) float64 {
+	layers := slices.Concat([]int{d}, c.Hidden, []int{2 * c.Latent})
+	widths, weights := 0.0, 0.0
+	for i, width := range layers {
+		widths += float64(width)
+		if i > 0 {
+			weights += float64(width) * float64(layers[i-1])
+		}
+	}
+	switch c.Model {
+	case VAEModel:
+		return 4 * (2*4*weights + 4*float64(c.Batch)*float64(max(1, c.K))*widths)
+	case GridModel:
+		k := 1.0
+		for _, n := range c.Grid {
+			k *= float64(n)
+		}
+		return 4*(4*weights+k*(8*float64(d)+4*widths)+4*emChunk*k) + c.tableBytes(k, images)
+	}
+	k := float64(c.Components)
+	return 4*(10*k*float64(d)+5*emChunk*k) + c.tableBytes(k, images)
+}
+
+// tableBytes is the memory of log p_n(z) for every image, and of a checkpoint of it.
+func (c Config) tableBytes(k float64, images int) float64 {
+	if c.Prior == model.PerImage {
+		return 4 * k * float64(images)
+	}
+	return 0
 }
 
 // VAE returns the model part of the configuration for images of the given number
@@ -129,9 +256,28 @@ func (c Config) VAE(pixels int) model.VAEConfig {
 	}
 }
 
+// EM returns the model part of the configuration for images of the given number of
+// pixels: of a grid, or of a mixture where grid is nil.
+func (c Config) EM(pixels int, grid *model.Grid) model.EMConfig {
+	em := model.EMConfig{
+		Pixels:        pixels,
+		States:        c.Components,
+		Likelihood:    c.Likelihood,
+		Prior:         c.Prior,
+		Smoothing:     c.Smoothing,
+		VarianceFloor: c.VarianceFloor,
+	}
+	if grid != nil {
+		em.States = len(grid.LogWeights)
+		em.Grid = &model.GridConfig{Grid: *grid, Hidden: c.Hidden, Activation: c.Activation}
+	}
+	return em
+}
+
 // Resolve returns c with everything decided that the data set decides: the split,
 // and the binarisation where none is named. Embedded MNIST is drawn afresh in every
-// epoch for a Bernoulli likelihood; other grey images are left for the user to
+// epoch for a VAE with Bernoulli likelihood, and once for a model with a table; other
+// grey images are left for the user to
 // decide on, as each choice is another data set.
 func (c Config) Resolve(ds *data.Dataset, cpus int) (Config, error) {
 	if len(c.Split) == 0 {
@@ -146,8 +292,10 @@ func (c Config) Resolve(ds *data.Dataset, cpus int) (Config, error) {
 		switch {
 		case binary || c.Likelihood != model.Bernoulli:
 			c.Binarise = data.None
-		case ds.Name == "mnist":
+		case ds.Name == "mnist" && c.Model == VAEModel:
 			c.Binarise = data.Dynamic
+		case ds.Name == "mnist":
+			c.Binarise = data.Static
 		default:
 			return c, fmt.Errorf("%s has grey pixels, and the likelihood bernoulli wants 0 and 1: choose --binarise threshold, static or dynamic (bounds differ between them), or --likelihood continuous-bernoulli", ds.Name)
 		}

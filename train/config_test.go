@@ -17,7 +17,7 @@ func TestEveryFieldOfAConfigurationIsAnOption(t *testing.T) {
 	}
 	changed := map[string]string{}
 	for i, option := range DefaultOptions() {
-		c := DefaultConfig()
+		c := DefaultConfig(VAEModel)
 		value, ok := values[option.Key]
 		if !ok {
 			value = "77"
@@ -30,7 +30,7 @@ func TestEveryFieldOfAConfigurationIsAnOption(t *testing.T) {
 			t.Errorf("%s was set to %s and reads %s", option.Key, value, got)
 		}
 		var fields []string
-		was, is := reflect.ValueOf(DefaultConfig()), reflect.ValueOf(c)
+		was, is := reflect.ValueOf(DefaultConfig(VAEModel)), reflect.ValueOf(c)
 		for f := range was.NumField() {
 			if !reflect.DeepEqual(was.Field(f).Interface(), is.Field(f).Interface()) {
 				fields = append(fields, was.Type().Field(f).Name)
@@ -49,12 +49,12 @@ func TestEveryFieldOfAConfigurationIsAnOption(t *testing.T) {
 
 // DefaultOptions are the options of a configuration that is thrown away.
 func DefaultOptions() []Option {
-	c := DefaultConfig()
+	c := DefaultConfig(VAEModel)
 	return c.Options()
 }
 
 func TestAConfigurationSurvivesItsFile(t *testing.T) {
-	c := DefaultConfig()
+	c := DefaultConfig(VAEModel)
 	c.Data, c.Split, c.Hidden, c.Variance, c.LR, c.Binarise = `odd "name" \ ü`, []int{3, 4}, []int{}, 0.1, 1./3, data.Static
 	c.Seed = 1<<64 - 1
 	var read Config
@@ -67,8 +67,8 @@ func TestAConfigurationSurvivesItsFile(t *testing.T) {
 }
 
 func TestEveryFaultOfAConfigurationFileIsNamed(t *testing.T) {
-	c := DefaultConfig()
-	err := c.ReadConfig([]byte(`{"epoch": 3, "latnt": 5, "hidden": [200, "x"], "lr": "fast", "batch": 2.5, "zzz": 1, "beta": true, "split": "1;2", "variance": 0}`))
+	c := DefaultConfig(VAEModel)
+	err := c.ReadConfig([]byte(`{"epoch": 3, "latnt": 5, "hidden": [200, "x"], "lr": "fast", "batch": 2.5, "zzz": 1, "beta": null, "split": "1;2", "variance": 0}`))
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -79,7 +79,7 @@ func TestEveryFaultOfAConfigurationFileIsNamed(t *testing.T) {
 		`config: lr is "fast", want a number`,
 		`config: batch is "2.5", want a whole number`,
 		"config: unknown key \"zzz\"; `elbo train --help` lists the keys",
-		"config: beta is true, want a number, text or an array of numbers",
+		"config: beta is null, want a number, text or an array of numbers",
 		`config: split is "1;2", want whole numbers with commas between, as in 200,200`,
 		`config: variance is "0", want a positive number or learned`,
 	} {
@@ -93,14 +93,13 @@ func TestEveryFaultOfAConfigurationFileIsNamed(t *testing.T) {
 }
 
 func TestEveryImpossibleValueIsNamed(t *testing.T) {
-	c := Config{Model: "gan", Limit: -1, Split: []int{1}, Binarise: "maybe", Likelihood: "bernoulli", Variance: 2, Hidden: []int{0}, Activation: "relu",
+	c := Config{Model: VAEModel, Limit: -1, Split: []int{1}, Binarise: "maybe", Likelihood: "bernoulli", Variance: 2, Hidden: []int{0}, Activation: "relu",
 		Objective: "iwae", K: 0, Beta: -2, Warmup: -1, Batch: 0, Epochs: 0, LR: 0, Workers: -1, CheckpointEvery: -1}
 	err := c.Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		`model is "gan", want vae`,
 		"data is empty, want mnist, a directory or a file",
 		"limit is -1, want 0 (all) or more",
 		"split has 1 numbers, want two: training and validation images",
@@ -150,7 +149,7 @@ func TestGreyPixelsNeedADecisionForBernoulli(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := DefaultConfig()
+		c := DefaultConfig(VAEModel)
 		c.Binarise = test.binarise
 		if err := c.ReadConfig([]byte(`{"likelihood": "` + test.likelihood + `"}`)); err != nil {
 			t.Fatal(err)

@@ -12,17 +12,44 @@ import (
 // weight, in nats per image, with standard errors over images.
 type Evaluation struct {
 	Images  int     `json:"images"`
-	Draws   int     `json:"draws"` // of z for each image
-	Recon   float64 `json:"recon"` // E_q[log p(x|z)], the mean over the draws
+	Draws   int     `json:"draws,omitempty"` // of z for each image
+	Recon   float64 `json:"recon"`           // E_q[log p(x|z)], the mean over the draws
 	ReconSE float64 `json:"recon_se"`
 	KL      float64 `json:"kl"` // KL(q(z|x) ‖ p(z)), in closed form
 	KLSE    float64 `json:"kl_se"`
 	ELBO    float64 `json:"elbo"` // Recon - KL
 	ELBOSE  float64 `json:"elbo_se"`
-	IW      IW      `json:"iw"`
 
-	KLPerDim    []float64 `json:"kl_per_dim"`   // of each latent dimension; they sum to KL
-	ActiveUnits int       `json:"active_units"` // see ActiveThreshold
+	// Of a VAE.
+	IW          *IW       `json:"iw,omitempty"`
+	KLPerDim    []float64 `json:"kl_per_dim,omitempty"`   // of each latent dimension; they sum to KL
+	ActiveUnits *int      `json:"active_units,omitempty"` // see ActiveThreshold
+
+	// Of a model with a table, whose ELBO is log p(x).
+	LogP  *LogP  `json:"log_p,omitempty"`
+	Table *Table `json:"table,omitempty"`
+}
+
+// LogP is log p(x), nats per image.
+type LogP struct {
+	Value  float64 `json:"value"`
+	SE     float64 `json:"se"`
+	Error  float64 `json:"error"` // of the method, not of the images
+	Method string  `json:"method"`
+}
+
+// Table is what a model with K states makes of the images besides.
+type Table struct {
+	States     int     `json:"states"`
+	Used       int     `json:"used"`       // states that hold at least half an image
+	Note       float64 `json:"note"`       // E_p(z)[log p(x|z)], nats per image
+	NoteKL     float64 `json:"note_kl"`    // KL(p(z) ‖ p(z|x))
+	Entropy    float64 `json:"entropy"`    // of the posterior over states, nats per image
+	BestState  float64 `json:"best_state"` // max_z log p(x|z): what a prior chosen with the image in hand reaches
+	Parameters int     `json:"parameters"` // that the data choose
+	AIC        float64 `json:"aic"`        // -2 log p(all images) + 2 parameters
+	BIC        float64 `json:"bic"`        // -2 log p(all images) + parameters · log images
+	ICL        float64 `json:"icl"`        // BIC + 2 entropy of all images
 }
 
 // IW is the importance-weighted bound L_k of k draws, a lower bound on log p(x) in
@@ -123,14 +150,16 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 		Recon: recon.mean, ReconSE: recon.standardError(),
 		KL: kl.mean, KLSE: kl.standardError(),
 		ELBO: elbo.mean, ELBOSE: elbo.standardError(),
-		IW: IW{K: e.draws, Bound: iw.mean, SE: iw.standardError(), ESS: ess.mean},
+		IW: &IW{K: e.draws, Bound: iw.mean, SE: iw.standardError(), ESS: ess.mean},
 	}
+	active := 0
 	for j := range z {
 		result.KLPerDim = append(result.KLPerDim, perDim[j].mean)
 		if means[j].variance() > ActiveThreshold {
-			result.ActiveUnits++
+			active++
 		}
 	}
+	result.ActiveUnits = &active
 	return result, nil
 }
 

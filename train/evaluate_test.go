@@ -76,8 +76,8 @@ func TestADecoderThatIgnoresItsCodeHasAKnownEvidence(t *testing.T) {
 			t.Errorf("%s = %.6f, want %.6f", name, value, want.mean)
 		}
 	}
-	if got.KL != 0 || got.ActiveUnits != 0 || math.Abs(got.IW.ESS-7) > 1e-4 {
-		t.Errorf("KL %g, %d active units, effective sample size %g; want 0, 0, 7", got.KL, got.ActiveUnits, got.IW.ESS)
+	if got.KL != 0 || *got.ActiveUnits != 0 || math.Abs(got.IW.ESS-7) > 1e-4 {
+		t.Errorf("KL %g, %d active units, effective sample size %g; want 0, 0, 7", got.KL, *got.ActiveUnits, got.IW.ESS)
 	}
 	if se := math.Sqrt(want.m2 / 36 / 37); math.Abs(got.ELBOSE-se) > tolerance {
 		t.Errorf("standard error %g, want %g", got.ELBOSE, se)
@@ -186,7 +186,7 @@ func TestEvaluationDependsOnNeitherBlocksNorWorkers(t *testing.T) {
 
 func TestEvaluationStopsWhenAsked(t *testing.T) {
 	s := newTestSetup(t, smallConfig(t))
-	e, err := NewEvaluator(s.Model, 1)
+	e, err := NewEvaluator(s.VAE, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func newFeed(s *Setup, epoch, position int) *feed {
 		done:    make(chan struct{}),
 	}
 	for range feedAhead {
-		f.spare <- &fedBatch{Batch: *s.Model.NewBatch(s.Config.Batch)}
+		f.spare <- &fedBatch{Batch: *s.VAE.NewBatch(s.Config.Batch)}
 	}
 	go func() {
 		defer close(f.done)

@@ -37,7 +37,7 @@ type DivergedError struct {
 }
 
 func (e *DivergedError) Error() string {
-	last := "there is no checkpoint yet"
+	last := "there is no checkpoint yet, begin again in another --out"
 	if e.LastGood >= 0 {
 		last = fmt.Sprintf("the last good checkpoint is that of step %d", e.LastGood)
 	}
@@ -48,6 +48,8 @@ func (e *DivergedError) Error() string {
 type Result struct {
 	Step int64
 	Best *Best // nil without validation images
+
+	Converged bool // EM: an iteration gained less than the tolerance
 }
 
 // run is the state of Run.
@@ -82,7 +84,7 @@ type run struct {
 // is ErrInterrupted. A bound that is not finite ends it with a *DivergedError.
 func Run(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recorder, now func() time.Time) (Result, error) {
 	r := &run{Setup: s, dir: dir, recorder: recorder, now: now, epoch: 1, saved: -1}
-	r.adam = NewAdam(s.Config.LR, s.Model.Params(), s.Engine)
+	r.adam = NewAdam(s.Config.LR, s.VAE.Params(), s.Engine)
 	if from != nil {
 		if err := r.restore(from); err != nil {
 			return Result{}, err
@@ -91,12 +93,12 @@ func Run(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recor
 	if err := dir.TruncateMetrics(r.step); err != nil {
 		return Result{}, err
 	}
-	if err := s.Model.CompileStep(s.Config.Batch); err != nil {
+	if err := s.VAE.CompileStep(s.Config.Batch); err != nil {
 		return Result{}, err
 	}
 	if s.Validation.N() > 0 {
 		var err error
-		if r.evaluator, err = NewEvaluator(s.Model, s.Config.K); err != nil {
+		if r.evaluator, err = NewEvaluator(s.VAE, s.Config.K); err != nil {
 			return Result{}, err
 		}
 	}
@@ -133,7 +135,7 @@ func (r *run) beginEpoch() {
 func (r *run) trainEpoch(ctx context.Context, batches *feed) error {
 	for n := r.Train.N(); r.position < n; {
 		batch := batches.next()
-		totals, err := r.Model.Step(&batch.Batch)
+		totals, err := r.VAE.Step(&batch.Batch)
 		if err != nil {
 			return err
 		}
@@ -142,7 +144,7 @@ func (r *run) trainEpoch(ctx context.Context, batches *feed) error {
 		if err := r.finite(totals); err != nil {
 			return err
 		}
-		r.adam.Step(r.Model.Grad)
+		r.adam.Step(r.VAE.Grad)
 		r.step++
 		r.position += batch.Images
 		r.totals.Add(totals)
@@ -190,7 +192,7 @@ func (r *run) endEpoch(ctx context.Context) error {
 	if err := r.dir.AppendMetrics(m); err != nil {
 		return err
 	}
-	warm := r.epoch >= r.Config.Warmup || r.epoch == r.Config.Epochs
+	warm := r.epoch >= r.Config.Warmup // whatever the number of epochs: a run may be resumed for more
 	improved := m.Validation != nil && warm && (r.best == nil || m.Validation.Bound > r.best.Bound)
 	if improved {
 		r.best = &Best{Bound: m.Validation.Bound, Epoch: r.epoch, Step: r.step}

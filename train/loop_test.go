@@ -22,7 +22,7 @@ import (
 
 // smallConfig trains a small VAE on synthetic images in a fraction of a second.
 func smallConfig(t testing.TB) Config {
-	c := DefaultConfig()
+	c := DefaultConfig(VAEModel)
 	c.Data = writeSynthetic(t)
 	c.Binarise = data.Dynamic
 	c.Hidden, c.Latent, c.Batch, c.Epochs, c.Workers = []int{12}, 2, 16, 3, 2
@@ -309,7 +309,7 @@ func TestAFeedStopsWhereverItIs(t *testing.T) {
 		for range taken {
 			f.next() // and not given back
 			if taken > feedAhead {
-				f.recycle(&fedBatch{Batch: *s.Model.NewBatch(s.Config.Batch)})
+				f.recycle(&fedBatch{Batch: *s.VAE.NewBatch(s.Config.Batch)})
 			}
 		}
 		f.close()

@@ -22,13 +22,24 @@ type EpochTerms struct {
 
 // Metrics is one line of metrics.jsonl: what an epoch (EM: an iteration) came to.
 type Metrics struct {
-	Epoch           int         `json:"epoch"`                // from 1
+	Epoch           int         `json:"epoch"`                // from 1; EM: iterations, from 0
 	Step            int64       `json:"step"`                 // optimiser steps at its end
 	Train           *EpochTerms `json:"train,omitempty"`      // while training
 	Validation      *EpochTerms `json:"validation,omitempty"` // at its end; nil without a validation split
 	Beta            float64     `json:"beta"`                 // weight of KL in the objective
 	Seconds         float64     `json:"seconds"`              // of this epoch
 	ImagesPerSecond float64     `json:"images_per_second"`
+	EM              *EMTerms    `json:"em,omitempty"` // of a model with a table
+}
+
+// EMTerms are what an E-step knows besides, in nats per image of the training images.
+// There the bound is the evidence, as the table is the exact posterior.
+type EMTerms struct {
+	Note    float64 `json:"note"`              // E_p(z)[log p(x|z)], the bound at q = p(z)
+	NoteKL  float64 `json:"note_kl"`           // KL(p(z) ‖ p(z|x)) = evidence - Note
+	Penalty float64 `json:"penalty"`           // log-density of the parameters under the smoothing prior
+	Used    int     `json:"used"`              // states that hold at least half an image
+	Stalled bool    `json:"stalled,omitempty"` // the M-step before found nothing better
 }
 
 // check finds the numbers that JSON has no form for.

@@ -12,9 +12,15 @@ import (
 // Option is one setting of a Config by its name, which is the name of a flag and
 // the key of a configuration file alike.
 type Option struct {
-	Key   string
-	Usage string
-	Value Value
+	Key    string
+	Models string // the models that have it, "" for all
+	Usage  string
+	Value  Value
+}
+
+// Of reports whether a model has the option.
+func (o Option) Of(model string) bool {
+	return o.Models == "" || slices.Contains(strings.Fields(o.Models), model)
 }
 
 // Value is a setting as text. (It is what package pflag asks of a flag's value.)
@@ -91,6 +97,22 @@ func list(field *[]int, kind string) Value {
 	}}
 }
 
+// flag is a setting that is on or off.
+func flag(field *bool) Value {
+	return setting[bool]{field, "", func(s string) (bool, error) {
+		on, err := strconv.ParseBool(s)
+		return on, wrong(err, s, "true or false")
+	}, strconv.FormatBool}
+}
+
+// extent is a list of whole numbers with x between.
+func extent(field *[]int) Value {
+	v := list(field, "NxN").(setting[[]int])
+	return setting[[]int]{field, "NxN", func(s string) ([]int, error) {
+		return v.parse(strings.ReplaceAll(s, "x", ","))
+	}, v.format}
+}
+
 // learned is a variance: a positive number, or 0 that goes by the name "learned".
 func learned(field *float64) Value {
 	v := number(field).(setting[float64])
@@ -127,12 +149,25 @@ func (c *Config) ReadConfig(text []byte, extra ...Option) error {
 	if err := json.Unmarshal(text, &object); err != nil {
 		return fmt.Errorf("config: not a JSON object: %w", err)
 	}
+	if object == nil { // null
+		return errors.New("config: null, want a JSON object")
+	}
+	// The model comes first: it decides on the defaults and on which keys there are.
+	if raw, ok := object["model"]; ok {
+		if name, err := jsonText(raw); err == nil && name != c.Model {
+			*c = DefaultConfig(name)
+		}
+	}
 	options := append(c.Options(), extra...)
 	var faults []error
 	for _, key := range sortedKeys(object) {
 		i := slices.IndexFunc(options, func(o Option) bool { return o.Key == key })
 		if i < 0 {
 			faults = append(faults, fmt.Errorf("config: unknown key %q%s", key, didYouMean(key, options)))
+			continue
+		}
+		if !options[i].Of(c.Model) {
+			faults = append(faults, fmt.Errorf("config: %s is a setting of %s, not of %s", key, strings.ReplaceAll(options[i].Models, " ", " and "), c.Model))
 			continue
 		}
 		value, err := jsonText(object[key])
@@ -159,6 +194,8 @@ func jsonText(raw json.RawMessage) (string, error) {
 		return v, nil
 	case json.Number:
 		return v.String(), nil
+	case bool:
+		return strconv.FormatBool(v), nil
 	case []any:
 		parts := make([]string, len(v))
 		for i, item := range v {
@@ -179,6 +216,9 @@ func (c Config) JSON() []byte {
 	var s strings.Builder
 	s.WriteString("{")
 	for i, o := range c.Options() {
+		if !o.Of(c.Model) {
+			continue
+		}
 		if i > 0 {
 			s.WriteByte(',')
 		}
@@ -186,7 +226,7 @@ func (c Config) JSON() []byte {
 		switch o.Value.(type) {
 		case setting[[]int]:
 			value = "[" + value + "]"
-		case setting[int], setting[uint64]:
+		case setting[int], setting[uint64], setting[bool]:
 		case setting[float64]:
 			if value == "learned" {
 				value = strconv.Quote(value)

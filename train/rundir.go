@@ -34,6 +34,8 @@ var (
 	ErrRunExists = errors.New("holds a run already (" + ConfigFile + ")")
 	// ErrNotRun: OpenRun or ReadRun found no run.
 	ErrNotRun = errors.New("not a run directory")
+	// ErrMismatch: a checkpoint, a configuration or data that do not belong together.
+	ErrMismatch = errors.New("does not belong here")
 	// ErrRunInUse: another process is writing to the run.
 	ErrRunInUse = errors.New("is in use by another elbo process (lock held)")
 )
@@ -94,6 +96,11 @@ func (r *RunDir) begin(config []byte) error {
 	if err := r.removeLeftovers(); err != nil {
 		return err
 	}
+	return r.SetConfig(config)
+}
+
+// SetConfig writes config.json.
+func (r *RunDir) SetConfig(config []byte) error {
 	return r.ops.write(r.File(ConfigFile), func(w io.Writer) error {
 		_, err := w.Write(config)
 		return err
@@ -312,6 +319,9 @@ func (r *RunDir) Latest() (s *State, path string, warnings []error) {
 	for _, name := range names {
 		path := r.File(name)
 		s, err := LoadCheckpoint(path)
+		if err == nil && fmt.Sprintf(runCheckpointFmt, s.Step) != name {
+			err = fmt.Errorf("train: %s: %w: it holds step %d: a copy under another name?", path, ErrMismatch, s.Step)
+		}
 		if err == nil {
 			return s, path, warnings
 		}

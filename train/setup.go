@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"elbo/data"
 	"elbo/graph"
@@ -18,7 +19,8 @@ type Setup struct {
 	Validation data.View // may be empty
 	Test       data.View // may be empty
 	Engine     *graph.Engine
-	Model      *model.VAE
+	VAE        *model.VAE // or nil
+	EM         *model.EM  // or nil
 }
 
 // NewSetup validates a configuration, opens its data and makes the model. The
@@ -41,14 +43,34 @@ func NewSetup(c Config, cpus int, engine func(workers int) *graph.Engine) (*Setu
 	if c.Limit > 0 {
 		train = train.First(c.Limit)
 	}
+	c.Batch = min(c.Batch, train.N()) // a larger one would be padding
+	if need, have := c.bytes(ds.D(), train.N()), data.AvailableMemory(); have > 0 && need > float64(have) {
+		return nil, &ConfigError{fmt.Errorf("the model and its batches need about %.1f GB of memory, and %.1f GB are free: want a smaller hidden, latent, batch, k, components or grid", need/1e9, float64(have)/1e9)}
+	}
 	s := &Setup{Config: c, Dataset: ds, Engine: engine(c.Workers)}
 	s.Train = data.View{Subset: train, Mode: c.Binarise, Seed: c.Seed}
 	s.Validation = data.View{Subset: validation, Mode: c.Binarise, Seed: c.Seed}
 	s.Test = data.View{Subset: test, Mode: c.Binarise, Seed: c.Seed}
-	s.Model, err = model.NewVAE(c.VAE(ds.D()), s.Engine, func(param string) graph.Uniform {
-		return data.NewStream(c.Seed, "init/"+param)
-	})
+	switch c.Model {
+	case VAEModel:
+		s.VAE, err = model.NewVAE(c.VAE(ds.D()), s.Engine, s.initial)
+	case MixtureModel:
+		if c.Components > train.N() {
+			return nil, &ConfigError{fmt.Errorf("components is %d, but there are %d training images: want no more than one a component", c.Components, train.N())}
+		}
+		s.EM, err = model.NewMixture(c.EM(ds.D(), nil), s.Engine)
+	case GridModel:
+		var grid model.Grid
+		if grid, err = model.NewGrid(c.GridRule, c.Grid); err == nil {
+			s.EM, err = model.NewGridModel(c.EM(ds.D(), &grid), s.Engine, s.initial)
+		}
+	}
 	return s, err
+}
+
+// initial is the random stream of a parameter's first values.
+func (s *Setup) initial(param string) graph.Uniform {
+	return data.NewStream(s.Config.Seed, "init/"+param)
 }
 
 // ConfigError is a configuration that cannot be run.
@@ -61,16 +83,25 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // the model.
 func (s *Setup) Tensors() []Tensor {
 	var tensors []Tensor
-	for _, p := range s.Model.Params() {
+	for _, p := range s.params() {
 		tensors = append(tensors, Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
 	}
 	return tensors
 }
 
+func (s *Setup) params() []*graph.Param {
+	if s.EM != nil {
+		return s.EM.Params()
+	}
+	return s.VAE.Params()
+}
+
 // Load sets the model's parameters to those of a checkpoint.
 func (s *Setup) Load(from *State) error {
 	own := s.Tensors()
-	if err := from.CheckParams(own); err != nil {
+	parameters := *from
+	parameters.Params = slices.DeleteFunc(slices.Clone(from.Params), func(t Tensor) bool { return t.Name == tableName })
+	if err := parameters.CheckParams(own); err != nil {
 		return err
 	}
 	saved := make(map[string][]float32, len(from.Params))
@@ -80,13 +111,16 @@ func (s *Setup) Load(from *State) error {
 	for _, t := range own {
 		copy(t.Data, saved[t.Name])
 	}
+	if s.EM != nil {
+		return s.EM.Refresh()
+	}
 	return nil
 }
 
 // CheckData fails if the data set is not the one that a checkpoint was trained on.
 func (s *Setup) CheckData(from *State) error {
 	if from.Data != s.Dataset.SHA256 {
-		return fmt.Errorf("train: %s has SHA-256 %.12s…, but the run was trained on %.12s…: name the run's own data with --data", s.Dataset.Name, s.Dataset.SHA256, from.Data)
+		return fmt.Errorf("train: %s %w: it has SHA-256 %.12s…, but the run was trained on %.12s…: name the run's own data with --data", s.Dataset.Name, ErrMismatch, s.Dataset.SHA256, from.Data)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func newDataInfoCmd(p *program) *cobra.Command {
 		Example: "  elbo data info mnist\n  elbo data info FOLDER --json",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef("%s takes one path, or mnist, got %d arguments", cmd.CommandPath(), len(args))
+				return usagef("%s takes one path, or mnist, got %d arguments", cmd.Name(), len(args))
 			}
 			return nil
 		},

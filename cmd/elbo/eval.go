@@ -86,7 +86,7 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 		return writeJSON(p.stdout, e)
 	}
 	e.write(p.stdout)
-	e.writeLatent(p.stdout)
+	e.writeMore(p.stdout)
 	return nil
 }
 
@@ -109,8 +109,8 @@ func (t *trained) view(split string, limit int) (data.View, error) {
 // evalued is an evaluation with all that its figures depend on.
 type evalued struct {
 	train.Evaluation
-	BitsPerDim   float64 `json:"bits_per_dim"`    // of the ELBO
-	IWBitsPerDim float64 `json:"iw_bits_per_dim"` // of L_k
+	BitsPerDim   float64 `json:"bits_per_dim"`              // of the ELBO
+	IWBitsPerDim float64 `json:"iw_bits_per_dim,omitempty"` // of L_k
 
 	Data         string `json:"data"`
 	DataSHA256   string `json:"data_sha256"`
@@ -123,22 +123,35 @@ type evalued struct {
 	Checkpoint   string `json:"checkpoint,omitempty"`
 }
 
+// evaluate scores a view: a VAE with a number of samples for each image, a model with
+// a table exactly.
 func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, samples int, seed uint64) (*evalued, error) {
-	evaluator, err := train.NewEvaluator(s.Model, samples)
+	e, err := evaluation(ctx, s, v, samples, seed)
 	if err != nil {
 		return nil, err
 	}
-	e, err := evaluator.Evaluate(ctx, v, seed)
-	if err != nil {
-		return nil, err
-	}
-	return &evalued{
+	result := &evalued{
 		Evaluation: e,
-		BitsPerDim: model.BitsPerDim(e.ELBO, v.D()), IWBitsPerDim: model.BitsPerDim(e.IW.Bound, v.D()),
-		Data: s.Dataset.Name, DataSHA256: s.Dataset.SHA256, Split: split,
+		BitsPerDim: model.BitsPerDim(e.ELBO, v.D()),
+		Data:       s.Dataset.Name, DataSHA256: s.Dataset.SHA256, Split: split,
 		Binarise: string(v.Mode), BinariseSeed: v.Seed, PixelsSHA256: v.Hash(),
 		Likelihood: string(s.Config.Likelihood), Seed: seed,
-	}, nil
+	}
+	if e.IW != nil {
+		result.IWBitsPerDim = model.BitsPerDim(e.IW.Bound, v.D())
+	}
+	return result, nil
+}
+
+func evaluation(ctx context.Context, s *train.Setup, v data.View, samples int, seed uint64) (train.Evaluation, error) {
+	if s.EM != nil {
+		return train.EvaluateEM(ctx, s, v)
+	}
+	evaluator, err := train.NewEvaluator(s.VAE, samples)
+	if err != nil {
+		return train.Evaluation{}, err
+	}
+	return evaluator.Evaluate(ctx, v, seed)
 }
 
 // write prints the table of bounds.
@@ -154,8 +167,12 @@ func (e *evalued) write(w io.Writer) {
 	fmt.Fprintf(t, "%s\tnats/image\tstd. error\tbits/pixel\t\n", e.Split)
 	row("reconstruction", e.Recon, e.ReconSE, 0)
 	row("KL", e.KL, e.KLSE, 0)
-	row("ELBO", e.ELBO, e.ELBOSE, e.BitsPerDim)
-	row(fmt.Sprintf("L_%d", e.IW.K), e.IW.Bound, e.IW.SE, e.IWBitsPerDim)
+	if e.LogP != nil {
+		row("log p(x)", e.LogP.Value, e.LogP.SE, e.BitsPerDim)
+	} else {
+		row("ELBO", e.ELBO, e.ELBOSE, e.BitsPerDim)
+		row(fmt.Sprintf("L_%d", e.IW.K), e.IW.Bound, e.IW.SE, e.IWBitsPerDim)
+	}
 	t.Flush()
 	if !model.Likelihood(e.Likelihood).IsLikelihood() {
 		fmt.Fprintln(w, "grey-bernoulli is the cross-entropy of grey levels, not a likelihood: these are no bounds on log p(x)")
@@ -164,13 +181,25 @@ func (e *evalued) write(w io.Writer) {
 	if e.Binarise == string(data.Static) || e.Binarise == string(data.Dynamic) {
 		seeded = fmt.Sprintf(" (seed %d)", e.BinariseSeed)
 	}
-	fmt.Fprintf(w, "%d images of %s (SHA-256 %.12s…), %s, binarise %s%s; %d draws of z an image (seed %d), effective %.1f\n",
-		e.Images, e.Data, e.DataSHA256, e.Likelihood, e.Binarise, seeded, e.Draws, e.Seed, e.IW.ESS)
+	fmt.Fprintf(w, "%d images of %s (SHA-256 %.12s…), %s, binarise %s%s", e.Images, e.Data, e.DataSHA256, e.Likelihood, e.Binarise, seeded)
+	if e.IW != nil {
+		fmt.Fprintf(w, "; %d draws of z an image (seed %d), effective %.1f", e.Draws, e.Seed, e.IW.ESS)
+	}
+	fmt.Fprintln(w)
 }
 
-// writeLatent prints what each latent dimension carries.
-func (e *evalued) writeLatent(w io.Writer) {
-	fmt.Fprintf(w, "%d of %d latent dimensions active (variance of E[z|x] over images above %g)\n", e.ActiveUnits, len(e.KLPerDim), train.ActiveThreshold)
+// writeMore prints what a model's latent variable carries.
+func (e *evalued) writeMore(w io.Writer) {
+	if t := e.Table; t != nil {
+		fmt.Fprintf(w, "exact: a sum over %d states (rounding below %.1g nats); %d of them hold half an image or more\n", t.States, e.LogP.Error, t.Used)
+		fmt.Fprintf(w, "the bound at q = p(z): %.2f, below log p(x) by KL(p(z) ‖ p(z|x)) = %.2f nats\n", t.Note, t.NoteKL)
+		fmt.Fprintf(w, "a prior chosen with each image in hand would reach %.2f: max over z of log p(x|z)\n", t.BestState)
+		if e.Split == "train" {
+			fmt.Fprintf(w, "AIC %.0f, BIC %.0f, ICL %.0f (%d parameters, all images, lower is better)\n", t.AIC, t.BIC, t.ICL, t.Parameters)
+		}
+		return
+	}
+	fmt.Fprintf(w, "%d of %d latent dimensions active (variance of E[z|x] over images above %g)\n", *e.ActiveUnits, len(e.KLPerDim), train.ActiveThreshold)
 	var s strings.Builder
 	for _, kl := range e.KLPerDim {
 		fmt.Fprintf(&s, " %.2f", kl)

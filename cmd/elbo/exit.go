@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,23 +16,26 @@ import (
 
 const exitInterrupted = 130
 
-// exits is the one table of exit codes, and of the errors that lead to each; the
-// first row that an error matches decides.
-var exits = []struct {
+// exit is an exit code and the errors that lead to it.
+type exit struct {
 	code    int
 	meaning string
 	is      func(error) bool
-}{
+}
+
+// exits is the one table of exit codes, and of the errors that lead to each; the
+// first row that an error matches decides.
+var exits = []exit{
 	{0, "done", func(err error) bool { return err == nil }},
 	{exitInterrupted, "interrupted; a run in training has saved a checkpoint", func(err error) bool {
 		return errors.Is(err, train.ErrInterrupted) || errors.Is(err, context.Canceled)
 	}},
 	{2, "usage: a flag, an argument or a configuration is wrong", func(err error) bool {
-		return isA[*usageError](err) || isA[*train.ConfigError](err)
+		return isA[*usageError](err) || isA[*train.ConfigError](err) || errors.Is(err, train.ErrRunExists)
 	}},
 	{3, "data, checkpoint or run directory missing or damaged", func(err error) bool {
 		return isA[*data.FormatError](err) || isOne(err, train.ErrNotCheckpoint, train.ErrNewerFormat, train.ErrDamaged,
-			train.ErrChecksum, train.ErrNotRun, train.ErrNoCheckpoint)
+			train.ErrChecksum, train.ErrMismatch, train.ErrNotRun, train.ErrNoCheckpoint, fs.ErrNotExist)
 	}},
 	{4, "diverged: a bound is not finite; the last good checkpoint stands", isA[*train.DivergedError]},
 	{1, "failed", func(error) bool { return true }},
@@ -77,7 +82,7 @@ func (p *program) report(err error) int {
 func newExitCodesTopic() *cobra.Command {
 	var s strings.Builder
 	s.WriteString("elbo ends with one of these codes:\n\n")
-	for _, exit := range exits {
+	for _, exit := range slices.SortedFunc(slices.Values(exits), func(a, b exit) int { return a.code - b.code }) {
 		fmt.Fprintf(&s, "  %3d  %s\n", exit.code, exit.meaning)
 	}
 	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: s.String()}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"elbo/model"
 	"elbo/train"
 )
 
@@ -49,10 +50,11 @@ func runInspect(p *program, o inspectOptions) error {
 		if err != nil {
 			return err
 		}
-		if err := t.Model.CompileStep(t.Config.Batch); err != nil {
+		dot, err := t.dot()
+		if err != nil {
 			return err
 		}
-		_, err = io.WriteString(p.stdout, t.Model.StepDOT())
+		_, err = io.WriteString(p.stdout, dot)
 		return err
 	}
 	state, path, err := p.loadState(o.path, o.checkpoint)
@@ -68,6 +70,21 @@ func runInspect(p *program, o inspectOptions) error {
 	}
 	in.write(p.stdout)
 	return nil
+}
+
+// dot draws the graph of a training step; of a model with a table, its E-graph.
+func (t *trained) dot() (string, error) {
+	if t.EM != nil {
+		e, err := t.EM.NewEStep(min(100, t.Train.N()), true, t.Config.Prior == model.PerImage)
+		if err != nil {
+			return "", err
+		}
+		return e.DOT(), nil
+	}
+	if err := t.VAE.CompileStep(t.Config.Batch); err != nil {
+		return "", err
+	}
+	return t.VAE.StepDOT(), nil
 }
 
 // inspected is what inspect --json prints.

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"io"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"elbo/cmd/elbo/internal/picture"
 	"elbo/data"
+	"elbo/model"
 	"elbo/train"
 )
 
@@ -19,6 +23,7 @@ const (
 	manifoldSide      = 20  // manifold.png, images along each axis
 	manifoldReach     = 3   // manifold.png, standard deviations of the prior in each direction
 	plottedCodes      = 10000
+	shownComponents   = 200 // samples.png, of a mixture
 	codesBlock        = 500
 	gridColumns       = 10
 	pairColumns       = 20
@@ -28,12 +33,11 @@ const (
 
 // draw makes all pictures of a run directory.
 func (p *program) draw(s *train.Setup, dir *train.RunDir) error {
-	samples, err := sample(s, sampledImages, s.Config.Seed)
+	samples, err := drawSamples(s)
 	if err != nil {
 		return err
 	}
-	err = writePicture(dir.File(samplesFile), picture.Grid(samples, s.Dataset.Rows(), s.Dataset.Cols(), gridColumns))
-	if err != nil {
+	if err := writePicture(dir.File(samplesFile), samples); err != nil {
 		return err
 	}
 	originals, reconstructions, err := reconstruct(s, pictured(s), pairedImages)
@@ -63,6 +67,34 @@ func (p *program) draw(s *train.Setup, dir *train.RunDir) error {
 	return nil
 }
 
+// drawSamples draws images from the prior; of a mixture its components, the heaviest
+// first, and of a grid all its states in their order.
+func drawSamples(s *train.Setup) (image.Image, error) {
+	rows, cols := s.Dataset.Rows(), s.Dataset.Cols()
+	if s.EM == nil {
+		samples, err := sample(s, sampledImages, s.Config.Seed)
+		return picture.Grid(samples, rows, cols, gridColumns), err
+	}
+	means, d := s.EM.Means(), s.Dataset.D()
+	if s.Config.Model == train.GridModel {
+		extent := s.Config.Grid
+		return picture.Grid(means, rows, cols, extent[len(extent)-1]), nil
+	}
+	weights := s.EM.LogPrior()
+	order := make([]int, len(weights))
+	for k := range order {
+		order[k] = k
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(weights[b], weights[a]) })
+	var images []float32
+	var captions []string
+	for _, k := range order[:min(len(order), shownComponents)] {
+		images = append(images, means[k*d:][:d]...)
+		captions = append(captions, fmt.Sprintf("%.2g %%", 100*math.Exp(float64(weights[k]))))
+	}
+	return picture.Captioned(images, rows, cols, gridColumns, captions), nil
+}
+
 // pictured is the split whose images are shown: the test images, where there are any.
 func pictured(s *train.Setup) data.View {
 	for _, v := range []data.View{s.Test, s.Validation} {
@@ -76,6 +108,9 @@ func pictured(s *train.Setup) data.View {
 // drawCurves draws the bounds over epochs, and their parts below.
 func drawCurves(s *train.Setup, metrics []train.Metrics) (image.Image, error) {
 	bound := "ELBO"
+	if s.EM != nil {
+		bound = "log p(x)"
+	}
 	if s.Config.Objective == "iwae" {
 		bound = fmt.Sprintf("L_%d", s.Config.K)
 	}
@@ -115,13 +150,15 @@ func drawCurves(s *train.Setup, metrics []train.Metrics) (image.Image, error) {
 
 // drawPlane draws what only a two-dimensional latent space can show.
 func drawPlane(s *train.Setup, dir *train.RunDir) error {
-	images, err := decode(s, picture.ManifoldCodes(manifoldSide, -manifoldReach, manifoldReach))
-	if err != nil {
-		return err
-	}
-	err = writePicture(dir.File("manifold.png"), picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), manifoldSide, -manifoldReach, manifoldReach))
-	if err != nil {
-		return err
+	if s.VAE != nil { // the states of a grid are in samples.png
+		images, err := decode(s, picture.ManifoldCodes(manifoldSide, -manifoldReach, manifoldReach))
+		if err != nil {
+			return err
+		}
+		err = writePicture(dir.File("manifold.png"), picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), manifoldSide, -manifoldReach, manifoldReach))
+		if err != nil {
+			return err
+		}
 	}
 	v := pictured(s)
 	v.Subset = v.First(plottedCodes)
@@ -148,6 +185,9 @@ func drawPlane(s *train.Setup, dir *train.RunDir) error {
 // sample returns E[x|z] for n draws of z from the prior.
 func sample(s *train.Setup, n int, seed uint64) ([]float32, error) {
 	stream := data.NewStream(seed, "sample")
+	if s.EM != nil {
+		return sampleStates(s.EM, n, stream), nil
+	}
 	z := make([]float32, n*s.Config.Latent)
 	for i := range z {
 		z[i] = float32(stream.NormFloat64())
@@ -155,12 +195,62 @@ func sample(s *train.Setup, n int, seed uint64) ([]float32, error) {
 	return decode(s, z)
 }
 
+// sampleStates returns E[x|z] of n states drawn from p(z).
+func sampleStates(m *model.EM, n int, stream *data.Stream) []float32 {
+	means, d := m.Means(), m.Config.Pixels
+	var images []float32
+	for range n {
+		u, state := stream.Float64(), 0
+		for k, logP := range m.LogPrior() {
+			state = k
+			if u -= math.Exp(float64(logP)); u < 0 {
+				break
+			}
+		}
+		images = append(images, means[state*d:][:d]...)
+	}
+	return images
+}
+
+// expected returns Σ_z p(z|x) f(z) for the images of v, [N, width], where f is
+// [K, width].
+func expected(s *train.Setup, v data.View, f []float32, width int) ([]float32, error) {
+	e, err := s.EM.NewEStep(min(codesBlock, v.N()), false, false)
+	if err != nil {
+		return nil, err
+	}
+	k, d := s.EM.Config.States, v.D()
+	out := make([]float32, v.N()*width)
+	for first := 0; first < v.N(); first += e.Chunk() {
+		count := min(e.Chunk(), v.N()-first)
+		for i := range count {
+			v.Pixels(e.X()[i*d:][:d], first+i, 0)
+		}
+		if err := e.Run(count); err != nil {
+			return nil, err
+		}
+		table := e.Table()
+		for i := range count {
+			row := out[(first+i)*width:][:width]
+			for state, q := range table[i*k:][:k] {
+				if q == 0 {
+					continue
+				}
+				for j, value := range f[state*width:][:width] {
+					row[j] += q * value
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
 // decode returns E[x|z] of any number of codes.
 func decode(s *train.Setup, z []float32) ([]float32, error) {
 	latent := s.Config.Latent
 	n := len(z) / latent
 	block := min(n, codesBlock)
-	decoder, err := s.Model.NewDecoder(block)
+	decoder, err := s.VAE.NewDecoder(block)
 	if err != nil {
 		return nil, err
 	}
@@ -178,8 +268,11 @@ func decode(s *train.Setup, z []float32) ([]float32, error) {
 
 // encode returns E[z|x], [N, Z], of the images of v as evaluation sees them.
 func encode(s *train.Setup, v data.View) ([]float32, error) {
+	if s.EM != nil {
+		return expected(s, v, s.EM.Config.Grid.Points, s.Config.Latent)
+	}
 	latent, d, block := s.Config.Latent, v.D(), min(v.N(), codesBlock)
-	encoder, err := s.Model.NewEncoder(block)
+	encoder, err := s.VAE.NewEncoder(block)
 	if err != nil {
 		return nil, err
 	}
@@ -202,13 +295,17 @@ func encode(s *train.Setup, v data.View) ([]float32, error) {
 }
 
 // reconstruct returns the first n images of v, as evaluation sees them, and
-// E[x|z] at z = E[z|x].
+// E[x|z] at z = E[z|x], or its mean over the states of a model with a table.
 func reconstruct(s *train.Setup, v data.View, n int) (originals, reconstructions []float32, err error) {
 	v.Subset = v.First(n)
 	d := v.D()
 	originals = make([]float32, v.N()*d)
 	for i := range v.N() {
 		v.Pixels(originals[i*d:][:d], i, 0)
+	}
+	if s.EM != nil {
+		reconstructions, err = expected(s, v, s.EM.Means(), d)
+		return originals, reconstructions, err
 	}
 	codes, err := encode(s, v)
 	if err != nil {
@@ -226,11 +323,8 @@ func writePicture(path string, img image.Image) error {
 // writeImages writes images as what the file's name asks for: .png, laid out by
 // layout, or .npy, float32 [N, D].
 func writeImages(path string, images []float32, d int, layout func() image.Image) error {
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".png":
-		return writePicture(path, layout())
-	case ".npy":
+	if strings.ToLower(filepath.Ext(path)) == ".npy" {
 		return train.WriteAtomic(path, func(w io.Writer) error { return data.WriteFloatsNPY(w, images, d) })
 	}
-	return usagef("--out %s: want a name that ends in .png or .npy", path)
+	return writePicture(path, layout())
 }

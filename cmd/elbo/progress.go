@@ -15,7 +15,8 @@ type progress struct {
 	p      *program
 	unit   model.Objective
 	k      int // draws
-	n      int // training images
+	em     bool
+	n      int // training images; of a model with a table 1, as its progress is in iterations
 	total  int // epochs
 	bar    *progressbar.ProgressBar
 	headed bool      // the table has its heading
@@ -26,16 +27,20 @@ type progress struct {
 const plainEvery = 15 * time.Second
 
 func newProgress(p *program, s *train.Setup, from *train.State) *progress {
-	g := &progress{p: p, unit: s.Config.Objective, k: s.Config.K, n: s.Train.N(), total: s.Config.Epochs, spoke: p.now()}
+	g := &progress{p: p, unit: s.Config.Objective, k: s.Config.K, em: s.EM != nil, n: s.Train.N(), total: s.Config.Epochs, spoke: p.now()}
+	unit := "images"
+	if g.em {
+		g.n, unit = 1, "iterations"
+	}
 	if !p.live {
 		return g
 	}
 	g.bar = progressbar.NewOptions(g.n*g.total,
 		progressbar.OptionSetWriter(p.stderr),
-		progressbar.OptionSetItsString("images"),
+		progressbar.OptionSetItsString(unit),
 		progressbar.OptionShowIts(),
 		progressbar.OptionSetPredictTime(true),
-		progressbar.OptionSetWidth(16),
+		progressbar.OptionSetWidth(8),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetTheme(progressbar.ThemeASCII),
@@ -49,7 +54,7 @@ func newProgress(p *program, s *train.Setup, from *train.State) *progress {
 // Step moves the bar.
 func (g *progress) Step(at train.Progress) {
 	if g.bar != nil {
-		g.bar.Describe(fmt.Sprintf("epoch %d/%d  %s %s", at.Epoch, at.Epochs, g.name(), g.parts(at.Terms.Bound, at.Terms.Recon, at.Terms.KL)))
+		g.bar.Describe(fmt.Sprintf("epoch %d/%d  %s", at.Epoch, at.Epochs, g.parts(at.Terms.Bound, at.Terms.Recon, at.Terms.KL)))
 		g.bar.Set((at.Epoch-1)*g.n + at.Position)
 		return
 	}
@@ -65,6 +70,10 @@ func (g *progress) Epoch(m train.Metrics) {
 		g.bar.Clear()
 	}
 	g.spoke = g.p.now()
+	if g.em {
+		g.iteration(m)
+		return
+	}
 	const terms = 26
 	if !g.headed {
 		g.headed = true
@@ -84,6 +93,30 @@ func (g *progress) Epoch(m train.Metrics) {
 		line += fmt.Sprintf("  beta %.3g", m.Beta)
 	}
 	g.p.say("%s", line)
+}
+
+// iteration writes the line of an iteration of EM, and moves the bar, which hears of
+// no steps.
+func (g *progress) iteration(m train.Metrics) {
+	const terms = 29
+	if !g.headed {
+		g.headed = true
+		g.p.say("%*s  %-*s  %9s  %-*s  seconds", g.width()+1, "iteration", terms, "train log p(x) = recon - KL", "at q=p(z)", 18, "validation log p(x)")
+	}
+	validation := "-"
+	if v := m.Validation; v != nil {
+		validation = fmt.Sprintf("%.2f ± %.2f", v.Bound, v.BoundSE)
+	}
+	line := fmt.Sprintf("%*s  %-*s  %9.2f  %-*s  %7.2f", len("iteration"), fmt.Sprintf("%d/%d", m.Epoch, g.total),
+		terms, g.parts(m.Train.Bound, m.Train.Recon, m.Train.KL), m.EM.Note, 19, validation, m.Seconds)
+	if m.EM.Stalled {
+		line += "  the M-step found nothing better"
+	}
+	g.p.say("%s", line)
+	if g.bar != nil {
+		g.bar.Describe(fmt.Sprintf("iteration %d/%d  log p(x) %.3f", m.Epoch, g.total, m.Train.Bound))
+		g.bar.Set(m.Epoch)
+	}
 }
 
 // width is that of the column of epochs.

@@ -55,7 +55,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 		p.say("passed over: %v", w)
 	}
 	if state == nil && len(warnings) > 0 {
-		return fmt.Errorf("%s: %w: `elbo train --config %s` starts anew", o.run, train.ErrNoCheckpoint, dir.File(train.ConfigFile))
+		return fmt.Errorf("%s: %w: `%s train --config %s --out NEW` starts anew", o.run, train.ErrNoCheckpoint, p.name, dir.File(train.ConfigFile))
 	}
 	text := json.RawMessage(nil)
 	if state != nil {
@@ -63,9 +63,12 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	} else if text, err = dir.Config(); err != nil {
 		return err
 	}
-	c := train.DefaultConfig()
+	c := train.DefaultConfig(train.VAEModel)
 	if err := c.ReadConfig(text); err != nil {
 		return &train.ConfigError{Err: fmt.Errorf("%s: %w", o.run, err)}
+	}
+	if err := ofThisRun(dir, path, c); err != nil {
+		return err
 	}
 	if o.epochs > 0 {
 		c.Epochs = o.epochs
@@ -75,7 +78,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	}
 	s, err := p.setup(c)
 	if err != nil {
-		return err
+		return p.moved(err, o.data)
 	}
 	if state == nil {
 		p.say("%s has no checkpoint yet: starting from the beginning", o.run)
@@ -83,15 +86,36 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 		if err := s.CheckData(state); err != nil {
 			return err
 		}
-		if state.Epoch > c.Epochs {
-			p.say("%s has trained for all of its %d epochs; `%s resume %s --epochs N` trains on", o.run, c.Epochs, p.name, o.run)
+		if state.Epoch > c.Epochs && s.VAE != nil {
+			p.say("%s has trained for %d epochs already; `%s resume %s --epochs N` trains on", o.run, state.Epoch-1, p.name, o.run)
 		} else {
 			p.say("resuming %s at step %d, epoch %d", path, state.Step, state.Epoch)
 			p.sayWhat(s)
 		}
 		p.sayNumerics(s, state)
 	}
+	if err := dir.SetConfig(s.Config.JSON()); err != nil { // more epochs, or moved data
+		return err
+	}
 	return p.trainAndTest(ctx, s, dir, state, trainOptions{config: c, json: o.json, tested: testedSamples})
+}
+
+// ofThisRun fails if a checkpoint's configuration is not that of the run it lies in,
+// but for what a resumed run may change.
+func ofThisRun(dir *train.RunDir, checkpoint string, c train.Config) error {
+	text, err := dir.Config()
+	if err != nil {
+		return err
+	}
+	own := train.DefaultConfig(train.VAEModel)
+	if err := own.ReadConfig(text); err != nil {
+		return &train.ConfigError{Err: fmt.Errorf("%s: %w", dir.File(train.ConfigFile), err)}
+	}
+	own.Epochs, own.Data, own.Workers, own.CheckpointEvery = c.Epochs, c.Data, c.Workers, c.CheckpointEvery
+	if string(own.JSON()) != string(c.JSON()) {
+		return fmt.Errorf("%s %w: its configuration is not that of %s: was it copied from another run? Move it away", checkpoint, train.ErrMismatch, dir.File(train.ConfigFile))
+	}
+	return nil
 }
 
 // sayNumerics says what will round otherwise than it did for the checkpoint.

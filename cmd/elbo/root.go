@@ -111,8 +111,9 @@ Results go to standard output, words and progress to standard error.`,
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w; `%s %s --help` lists the flags", err, p.name, strings.TrimPrefix(cmd.CommandPath(), "elbo "))
+		return usagef("%w; `%s --help` lists the flags", err, p.path(cmd))
 	})
+	root.SetHelpCommand(newHelpCmd(p, root))
 	root.AddCommand(
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p),
 		newInspectCmd(p), newDataCmd(p), newExitCodesTopic(),
@@ -120,10 +121,31 @@ Results go to standard output, words and progress to standard error.`,
 	return root
 }
 
+// path is a command as the user types it.
+func (p *program) path(cmd *cobra.Command) string {
+	return p.name + strings.TrimPrefix(cmd.CommandPath(), "elbo")
+}
+
+// newHelpCmd is cobra's help, except that an unknown topic is an error.
+func newHelpCmd(p *program, root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "What a command does",
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("no help on %q; `%s --help` lists the commands", strings.Join(args, " "), p.name)
+			}
+			return cmd.Help()
+		},
+	}
+}
+
 // oneRun is the check of commands that take a run directory.
 func oneRun(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usagef("%s takes one run directory, got %d arguments: %s", cmd.CommandPath(), len(args), cmd.UseLine())
+		return usagef("%s takes one argument, got %d: %s", cmd.Name(), len(args), cmd.UseLine())
 	}
 	return nil
 }
@@ -160,24 +182,35 @@ func (p *program) openTrained(path, which, dataPath string) (*trained, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := train.DefaultConfig()
+	c := train.DefaultConfig(train.VAEModel)
 	if err := c.ReadConfig(state.Config); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if dataPath != "" {
-		c.Data = dataPath
+		c.Data, c.Split, c.Limit = dataPath, nil, 0 // other data, perhaps of another size
 	}
 	s, err := p.setup(c)
 	if err != nil {
-		return nil, err
+		return nil, p.moved(err, dataPath)
 	}
 	if err := s.Load(state); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if dataPath == "" {
-		err = s.CheckData(state)
+	if err := s.CheckData(state); err != nil {
+		if dataPath == "" {
+			return nil, err
+		}
+		p.say("%s is not the data set that the run was trained on", dataPath)
 	}
-	return &trained{Setup: s, Path: file, State: state}, err
+	return &trained{Setup: s, Path: file, State: state}, nil
+}
+
+// moved adds the next thing to try where a run's data are not in their place.
+func (p *program) moved(err error, dataPath string) error {
+	if dataPath == "" && errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: if the data were moved, say where with --data", err)
+	}
+	return err
 }
 
 // loadState reads the checkpoint that path and which name.

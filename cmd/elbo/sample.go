@@ -5,6 +5,7 @@ import (
 	"image"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -57,11 +58,20 @@ func runSample(p *program, o pictureOptions) error {
 	}))
 }
 
+// mostImages bounds the images of one file to a few gigabytes.
+const mostImages = 1_000_000
+
 // openPictured checks the options of a picture and opens the model; the file's name
 // defaults to a place in the run directory.
 func (p *program) openPictured(o *pictureOptions, name string) (*trained, error) {
 	if o.n < 1 {
 		return nil, usagef("n is %d, want at least 1", o.n)
+	}
+	if o.n > mostImages {
+		return nil, usagef("n is %d, want at most %d", o.n, mostImages)
+	}
+	if ext := strings.ToLower(filepath.Ext(o.out)); o.out != "" && ext != ".png" && ext != ".npy" {
+		return nil, usagef("--out %s: want a name that ends in .png or .npy", o.out)
 	}
 	if o.out == "" {
 		info, err := os.Stat(o.run)

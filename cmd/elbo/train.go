@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,7 @@ const testedSamples = 100
 func newTrainCmd(p *program) *cobra.Command {
 	o := trainOptions{tested: testedSamples}
 	var file string
-	flags := train.DefaultConfig()
+	flags := train.DefaultConfig(train.VAEModel)
 	cmd := &cobra.Command{
 		Use:   "train",
 		Short: "Train a model; writes a run directory",
@@ -63,7 +64,7 @@ Every flag is a key of the JSON file that --config names; flags win.`,
 
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usagef("%s takes flags only, got %q", cmd.CommandPath(), args[0])
+		return usagef("%s takes flags only, got %q", cmd.Name(), args[0])
 	}
 	return nil
 }
@@ -71,7 +72,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 // mergeConfig returns the defaults, changed by the file, changed by the flags that
 // were given.
 func mergeConfig(cmd *cobra.Command, flags train.Config, file string, out *string) (train.Config, error) {
-	c := train.DefaultConfig()
+	c := train.DefaultConfig(train.VAEModel)
 	var faults []error
 	if file != "" {
 		text, err := os.ReadFile(file)
@@ -82,16 +83,25 @@ func mergeConfig(cmd *cobra.Command, flags train.Config, file string, out *strin
 		if err := c.ReadConfig(text, train.Option{Key: "out", Value: &fileOut}); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", file, err))
 		}
-		*out = string(fileOut)
+		if !cmd.Flags().Changed("out") {
+			*out = string(fileOut)
+		}
+	}
+	if cmd.Flags().Changed("model") && flags.Model != c.Model {
+		if file != "" {
+			return c, usagef("--model is %s, but %s configures a %s: name one of them", flags.Model, file, c.Model)
+		}
+		c = train.DefaultConfig(flags.Model)
 	}
 	given := flags.Options()
 	for i, option := range c.Options() {
-		if cmd.Flags().Changed(option.Key) {
+		switch {
+		case !cmd.Flags().Changed(option.Key):
+		case !option.Of(c.Model):
+			faults = append(faults, fmt.Errorf("--%s is a setting of %s, not of %s", option.Key, strings.ReplaceAll(option.Models, " ", " and "), c.Model))
+		default:
 			faults = append(faults, option.Value.Set(given[i].Value.String()))
 		}
-	}
-	if cmd.Flags().Changed("out") {
-		*out, _ = cmd.Flags().GetString("out")
 	}
 	faults = append(faults, c.Validate())
 	if err := errors.Join(faults...); err != nil {
@@ -127,7 +137,11 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 // the pictures.
 func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *train.RunDir, from *train.State, o trainOptions) error {
 	bar := newProgress(p, s, from)
-	result, err := train.Run(ctx, s, dir, from, bar, p.now)
+	fit := train.Run
+	if s.EM != nil {
+		fit = train.RunEM
+	}
+	result, err := fit(ctx, s, dir, from, bar, p.now)
 	bar.done()
 	if errors.Is(err, train.ErrInterrupted) {
 		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, dir.Path)
@@ -149,14 +163,21 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 		if err := s.Load(state); err != nil {
 			return err
 		}
-		model = fmt.Sprintf("the model of epoch %d, the best on validation images", result.Best.Epoch)
+		model = fmt.Sprintf("the model after %d epochs, the best on validation images", result.Best.Epoch)
+	}
+	if result.Converged {
+		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Tolerance)
 	}
 	report := trainReport{Run: dir.Path, Steps: result.Step, Epochs: s.Config.Epochs}
 	if result.Best != nil {
 		report.BestEpoch, report.ValidationBound = result.Best.Epoch, result.Best.Bound
 	}
 	if s.Test.N() > 0 {
-		p.say("testing %s, with %d samples for each image", model, o.tested)
+		how := ""
+		if s.VAE != nil {
+			how = fmt.Sprintf(", with %d samples for each image", o.tested)
+		}
+		p.say("testing %s%s", model, how)
 		e, err := evaluate(ctx, s, s.Test, "test", o.tested, s.Config.Seed)
 		if errors.Is(err, context.Canceled) {
 			p.say("the run is trained and saved, but not tested: %s eval %s", p.name, dir.Path)
@@ -212,19 +233,37 @@ func createRun(out string, c train.Config) (*train.RunDir, error) {
 // sayWhat says what a run computes, on what and with what.
 func (p *program) sayWhat(s *train.Setup) {
 	c := s.Config
-	shape := fmt.Sprint(s.Dataset.D())
-	for _, n := range append(slices.Clone(c.Hidden), c.Latent) {
-		shape += fmt.Sprintf("-%d", n)
-	}
-	objective := string(c.Objective)
-	if c.K > 1 {
-		objective += fmt.Sprintf(" of %d draws", c.K)
-	}
 	binarise := "not binarised"
 	if c.Binarise != data.None {
 		binarise = fmt.Sprintf("%s binarisation", c.Binarise)
 	}
-	p.say("  model  VAE %s %s, %s, %s", shape, c.Activation, c.Likelihood, objective)
+	p.say("  model  %s", describeModel(s))
 	p.say("  data   %s: %d training, %d validation, %d test images, %s, seed %d", s.Dataset.Name, s.Train.N(), s.Validation.N(), s.Test.N(), binarise, c.Seed)
-	p.say("  with   %s, %d workers; bounds in nats per image", s.Engine.BLAS, c.Workers)
+	p.say("  with   %s, workers: %d; bounds in nats per image", s.Engine.BLAS, c.Workers)
+}
+
+// describeModel says in a line what is fitted.
+func describeModel(s *train.Setup) string {
+	c := s.Config
+	prior := fmt.Sprintf("%s prior", c.Prior)
+	switch c.Model {
+	case train.MixtureModel:
+		return fmt.Sprintf("mixture of %d components, %s, %s", c.Components, c.Likelihood, prior)
+	case train.GridModel:
+		return fmt.Sprintf("grid of %s points, %s, decoder %s-%d %s, %s, %s", joined(c.Grid, "x"), c.GridRule, joined(append([]int{c.Latent}, c.Hidden...), "-"), s.Dataset.D(), c.Activation, c.Likelihood, prior)
+	}
+	shape := joined(slices.Concat([]int{s.Dataset.D()}, c.Hidden, []int{c.Latent}), "-")
+	objective := string(c.Objective)
+	if c.K > 1 {
+		objective += fmt.Sprintf(" of %d draws", c.K)
+	}
+	return fmt.Sprintf("VAE %s %s, %s, %s", shape, c.Activation, c.Likelihood, objective)
+}
+
+func joined(numbers []int, separator string) string {
+	words := make([]string, len(numbers))
+	for i, n := range numbers {
+		words[i] = fmt.Sprint(n)
+	}
+	return strings.Join(words, separator)
 }

@@ -18,6 +18,13 @@ const wanted = 1050
 // Each pixel becomes a square, of the integer size that brings the picture's width nearest to 1050 pixels, and images
 // are set apart by one such square, but at most by 4 pixels. Where the last row is not full, page is left.
 func Grid(images []float32, rows, cols, columns int) image.Image {
+	return Captioned(images, rows, cols, columns, nil)
+}
+
+// Captioned lays images out as Grid does, with captions[i] centred under image i, such as the weight of a component under
+// its mean. A caption is one line, cut with an ellipsis where it is wider than its image. Images beyond the last caption
+// have a blank under them, and captions beyond the last image are ignored. Without any caption no room is left for them.
+func Captioned(images []float32, rows, cols, columns int, captions []string) image.Image {
 	n, err := count(images, rows, cols)
 	if err != nil {
 		return message("%v", err)
@@ -25,18 +32,28 @@ func Grid(images []float32, rows, cols, columns int) image.Image {
 	if n == 0 || columns < 1 {
 		return message("nothing to draw: %d images in %d columns", n, columns)
 	}
+	style, strip := noteStyle(), 0 // strip is the height, in pixels, of the captions of one row
+	if len(captions) > 0 {
+		strip = pixels(1.5 * style.Font.Size)
+	}
 	lines := (n-1)/columns + 1
 	w, h := float64(columns), float64(lines)
-	scale, ok := fit(extent{images: w * float64(cols), gaps: w - 1}, extent{images: h * float64(rows), gaps: h - 1})
+	scale, ok := fit(extent{images: w * float64(cols), gaps: w - 1}, extent{h * float64(rows), h - 1, h * float64(strip)})
 	if !ok {
 		return tooLarge(n, rows, cols, columns)
 	}
 	gap := gapAt(scale)
 	t := tile{rows: rows, cols: cols, scale: scale}
-	sheet := blank(columns*(t.width()+gap)-gap, lines*(t.height()+gap)-gap)
+	across, down := t.width()+gap, t.height()+strip+gap // from one image to the next
+	c := newCanvas(columns*across-gap, lines*down-gap)
+	sheet := c.image().(*image.RGBA)
 	for i := range n {
-		at := image.Pt(i%columns*(t.width()+gap), i/columns*(t.height()+gap))
+		at := image.Pt(i%columns*across, i/columns*down)
 		t.draw(sheet, at, images[i*rows*cols:][:rows*cols])
+		if i < len(captions) {
+			foot := vg.Point{X: px(at.X) + px(t.width())/2, Y: c.Max.Y - px(at.Y+t.height())}
+			c.centred(style, foot, shorten(style, captions[i], px(t.width())))
+		}
 	}
 	return sheet
 }

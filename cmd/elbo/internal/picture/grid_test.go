@@ -99,6 +99,100 @@ func TestGridIsAboutAThousandPixelsWideForMNIST(t *testing.T) {
 	}
 }
 
+// Five 2 x 3 images in two columns: the scale is 174, as for Grid above. A row is 2*174 pixels of images and a strip of
+// 1.5 * 8 points at 192 dots per inch, which is 32 pixels.
+func TestCaptionedCentresEachCaptionUnderItsImage(t *testing.T) {
+	const wide, high, strip, gap = 3 * 174, 2 * 174, 32, 4
+	images := make([]float32, 5*2*3)
+	for i := range 5 { // black but for the last pixel, whose grey, 51 (i + 1), tells the images apart
+		images[6*i+5] = float32(i+1) / 5
+	}
+	captions := []string{"1.3 %", "", "98.7 %"}
+	img := Captioned(images, 2, 3, 2, captions)
+	wantSize(t, img, 2*wide+gap, 3*(high+strip)+2*gap)
+
+	for i := range 5 {
+		x, y := i%2*(wide+gap), i/2*(high+strip+gap)
+		for p := range 5 {
+			wantBlock(t, img, block(x+p%3*174, y+p/3*174, 174), black)
+		}
+		grey := uint8(51 * (i + 1))
+		wantBlock(t, img, block(x+2*174, y+174, 174), color.RGBA{grey, grey, grey, 255})
+
+		under := image.Rect(x, y+high, x+wide, y+high+strip)
+		if i >= len(captions) || captions[i] == "" {
+			wantBlock(t, img, under, white)
+			continue
+		}
+		drawn := inkIn(img, under)
+		if drawn.Empty() {
+			t.Errorf("image %d has no caption", i)
+			continue
+		}
+		// The text is centred with the space that its first and last letters keep to their sides, at most a tenth of 8 points
+		// (2 pixels) each; the edges may be blurred by a pixel.
+		if left, right := drawn.Min.X-under.Min.X, under.Max.X-drawn.Max.X; max(left-right, right-left) > 2*(2+1) {
+			t.Errorf("caption %d keeps %d pixels at its left and %d at its right, want it centred", i, left, right)
+		}
+		if above, below := drawn.Min.Y-under.Min.Y, under.Max.Y-drawn.Max.Y; above < 1 || below < above {
+			t.Errorf("caption %d keeps %d pixels to its image and %d to the next, want it apart from both and nearer to its own", i, above, below)
+		}
+	}
+	wantBlock(t, img, image.Rect(wide, 0, wide+gap, img.Bounds().Dy()), white)
+	for _, y := range []int{high + strip, 2*(high+strip) + gap} {
+		wantBlock(t, img, image.Rect(0, y, img.Bounds().Dx(), y+gap), white)
+	}
+	wantBlock(t, img, image.Rect(wide, 2*(high+strip+gap), img.Bounds().Dx(), img.Bounds().Dy()), white) // the place of a sixth
+}
+
+func TestCaptionedIgnoresCaptionsWithoutAnImage(t *testing.T) {
+	images, captions := make([]float32, 3), []string{"a", "b", "c", "d", "e"}
+	if !same(Captioned(images, 1, 1, 2, captions), Captioned(images, 1, 1, 2, captions[:3])) {
+		t.Error("captions beyond the last image change the picture")
+	}
+	if !same(Captioned(images, 1, 1, 2, []string{}), Grid(images, 1, 1, 2)) {
+		t.Error("without captions the picture is not that of Grid")
+	}
+}
+
+// same reports whether two sheets have the same size and the same pixels.
+func same(a, b image.Image) bool {
+	return a.Bounds() == b.Bounds() && bytes.Equal(a.(*image.RGBA).Pix, b.(*image.RGBA).Pix)
+}
+
+// Ten columns of 28 x 28 images at scale 4: images 112 pixels wide with gaps of 4. The captions would be wider than that by
+// far, and higher than one line.
+func TestCaptionsStayUnderTheirOwnImage(t *testing.T) {
+	const side, strip, gap = 28 * 4, 32, 4
+	captions := make([]string, 20)
+	for i := range captions {
+		captions[i] = "a weight\nof many words and of more than one line"
+	}
+	img := Captioned(make([]float32, len(captions)*28*28), 28, 28, 10, captions)
+	wantSize(t, img, 10*(side+gap)-gap, 2*(side+strip+gap)-gap)
+	for i := range captions {
+		x, y := i%10*(side+gap), i/10*(side+strip+gap)
+		wantBlock(t, img, block(x, y, side), black)
+		wantBlock(t, img, image.Rect(x+side, y, x+side+gap, y+side+strip).Intersect(img.Bounds()), white)
+		if drawn := inkIn(img, image.Rect(x, y+side, x+side, y+side+strip)); drawn.Dx() < side/2 {
+			t.Errorf("caption %d is %d pixels wide, want it shortened to no less than half of %d", i, drawn.Dx(), side)
+		}
+	}
+	wantBlock(t, img, image.Rect(0, side+strip, img.Bounds().Dx(), side+strip+gap), white)
+}
+
+// inkIn returns the smallest rectangle around what is drawn within r, empty if nothing is.
+func inkIn(img image.Image, r image.Rectangle) (drawn image.Rectangle) {
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			if at(img, x, y) != page {
+				drawn = drawn.Union(block(x, y, 1))
+			}
+		}
+	}
+	return drawn
+}
+
 // A pair of 1 x 1 images in 3 columns: beside the captions the sheet is 3*2 - 1 image pixels wide.
 func TestPairsPutsEachReconstructionUnderItsOriginal(t *testing.T) {
 	img := Pairs([]float32{0, 1, 0, 0}, []float32{0, 0.2, 1}, 1, 1, 3)
@@ -248,6 +342,10 @@ func TestSheetsThatCannotBeLaidOutSayWhy(t *testing.T) {
 		"left over":              Grid(make([]float32, 785), 28, 28, 10),
 		"rows x cols overflows":  Grid(one, huge, huge, 1),
 		"too many columns":       Grid(one, 1, 1, math.MaxInt),
+		"captioned: none":        Captioned(nil, 28, 28, 10, []string{"a"}),
+		"captioned: no columns":  Captioned(one, 1, 1, 0, []string{"a"}),
+		"captioned: left over":   Captioned(make([]float32, 785), 28, 28, 10, []string{"a"}),
+		"captioned: too high":    Captioned(make([]float32, 1<<21), 1, 1, 1, []string{"a"}), // 2^21 strips of 32 pixels, and images
 		"pairs: none":            Pairs(nil, nil, 28, 28, 10),
 		"pairs: no columns":      Pairs(one, one, 1, 1, 0),
 		"pairs: originals":       Pairs(make([]float32, 3), nil, 2, 2, 1),
@@ -286,7 +384,10 @@ func TestSheetsNeverPanicNorOutgrowTheirBound(t *testing.T) {
 		columns := rapid.IntRange(-1, 7).Draw(t, "columns")
 		a := rapid.SliceOfN(rapid.Float32(), 0, 40).Draw(t, "a")
 		b := rapid.SliceOfN(rapid.Float32(), 0, 40).Draw(t, "b")
-		for _, img := range []image.Image{Grid(a, rows, cols, columns), Pairs(a, b, rows, cols, columns)} {
+		captions := rapid.SliceOfN(rapid.String(), 0, 10).Draw(t, "captions")
+		for _, img := range []image.Image{
+			Grid(a, rows, cols, columns), Captioned(a, rows, cols, columns, captions), Pairs(a, b, rows, cols, columns),
+		} {
 			if s := img.Bounds().Size(); s.X < 1 || s.Y < 1 || s.X*s.Y > maxPixels {
 				t.Fatalf("picture of %v", s)
 			}

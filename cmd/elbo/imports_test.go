@@ -1,0 +1,168 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const root = "../.." // of the module
+
+// mayImport says which of our packages a top-level folder may use, itself aside.
+// Imports run one way, so that each part can be read, tested and replaced without
+// those above it.
+var mayImport = map[string][]string{
+	"graph": nil,
+	"data":  nil,
+	"model": {"graph"},
+	"train": {"model", "graph", "data"},
+	"cmd":   {"train", "model", "graph", "data"},
+}
+
+// onlyIn says in which folder alone a foreign package may be used: the engine, so
+// that it can be changed in one place; flags and signals, so that the rest is a
+// library that needs no terminal.
+var onlyIn = map[string]string{
+	"gorgonia.org/":                   "graph",
+	"github.com/spf13/":               "cmd",
+	"github.com/schollz/progressbar":  "cmd",
+	"golang.org/x/term":               "cmd",
+	"os/signal":                       "cmd",
+	"flag":                            "cmd",
+	"log":                             "cmd",
+	"github.com/rogpeppe/go-internal": "cmd",
+	"gonum.org/v1/plot":               "cmd",
+	"github.com/sbinet/npyio":         "data",
+	"github.com/gofrs/flock":          "train",
+	"github.com/ebitengine/purego":    "graph",
+	"github.com/viterin/vek":          "graph",
+	"gonum.org/v1/gonum/blas":         "graph",
+}
+
+// onlyCommands are names of the standard library that only programs may use: a
+// library neither prints, nor ends the process, nor reads the clock.
+var onlyCommands = []string{
+	"os.Exit", "os.Stdout", "os.Stderr", "os.Stdin", "os.Args",
+	"fmt.Print", "fmt.Printf", "fmt.Println", "time.Now", "time.Since",
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	used := map[string]bool{}
+	for _, f := range goFiles(t) {
+		for _, spec := range f.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ours, isOurs := strings.CutPrefix(imported, "elbo/"); isOurs {
+				folder, _, _ := strings.Cut(ours, "/")
+				if folder != f.folder && !slices.Contains(mayImport[f.folder], folder) {
+					t.Errorf("%s imports %s: %s may import %v of ours", f.name, imported, f.folder, mayImport[f.folder])
+				}
+			}
+			for prefix, folder := range onlyIn {
+				if imported != prefix && !strings.HasPrefix(imported, strings.TrimSuffix(prefix, "/")+"/") {
+					continue
+				}
+				used[prefix] = true
+				if f.folder != folder {
+					t.Errorf("%s imports %s, which only %s/ may", f.name, imported, folder)
+				}
+			}
+		}
+	}
+	for _, prefix := range []string{"gorgonia.org/", "github.com/spf13/", "os/signal"} {
+		if !used[prefix] {
+			t.Errorf("nothing imports %s: the rule looks in the wrong place", prefix)
+		}
+	}
+}
+
+func TestOnlyCommandsPrintOrExit(t *testing.T) {
+	used := false
+	for _, f := range goFiles(t) {
+		if strings.HasSuffix(f.name, "_test.go") {
+			continue
+		}
+		ast.Inspect(f.File, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok {
+				if name, ok := call.Fun.(*ast.Ident); ok && (name.Name == "print" || name.Name == "println") {
+					t.Errorf("%s: %s writes to standard error", f.at(n), name.Name)
+				}
+			}
+			selector, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			pkg, ok := selector.X.(*ast.Ident)
+			if !ok || !slices.Contains(onlyCommands, pkg.Name+"."+selector.Sel.Name) {
+				return true
+			}
+			used = used || f.folder == "cmd"
+			if f.folder != "cmd" {
+				t.Errorf("%s: %s.%s is for commands", f.at(n), pkg.Name, selector.Sel.Name)
+			}
+			return true
+		})
+	}
+	if !used {
+		t.Error("no command prints or exits: the rule looks in the wrong place")
+	}
+}
+
+// goFile is a Go file of the module.
+type goFile struct {
+	*ast.File
+	name   string // relative to the root, with slashes
+	folder string // the first element of name, "" at the root
+	set    *token.FileSet
+}
+
+func (f goFile) at(n ast.Node) string {
+	return f.name + ":" + strconv.Itoa(f.set.Position(n.Pos()).Line)
+}
+
+// goFiles parses all Go files of the module, tests as well.
+func goFiles(t *testing.T) []goFile {
+	t.Helper()
+	set := token.NewFileSet()
+	var files []goFile
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		// Hidden folders, testdata and runs hold nothing that is compiled.
+		if entry.IsDir() && file != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" || entry.Name() == "runs") {
+			return filepath.SkipDir
+		}
+		if entry.IsDir() || filepath.Ext(file) != ".go" {
+			return nil
+		}
+		parsed, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		name := filepath.ToSlash(relative)
+		folder, _, inFolder := strings.Cut(name, "/")
+		if _, known := mayImport[folder]; inFolder && !known {
+			t.Errorf("%s: the folder %s has no rule in mayImport", name, path.Dir(name))
+		}
+		files = append(files, goFile{parsed, name, folder, set})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}

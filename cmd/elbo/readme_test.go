@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A hop is a file and a function in it, in backquotes one after the other:
+// `train/loop.go` `Run` or `model/vae.go` `(*VAE).Step`.
+var hop = regexp.MustCompile("`([\\w./-]+\\.go)`[\\s:,]*`(?:\\(?\\*?(\\w+)\\)?\\.)?(\\w+)(?:\\(\\))?`")
+
+// TestReadmeNamesFunctionsThatExist: the way from the command to the gradient, as the
+// README gives it, leads somewhere.
+func TestReadmeNamesFunctionsThatExist(t *testing.T) {
+	hops := hop.FindAllStringSubmatch(readme(t), -1)
+	if len(hops) < 4 {
+		t.Errorf("README.md names %d functions with their files, want the four hops from the command to the gradient", len(hops))
+	}
+	for _, h := range hops {
+		file, receiver, name := h[1], h[2], h[3]
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, filepath.FromSlash(file)), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Errorf("README.md: %s: %v", h[0], err)
+			continue
+		}
+		if !declares(parsed, receiver, name) {
+			t.Errorf("README.md: %s: there is no such function in %s", h[0], file)
+		}
+	}
+}
+
+// declares says whether a file declares a function, or a method where receiver is
+// not empty.
+func declares(file *ast.File, receiver, name string) bool {
+	for _, decl := range file.Decls {
+		f, ok := decl.(*ast.FuncDecl)
+		if !ok || f.Name.Name != name || (f.Recv == nil) != (receiver == "") {
+			continue
+		}
+		if f.Recv == nil {
+			return true
+		}
+		typ := f.Recv.List[0].Type
+		if star, ok := typ.(*ast.StarExpr); ok {
+			typ = star.X
+		}
+		if base, ok := typ.(*ast.Ident); ok && base.Name == receiver {
+			return true
+		}
+	}
+	return false
+}
+
+// A command line stands in an indented or fenced block, or in backquotes.
+var commandLine = regexp.MustCompile("(?m)(?:^|`)[ \t]*(?:\\$ )?(?:ELBO_BLAS=\\S+ )?(?:go run \\./cmd/elbo|(?:\\./)?elbo) ((?:train|resume|eval|sample|reconstruct|inspect|data|help)\\b[^\n`#|>]*)")
+
+// TestReadmeCommandsAreUnderstood: every command line of the README has a command, and
+// flags, that exist. What they do is for the scripts.
+func TestReadmeCommandsAreUnderstood(t *testing.T) {
+	lines := commandLine.FindAllStringSubmatch(readme(t), -1)
+	if len(lines) < 3 {
+		t.Errorf("README.md has %d command lines, want at least those to train, to evaluate and to sample", len(lines))
+	}
+	for _, line := range lines {
+		p := &program{name: "elbo", stdout: new(bytes.Buffer), stderr: new(bytes.Buffer), now: time.Now, cpus: 1}
+		root := newRootCmd(p)
+		words := strings.Fields(line[1])
+		if words[0] == "help" {
+			words = words[1:]
+		}
+		cmd, rest, err := root.Find(words)
+		if err == nil && cmd == root {
+			t.Errorf("README.md: elbo %s: there is no such command", line[1])
+			continue
+		}
+		if err == nil {
+			err = cmd.ParseFlags(rest)
+		}
+		if err != nil {
+			t.Errorf("README.md: elbo %s: %v", line[1], err)
+		}
+	}
+}
+
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

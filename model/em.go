@@ -1,0 +1,206 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"elbo/graph"
+)
+
+// Prior says who chooses p(z), the distribution over the states.
+type Prior string
+
+// The priors.
+const (
+	// Fixed: the user does. Uniform over components, or the weights of a grid.
+	Fixed Prior = "fixed"
+	// Shared: the data do, one p(z) for all images: p(z) := the mean posterior. With
+	// it the alternation is classical EM.
+	Shared Prior = "shared"
+	// PerImage: every image has a p(z) of its own, p(z) := p(z|x), again and again.
+	// It sharpens to the state that explains the image best.
+	PerImage Prior = "per-image"
+)
+
+// Priors lists them all.
+var Priors = []Prior{Fixed, Shared, PerImage}
+
+// ParsePrior returns the prior of that name.
+func ParsePrior(name string) (Prior, error) { return oneOf("prior", name, Priors) }
+
+// EMConfig is a model with a discrete latent variable of K states.
+type EMConfig struct {
+	Pixels     int // D
+	States     int // K
+	Likelihood Likelihood
+	Prior      Prior
+
+	// A mixture: one free image a state.
+	Smoothing     float64 // a of the Beta(1+a, 1+a) prior of each Bernoulli pixel
+	VarianceFloor float64 // least variance of a Gaussian pixel
+
+	// A grid: states at fixed points, decoded by one network. Nil for a mixture.
+	Grid *GridConfig
+}
+
+// GridConfig places the states of a grid in a latent space and gives it the decoder
+// of a VAE.
+type GridConfig struct {
+	Grid
+	Hidden     []int // hidden layers of the encoder of a VAE with this decoder
+	Activation graph.Activation
+}
+
+// Validate returns every fault.
+func (c EMConfig) Validate() error {
+	var faults []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	fault(c.Pixels < 1, "pixels is %d, want at least 1", c.Pixels)
+	fault(c.States < 1, "components is %d, want at least 1", c.States)
+	fault(c.Likelihood != Bernoulli && c.Likelihood != Gaussian, "likelihood is %q, want bernoulli or gaussian for a model with a table", c.Likelihood)
+	fault(c.Grid != nil && c.Likelihood != Bernoulli, "likelihood is %q, want bernoulli for a grid", c.Likelihood)
+	_, err := ParsePrior(string(c.Prior))
+	fault(err != nil, "prior: %w", err)
+	fault(!(c.Smoothing >= 0) || math.IsInf(c.Smoothing, 0), "smoothing is %g, want 0 or more", c.Smoothing)
+	fault(!(c.VarianceFloor >= 0) || math.IsInf(c.VarianceFloor, 0), "variance-floor is %g, want 0 or more", c.VarianceFloor)
+	return errors.Join(faults...)
+}
+
+// EM is a model with a discrete latent variable, fitted by alternating two compiled
+// graphs:
+//
+//	E-graph  parameters, images  →  joint[n,k] = log p(z=k) + log p(x_n|z=k),
+//	                                evidence, posterior table q, statistics of q
+//	M-graph  statistics          →  parameters
+//
+// The M-graph sees the data only through n[k] = Σ_N q and S[k,:] = Σ_N q x (for
+// Gaussians also Σ_N q x²).
+//
+// Source: Dempster, Laird, Rubin 1977; Neal and Hinton 1998 for the bound.
+type EM struct {
+	Config   EMConfig
+	engine   *graph.Engine
+	states   states
+	logPrior *graph.Param // log p(z), [K]: fixed or shared
+}
+
+// states are what p(x|z) is made of.
+type states interface {
+	// params are the parameters that the M-step changes and a checkpoint keeps.
+	params() []*graph.Param
+	// logLik adds log p(x|z=k) to an E-graph: x is [B, D], the result [B, K].
+	logLik(b *graph.Builder, x graph.Node) graph.Node
+	// means returns E[x|z=k], [K, D].
+	means() []float32
+	// logPenalty is the log-density of the parameters under their smoothing prior,
+	// up to a constant, summed; 0 without one.
+	logPenalty() float64
+}
+
+// NewMixture returns a mixture with free components, all alike and of equal weight.
+func NewMixture(c EMConfig, engine *graph.Engine) (*EM, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m := &EM{Config: c, engine: engine, logPrior: graph.NewParam("prior.log_weight", c.States)}
+	for k := range m.logPrior.Value {
+		m.logPrior.Value[k] = float32(-math.Log(float64(c.States)))
+	}
+	var err error
+	if c.Likelihood == Gaussian {
+		m.states, err = newGaussianMixture(c, engine, m.logPrior)
+	} else {
+		m.states, err = newBernoulliMixture(c, engine, m.logPrior)
+	}
+	return m, err
+}
+
+// NewGridModel returns a grid whose decoder's parameters are drawn from the sources
+// that init returns for their names.
+func NewGridModel(c EMConfig, engine *graph.Engine, init func(param string) graph.Uniform) (*EM, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m := &EM{Config: c, engine: engine, logPrior: graph.NewParam("prior.log_weight", c.States)}
+	copy(m.logPrior.Value, c.Grid.LogWeights)
+	var err error
+	m.states, err = newGridStates(c, engine, m.logPrior, init)
+	return m, err
+}
+
+// Params returns what a checkpoint keeps: the parameters of the states and log p(z).
+func (m *EM) Params() []*graph.Param { return append(m.states.params(), m.logPrior) }
+
+// LogPrior returns log p(z) of the fixed or shared prior, [K].
+func (m *EM) LogPrior() []float32 { return m.logPrior.Value }
+
+// Means returns E[x|z=k] of every state, [K, D].
+func (m *EM) Means() []float32 { return m.states.means() }
+
+// LogPenalty is the smoothing prior's log-density of the parameters, summed over them,
+// up to a constant. The M-step raises evidence plus penalty.
+func (m *EM) LogPenalty() float64 { return m.states.logPenalty() }
+
+// FreeParameters counts the parameters that the data choose, for AIC and BIC.
+func (m *EM) FreeParameters() int {
+	n := 0
+	for _, p := range m.states.params() {
+		if p.Name != baseName { // a function of the others
+			n += len(p.Value)
+		}
+	}
+	if m.Config.Prior == Shared {
+		n += m.Config.States - 1
+	}
+	return n
+}
+
+// Statistics are what an M-step sees of the data: sums over images, accumulated in
+// float64 over chunks.
+type Statistics struct {
+	Images  float64
+	Counts  []float64 // n[k] = Σ_N q, [K]
+	Sums    []float64 // Σ_N q x, [K, D]
+	Squares []float64 // Σ_N q x², [K, D]; nil for Bernoulli
+}
+
+// NewStatistics returns statistics of no images.
+func (m *EM) NewStatistics() *Statistics {
+	k, d := m.Config.States, m.Config.Pixels
+	s := &Statistics{Counts: make([]float64, k), Sums: make([]float64, k*d)}
+	if m.Config.Likelihood == Gaussian {
+		s.Squares = make([]float64, k*d)
+	}
+	return s
+}
+
+// Clear sets all to 0.
+func (s *Statistics) Clear() {
+	s.Images = 0
+	clear(s.Counts)
+	clear(s.Sums)
+	clear(s.Squares)
+}
+
+// Add adds factor times u.
+func (s *Statistics) Add(u *Statistics, factor float64) {
+	s.Images += factor * u.Images
+	addTo(s.Counts, u.Counts, factor)
+	addTo(s.Sums, u.Sums, factor)
+	addTo(s.Squares, u.Squares, factor)
+}
+
+func addTo(sum, x []float64, factor float64) {
+	for i, v := range x {
+		sum[i] += factor * v
+	}
+}
+
+// baseName is the parameter that holds, for each state, the part of log p(x|z) that
+// knows no image: derived from the others, and kept beside them.
+const baseName = "states.base"

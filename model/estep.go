@@ -1,0 +1,111 @@
+package model
+
+import "elbo/graph"
+
+// EStep is a compiled E-graph for chunks of images.
+type EStep struct {
+	em      *EM
+	images  int // a chunk
+	program *graph.Program
+
+	x, weight, logPrior []float32 // inputs; logPrior [B, K] for a prior per image only
+
+	logLik, joint, evidence, table, recon, note graph.Node
+	counts, sums, squares                       graph.Node // none where statistics are not wanted
+}
+
+// NewEStep compiles the E-graph for chunks of the given number of images, with the
+// statistics of the posterior table if they are wanted.
+//
+// perImage gives every image a log p(z) of its own as an input; else the model's own
+// stands for all.
+func (m *EM) NewEStep(images int, statistics, perImage bool) (*EStep, error) {
+	e := &EStep{em: m, images: images}
+	b := graph.NewBuilder(m.engine)
+	var x, weight, joint, logPrior graph.Node
+	x, e.x = b.Input("x", images, m.Config.Pixels)
+	weight, e.weight = b.Input("weight", images)
+	e.logLik = m.states.logLik(b, x)
+	if perImage {
+		logPrior, e.logPrior = b.Input("log_prior", images, m.Config.States)
+		joint = b.AddTable(e.logLik, logPrior)
+	} else {
+		logPrior = b.Param(m.logPrior)
+		joint = b.AddRow(e.logLik, logPrior)
+	}
+	e.joint, e.note = joint, b.ExpectedRows(logPrior, e.logLik)
+	e.evidence, e.table = b.Posterior(joint, weight)
+	e.recon = b.RowDot(e.table, e.logLik)
+	outputs := []graph.Node{e.logLik, joint, e.evidence, e.table, e.recon, e.note}
+	if statistics {
+		e.counts, e.sums = b.Counts(e.table), b.Sums(e.table, x)
+		outputs = append(outputs, e.counts, e.sums)
+		if m.Config.Likelihood == Gaussian {
+			e.squares = b.Sums(e.table, b.Square(x))
+			outputs = append(outputs, e.squares)
+		}
+	}
+	var err error
+	e.program, err = b.Compile(outputs...)
+	return e, err
+}
+
+// Chunk is the number of images that the E-graph takes at once.
+func (e *EStep) Chunk() int { return e.images }
+
+// X is where the pixels of a chunk go, [B, D].
+func (e *EStep) X() []float32 { return e.x }
+
+// LogPriors is where the log p(z) of the images of a chunk go, [B, K], for a prior per
+// image.
+func (e *EStep) LogPriors() []float32 { return e.logPrior }
+
+// Run computes the table of the first n images of the chunk.
+func (e *EStep) Run(n int) error {
+	for i := range e.weight {
+		e.weight[i] = 0
+		if i < n {
+			e.weight[i] = 1
+		}
+	}
+	return e.program.Run()
+}
+
+// Evidence returns log p(x) of each image of the last run, in nats, [B]; valid until
+// the next one, as all that follows. Rows of padding mean nothing.
+func (e *EStep) Evidence() []float32 { return e.program.Values(e.evidence) }
+
+// Note returns E_p(z)[log p(x|z)] of each image, in nats, [B]: the bound at q = p. It
+// is below the evidence by KL(p(z) ‖ p(z|x)).
+func (e *EStep) Note() []float32 { return e.program.Values(e.note) }
+
+// Recon returns E_q[log p(x|z)] of each image under its posterior, in nats, [B]; the
+// divergence of the posterior from the prior is Recon less Evidence.
+func (e *EStep) Recon() []float32 { return e.program.Values(e.recon) }
+
+// LogLik returns log p(x_n|z=k), [B, K], in nats.
+func (e *EStep) LogLik() []float32 { return e.program.Values(e.logLik) }
+
+// Table returns the posterior q[n,k] = p(z=k|x_n), [B, K].
+func (e *EStep) Table() []float32 { return e.program.Values(e.table) }
+
+// Joint returns log p(x_n, z=k), [B, K], in nats.
+func (e *EStep) Joint() []float32 { return e.program.Values(e.joint) }
+
+// DOT returns the E-graph in Graphviz' language.
+func (e *EStep) DOT() string { return e.program.DOT() }
+
+// AddStatistics adds the statistics of the last run's first n images.
+func (e *EStep) AddStatistics(s *Statistics, n int) {
+	s.Images += float64(n)
+	add := func(sum []float64, of graph.Node) {
+		for i, v := range e.program.Values(of) {
+			sum[i] += float64(v)
+		}
+	}
+	add(s.Counts, e.counts)
+	add(s.Sums, e.sums)
+	if s.Squares != nil {
+		add(s.Squares, e.squares)
+	}
+}

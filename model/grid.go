@@ -1,0 +1,235 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/stat/distuv"
+
+	"elbo/graph"
+)
+
+// Grid is a set of points in a latent space of one to three dimensions, with the
+// prior's weight of each: N(0, I), made discrete.
+type Grid struct {
+	Extent     []int     // points along each dimension
+	Points     []float32 // [K, Z], the first dimension slowest
+	LogWeights []float32 // [K]
+}
+
+// GridRule says where the points of a grid stand, by its name in flags and files.
+type GridRule string
+
+// The rules, for n points along a dimension.
+const (
+	EqualMass GridRule = "equal-mass"    // the medians of n slices of N(0, 1) of equal mass, equal weights
+	Hermite   GridRule = "gauss-hermite" // nodes and weights of Gauss-Hermite quadrature for N(0, 1)
+	Lattice   GridRule = "lattice"       // evenly spaced from -3 to 3, weights in proportion to N(0, 1)
+)
+
+// GridRules lists them all.
+var GridRules = []GridRule{EqualMass, Hermite, Lattice}
+
+// ParseGridRule returns the rule of that name.
+func ParseGridRule(name string) (GridRule, error) { return oneOf("grid-rule", name, GridRules) }
+
+// NewGrid returns the product of one-dimensional rules.
+func NewGrid(rule GridRule, extent []int) (Grid, error) {
+	if len(extent) < 1 || len(extent) > 3 {
+		return Grid{}, fmt.Errorf("grid has %d dimensions, want 1 to 3", len(extent))
+	}
+	k := 1
+	for i, n := range extent {
+		if n < 1 || n > 100000 {
+			return Grid{}, fmt.Errorf("grid has %d points along dimension %d, want 1 to 100000", n, i+1)
+		}
+		if k *= n; k > 1<<24 {
+			return Grid{}, fmt.Errorf("grid has more than %d points: take fewer along a dimension, or fewer dimensions", 1<<24)
+		}
+	}
+	g := Grid{Extent: extent, Points: make([]float32, k*len(extent)), LogWeights: make([]float32, k)}
+	stride := k
+	for axis, n := range extent {
+		points, logWeights, err := rule.line(n)
+		if err != nil {
+			return Grid{}, err
+		}
+		stride /= n
+		for i := range k {
+			g.Points[i*len(extent)+axis] = float32(points[i/stride%n])
+			g.LogWeights[i] += float32(logWeights[i/stride%n])
+		}
+	}
+	return g, nil
+}
+
+// line returns n points for N(0, 1) and the logarithms of their weights, which sum
+// to 1.
+func (r GridRule) line(n int) (points, logWeights []float64, err error) {
+	points, logWeights = make([]float64, n), make([]float64, n)
+	switch r {
+	case EqualMass:
+		for i := range n {
+			points[i] = distuv.UnitNormal.Quantile((float64(i) + 0.5) / float64(n))
+			logWeights[i] = -math.Log(float64(n))
+		}
+	case Hermite:
+		hermite(points, logWeights)
+	case Lattice:
+		for i := range n {
+			if n > 1 {
+				points[i] = -3 + 6*float64(i)/float64(n-1)
+			}
+			logWeights[i] = -points[i] * points[i] / 2
+		}
+	default:
+		_, err := ParseGridRule(string(r))
+		return nil, nil, err
+	}
+	normalise(logWeights)
+	return points, logWeights, nil
+}
+
+// normalise subtracts log Σ exp from logarithms.
+func normalise(logs []float64) {
+	top, sum := slices.Max(logs), 0.0
+	for _, l := range logs {
+		sum += math.Exp(l - top)
+	}
+	for i := range logs {
+		logs[i] -= top + math.Log(sum)
+	}
+}
+
+// gridStates decodes every point of a grid to the logits of its pixels.
+type gridStates struct {
+	decoder      *graph.MLP
+	logits, base *graph.Param // of the present parameters, [K, D], [K]: not saved
+	logPrior     *graph.Param
+	prior        Prior
+
+	program         *graph.Program
+	means32, counts []float32 // inputs of the M-graph: S/n [K, D], n [K]
+	expected        graph.Node
+	outLogits       graph.Node
+	outBase         graph.Node
+}
+
+// newGridStates compiles the M-graph of a grid. What an M-step raises is, with the
+// mean image of each state, x̄ = S/n,
+//
+//	Q = Σ_K n_k log p(x̄_k|z=k) / Σ n,
+//
+// the expected log-likelihood per image: a Bernoulli log-likelihood is linear in x. Its
+// cost does not grow with the number of images. The gradients come from
+// gorgonia.Grad.
+func newGridStates(c EMConfig, engine *graph.Engine, logPrior *graph.Param, init func(string) graph.Uniform) (*gridStates, error) {
+	k, d, z := c.States, c.Pixels, len(c.Grid.Extent)
+	up := slices.Clone(c.Grid.Hidden)
+	slices.Reverse(up)
+	g := &gridStates{
+		decoder: graph.NewMLP("decoder", slices.Concat([]int{z}, up, []int{d}), c.Grid.Activation, init),
+		logits:  graph.NewParam("states.logits", k, d), base: graph.NewParam(baseName, k),
+		logPrior: logPrior, prior: c.Prior,
+	}
+	b := graph.NewBuilder(engine)
+	var means, counts graph.Node
+	points, at := b.Input("points", k, z)
+	copy(at, c.Grid.Points)
+	means, g.means32 = b.Input("means", k, d)
+	counts, g.counts = b.Input("counts", k)
+	zeros, _ := b.Input("zeros", k, d)
+	g.outLogits = g.decoder.Apply(b, points)
+	g.outBase = b.BernoulliLogLik(zeros, g.outLogits)
+	g.expected = b.BernoulliLogLik(means, g.outLogits)
+	var err error
+	g.program, err = b.CompileGrad(b.NegMean(g.expected, counts), g.decoder.Params(), g.expected, g.outLogits, g.outBase)
+	if err != nil {
+		return nil, err
+	}
+	g.counts[0] = 1 // any weight: only the logits are of interest
+	return g, g.decode()
+}
+
+// decode sets logits and base from the present parameters.
+func (g *gridStates) decode() error {
+	if err := g.program.Run(); err != nil {
+		return err
+	}
+	copy(g.logits.Value, g.program.Values(g.outLogits))
+	copy(g.base.Value, g.program.Values(g.outBase))
+	return nil
+}
+
+func (g *gridStates) params() []*graph.Param { return g.decoder.Params() }
+
+func (g *gridStates) logLik(b *graph.Builder, x graph.Node) graph.Node {
+	return b.Affine(x, b.Param(g.logits), b.Param(g.base), graph.Identity)
+}
+
+func (g *gridStates) means() []float32 {
+	means := slices.Clone(g.logits.Value)
+	Bernoulli.Mean(means)
+	return means
+}
+
+func (g *gridStates) logPenalty() float64 { return 0 }
+
+// Decoder returns the parameters that an M-step by gradients changes: those of a
+// grid's decoder; nil for a mixture, whose M-step has a closed form.
+func (m *EM) Decoder() []*graph.Param {
+	if g, ok := m.states.(*gridStates); ok {
+		return g.decoder.Params()
+	}
+	return nil
+}
+
+// Expect gives a grid's M-graph the statistics of an E-step, and updates a shared
+// prior, whose M-step has a closed form.
+func (m *EM) Expect(s *Statistics) {
+	g, d := m.states.(*gridStates), m.Config.Pixels
+	for k, n := range s.Counts {
+		g.counts[k] = float32(n)
+		for j := range d {
+			i := k*d + j
+			g.means32[i] = 0
+			if n > 0 {
+				g.means32[i] = float32(min(max(s.Sums[i]/n, 0), 1))
+			}
+		}
+		if g.prior == Shared {
+			g.logPrior.Value[k] = graph.LogProbability(n / s.Images)
+		}
+	}
+}
+
+// Expected returns what an M-step raises, Q = E[log p(x|z)] per image in nats under the
+// statistics that Expect was given, at the present parameters. The gradients of -Q are
+// left for DecoderGrad.
+func (m *EM) Expected() (float64, error) {
+	g := m.states.(*gridStates)
+	if err := g.decode(); err != nil {
+		return 0, err
+	}
+	sum, images := 0.0, 0.0
+	for k, v := range g.program.Values(g.expected) {
+		if n := float64(g.counts[k]); n > 0 {
+			sum, images = sum+n*float64(v), images+n
+		}
+	}
+	return sum / images, nil
+}
+
+// DecoderGrad returns the gradient of -Q with respect to the i-th of Decoder, after
+// Expected; read-only, and valid until it is called again.
+func (m *EM) DecoderGrad(i int) []float32 { return m.states.(*gridStates).program.Grad(i) }
+
+// Refresh recomputes what is derived from the parameters, after they were set from
+// outside.
+func (m *EM) Refresh() error {
+	if g, ok := m.states.(*gridStates); ok {
+		return g.decode()
+	}
+	return nil
+}

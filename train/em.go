@@ -1,0 +1,374 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"elbo/data"
+	"elbo/graph"
+	"elbo/model"
+)
+
+// emChunk is how many images the E-graph takes at once: enough for its products to run
+// at full speed.
+const emChunk = 2000
+
+// tableName is the tensor of a checkpoint that holds log p_n(z), [N, K], for a prior
+// per image. It is the run's state and no parameter of the model.
+const tableName = "prior.log_table"
+
+// emRun is the state of RunEM.
+type emRun struct {
+	*Setup
+	dir      *RunDir
+	recorder Recorder
+	now      func() time.Time
+
+	fit        *model.EStep // with statistics
+	validation *model.EStep // or nil
+	stats      *model.Statistics
+	table      []float32 // log p_n(z), [N, K], for a prior per image
+	adam       *Adam     // of a grid's decoder
+
+	step      int64   // M-steps taken
+	last      float64 // objective after the step before, NaN for none
+	best      *Best
+	saved     int64
+	stalled   bool // the last M-step by gradients found nothing better
+	seconds   float64
+	beginning time.Time
+}
+
+// RunEM fits the model of s by alternating the E-graph and the M-graph, from a state,
+// or from the beginning where from is nil:
+//
+//	E  table q, evidence, statistics of all training images at the present parameters
+//	M  parameters from the statistics
+//
+// Line t of the metrics, from 0, is the E-step after t M-steps. It ends after the
+// configured number of M-steps, or when a step gains less than the tolerance in
+// evidence plus penalty per image. It is as deterministic as Run, and ends as Run does
+// when ctx is cancelled or a bound is not finite.
+func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recorder, now func() time.Time) (Result, error) {
+	r := &emRun{Setup: s, dir: dir, recorder: recorder, now: now, last: math.NaN(), saved: -1, beginning: now()}
+	if err := r.compile(); err != nil {
+		return Result{}, err
+	}
+	if err := r.begin(from); err != nil {
+		return Result{}, err
+	}
+	for {
+		objective, err := r.expect()
+		if err != nil {
+			return Result{}, err
+		}
+		gain := objective - r.last
+		converged := gain < s.Config.Tolerance && r.step > 0
+		if r.step >= int64(s.Config.Epochs) || converged {
+			// The parameters have not changed since the last save, unless there was none.
+			if err := r.saveIfNew(); err != nil {
+				return Result{}, err
+			}
+			return Result{Step: r.step, Best: r.best, Converged: converged}, nil
+		}
+		r.last = objective
+		if err := r.maximise(); err != nil {
+			return Result{}, err
+		}
+		r.step++
+		if err := r.save(); err != nil {
+			return Result{}, err
+		}
+		if ctx.Err() != nil {
+			return Result{}, ErrInterrupted
+		}
+	}
+}
+
+func (r *emRun) compile() error {
+	perImage := r.Config.Prior == model.PerImage
+	var err error
+	if r.fit, err = r.EM.NewEStep(min(emChunk, r.Train.N()), true, perImage); err != nil {
+		return err
+	}
+	if n := r.Validation.N(); n > 0 {
+		if r.validation, err = r.EM.NewEStep(min(emChunk, n), false, false); err != nil {
+			return err
+		}
+	}
+	r.stats = r.EM.NewStatistics()
+	if decoder := r.EM.Decoder(); decoder != nil {
+		r.adam = NewAdam(r.Config.LR, decoder, r.Engine)
+	}
+	return nil
+}
+
+// begin sets the parameters to those of a state, or to the first ones.
+func (r *emRun) begin(from *State) error {
+	if r.Config.Prior == model.PerImage {
+		r.table = make([]float32, r.Train.N()*r.EM.Config.States)
+	}
+	if from == nil {
+		if r.adam == nil {
+			if err := r.EM.Maximise(r.initialStatistics()); err != nil {
+				return err
+			}
+		}
+		for i := range r.table {
+			r.table[i] = r.EM.LogPrior()[i%r.EM.Config.States]
+		}
+		return r.dir.TruncateMetrics(-1)
+	}
+	if err := r.Load(from); err != nil {
+		return err
+	}
+	if r.adam != nil {
+		if err := r.adam.Restore(from.Moments, from.Step*int64(r.Config.MSteps)); err != nil {
+			return err
+		}
+	}
+	if r.table != nil {
+		i := slices.IndexFunc(from.Params, func(t Tensor) bool { return t.Name == tableName })
+		if i < 0 || len(from.Params[i].Data) != len(r.table) {
+			return fmt.Errorf("train: checkpoint has no %s of %d images and %d states: it was written for other data or another model", tableName, r.Train.N(), r.EM.Config.States)
+		}
+		copy(r.table, from.Params[i].Data)
+	}
+	r.step, r.best, r.saved = from.Step, from.Best, from.Step
+	if from.Step > 0 {
+		r.last = from.Sums.Bound
+	}
+	return r.dir.TruncateMetrics(from.Step - 1) // the E-step of this step comes once more
+}
+
+// expect is the E-step over all training images. It leaves the statistics for the
+// M-step, writes a line of metrics, keeps the best state, and returns the evidence
+// plus penalty per image.
+func (r *emRun) expect() (float64, error) {
+	began := r.now()
+	r.stats.Clear()
+	n, k := r.Train.N(), r.EM.Config.States
+	var totals model.Totals
+	note := 0.0
+	for first := 0; first < n; first += r.fit.Chunk() {
+		count := min(r.fit.Chunk(), n-first)
+		r.fillPixels(r.fit, r.Train, first, count)
+		if r.table != nil {
+			copy(r.fit.LogPriors(), r.table[first*k:][:count*k])
+		}
+		if err := r.fit.Run(count); err != nil {
+			return 0, err
+		}
+		r.fit.AddStatistics(r.stats, count)
+		totals.Add(chunkTotals(r.fit, count))
+		for _, b := range r.fit.Note()[:count] {
+			note += float64(b)
+		}
+		if r.table != nil {
+			r.sharpen(first, count)
+		}
+	}
+	if r.table != nil {
+		r.averagePrior()
+	}
+	mean := totals.Mean()
+	penalty := r.EM.LogPenalty() / float64(n)
+	m := Metrics{
+		Epoch: int(r.step), Step: r.step, Beta: 1,
+		Train:      &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
+		EM:         &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: r.used(), Stalled: r.stalled},
+		Validation: nil,
+	}
+	if err := r.finite(mean); err != nil {
+		return 0, err
+	}
+	if r.validation != nil {
+		var err error
+		if m.Validation, err = r.evidence(r.validation, r.Validation); err != nil {
+			return 0, err
+		}
+	}
+	m.Seconds = r.seconds + r.now().Sub(began).Seconds() // with the M-step that led here
+	m.ImagesPerSecond = float64(n) / max(m.Seconds, 1e-9)
+	if err := r.dir.AppendMetrics(m); err != nil {
+		return 0, err
+	}
+	if v := m.Validation; v != nil && (r.best == nil || v.Bound > r.best.Bound) {
+		r.best = &Best{Bound: v.Bound, Epoch: int(r.step), Step: r.step}
+		if err := r.dir.SaveBest(r.state()); err != nil {
+			return 0, r.notSaved(err)
+		}
+	}
+	r.recorder.Epoch(m)
+	return mean.Bound + penalty, nil
+}
+
+// fillPixels copies images, as evaluation sees them, into a chunk.
+func (s *Setup) fillPixels(e *model.EStep, v data.View, first, count int) {
+	d := v.D()
+	s.Engine.Split(count, 100, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			v.Pixels(e.X()[i*d:][:d], first+i, 0)
+		}
+	})
+}
+
+// chunkTotals sums the terms of a chunk: the bound at the exact posterior is the
+// evidence.
+func chunkTotals(e *model.EStep, count int) model.Totals {
+	t := model.Totals{Images: float64(count)}
+	recon := e.Recon()
+	for i, evidence := range e.Evidence()[:count] {
+		t.Bound += float64(evidence)
+		t.Recon += float64(recon[i])
+	}
+	t.KL = t.Recon - t.Bound
+	return t
+}
+
+// sharpen makes the posteriors of a chunk the priors of its images.
+func (r *emRun) sharpen(first, count int) {
+	k := r.EM.Config.States
+	joint, evidence := r.fit.Joint(), r.fit.Evidence()
+	for i := range count {
+		row := r.table[(first+i)*k:][:k]
+		for j := range row {
+			row[j] = max(joint[i*k+j]-evidence[i], graph.LogZero)
+		}
+	}
+}
+
+// averagePrior makes log p(z) the average of the images' own: what stands for an image
+// that was not in training.
+func (r *emRun) averagePrior() {
+	for k, n := range r.stats.Counts {
+		r.EM.LogPrior()[k] = graph.LogProbability(n / r.stats.Images)
+	}
+}
+
+// used counts the states that hold at least half an image.
+func (r *emRun) used() int {
+	used := 0
+	for _, n := range r.stats.Counts {
+		if n >= 0.5 {
+			used++
+		}
+	}
+	return used
+}
+
+// evidence returns the terms of a split under the model's own p(z).
+func (s *Setup) evidence(e *model.EStep, v data.View) (*EpochTerms, error) {
+	var totals model.Totals
+	var bound moments
+	for first := 0; first < v.N(); first += e.Chunk() {
+		count := min(e.Chunk(), v.N()-first)
+		s.fillPixels(e, v, first, count)
+		if err := e.Run(count); err != nil {
+			return nil, err
+		}
+		totals.Add(chunkTotals(e, count))
+		for _, evidence := range e.Evidence()[:count] {
+			bound.add(float64(evidence))
+		}
+	}
+	mean := totals.Mean()
+	return &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound, BoundSE: bound.standardError()}, nil
+}
+
+// maximise is the M-step: in closed form for a mixture, by gradient steps for a grid,
+// of which the best is kept.
+func (r *emRun) maximise() error {
+	began := r.now()
+	defer func() { r.seconds = r.now().Sub(began).Seconds() }()
+	if r.adam == nil {
+		return r.EM.Maximise(r.stats)
+	}
+	r.EM.Expect(r.stats)
+	decoder := r.EM.Decoder()
+	start, err := r.EM.Expected()
+	if err != nil {
+		return err
+	}
+	best := start
+	kept := make([][]float32, len(decoder))
+	keep := func() {
+		for i, p := range decoder {
+			kept[i] = append(kept[i][:0], p.Value...)
+		}
+	}
+	keep()
+	for range r.Config.MSteps {
+		r.adam.Step(r.EM.DecoderGrad)
+		q, err := r.EM.Expected()
+		if err != nil {
+			return err
+		}
+		if q > best {
+			best = q
+			keep()
+		}
+	}
+	for i, p := range decoder {
+		copy(p.Value, kept[i])
+	}
+	r.stalled = best == start
+	if r.stalled { // momentum has carried it astray: begin with none
+		r.adam.Forget()
+	}
+	return r.EM.Refresh()
+}
+
+func (r *emRun) finite(mean model.Terms) error {
+	if math.IsNaN(mean.Bound) || math.IsInf(mean.Bound, 0) {
+		return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved,
+			Reason: fmt.Sprintf("the evidence is %v nats per image", mean.Bound)}
+	}
+	return nil
+}
+
+func (r *emRun) saveIfNew() error {
+	if r.saved == r.step {
+		return nil
+	}
+	return r.save()
+}
+
+func (r *emRun) save() error {
+	if err := r.dir.Save(r.state()); err != nil {
+		return r.notSaved(err)
+	}
+	r.saved = r.step
+	return nil
+}
+
+func (r *emRun) notSaved(err error) error {
+	if errors.Is(err, ErrNotFinite) {
+		return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved, Reason: err.Error()}
+	}
+	return err
+}
+
+func (r *emRun) state() *State {
+	numerics, _ := json.Marshal(r.Engine.Numerics()) // a map of strings always has a JSON form
+	s := &State{
+		Step: r.step, Epoch: int(r.step) + 1,
+		Best: r.best, Config: r.Config.JSON(), Data: r.Dataset.SHA256, Numerics: numerics,
+		Params: r.Tensors(),
+	}
+	if !math.IsNaN(r.last) {
+		s.Sums = model.Totals{Images: 1, Bound: r.last}
+	}
+	if r.adam != nil {
+		s.Moments = r.adam.Moments()
+	}
+	if r.table != nil {
+		s.Params = append(s.Params, Tensor{Name: tableName, Shape: []int{r.Train.N(), r.EM.Config.States}, Data: r.table})
+	}
+	return s
+}

@@ -1,0 +1,69 @@
+package train
+
+import (
+	"context"
+	"math"
+
+	"elbo/data"
+)
+
+// EvaluateEM scores the images of v under a model with a table and its p(z): log p(x)
+// is a sum over states, and so exact up to the rounding of float32.
+func EvaluateEM(ctx context.Context, s *Setup, v data.View) (Evaluation, error) {
+	e, err := s.EM.NewEStep(min(emChunk, v.N()), false, false)
+	if err != nil {
+		return Evaluation{}, err
+	}
+	states := s.EM.Config.States
+	var recon, kl, bound, note, entropy, best moments
+	counts := make([]float64, states)
+	for first := 0; first < v.N(); first += e.Chunk() {
+		if err := ctx.Err(); err != nil {
+			return Evaluation{}, err
+		}
+		count := min(e.Chunk(), v.N()-first)
+		s.fillPixels(e, v, first, count)
+		if err := e.Run(count); err != nil {
+			return Evaluation{}, err
+		}
+		recons, evidences, notes := e.Recon(), e.Evidence(), e.Note()
+		table, joint, logLik := e.Table(), e.Joint(), e.LogLik()
+		for i := range count {
+			evidence := float64(evidences[i])
+			bound.add(evidence)
+			recon.add(float64(recons[i]))
+			kl.add(float64(recons[i]) - evidence)
+			note.add(float64(notes[i]))
+			h, top := 0.0, math.Inf(-1)
+			for k, q := range table[i*states:][:states] {
+				counts[k] += float64(q)
+				if q > 0 {
+					h -= float64(q) * (float64(joint[i*states+k]) - evidence)
+				}
+				top = max(top, float64(logLik[i*states+k]))
+			}
+			entropy.add(h)
+			best.add(top)
+		}
+	}
+	used := 0
+	for _, n := range counts {
+		if n >= 0.5 {
+			used++
+		}
+	}
+	n, parameters := float64(v.N()), float64(s.EM.FreeParameters())
+	t := &Table{States: states, Used: used, Note: note.mean, NoteKL: bound.mean - note.mean, Entropy: entropy.mean, BestState: best.mean,
+		Parameters: int(parameters), AIC: -2*n*bound.mean + 2*parameters, BIC: -2*n*bound.mean + parameters*math.Log(n)}
+	t.ICL = t.BIC + 2*n*entropy.mean
+	return Evaluation{
+		Images: v.N(),
+		Recon:  recon.mean, ReconSE: recon.standardError(),
+		KL: kl.mean, KLSE: kl.standardError(),
+		ELBO: bound.mean, ELBOSE: bound.standardError(),
+		// Sums of at most D + K float32 terms of one sign, each rounded by 2⁻²⁴.
+		LogP: &LogP{Value: bound.mean, SE: bound.standardError(), Error: math.Abs(bound.mean) * math.Exp2(-24) * math.Sqrt(float64(v.D())), Method: "sum over states"},
+
+		Table: t,
+	}, nil
+}

@@ -1,0 +1,168 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"elbo/data"
+	"elbo/model"
+)
+
+// Init says where the components of a mixture begin, by its name in flags and files.
+type Init string
+
+// The beginnings. Each is a choice of first statistics, which an M-step turns into
+// parameters.
+const (
+	FromImages Init = "images"   // each component at another random image
+	KMeansPP   Init = "kmeans++" // at images that are far apart
+	FromRandom Init = "random"   // each image gets random responsibilities
+)
+
+// Inits lists them all.
+var Inits = []Init{FromImages, KMeansPP, FromRandom}
+
+// ParseInit returns the beginning of that name.
+func ParseInit(name string) (Init, error) {
+	if !slices.Contains(Inits, Init(name)) {
+		return "", fmt.Errorf("unknown init %q, want images, kmeans++ or random", name)
+	}
+	return Init(name), nil
+}
+
+// initialStatistics returns the statistics that a mixture begins with, a function of
+// the seed and the data.
+//
+// A component that begins at an image x is given the weight N/K, and the pixels
+// ¼ + ½ x for a Bernoulli likelihood, so that no pixel is certain; x itself with the
+// variance of all pixels for a Gaussian.
+func (s *Setup) initialStatistics() *model.Statistics {
+	stream := data.NewStream(s.Config.Seed, "init/components")
+	stats := s.EM.NewStatistics()
+	n, k, d := s.Train.N(), s.Config.Components, s.Train.D()
+	stats.Images = float64(n)
+	if s.Config.Init == FromRandom {
+		s.randomResponsibilities(stats, stream)
+		return stats
+	}
+	chosen := s.distinctImages(k, stream)
+	if s.Config.Init == KMeansPP {
+		chosen = s.farImages(k, stream)
+	}
+	variance := s.pixelVariance()
+	x := make([]float32, d)
+	weight := float64(n) / float64(k)
+	for c, image := range chosen {
+		s.Train.Pixels(x, image, 0)
+		stats.Counts[c] = weight
+		for j, v := range x {
+			if stats.Squares == nil {
+				stats.Sums[c*d+j] = weight * (0.25 + 0.5*float64(v))
+			} else {
+				stats.Sums[c*d+j] = weight * float64(v)
+				stats.Squares[c*d+j] = weight * (float64(v)*float64(v) + variance)
+			}
+		}
+	}
+	return stats
+}
+
+// distinctImages returns k different images in random order.
+func (s *Setup) distinctImages(k int, stream *data.Stream) []int {
+	images := make([]int, s.Train.N())
+	for i := range images {
+		images[i] = i
+	}
+	for i := range k {
+		j := i + stream.IntN(len(images)-i)
+		images[i], images[j] = images[j], images[i]
+	}
+	return images[:k]
+}
+
+// farImages chooses each next image with a probability in proportion to its squared
+// distance from the nearest one chosen before (k-means++; Arthur and Vassilvitskii
+// 2007).
+func (s *Setup) farImages(k int, stream *data.Stream) []int {
+	n, d := s.Train.N(), s.Train.D()
+	pixels := make([]float32, n*d)
+	for i := range n {
+		s.Train.Pixels(pixels[i*d:][:d], i, 0)
+	}
+	nearest := make([]float64, n)
+	for i := range nearest {
+		nearest[i] = math.Inf(1)
+	}
+	chosen := []int{stream.IntN(n)}
+	for len(chosen) < k {
+		centre := pixels[chosen[len(chosen)-1]*d:][:d]
+		s.Engine.Split(n, 64, func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				sum := float32(0)
+				for j, v := range pixels[i*d:][:d] {
+					sum += (v - centre[j]) * (v - centre[j])
+				}
+				nearest[i] = min(nearest[i], float64(sum))
+			}
+		})
+		total := 0.0
+		for _, v := range nearest {
+			total += v
+		}
+		target, next := stream.Float64()*total, n-1
+		for i, v := range nearest {
+			if target -= v; target < 0 {
+				next = i
+				break
+			}
+		}
+		chosen = append(chosen, next)
+	}
+	return chosen
+}
+
+// randomResponsibilities gives each image a point of the simplex, uniform up to a
+// power that sharpens it, so that components differ.
+func (s *Setup) randomResponsibilities(stats *model.Statistics, stream *data.Stream) {
+	k, d := len(stats.Counts), s.Train.D()
+	x, q := make([]float32, d), make([]float64, k)
+	for i := range s.Train.N() {
+		s.Train.Pixels(x, i, 0)
+		total := 0.0
+		for c := range q {
+			q[c] = math.Pow(stream.Float64(), float64(k))
+			total += q[c]
+		}
+		for c := range q {
+			share := q[c] / total
+			stats.Counts[c] += share
+			if share < 1e-6 {
+				continue
+			}
+			for j, v := range x {
+				stats.Sums[c*d+j] += share * float64(v)
+				if stats.Squares != nil {
+					stats.Squares[c*d+j] += share * float64(v) * float64(v)
+				}
+			}
+		}
+	}
+}
+
+// pixelVariance is the variance of a pixel's grey levels, averaged over pixels.
+func (s *Setup) pixelVariance() float64 {
+	d := s.Train.D()
+	x, pixels := make([]float32, d), make([]moments, d)
+	for i := range s.Train.N() {
+		s.Train.Pixels(x, i, 0)
+		for j, v := range x {
+			pixels[j].add(float64(v))
+		}
+	}
+	sum := 0.0
+	for _, p := range pixels {
+		sum += p.variance()
+	}
+	return max(sum/float64(d), 1e-6)
+}
