@@ -25,7 +25,7 @@ func (b *Builder) BernoulliLogLik(x, l Node) Node {
 		for j, v := range l {
 			e[j] = math.Float32frombits(math.Float32bits(v) | 1<<31)
 		}
-		vek32.Exp_Inplace(e)
+		exp32(e)
 		sum, logs := 0.0, 0.0
 		product := 1.0 // of up to 64 terms in (1, 2]: one logarithm for all
 		x, e = x[:len(l)], e[:len(l)]

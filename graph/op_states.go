@@ -76,7 +76,7 @@ func softmax(q, a []float32) float32 {
 		return float32(math.Inf(-1))
 	}
 	vek32.SubNumber_Into(q, a, top)
-	vek32.Exp_Inplace(q)
+	exp32(q)
 	sum := 0.0
 	for _, v := range q {
 		sum += float64(v)
@@ -126,7 +126,8 @@ func (b *Builder) ExpectedRows(logP, a Node) Node {
 		in:   []Node{logP, a},
 		out:  []int{rows},
 		forward: func(y []float32, in [][]float32) {
-			vek32.Exp_Into(p, in[0])
+			copy(p, in[0])
+			exp32(p)
 			e.Split(rows, 1+elementGrain/k, func(lo, hi int) {
 				for r := lo; r < hi; r++ {
 					first := r * k
