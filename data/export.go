@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"strings"
 )
@@ -37,16 +38,23 @@ func WriteNPY(w io.Writer, v View, epoch int) error {
 	return nil
 }
 
-// WriteFloatsNPY writes values as a NumPy .npy array of shape (N, d), float32 in C
-// order. Their number is a multiple of d.
-func WriteFloatsNPY(w io.Writer, values []float32, d int) error {
+// WriteFloatsNPY writes n rows of d numbers, which arrive a few rows at a time, as a
+// NumPy .npy array of shape (n, d), float32 in C order.
+func WriteFloatsNPY(w io.Writer, n, d int, rows iter.Seq[[]float32]) error {
 	buffered := bufio.NewWriterSize(w, 1<<16)
 	// The buffer keeps the first error and returns it from Flush.
-	buffered.WriteString(npyHeader("<f4", len(values)/d, d))
-	var word [4]byte
-	for _, v := range values {
-		binary.LittleEndian.PutUint32(word[:], math.Float32bits(v))
-		buffered.Write(word[:])
+	buffered.WriteString(npyHeader("<f4", n, d))
+	written := 0
+	for values := range rows {
+		var word [4]byte
+		for _, v := range values {
+			binary.LittleEndian.PutUint32(word[:], math.Float32bits(v))
+			buffered.Write(word[:])
+		}
+		written += len(values)
+	}
+	if written != n*d {
+		return fmt.Errorf("data: export: %d numbers, want %d rows of %d", written, n, d)
 	}
 	if err := buffered.Flush(); err != nil {
 		return fmt.Errorf("data: export: %w", err)

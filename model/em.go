@@ -201,6 +201,10 @@ func addTo(sum, x []float64, factor float64) {
 	}
 }
 
+// PrecisionName is the parameter of a Gaussian mixture that holds 1/variance of every
+// pixel, [K, D].
+const PrecisionName = "states.precision"
+
 // baseName is the parameter that holds, for each state, the part of log p(x|z) that
 // knows no image: derived from the others, and kept beside them.
 const baseName = "states.base"

@@ -113,7 +113,7 @@ type gaussianMixture struct {
 
 func newGaussianMixture(c EMConfig, engine *graph.Engine, logPrior *graph.Param) (*gaussianMixture, error) {
 	k, d := c.States, c.Pixels
-	m := &gaussianMixture{mean: graph.NewParam("states.mean", k, d), precision: graph.NewParam("states.precision", k, d), base: graph.NewParam(baseName, k)}
+	m := &gaussianMixture{mean: graph.NewParam("states.mean", k, d), precision: graph.NewParam(PrecisionName, k, d), base: graph.NewParam(baseName, k)}
 	b := graph.NewBuilder(engine)
 	var sums, squares, counts graph.Node
 	sums, m.sums = b.Input("sums", k, d)

@@ -49,6 +49,8 @@ type Config struct {
 	Smoothing     float64 // a of the Beta(1+a, 1+a) prior of a mixture's pixels
 	VarianceFloor float64 // of a Gaussian mixture
 	Init          Init
+	Restart       int     // which of several beginnings
+	Accelerate    bool    // SQUAREM
 	Tolerance     float64 // least gain of an iteration, nats per image
 	MSteps        int     // gradient steps in an M-step of a grid
 
@@ -112,6 +114,8 @@ func (c *Config) Options() []Option {
 		{"smoothing", "mixture", "a of the Beta(1+a, 1+a) prior of each pixel's probability", number(&c.Smoothing)},
 		{"variance-floor", "mixture", "least variance of a pixel, gaussian likelihood (0: none)", number(&c.VarianceFloor)},
 		{"init", "mixture", "where components begin: images, kmeans++ or random (responsibilities)", name(&c.Init, "NAME")},
+		{"restart", "mixture", "which beginning: another number, other first components", integer(&c.Restart)},
+		{"accelerate", "mixture", "take SQUAREM's longer steps, never one that lowers the bound", flag(&c.Accelerate)},
 		{"m-steps", "grid", "gradient steps in an M-step", integer(&c.MSteps)},
 		{"tolerance", "mixture grid", "stop when an iteration gains less than this, nats per image (0: never)", number(&c.Tolerance)},
 		{"epochs", "", "passes over the training images (EM: iterations)", integer(&c.Epochs)},
@@ -186,6 +190,8 @@ func (c Config) validateEM() error {
 	em := model.EMConfig{Pixels: 1, States: 1, Likelihood: c.Likelihood, Prior: c.Prior, Smoothing: c.Smoothing, VarianceFloor: c.VarianceFloor}
 	if c.Model == MixtureModel {
 		em.States = c.Components
+		fault(c.Restart < 0, "restart is %d, want 0 or more", c.Restart)
+		fault(c.Accelerate && c.Prior == model.PerImage, "accelerate is true, but the prior is per-image: want fixed or shared, a table cannot be extrapolated")
 		_, err := ParseInit(string(c.Init))
 		fault(err != nil, "init: %w", err)
 	} else {

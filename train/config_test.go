@@ -13,7 +13,7 @@ import (
 func TestEveryFieldOfAConfigurationIsAnOption(t *testing.T) {
 	values := map[string]string{
 		"model": "x", "data": "x", "binarise": "static", "likelihood": "gaussian", "activation": "tanh", "objective": "iwae",
-		"split": "5,6", "hidden": "7,8,9", "variance": "0.25", "beta": "0.5", "lr": "0.125",
+		"accelerate": "true", "split": "5,6", "hidden": "7,8,9", "variance": "0.25", "beta": "0.5", "lr": "0.125",
 	}
 	changed := map[string]string{}
 	for i, option := range DefaultOptions() {

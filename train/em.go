@@ -40,6 +40,10 @@ type emRun struct {
 	best      *Best
 	saved     int64
 	stalled   bool // the last M-step by gradients found nothing better
+	reseeded  int  // components that the last M-step moved
+	strangers []stranger
+	variance  float64 // of a pixel, over all; of a Gaussian mixture
+	jump      squarem
 	seconds   float64
 	beginning time.Time
 }
@@ -63,12 +67,22 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 		return Result{}, err
 	}
 	for {
-		objective, err := r.expect()
+		m, err := r.expect()
 		if err != nil {
 			return Result{}, err
 		}
+		objective := m.Train.Bound + m.EM.Penalty
+		if refused, err := r.refuse(objective); refused || err != nil {
+			if err != nil {
+				return Result{}, err
+			}
+			continue
+		}
+		if err := r.record(m); err != nil {
+			return Result{}, err
+		}
 		gain := objective - r.last
-		converged := gain < s.Config.Tolerance && r.step > 0
+		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0
 		if r.step >= int64(s.Config.Epochs) || converged {
 			// The parameters have not changed since the last save, unless there was none.
 			if err := r.saveIfNew(); err != nil {
@@ -76,18 +90,44 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			}
 			return Result{Step: r.step, Best: r.best, Converged: converged}, nil
 		}
+		if r.accelerated() && len(r.jump.points) == 0 {
+			// Where a cycle begins, the parameters are all there is to save.
+			if err := r.save(); err != nil {
+				return Result{}, err
+			}
+		}
 		r.last = objective
 		if err := r.maximise(); err != nil {
 			return Result{}, err
 		}
 		r.step++
-		if err := r.save(); err != nil {
-			return Result{}, err
+		if k := degenerate(r.EM); k >= 0 {
+			return Result{}, &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved, Degenerate: true,
+				Reason: fmt.Sprintf("component %d sits on a single image: the variance of a pixel fell below %g, and its density grows without end; --variance-floor bounds it", k, narrowest)}
+		}
+		if !r.accelerated() {
+			if err := r.save(); err != nil {
+				return Result{}, err
+			}
 		}
 		if ctx.Err() != nil {
 			return Result{}, ErrInterrupted
 		}
 	}
+}
+
+// accelerated reports whether the run takes SQUAREM's steps.
+func (r *emRun) accelerated() bool { return r.Config.Accelerate }
+
+// refuse goes back from a point on trial whose bound is too low; the E-step is then
+// made once more.
+func (r *emRun) refuse(objective float64) (bool, error) {
+	fallback := r.jump.fallback
+	r.jump.fallback = nil
+	if fallback == nil || objective >= r.jump.least {
+		return false, nil
+	}
+	return true, r.EM.SetPoint(fallback)
 }
 
 func (r *emRun) compile() error {
@@ -102,6 +142,9 @@ func (r *emRun) compile() error {
 		}
 	}
 	r.stats = r.EM.NewStatistics()
+	if r.Config.Likelihood == model.Gaussian {
+		r.variance = r.pixelVariance()
+	}
 	if decoder := r.EM.Decoder(); decoder != nil {
 		r.adam = NewAdam(r.Config.LR, decoder, r.Engine)
 	}
@@ -147,11 +190,11 @@ func (r *emRun) begin(from *State) error {
 }
 
 // expect is the E-step over all training images. It leaves the statistics for the
-// M-step, writes a line of metrics, keeps the best state, and returns the evidence
-// plus penalty per image.
-func (r *emRun) expect() (float64, error) {
+// M-step, and returns what it came to.
+func (r *emRun) expect() (Metrics, error) {
 	began := r.now()
 	r.stats.Clear()
+	r.strangers = r.strangers[:0]
 	n, k := r.Train.N(), r.EM.Config.States
 	var totals model.Totals
 	note := 0.0
@@ -162,7 +205,7 @@ func (r *emRun) expect() (float64, error) {
 			copy(r.fit.LogPriors(), r.table[first*k:][:count*k])
 		}
 		if err := r.fit.Run(count); err != nil {
-			return 0, err
+			return Metrics{}, err
 		}
 		r.fit.AddStatistics(r.stats, count)
 		totals.Add(chunkTotals(r.fit, count))
@@ -171,6 +214,8 @@ func (r *emRun) expect() (float64, error) {
 		}
 		if r.table != nil {
 			r.sharpen(first, count)
+		} else if r.adam == nil {
+			r.strangers = keepStrangers(r.strangers, first, r.fit.Evidence()[:count], min(k, mostReseeded))
 		}
 	}
 	if r.table != nil {
@@ -180,32 +225,41 @@ func (r *emRun) expect() (float64, error) {
 	penalty := r.EM.LogPenalty() / float64(n)
 	m := Metrics{
 		Epoch: int(r.step), Step: r.step, Beta: 1,
-		Train:      &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		EM:         &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: r.used(), Stalled: r.stalled},
-		Validation: nil,
+		Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
+		EM:    &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: r.used(), Stalled: r.stalled, Reseeded: r.reseeded},
 	}
 	if err := r.finite(mean); err != nil {
-		return 0, err
-	}
-	if r.validation != nil {
-		var err error
-		if m.Validation, err = r.evidence(r.validation, r.Validation); err != nil {
-			return 0, err
-		}
+		return Metrics{}, err
 	}
 	m.Seconds = r.seconds + r.now().Sub(began).Seconds() // with the M-step that led here
-	m.ImagesPerSecond = float64(n) / max(m.Seconds, 1e-9)
+	return m, nil
+}
+
+// mostReseeded bounds the components that one M-step moves.
+const mostReseeded = 20
+
+// record validates, writes a line of metrics and keeps the best state.
+func (r *emRun) record(m Metrics) error {
+	if r.validation != nil {
+		began := r.now()
+		var err error
+		if m.Validation, err = r.evidence(r.validation, r.Validation); err != nil {
+			return err
+		}
+		m.Seconds += r.now().Sub(began).Seconds()
+	}
+	m.ImagesPerSecond = float64(r.Train.N()) / max(m.Seconds, 1e-9)
 	if err := r.dir.AppendMetrics(m); err != nil {
-		return 0, err
+		return err
 	}
 	if v := m.Validation; v != nil && (r.best == nil || v.Bound > r.best.Bound) {
 		r.best = &Best{Bound: v.Bound, Epoch: int(r.step), Step: r.step}
 		if err := r.dir.SaveBest(r.state()); err != nil {
-			return 0, r.notSaved(err)
+			return r.notSaved(err)
 		}
 	}
 	r.recorder.Epoch(m)
-	return mean.Bound + penalty, nil
+	return nil
 }
 
 // fillPixels copies images, as evaluation sees them, into a chunk.
@@ -287,7 +341,7 @@ func (r *emRun) maximise() error {
 	began := r.now()
 	defer func() { r.seconds = r.now().Sub(began).Seconds() }()
 	if r.adam == nil {
-		return r.EM.Maximise(r.stats)
+		return r.maximiseMixture()
 	}
 	r.EM.Expect(r.stats)
 	decoder := r.EM.Decoder()
@@ -322,6 +376,29 @@ func (r *emRun) maximise() error {
 		r.adam.Forget()
 	}
 	return r.EM.Refresh()
+}
+
+// maximiseMixture is the M-step in closed form. Under acceleration every second one is
+// followed by a jump, which the next E-step may refuse.
+func (r *emRun) maximiseMixture() error {
+	if r.accelerated() {
+		r.jump.points = append(r.jump.points, r.EM.Point())
+	}
+	r.reseeded = r.reseed()
+	if err := r.EM.Maximise(r.stats); err != nil || len(r.jump.points) < 2 {
+		return err
+	}
+	t0, t1, t2 := r.jump.points[0], r.jump.points[1], r.EM.Point()
+	r.jump.points = nil
+	if r.reseeded > 0 { // the three points are not of one path
+		return nil
+	}
+	point := extrapolate(t0, t1, t2)
+	if point == nil {
+		return nil
+	}
+	r.jump.fallback, r.jump.least = t2, r.last
+	return r.EM.SetPoint(point)
 }
 
 func (r *emRun) finite(mean model.Terms) error {

@@ -7,6 +7,29 @@ import (
 	"elbo/data"
 )
 
+// Posteriors calls f with the posterior table of the images of v, [n, K], a few images
+// at a time and in order, until f returns false.
+func (s *Setup) Posteriors(ctx context.Context, v data.View, f func(table []float32) bool) error {
+	e, err := s.EM.NewEStep(min(emChunk, v.N()), false, false)
+	if err != nil {
+		return err
+	}
+	for first := 0; first < v.N(); first += e.Chunk() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		count := min(e.Chunk(), v.N()-first)
+		s.fillPixels(e, v, first, count)
+		if err := e.Run(count); err != nil {
+			return err
+		}
+		if !f(e.Table()[:count*s.EM.Config.States]) {
+			return nil
+		}
+	}
+	return nil
+}
+
 // EvaluateEM scores the images of v under a model with a table and its p(z): log p(x)
 // is a sum over states, and so exact up to the rounding of float32.
 func EvaluateEM(ctx context.Context, s *Setup, v data.View) (Evaluation, error) {

@@ -38,7 +38,7 @@ func ParseInit(name string) (Init, error) {
 // ¼ + ½ x for a Bernoulli likelihood, so that no pixel is certain; x itself with the
 // variance of all pixels for a Gaussian.
 func (s *Setup) initialStatistics() *model.Statistics {
-	stream := data.NewStream(s.Config.Seed, "init/components")
+	stream := data.NewStream(s.Config.Seed, "init/components", uint64(s.Config.Restart))
 	stats := s.EM.NewStatistics()
 	n, k, d := s.Train.N(), s.Config.Components, s.Train.D()
 	stats.Images = float64(n)

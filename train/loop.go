@@ -34,12 +34,16 @@ type DivergedError struct {
 	Epoch, Position int
 	Reason          string
 	LastGood        int64 // step of the last checkpoint, -1 for none
+	Degenerate      bool  // EM: a component's density grows without end
 }
 
 func (e *DivergedError) Error() string {
 	last := "there is no checkpoint yet, begin again in another --out"
 	if e.LastGood >= 0 {
 		last = fmt.Sprintf("the last good checkpoint is that of step %d", e.LastGood)
+	}
+	if e.Degenerate {
+		return fmt.Sprintf("train: iteration %d: %s; %s", e.Step, e.Reason, last)
 	}
 	return fmt.Sprintf("train: step %d (epoch %d, image %d): %s; %s; a smaller --lr, or --warmup, is the first thing to try", e.Step, e.Epoch, e.Position, e.Reason, last)
 }

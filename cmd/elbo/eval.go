@@ -24,6 +24,8 @@ type evalOptions struct {
 	seed       uint64
 	seedGiven  bool
 	json       bool
+	export     string // file for the posterior table, "" for none
+	top        int    // states of it, 0: all
 }
 
 func newEvalCmd(p *program) *cobra.Command {
@@ -47,6 +49,9 @@ evaluation uses one fixed draw, made with the run's seed.`,
 			if o.limit < 0 {
 				return usagef("limit is %d, want 0 (all) or more", o.limit)
 			}
+			if o.top < 0 || o.top > 0 && o.export == "" {
+				return usagef("top is %d, want 0 (all) or more, and with --export-posterior FILE", o.top)
+			}
 			return runEval(cmd.Context(), p, o)
 		},
 	}
@@ -55,6 +60,8 @@ evaluation uses one fixed draw, made with the run's seed.`,
 	cmd.Flags().IntVar(&o.samples, "samples", 100, "draws of z for each image: the k of L_k")
 	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws of z (default: the run's)")
 	addModelFlags(cmd, &o.checkpoint, &o.data)
+	cmd.Flags().StringVar(&o.export, "export-posterior", "", "write the table p(z=k|x) as .npy, float32, images x states (models with a table)")
+	cmd.Flags().IntVar(&o.top, "top", 0, "of the table, only the N likeliest states of each image, as images x 2N: N states, then their probabilities")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object")
 	return cmd
 }
@@ -73,6 +80,11 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	view, err := t.view(o.split, o.limit)
 	if err != nil {
 		return err
+	}
+	if o.export != "" {
+		if err := exportPosterior(ctx, t.Setup, view, o.export, o.top); err != nil {
+			return err
+		}
 	}
 	if !o.seedGiven {
 		o.seed = t.Config.Seed

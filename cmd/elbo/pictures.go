@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"image"
 	"io"
@@ -215,24 +216,11 @@ func sampleStates(m *model.EM, n int, stream *data.Stream) []float32 {
 // expected returns Σ_z p(z|x) f(z) for the images of v, [N, width], where f is
 // [K, width].
 func expected(s *train.Setup, v data.View, f []float32, width int) ([]float32, error) {
-	e, err := s.EM.NewEStep(min(codesBlock, v.N()), false, false)
-	if err != nil {
-		return nil, err
-	}
-	k, d := s.EM.Config.States, v.D()
-	out := make([]float32, v.N()*width)
-	for first := 0; first < v.N(); first += e.Chunk() {
-		count := min(e.Chunk(), v.N()-first)
-		for i := range count {
-			v.Pixels(e.X()[i*d:][:d], first+i, 0)
-		}
-		if err := e.Run(count); err != nil {
-			return nil, err
-		}
-		table := e.Table()
-		for i := range count {
-			row := out[(first+i)*width:][:width]
-			for state, q := range table[i*k:][:k] {
+	out := make([]float32, 0, v.N()*width)
+	err := s.Posteriors(context.Background(), v, func(table []float32) bool {
+		for q := range slices.Chunk(table, s.EM.Config.States) {
+			row := make([]float32, width)
+			for state, q := range q {
 				if q == 0 {
 					continue
 				}
@@ -240,9 +228,11 @@ func expected(s *train.Setup, v data.View, f []float32, width int) ([]float32, e
 					row[j] += q * value
 				}
 			}
+			out = append(out, row...)
 		}
-	}
-	return out, nil
+		return true
+	})
+	return out, err
 }
 
 // decode returns E[x|z] of any number of codes.
@@ -324,7 +314,9 @@ func writePicture(path string, img image.Image) error {
 // layout, or .npy, float32 [N, D].
 func writeImages(path string, images []float32, d int, layout func() image.Image) error {
 	if strings.ToLower(filepath.Ext(path)) == ".npy" {
-		return train.WriteAtomic(path, func(w io.Writer) error { return data.WriteFloatsNPY(w, images, d) })
+		return train.WriteAtomic(path, func(w io.Writer) error { 
+			return data.WriteFloatsNPY(w, len(images)/d, d, func(yield func([]float32) bool) { yield(images) })
+		})
 	}
 	return writePicture(path, layout())
 }

@@ -113,6 +113,9 @@ func (g *progress) iteration(m train.Metrics) {
 		line += "  the M-step found nothing better"
 	}
 	g.p.say("%s", line)
+	if m.EM.Reseeded > 0 {
+		line += fmt.Sprintf("  %d dead components moved", m.EM.Reseeded)
+	}
 	if g.bar != nil {
 		g.bar.Describe(fmt.Sprintf("iteration %d/%d  log p(x) %.3f", m.Epoch, g.total, m.Train.Bound))
 		g.bar.Set(m.Epoch)

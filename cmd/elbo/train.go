@@ -54,6 +54,9 @@ Every flag is a key of the JSON file that --config names; flags win.`,
 	}
 	for _, option := range flags.Options() {
 		cmd.Flags().Var(option.Value, option.Key, option.Usage)
+		if option.Value.Type() == "" { // a switch: --accelerate alone is true
+			cmd.Flags().Lookup(option.Key).NoOptDefVal = "true"
+		}
 	}
 	cmd.Flags().StringVar(&file, "config", "", "JSON file with the same keys as the flags")
 	cmd.Flags().StringVar(&o.out, "out", "", "run directory to make (default: the first free runs/vae-NNN)")
