@@ -133,6 +133,9 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 	defer dir.Close()
 	p.say("training in %s", dir.Path)
 	p.sayWhat(s)
+	if s.Config.Restarts > 1 {
+		return p.trainRestarts(ctx, s.Config, dir, o)
+	}
 	return p.trainAndTest(ctx, s, dir, nil, o)
 }
 
@@ -157,7 +160,11 @@ func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *train.R
 
 // finish tests the best model, draws its pictures and says what to do next.
 func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir, result train.Result, o trainOptions) error {
-	model := "the last epoch's model"
+	unit, check := "epochs", "--samples 1000"
+	if s.EM != nil {
+		unit, check = "iterations", "--split train"
+	}
+	model := "the last model"
 	if result.Best != nil {
 		state, _, err := dir.Best()
 		if err != nil {
@@ -166,7 +173,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 		if err := s.Load(state); err != nil {
 			return err
 		}
-		model = fmt.Sprintf("the model after %d epochs, the best on validation images", result.Best.Epoch)
+		model = fmt.Sprintf("the model after %d %s, the best on validation images", result.Best.Epoch, unit)
 	}
 	if result.Converged {
 		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Tolerance)
@@ -200,7 +207,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 		return writeJSON(p.stdout, report)
 	}
 	fmt.Fprintf(p.stdout, "run    %s\n", dir.Path)
-	p.say("next:  %[1]s eval %[2]s --samples 1000\n       %[1]s sample %[2]s\n       %[1]s resume %[2]s --epochs %[3]d", p.name, dir.Path, 2*s.Config.Epochs)
+	p.say("next:  %[1]s eval %[2]s %[3]s\n       %[1]s sample %[2]s\n       %[1]s resume %[2]s --epochs %[4]d", p.name, dir.Path, check, 2*s.Config.Epochs)
 	return nil
 }
 
