@@ -49,7 +49,8 @@ type Config struct {
 	Smoothing     float64 // a of the Beta(1+a, 1+a) prior of a mixture's pixels
 	VarianceFloor float64 // of a Gaussian mixture
 	Init          Init
-	Restart       int     // which of several beginnings
+	Restarts      int     // beginnings to try
+	Restart       int     // the number of the first, or only, beginning
 	Accelerate    bool    // SQUAREM
 	Tolerance     float64 // least gain of an iteration, nats per image
 	MSteps        int     // gradient steps in an M-step of a grid
@@ -78,7 +79,7 @@ func DefaultConfig(name string) Config {
 		c.Objective, c.K, c.Beta = model.ELBO, 1, 1
 		c.Batch, c.Epochs, c.LR = 128, 10, 1e-3
 	case MixtureModel:
-		c.Components, c.Prior, c.Init = 100, model.Shared, FromImages
+		c.Components, c.Prior, c.Init, c.Restarts = 100, model.Shared, FromImages, 1
 		c.Smoothing, c.VarianceFloor = 0.1, 1e-3
 		c.Epochs, c.Tolerance = 100, 1e-4
 	case GridModel:
@@ -114,7 +115,8 @@ func (c *Config) Options() []Option {
 		{"smoothing", "mixture", "a of the Beta(1+a, 1+a) prior of each pixel's probability", number(&c.Smoothing)},
 		{"variance-floor", "mixture", "least variance of a pixel, gaussian likelihood (0: none)", number(&c.VarianceFloor)},
 		{"init", "mixture", "where components begin: images, kmeans++ or random (responsibilities)", name(&c.Init, "NAME")},
-		{"restart", "mixture", "which beginning: another number, other first components", integer(&c.Restart)},
+		{"restarts", "mixture", "fit from this many beginnings and keep the best", integer(&c.Restarts)},
+		{"restart", "mixture", "number of the first beginning: another number, other first components", integer(&c.Restart)},
 		{"accelerate", "mixture", "take SQUAREM's longer steps, never one that lowers the bound", flag(&c.Accelerate)},
 		{"m-steps", "grid", "gradient steps in an M-step", integer(&c.MSteps)},
 		{"tolerance", "mixture grid", "stop when an iteration gains less than this, nats per image (0: never)", number(&c.Tolerance)},
@@ -149,7 +151,7 @@ func (c Config) Validate() error {
 	for _, size := range []struct {
 		key   string
 		value int
-	}{{"latent", c.Latent}, {"k", c.K}, {"batch", c.Batch}, {"components", c.Components}, {"workers", c.Workers}, {"m-steps", c.MSteps}, {"hidden", slices.Max(append(slices.Clone(c.Hidden), 0))}} {
+	}{{"latent", c.Latent}, {"k", c.K}, {"batch", c.Batch}, {"components", c.Components}, {"workers", c.Workers}, {"m-steps", c.MSteps}, {"restarts", c.Restarts}, {"hidden", slices.Max(append(slices.Clone(c.Hidden), 0))}} {
 		fault(size.value > largest, "%s is %d, want at most %d", size.key, size.value, largest)
 	}
 	fault(c.Workers < 0, "workers is %d, want 0 (one for each CPU) or more", c.Workers)
@@ -190,6 +192,7 @@ func (c Config) validateEM() error {
 	em := model.EMConfig{Pixels: 1, States: 1, Likelihood: c.Likelihood, Prior: c.Prior, Smoothing: c.Smoothing, VarianceFloor: c.VarianceFloor}
 	if c.Model == MixtureModel {
 		em.States = c.Components
+		fault(c.Restarts < 1, "restarts is %d, want at least 1", c.Restarts)
 		fault(c.Restart < 0, "restart is %d, want 0 or more", c.Restart)
 		fault(c.Accelerate && c.Prior == model.PerImage, "accelerate is true, but the prior is per-image: want fixed or shared, a table cannot be extrapolated")
 		_, err := ParseInit(string(c.Init))
