@@ -154,7 +154,7 @@ func mknpy(ts *testscript.TestScript, args []string) error {
 		values = append(values, float32(v))
 	}
 	var file bytes.Buffer
-	if err := data.WriteFloatsNPY(&file, values, pixels); err != nil {
+	if err := data.WriteFloatsNPY(&file, images, pixels, func(yield func([]float32) bool) { yield(values) }); err != nil {
 		return err
 	}
 	return os.WriteFile(ts.MkAbs(args[0]), file.Bytes(), 0o666)

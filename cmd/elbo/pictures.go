@@ -314,7 +314,7 @@ func writePicture(path string, img image.Image) error {
 // layout, or .npy, float32 [N, D].
 func writeImages(path string, images []float32, d int, layout func() image.Image) error {
 	if strings.ToLower(filepath.Ext(path)) == ".npy" {
-		return train.WriteAtomic(path, func(w io.Writer) error { 
+		return train.WriteAtomic(path, func(w io.Writer) error {
 			return data.WriteFloatsNPY(w, len(images)/d, d, func(yield func([]float32) bool) { yield(images) })
 		})
 	}

@@ -80,6 +80,9 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	if err != nil {
 		return p.moved(err, o.data)
 	}
+	if state == nil && s.Config.Restarts > 1 {
+		return p.trainRestarts(ctx, s.Config, dir, trainOptions{config: c, json: o.json, tested: testedSamples})
+	}
 	if state == nil {
 		p.say("%s has no checkpoint yet: starting from the beginning", o.run)
 	} else {
