@@ -385,7 +385,7 @@ func TestEvidencePlusPenaltyNeverFalls(t *testing.T) {
 					n, d, k := 1+rng.IntN(40), 1+rng.IntN(12), 1+rng.IntN(6)
 					f := kind.fit(t, prior, seed, n, d, k)
 					last := math.Inf(-1)
-					for iteration := range 8 {
+					for iteration := range 15 {
 						exact, tolerance := f.evidence64(t)
 						x := f.expect(t)
 						size := 0.0

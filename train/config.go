@@ -52,6 +52,7 @@ type Config struct {
 	Restarts      int     // beginnings to try
 	Restart       int     // the number of the first, or only, beginning
 	Accelerate    bool    // SQUAREM
+	Incremental   int     // images in a batch of incremental EM; 0: all at once
 	Tolerance     float64 // least gain of an iteration, nats per image
 	MSteps        int     // gradient steps in an M-step of a grid
 
@@ -118,6 +119,7 @@ func (c *Config) Options() []Option {
 		{"restarts", "mixture", "fit from this many beginnings and keep the best", integer(&c.Restarts)},
 		{"restart", "mixture", "number of the first beginning: another number, other first components", integer(&c.Restart)},
 		{"accelerate", "mixture", "take SQUAREM's longer steps, never one that lowers the bound", flag(&c.Accelerate)},
+		{"incremental", "mixture", "images in a batch of incremental EM, an M-step after each (0: all at once)", integer(&c.Incremental)},
 		{"m-steps", "grid", "gradient steps in an M-step", integer(&c.MSteps)},
 		{"tolerance", "mixture grid", "stop when an iteration gains less than this, nats per image (0: never)", number(&c.Tolerance)},
 		{"epochs", "", "passes over the training images (EM: iterations)", integer(&c.Epochs)},
@@ -195,6 +197,8 @@ func (c Config) validateEM() error {
 		fault(c.Restarts < 1, "restarts is %d, want at least 1", c.Restarts)
 		fault(c.Restart < 0, "restart is %d, want 0 or more", c.Restart)
 		fault(c.Accelerate && c.Prior == model.PerImage, "accelerate is true, but the prior is per-image: want fixed or shared, a table cannot be extrapolated")
+		fault(c.Incremental < 0, "incremental is %d, want 0 (all at once) or more images", c.Incremental)
+		fault(c.Incremental > 0 && (c.Prior == model.PerImage || c.Accelerate), "incremental is %d, but prior is %s and accelerate %v: want fixed or shared, and false", c.Incremental, c.Prior, c.Accelerate)
 		_, err := ParseInit(string(c.Init))
 		fault(err != nil, "init: %w", err)
 	} else {

@@ -44,6 +44,7 @@ type emRun struct {
 	strangers []stranger
 	variance  float64 // of a pixel, over all; of a Gaussian mixture
 	jump      squarem
+	inc       *incremental // or nil
 	seconds   float64
 	beginning time.Time
 }
@@ -133,8 +134,15 @@ func (r *emRun) refuse(objective float64) (bool, error) {
 func (r *emRun) compile() error {
 	perImage := r.Config.Prior == model.PerImage
 	var err error
-	if r.fit, err = r.EM.NewEStep(min(emChunk, r.Train.N()), true, perImage); err != nil {
+	chunk := emChunk
+	if r.Config.Incremental > 0 {
+		chunk = r.Config.Incremental
+	}
+	if r.fit, err = r.EM.NewEStep(min(chunk, r.Train.N()), true, perImage); err != nil {
 		return err
+	}
+	if r.Config.Incremental > 0 {
+		r.inc = newIncremental(r.EM, (r.Train.N()+r.fit.Chunk()-1)/r.fit.Chunk())
 	}
 	if n := r.Validation.N(); n > 0 {
 		if r.validation, err = r.EM.NewEStep(min(emChunk, n), false, false); err != nil {
@@ -182,6 +190,11 @@ func (r *emRun) begin(from *State) error {
 		}
 		copy(r.table, from.Params[i].Data)
 	}
+	if r.inc != nil && from.Step > 0 {
+		if err := r.inc.restore(r.Setup, r.fit.Chunk(), from.Params); err != nil {
+			return err
+		}
+	}
 	r.step, r.best, r.saved = from.Step, from.Best, from.Step
 	if from.Step > 0 {
 		r.last = from.Sums.Bound
@@ -193,6 +206,16 @@ func (r *emRun) begin(from *State) error {
 // M-step, and returns what it came to.
 func (r *emRun) expect() (Metrics, error) {
 	began := r.now()
+	if r.inc != nil && r.step > 0 { // the sweep before has left the table, and with it F
+		r.inc.total(r.stats)
+		totals := r.inc.terms(r.EM, r.stats)
+		mean := totals.Mean()
+		m := Metrics{Epoch: int(r.step), Step: r.step, Beta: 1,
+			Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
+			EM:    &EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: r.used(), Table: true}}
+		m.Seconds = r.seconds + r.now().Sub(began).Seconds()
+		return m, r.finite(mean)
+	}
 	r.stats.Clear()
 	r.strangers = r.strangers[:0]
 	n, k := r.Train.N(), r.EM.Config.States
@@ -207,7 +230,11 @@ func (r *emRun) expect() (Metrics, error) {
 		if err := r.fit.Run(count); err != nil {
 			return Metrics{}, err
 		}
-		r.fit.AddStatistics(r.stats, count)
+		if r.inc != nil {
+			r.inc.replace(r.stats, first/r.fit.Chunk(), r.fit, r.EM.LogPrior(), count)
+		} else {
+			r.fit.AddStatistics(r.stats, count)
+		}
 		totals.Add(chunkTotals(r.fit, count))
 		for _, b := range r.fit.Note()[:count] {
 			note += float64(b)
@@ -340,6 +367,9 @@ func (s *Setup) evidence(e *model.EStep, v data.View) (*EpochTerms, error) {
 func (r *emRun) maximise() error {
 	began := r.now()
 	defer func() { r.seconds = r.now().Sub(began).Seconds() }()
+	if r.inc != nil && r.step > 0 {
+		return r.sweep()
+	}
 	if r.adam == nil {
 		return r.maximiseMixture()
 	}
@@ -443,6 +473,9 @@ func (r *emRun) state() *State {
 	}
 	if r.adam != nil {
 		s.Moments = r.adam.Moments()
+	}
+	if r.inc != nil {
+		s.Params = append(s.Params, r.inc.tensors(r.EM.Config.States, r.EM.Config.Pixels)...)
 	}
 	if r.table != nil {
 		s.Params = append(s.Params, Tensor{Name: tableName, Shape: []int{r.Train.N(), r.EM.Config.States}, Data: r.table})

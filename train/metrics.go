@@ -35,12 +35,15 @@ type Metrics struct {
 // EMTerms are what an E-step knows besides, in nats per image of the training images.
 // There the bound is the evidence, as the table is the exact posterior.
 type EMTerms struct {
-	Note     float64 `json:"note"`               // E_p(z)[log p(x|z)], the bound at q = p(z)
-	NoteKL   float64 `json:"note_kl"`            // KL(p(z) ‖ p(z|x)) = evidence - Note
-	Penalty  float64 `json:"penalty"`            // log-density of the parameters under the smoothing prior
-	Used     int     `json:"used"`               // states that hold at least half an image
-	Stalled  bool    `json:"stalled,omitempty"`  // the M-step before found nothing better
-	Reseeded int     `json:"reseeded,omitempty"` // dead components that the M-step before moved
+	Note    float64 `json:"note"`    // E_p(z)[log p(x|z)], the bound at q = p(z)
+	NoteKL  float64 `json:"note_kl"` // KL(p(z) ‖ p(z|x)) = evidence - Note
+	Penalty float64 `json:"penalty"` // log-density of the parameters under the smoothing prior
+	Used    int     `json:"used"`    // states that hold at least half an image
+	// Table: the bound is that of a table whose rows are of different ages
+	// (incremental EM), and below the evidence; note and note_kl are not known.
+	Table    bool `json:"table,omitempty"`
+	Stalled  bool `json:"stalled,omitempty"`  // the M-step before found nothing better
+	Reseeded int  `json:"reseeded,omitempty"` // dead components that the M-step before moved
 }
 
 // check finds the numbers that JSON has no form for.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"elbo/data"
 	"elbo/graph"
@@ -100,7 +101,7 @@ func (s *Setup) params() []*graph.Param {
 func (s *Setup) Load(from *State) error {
 	own := s.Tensors()
 	parameters := *from
-	parameters.Params = slices.DeleteFunc(slices.Clone(from.Params), func(t Tensor) bool { return t.Name == tableName })
+	parameters.Params = slices.DeleteFunc(slices.Clone(from.Params), func(t Tensor) bool { return t.Name == tableName || strings.HasPrefix(t.Name, "incremental.") })
 	if err := parameters.CheckParams(own); err != nil {
 		return err
 	}

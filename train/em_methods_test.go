@@ -1,0 +1,274 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"elbo/data"
+	"elbo/model"
+)
+
+// slowMixture is a problem on which EM is slow: three components that overlap, on
+// images of 8 pixels.
+func slowMixture(t *testing.T) Config {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(5, 5))
+	var text bytes.Buffer
+	for range 400 {
+		c := rng.IntN(3)
+		for j := range 9 {
+			p := 0.35 + 0.15*float64((j+c)%3)
+			bit := "0 "
+			if rng.Float64() < p {
+				bit = "1 "
+			}
+			text.WriteString(bit)
+		}
+		text.WriteString("\n")
+	}
+	path := filepath.Join(t.TempDir(), "slow.amat")
+	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := DefaultConfig(MixtureModel)
+	c.Data, c.Split, c.Components, c.Workers = path, []int{400, 0}, 3, 1
+	c.Epochs, c.Tolerance = 3000, 2e-6
+	return c
+}
+
+// fitEM runs a configuration to its end and returns its lines.
+func fitEM(t *testing.T, c Config) (Result, []Metrics, *RunDir) {
+	t.Helper()
+	dir, heard := newTrainingRun(t, c), &listener{}
+	result, err := RunEM(context.Background(), newTestSetup(t, c), dir, nil, heard, still)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result, heard.epochs, dir
+}
+
+func objectiveOf(m Metrics) float64 { return m.Train.Bound + m.EM.Penalty }
+
+// evidenceRounding is what rounding may take from a mean of log p(x): each image's is a
+// float32 sum over D pixels of terms of one sign, about |log p(x)|·2⁻²⁴·√D.
+func evidenceRounding(m Metrics, d int) float64 {
+	return 2 * math.Abs(m.Train.Bound) * math.Exp2(-24) * math.Sqrt(float64(d))
+}
+
+// neverFalls fails if a line's bound is below the one before.
+func neverFalls(t *testing.T, lines []Metrics, d int) {
+	t.Helper()
+	for i := 1; i < len(lines); i++ {
+		if fall := objectiveOf(lines[i-1]) - objectiveOf(lines[i]); fall > evidenceRounding(lines[i], d) {
+			t.Errorf("iteration %d: the bound falls by %g, from %.9f", lines[i].Epoch, fall, objectiveOf(lines[i-1]))
+		}
+	}
+}
+
+// TestSQUAREMEndsNoLowerInFewerIterations on a problem where EM is slow, and no line of
+// it is below the one before.
+func TestSQUAREMEndsNoLowerInFewerIterations(t *testing.T) {
+	c := slowMixture(t)
+	plain, lines, _ := fitEM(t, c)
+	c.Accelerate = true
+	fast, jumps, _ := fitEM(t, c)
+	if !plain.Converged || !fast.Converged {
+		t.Fatalf("converged: EM %v after %d, SQUAREM %v after %d", plain.Converged, plain.Step, fast.Converged, fast.Step)
+	}
+	neverFalls(t, lines, 9)
+	neverFalls(t, jumps, 9)
+	end, fastEnd := objectiveOf(lines[len(lines)-1]), objectiveOf(jumps[len(jumps)-1])
+	t.Logf("EM %d iterations, %.6f; SQUAREM %d iterations, %.6f", plain.Step, end, fast.Step, fastEnd)
+	// Both stop when an iteration gains less than the tolerance; EM, the slower, stops
+	// further from the top.
+	if fastEnd < end-1e-5 {
+		t.Errorf("SQUAREM ends at %.7f, EM at %.7f", fastEnd, end)
+	}
+	if 2*fast.Step > plain.Step {
+		t.Errorf("SQUAREM took %d iterations, EM %d: want less than half", fast.Step, plain.Step)
+	}
+}
+
+// TestIncrementalEMNeverLowersItsBound, which is below the evidence at the same
+// parameters, and ends where EM ends.
+func TestIncrementalEMNeverLowersItsBound(t *testing.T) {
+	for _, likelihood := range []model.Likelihood{model.Bernoulli, model.Gaussian} {
+		c := slowMixture(t)
+		c.Likelihood, c.Epochs, c.Tolerance, c.VarianceFloor = likelihood, 60, 0, 0.05
+		_, whole, _ := fitEM(t, c)
+		c.Incremental = 70 // the last batch is short
+		_, lines, dir := fitEM(t, c)
+		// F is a sum in float64, of statistics that are rounded to float32.
+		neverFalls(t, lines[1:], 9)
+		for _, m := range lines[1:] {
+			if !m.EM.Table {
+				t.Fatalf("line %d does not say that its bound is a table's", m.Epoch)
+			}
+		}
+		last := lines[len(lines)-1]
+		if d := objectiveOf(last) - objectiveOf(whole[len(whole)-1]); d < -0.01 {
+			t.Errorf("%s: incremental EM ends %.4f nats below EM", likelihood, -d)
+		}
+		state, _, _ := dir.Latest()
+		s := newTestSetup(t, c)
+		if err := s.Load(state); err != nil {
+			t.Fatal(err)
+		}
+		e, err := EvaluateEM(context.Background(), s, s.Train)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if gap := e.LogP.Value - last.Train.Bound; gap < -evidenceRounding(last, 9) || gap > 0.01 {
+			t.Errorf("%s: evidence - F = %g, want a little above 0", likelihood, gap)
+		}
+	}
+}
+
+// TestEMResumesBitForBit for the methods that keep a state beside the parameters.
+func TestEMResumesBitForBit(t *testing.T) {
+	methods := map[string]func(*Config){
+		"em":          func(*Config) {},
+		"accelerated": func(c *Config) { c.Accelerate = true },
+		"incremental": func(c *Config) { c.Incremental = 70 },
+		"per-image":   func(c *Config) { c.Prior = model.PerImage },
+		"gaussian": func(c *Config) {
+			c.Likelihood, c.Incremental, c.VarianceFloor = model.Gaussian, 90, 0.05
+		},
+	}
+	for name, method := range methods {
+		t.Run(name, func(t *testing.T) {
+			c := slowMixture(t)
+			c.Split = []int{360, 40}
+			c.Epochs, c.Tolerance = 9, 0
+			method(&c)
+			whole := newTrainingRun(t, c)
+			whole.Keep = 100
+			if _, err := RunEM(context.Background(), newTestSetup(t, c), whole, nil, &listener{}, still); err != nil {
+				t.Fatal(err)
+			}
+			names, err := whole.checkpoints()
+			if err != nil || len(names) < 4 {
+				t.Fatalf("checkpoints %v, %v", names, err)
+			}
+			for _, from := range names {
+				state, err := LoadCheckpoint(whole.File(from))
+				if err != nil {
+					t.Fatal(err)
+				}
+				again := newTrainingRun(t, c)
+				if _, err := RunEM(context.Background(), newTestSetup(t, c), again, state, &listener{}, still); err != nil {
+					t.Fatal(err)
+				}
+				final := names[0]
+				if from == final { // nothing left to do, and nothing to save
+					continue
+				}
+				if !bytes.Equal(fileBytes(t, again.File(final)), fileBytes(t, whole.File(final))) {
+					t.Errorf("from %s: the final checkpoint differs", from)
+				}
+			}
+		})
+	}
+}
+
+// TestADeadComponentIsMovedToTheImageExplainedWorst: all images but one are alike, and
+// all components begin at the same place but for one that no image is near.
+func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
+	var text bytes.Buffer
+	for i := range 60 {
+		switch {
+		case i == 40:
+			text.WriteString("1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1\n") // the stranger
+		case i%2 == 0:
+			text.WriteString("0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n")
+		default:
+			text.WriteString("0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1\n")
+		}
+	}
+	path := filepath.Join(t.TempDir(), "x.amat")
+	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := DefaultConfig(MixtureModel)
+	c.Data, c.Split, c.Components, c.Workers, c.Smoothing = path, []int{60, 0}, 2, 1, 0.01
+	s := newTestSetup(t, c)
+	r := &emRun{Setup: s, stats: s.EM.NewStatistics()}
+	r.stats.Images = 60
+	r.stats.Counts[0], r.stats.Counts[1] = 60, 0
+	for j := range 16 {
+		r.stats.Sums[j] = 1
+	}
+	r.stats.Sums[15] = 31
+	if err := s.EM.Maximise(r.stats); err != nil {
+		t.Fatal(err)
+	}
+	before, err := EvaluateEM(context.Background(), s, s.Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var evidence []float32
+	err = s.eachEvidence(func(e float32) { evidence = append(evidence, e) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.strangers = keepStrangers(nil, 0, evidence, 5)
+	if r.strangers[0].image != 40 {
+		t.Fatalf("the image explained worst is %d, want 40", r.strangers[0].image)
+	}
+	if moved := r.reseed(); moved != 1 {
+		t.Fatalf("%d components moved, want 1", moved)
+	}
+	if err := s.EM.Maximise(r.stats); err != nil {
+		t.Fatal(err)
+	}
+	after, err := EvaluateEM(context.Background(), s, s.Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.ELBO < before.ELBO {
+		t.Errorf("moving a component lowered the evidence from %.4f to %.4f", before.ELBO, after.ELBO)
+	}
+	if after.Table.Used != 2 {
+		t.Errorf("%d components in use, want 2", after.Table.Used)
+	}
+}
+
+// eachEvidence calls f with log p(x) of every training image.
+func (s *Setup) eachEvidence(f func(float32)) error {
+	e, err := s.EM.NewEStep(s.Train.N(), false, false)
+	if err != nil {
+		return err
+	}
+	s.fillPixels(e, s.Train, 0, s.Train.N())
+	if err := e.Run(s.Train.N()); err != nil {
+		return err
+	}
+	for _, v := range e.Evidence() {
+		f(v)
+	}
+	return nil
+}
+
+// TestAComponentOnOneImageStopsTheRun: without a variance floor its density grows
+// without end.
+func TestAComponentOnOneImageStopsTheRun(t *testing.T) {
+	c := DefaultConfig(MixtureModel)
+	c.Data, c.Split, c.Components, c.Workers = writeSynthetic(t), []int{90, 30}, 60, 1
+	c.Binarise, c.Likelihood, c.VarianceFloor = data.None, model.Gaussian, 0
+	c.Epochs, c.Tolerance = 200, 0
+	dir, heard := newTrainingRun(t, c), &listener{}
+	_, err := RunEM(context.Background(), newTestSetup(t, c), dir, nil, heard, still)
+	diverged, ok := err.(*DivergedError)
+	if !ok || !diverged.Degenerate {
+		t.Fatalf("RunEM = %v, want a DivergedError of a degenerate component", err)
+	}
+	state, _, warnings := dir.Latest()
+	if state == nil && diverged.LastGood >= 0 || len(warnings) > 0 {
+		t.Errorf("the last good checkpoint, of step %d, cannot be read: %v", diverged.LastGood, warnings)
+	}
+}
