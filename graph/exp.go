@@ -1,6 +1,10 @@
 package graph
 
-import "github.com/viterin/vek/vek32"
+import (
+	"math"
+
+	"github.com/viterin/vek/vek32"
+)
 
 // The exponential of float32 numbers, eight at a time where the CPU can.
 //
@@ -18,9 +22,11 @@ const (
 func exp32(x []float32) {
 	vek32.MaximumNumber_Inplace(x, leastExponent)
 	vek32.Exp_Inplace(x)
+	least := int32(math.Float32bits(tinyExp))
 	for i, v := range x {
-		if v < tinyExp {
-			x[i] = 0
-		}
+		// 0 where v < tinyExp, without a branch: positive numbers have the order of
+		// their bits.
+		bits := int32(math.Float32bits(v))
+		x[i] = math.Float32frombits(uint32(bits &^ ((bits - least) >> 31)))
 	}
 }

@@ -198,6 +198,9 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 		report.Test = e
 		if !o.json {
 			e.write(p.stdout)
+			if s.EM != nil {
+				e.writeMore(p.stdout)
+			}
 		}
 	}
 	if err := p.draw(s, dir); err != nil {
