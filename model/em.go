@@ -2,7 +2,6 @@ package model
 
 import (
 	"errors"
-	"fmt"
 	"math"
 
 	"elbo/graph"
@@ -54,21 +53,16 @@ type GridConfig struct {
 
 // Validate returns every fault.
 func (c EMConfig) Validate() error {
-	var faults []error
-	fault := func(bad bool, format string, args ...any) {
-		if bad {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	fault(c.Pixels < 1, "pixels is %d, want at least 1", c.Pixels)
-	fault(c.States < 1, "components is %d, want at least 1", c.States)
-	fault(c.Likelihood != Bernoulli && c.Likelihood != Gaussian, "likelihood is %q, want bernoulli or gaussian for a model with a table", c.Likelihood)
-	fault(c.Grid != nil && c.Likelihood != Bernoulli, "likelihood is %q, want bernoulli for a grid", c.Likelihood)
+	var f faults
+	f.add(c.Pixels < 1, "pixels is %d, want at least 1", c.Pixels)
+	f.add(c.States < 1, "components is %d, want at least 1", c.States)
+	f.add(c.Likelihood != Bernoulli && c.Likelihood != Gaussian, "likelihood is %q, want bernoulli or gaussian for a model with a table", c.Likelihood)
+	f.add(c.Grid != nil && c.Likelihood != Bernoulli, "likelihood is %q, want bernoulli for a grid", c.Likelihood)
 	_, err := ParsePrior(string(c.Prior))
-	fault(err != nil, "prior: %w", err)
-	fault(!(c.Smoothing >= 0) || math.IsInf(c.Smoothing, 0), "smoothing is %g, want 0 or more", c.Smoothing)
-	fault(!(c.VarianceFloor >= 0) || math.IsInf(c.VarianceFloor, 0), "variance-floor is %g, want 0 or more", c.VarianceFloor)
-	return errors.Join(faults...)
+	f.add(err != nil, "prior: %w", err)
+	f.add(!(c.Smoothing >= 0) || math.IsInf(c.Smoothing, 0), "smoothing is %g, want 0 or more", c.Smoothing)
+	f.add(!(c.VarianceFloor >= 0) || math.IsInf(c.VarianceFloor, 0), "variance-floor is %g, want 0 or more", c.VarianceFloor)
+	return errors.Join(f...)
 }
 
 // EM is a model with a discrete latent variable, fitted by alternating two compiled

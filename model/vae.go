@@ -38,27 +38,22 @@ type VAEConfig struct {
 
 // Validate returns every fault.
 func (c VAEConfig) Validate() error {
-	var faults []error
-	fault := func(bad bool, format string, args ...any) {
-		if bad {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	fault(c.Pixels < 1, "pixels is %d, want at least 1", c.Pixels)
-	fault(c.Latent < 1, "latent is %d, want at least 1", c.Latent)
-	fault(c.Draws < 1, "k is %d, want at least 1", c.Draws)
+	var f faults
+	f.add(c.Pixels < 1, "pixels is %d, want at least 1", c.Pixels)
+	f.add(c.Latent < 1, "latent is %d, want at least 1", c.Latent)
+	f.add(c.Draws < 1, "k is %d, want at least 1", c.Draws)
 	for i, h := range c.Hidden {
-		fault(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
+		f.add(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
 	}
-	fault(!(c.Variance >= 0) || math.IsInf(c.Variance, 0), "variance is %g, want a positive number, or \"learned\"", c.Variance)
-	fault(c.Variance != 0 && c.Likelihood != Gaussian, "variance is %g, but likelihood is %s: only gaussian has a variance", c.Variance, c.Likelihood)
+	f.add(!(c.Variance >= 0) || math.IsInf(c.Variance, 0), "variance is %g, want a positive number, or \"learned\"", c.Variance)
+	f.add(c.Variance != 0 && c.Likelihood != Gaussian, "variance is %g, but likelihood is %s: only gaussian has a variance", c.Variance, c.Likelihood)
 	_, err := graph.ParseActivation(string(c.Activation))
-	fault(err != nil, "activation: %w", err)
+	f.add(err != nil, "activation: %w", err)
 	_, err = ParseLikelihood(string(c.Likelihood))
-	fault(err != nil, "likelihood: %w", err)
+	f.add(err != nil, "likelihood: %w", err)
 	_, err = ParseObjective(string(c.Objective))
-	fault(err != nil, "objective: %w", err)
-	return errors.Join(faults...)
+	f.add(err != nil, "objective: %w", err)
+	return errors.Join(f...)
 }
 
 // VAE is a variational autoencoder with prior N(0, I) and dense encoder and
@@ -215,3 +210,13 @@ func (m *VAE) Grad(i int) []float32 { return m.step.program.Grad(i) }
 
 // StepDOT returns the graph of a training step in Graphviz' language.
 func (m *VAE) StepDOT() string { return m.step.program.DOT() }
+
+// faults collects what is wrong, so that all of it is said at once.
+type faults []error
+
+// add adds a fault if bad.
+func (f *faults) add(bad bool, format string, args ...any) {
+	if bad {
+		*f = append(*f, fmt.Errorf(format, args...))
+	}
+}

@@ -133,88 +133,73 @@ func (c *Config) Options() []Option {
 // Validate returns every fault that can be seen without the data, each with its
 // key.
 func (c Config) Validate() error {
-	var faults []error
-	fault := func(bad bool, format string, args ...any) {
-		if bad {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
+	var f faults
 	if !slices.Contains(Models, c.Model) {
 		return fmt.Errorf("model is %q, want vae, mixture or grid", c.Model)
 	}
-	fault(c.Data == "", "data is empty, want mnist, a directory or a file")
-	fault(c.Limit < 0, "limit is %d, want 0 (all) or more", c.Limit)
-	fault(len(c.Split) != 0 && len(c.Split) != 2, "split has %d numbers, want two: training and validation images", len(c.Split))
+	f.add(c.Data == "", "data is empty, want mnist, a directory or a file")
+	f.add(c.Limit < 0, "limit is %d, want 0 (all) or more", c.Limit)
+	f.add(len(c.Split) != 0 && len(c.Split) != 2, "split has %d numbers, want two: training and validation images", len(c.Split))
 	if c.Binarise != "" {
 		_, err := data.ParseBinarisation(string(c.Binarise))
-		fault(err != nil, "binarise is %q, want threshold, static, dynamic or none", c.Binarise)
+		f.add(err != nil, "binarise is %q, want threshold, static, dynamic or none", c.Binarise)
 	}
-	fault(c.Epochs < 1, "epochs is %d, want at least 1", c.Epochs)
+	f.add(c.Epochs < 1, "epochs is %d, want at least 1", c.Epochs)
 	for _, size := range []struct {
 		key   string
 		value int
 	}{{"latent", c.Latent}, {"k", c.K}, {"batch", c.Batch}, {"components", c.Components}, {"workers", c.Workers}, {"m-steps", c.MSteps}, {"restarts", c.Restarts}, {"hidden", slices.Max(append(slices.Clone(c.Hidden), 0))}} {
-		fault(size.value > largest, "%s is %d, want at most %d", size.key, size.value, largest)
+		f.add(size.value > largest, "%s is %d, want at most %d", size.key, size.value, largest)
 	}
-	fault(c.Workers < 0, "workers is %d, want 0 (one for each CPU) or more", c.Workers)
+	f.add(c.Workers < 0, "workers is %d, want 0 (one for each CPU) or more", c.Workers)
 	if c.Model == VAEModel {
-		faults = append(faults, c.validateVAE())
+		f = append(f, c.validateVAE())
 	} else {
-		faults = append(faults, c.validateEM())
+		f = append(f, c.validateEM())
 	}
-	return errors.Join(faults...)
+	return errors.Join(f...)
 }
 
 func (c Config) validateVAE() error {
-	var faults []error
-	fault := func(bad bool, format string, args ...any) {
-		if bad {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	faults = append(faults, c.VAE(1).Validate())
-	fault(!(c.Beta >= 0) || math.IsInf(c.Beta, 0), "beta is %g, want 0 or more", c.Beta)
-	fault(c.Warmup < 0, "warmup is %d, want 0 or more epochs", c.Warmup)
-	fault(c.Objective == model.IWAE && (c.Beta != 1 || c.Warmup != 0), "beta is %g and warmup %d, but the objective iwae has no divergence to weight: want 1 and 0", c.Beta, c.Warmup)
-	fault(c.Batch < 1, "batch is %d, want at least 1", c.Batch)
-	fault(!(c.LR > 0) || math.IsInf(c.LR, 0), "lr is %g, want a positive number", c.LR)
-	fault(c.CheckpointEvery < 0, "checkpoint-every is %d, want 0 (ends of epochs) or more steps", c.CheckpointEvery)
-	return errors.Join(faults...)
+	var f faults
+	f = append(f, c.VAE(1).Validate())
+	f.add(!(c.Beta >= 0) || math.IsInf(c.Beta, 0), "beta is %g, want 0 or more", c.Beta)
+	f.add(c.Warmup < 0, "warmup is %d, want 0 or more epochs", c.Warmup)
+	f.add(c.Objective == model.IWAE && (c.Beta != 1 || c.Warmup != 0), "beta is %g and warmup %d, but the objective iwae has no divergence to weight: want 1 and 0", c.Beta, c.Warmup)
+	f.add(c.Batch < 1, "batch is %d, want at least 1", c.Batch)
+	f.add(!(c.LR > 0) || math.IsInf(c.LR, 0), "lr is %g, want a positive number", c.LR)
+	f.add(c.CheckpointEvery < 0, "checkpoint-every is %d, want 0 (ends of epochs) or more steps", c.CheckpointEvery)
+	return errors.Join(f...)
 }
 
 func (c Config) validateEM() error {
-	var faults []error
-	fault := func(bad bool, format string, args ...any) {
-		if bad {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	fault(c.Binarise == data.Dynamic, "binarise is dynamic, but a table holds the posteriors of one fixed data set: want static, threshold or none")
-	fault(!(c.Tolerance >= 0) || math.IsInf(c.Tolerance, 0), "tolerance is %g, want 0 or more nats per image", c.Tolerance)
+	var f faults
+	f.add(c.Binarise == data.Dynamic, "binarise is dynamic, but a table holds the posteriors of one fixed data set: want static, threshold or none")
+	f.add(!(c.Tolerance >= 0) || math.IsInf(c.Tolerance, 0), "tolerance is %g, want 0 or more nats per image", c.Tolerance)
 	em := model.EMConfig{Pixels: 1, States: 1, Likelihood: c.Likelihood, Prior: c.Prior, Smoothing: c.Smoothing, VarianceFloor: c.VarianceFloor}
 	if c.Model == MixtureModel {
 		em.States = c.Components
-		fault(c.Restarts < 1, "restarts is %d, want at least 1", c.Restarts)
-		fault(c.Restart < 0, "restart is %d, want 0 or more", c.Restart)
-		fault(c.Accelerate && c.Prior == model.PerImage, "accelerate is true, but the prior is per-image: want fixed or shared, a table cannot be extrapolated")
-		fault(c.Incremental < 0, "incremental is %d, want 0 (all at once) or more images", c.Incremental)
-		fault(c.Incremental > 0 && (c.Prior == model.PerImage || c.Accelerate), "incremental is %d, but prior is %s and accelerate %v: want fixed or shared, and false", c.Incremental, c.Prior, c.Accelerate)
+		f.add(c.Restarts < 1, "restarts is %d, want at least 1", c.Restarts)
+		f.add(c.Restart < 0, "restart is %d, want 0 or more", c.Restart)
+		f.add(c.Accelerate && c.Prior == model.PerImage, "accelerate is true, but the prior is per-image: want fixed or shared, a table cannot be extrapolated")
+		f.add(c.Incremental < 0, "incremental is %d, want 0 (all at once) or more images", c.Incremental)
+		f.add(c.Incremental > 0 && (c.Prior == model.PerImage || c.Accelerate), "incremental is %d, but prior is %s and accelerate %v: want fixed or shared, and false", c.Incremental, c.Prior, c.Accelerate)
 		_, err := ParseInit(string(c.Init))
-		fault(err != nil, "init: %w", err)
+		f.add(err != nil, "init: %w", err)
 	} else {
-		fault(c.Likelihood != model.Bernoulli, "likelihood is %s, want bernoulli for a grid", c.Likelihood)
+		f.add(c.Likelihood != model.Bernoulli, "likelihood is %s, want bernoulli for a grid", c.Likelihood)
 		_, err := model.NewGrid(c.GridRule, c.Grid)
-		fault(err != nil, "%w", err)
-		fault(c.Latent != len(c.Grid), "latent is %d, but grid has %d dimensions: want the same", c.Latent, len(c.Grid))
-		fault(c.MSteps < 1, "m-steps is %d, want at least 1", c.MSteps)
-		fault(!(c.LR > 0) || math.IsInf(c.LR, 0), "lr is %g, want a positive number", c.LR)
+		f.add(err != nil, "%w", err)
+		f.add(c.Latent != len(c.Grid), "latent is %d, but grid has %d dimensions: want the same", c.Latent, len(c.Grid))
+		f.add(c.MSteps < 1, "m-steps is %d, want at least 1", c.MSteps)
+		f.add(!(c.LR > 0) || math.IsInf(c.LR, 0), "lr is %g, want a positive number", c.LR)
 		for i, h := range c.Hidden {
-			fault(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
+			f.add(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
 		}
 		_, err = graph.ParseActivation(string(c.Activation))
-		fault(err != nil, "activation: %w", err)
+		f.add(err != nil, "activation: %w", err)
 	}
-	return errors.Join(append(faults, em.Validate())...)
+	return errors.Join(append(f, em.Validate())...)
 }
 
 // largest bounds every extent, so that none of their products overflows.
@@ -317,4 +302,14 @@ func (c Config) Resolve(ds *data.Dataset, cpus int) (Config, error) {
 		return c, fmt.Errorf("%s has grey pixels, and the likelihood bernoulli wants 0 and 1, but binarise is none: choose --binarise threshold, static or dynamic, or --likelihood continuous-bernoulli (grey-bernoulli for the cross-entropy of tutorials, which is no likelihood)", ds.Name)
 	}
 	return c, nil
+}
+
+// faults collects what is wrong, so that all of it is said at once.
+type faults []error
+
+// add adds a fault if bad.
+func (f *faults) add(bad bool, format string, args ...any) {
+	if bad {
+		*f = append(*f, fmt.Errorf(format, args...))
+	}
 }
