@@ -104,7 +104,7 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 		r.step++
 		if k := degenerate(r.EM); k >= 0 {
 			return Result{}, &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved, Degenerate: true,
-				Reason: fmt.Sprintf("component %d sits on a single image: the variance of a pixel fell below %g, and its density grows without end; --variance-floor bounds it", k, narrowest)}
+				Reason: fmt.Sprintf("a pixel of component %d has a variance below %g, as it is the same in all its images: the density grows without end; --variance-floor bounds it", k, narrowest)}
 		}
 		if !r.accelerated() {
 			if err := r.save(); err != nil {
@@ -273,6 +273,9 @@ func (r *emRun) record(m Metrics) error {
 		if m.Validation, err = r.evidence(r.validation, r.Validation); err != nil {
 			return err
 		}
+		if err := r.finite(model.Terms{Bound: m.Validation.Bound}); err != nil {
+			return err
+		}
 		m.Seconds += r.now().Sub(began).Seconds()
 	}
 	m.ImagesPerSecond = float64(r.Train.N()) / max(m.Seconds, 1e-9)
@@ -433,7 +436,8 @@ func (r *emRun) maximiseMixture() error {
 
 func (r *emRun) finite(mean model.Terms) error {
 	if math.IsNaN(mean.Bound) || math.IsInf(mean.Bound, 0) {
-		return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved,
+		// The parameters of this very step may have been saved: not those.
+		return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: min(r.saved, r.step-1),
 			Reason: fmt.Sprintf("the evidence is %v nats per image", mean.Bound)}
 	}
 	return nil

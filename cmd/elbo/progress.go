@@ -107,15 +107,19 @@ func (g *progress) iteration(m train.Metrics) {
 	if v := m.Validation; v != nil {
 		validation = fmt.Sprintf("%.2f ± %.2f", v.Bound, v.BoundSE)
 	}
-	line := fmt.Sprintf("%*s  %-*s  %9.2f  %-*s  %7.2f", len("iteration"), fmt.Sprintf("%d/%d", m.Epoch, g.total),
-		terms, g.parts(m.Train.Bound, m.Train.Recon, m.Train.KL), m.EM.Note, 19, validation, m.Seconds)
+	note := fmt.Sprintf("%.2f", m.EM.Note)
+	if m.EM.Table {
+		note = "-"
+	}
+	line := fmt.Sprintf("%*s  %-*s  %9s  %-*s  %7.2f", len("iteration"), fmt.Sprintf("%d/%d", m.Epoch, g.total),
+		terms, g.parts(m.Train.Bound, m.Train.Recon, m.Train.KL), note, 19, validation, m.Seconds)
 	if m.EM.Stalled {
 		line += "  the M-step found nothing better"
 	}
-	g.p.say("%s", line)
 	if m.EM.Reseeded > 0 {
 		line += fmt.Sprintf("  %d dead components moved", m.EM.Reseeded)
 	}
+	g.p.say("%s", line)
 	if g.bar != nil {
 		g.bar.Describe(fmt.Sprintf("iteration %d/%d  log p(x) %.3f", m.Epoch, g.total, m.Train.Bound))
 		g.bar.Set(m.Epoch)

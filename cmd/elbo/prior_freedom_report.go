@@ -1,0 +1,413 @@
+package main
+
+import (
+	"encoding/csv"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"io"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"elbo/cmd/elbo/internal/picture"
+	"elbo/model"
+	"elbo/train"
+)
+
+// priorFreedomReport is what the experiment prints as JSON, and keeps in report.json.
+type priorFreedomReport struct {
+	Out      string               `json:"out"`
+	Settings priorFreedomSettings `json:"settings"`
+	Arms     []armResult          `json:"arms"`
+	Findings []string             `json:"findings"`
+}
+
+// report writes the files of the experiment and prints what was found.
+func (x *priorFreedom) report() error {
+	r := priorFreedomReport{Out: x.options.out, Settings: x.options.priorFreedomSettings, Arms: x.results, Findings: findings(x.results)}
+	file := func(name string) string { return filepath.Join(r.Out, name) }
+	if err := writeJSONFile(file("report.json"), r); err != nil {
+		return err
+	}
+	if err := train.WriteAtomic(file("table.csv"), r.writeCSV); err != nil {
+		return err
+	}
+	if err := train.WriteAtomic(file("report.md"), r.writeMarkdown); err != nil {
+		return err
+	}
+	img, err := x.plot()
+	if err != nil {
+		return err
+	}
+	if err := writePicture(file("prior-freedom.png"), img); err != nil {
+		return err
+	}
+	if x.options.json {
+		return writeJSON(x.p.stdout, r)
+	}
+	r.writeText(x.p.stdout)
+	fmt.Fprintf(x.p.stdout, "report %s\n", file("report.md"))
+	return nil
+}
+
+// column is one of the printed table.
+type column struct {
+	name  string
+	value func(armResult) string
+}
+
+// columns returns the columns of the printed table: nats per image where nothing else
+// is said.
+func columns() []column {
+	number := func(f func(armResult) float64) func(armResult) string {
+		return func(r armResult) string { return nats(f(r)) }
+	}
+	tested := func(f func(armResult) string) func(armResult) string {
+		return func(r armResult) string {
+			if r.Test == nil {
+				return "-"
+			}
+			return f(r)
+		}
+	}
+	return []column{
+		{"arm", func(r armResult) string { return r.Group }},
+		{"prior", func(r armResult) string { return string(r.Prior) }},
+		{"likelihood", func(r armResult) string { return string(r.Likelihood) }},
+		{"iterations", func(r armResult) string {
+			if r.Stopped != "" {
+				return fmt.Sprintf("%d, stopped", r.Iterations)
+			}
+			return strconv.Itoa(r.Iterations)
+		}},
+		{"train", number(func(r armResult) float64 { return r.Train })},
+		{"test", tested(func(r armResult) string { return fmt.Sprintf("%.2f ± %.2f", r.Test.LogP, r.Test.SE) })},
+		{"hindsight", tested(number(func(r armResult) float64 { return r.Test.Hindsight }))},
+		{"train - test", tested(number(armResult.Difference))},
+		{"of it p(z)", tested(number(armResult.Choice))},
+		{"B", number(func(r armResult) float64 { return r.Note })},
+		{"KL(p‖q)", number(func(r armResult) float64 { return r.NoteKL })},
+		{"KL(q‖p)", number(func(r armResult) float64 { return r.KL })},
+	}
+}
+
+// nats writes a figure, and a zero without a sign.
+func nats(v float64) string {
+	text := fmt.Sprintf("%.2f", v)
+	if text == "-0.00" {
+		return "0.00"
+	}
+	return text
+}
+
+// legend says what the columns are.
+const legend = `train, test: log p(x), nats per image; train under the p(z) that was trained, of a per-image prior each
+image's own; test under the one p(z) that stands for an image not trained on, their mean. hindsight: the test
+images' max over z of log p(x|z), which choosing p(z) with the test image in hand would reach. of it p(z): what
+choosing p(z) with the training image in hand is worth. B = E_p(z)[log p(x|z)] = train - KL(p‖q), and
+KL(q‖p) = KL(p(z|x) ‖ p(z)), of training images.`
+
+// writeText prints the table, what was found and why arms stopped.
+func (r priorFreedomReport) writeText(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	cols := columns()
+	for _, c := range cols {
+		fmt.Fprintf(t, "%s\t", c.name)
+	}
+	fmt.Fprintln(t)
+	for _, arm := range r.Arms {
+		for _, c := range cols {
+			fmt.Fprintf(t, "%s\t", c.value(arm))
+		}
+		fmt.Fprintln(t)
+	}
+	t.Flush()
+	fmt.Fprintf(w, "%s\n\n", legend)
+	for _, sentence := range r.Findings {
+		fmt.Fprintln(w, sentence)
+	}
+	for _, note := range r.stops() {
+		fmt.Fprintln(w, note)
+	}
+}
+
+// stops says why arms ended early.
+func (r priorFreedomReport) stops() (notes []string) {
+	for _, arm := range r.Arms {
+		if arm.Stopped != "" {
+			notes = append(notes, fmt.Sprintf("%s: its figures are of iteration %d, the last before it was stopped: %s", arm.Arm, arm.Iterations, arm.Stopped))
+		}
+	}
+	return notes
+}
+
+func (r priorFreedomReport) writeMarkdown(w io.Writer) error {
+	var s strings.Builder
+	s.WriteString("# Does a free prior overfit?\n\n")
+	for _, sentence := range r.Findings {
+		fmt.Fprintln(&s, sentence)
+	}
+	s.WriteString("\n")
+	cols := columns()
+	for _, c := range cols {
+		fmt.Fprintf(&s, "| %s ", c.name)
+	}
+	s.WriteString("|\n" + strings.Repeat("|---", len(cols)) + "|\n")
+	for _, arm := range r.Arms {
+		for _, c := range cols {
+			fmt.Fprintf(&s, "| %s ", c.value(arm))
+		}
+		s.WriteString("|\n")
+	}
+	fmt.Fprintf(&s, "\n%s\n", legend)
+	for _, note := range r.stops() {
+		fmt.Fprintf(&s, "\n%s\n", note)
+	}
+	set := r.Settings
+	fmt.Fprintf(&s, "\nData %s (SHA-256 %s), seed %d, at most %d iterations; an arm's images, components, smoothing and variance floor are in `table.csv`, its settings in its `config.json`.\n",
+		set.Data, r.Arms[0].DataSHA256, set.Seed, set.Iterations)
+	s.WriteString("\n![log p(x) of training and held-out images over iterations](prior-freedom.png)\n")
+	_, err := io.WriteString(w, s.String())
+	return err
+}
+
+// writeCSV writes the table with all digits.
+func (r priorFreedomReport) writeCSV(w io.Writer) error {
+	c := csv.NewWriter(w)
+	c.Write([]string{"arm", "prior", "likelihood", "images", "components", "smoothing", "variance_floor", "iterations", "stopped",
+		"train", "test", "test_se", "test_hindsight", "train_minus_test", "of_it_prior", "b", "kl_prior_posterior", "kl_posterior_prior"})
+	g := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	for _, a := range r.Arms {
+		test := make([]string, 5)
+		if t := a.Test; t != nil {
+			test = []string{g(t.LogP), g(t.SE), g(t.Hindsight), g(a.Difference()), g(a.Choice())}
+		}
+		smoothing, floor := g(a.Smoothing), ""
+		if a.Likelihood == model.Gaussian {
+			smoothing, floor = "", g(a.VarianceFloor)
+		}
+		row := []string{a.Arm, string(a.Prior), string(a.Likelihood), strconv.Itoa(a.Images), strconv.Itoa(a.Components), smoothing, floor, strconv.Itoa(a.Iterations), a.Stopped, g(a.Train)}
+		c.Write(append(append(row, test...), g(a.Note), g(a.NoteKL), g(a.KL)))
+	}
+	c.Flush()
+	return c.Error()
+}
+
+// findings are two sentences: whether a freer prior overfits more, and whether the
+// evidence has a limit. Both are read off the figures.
+func findings(results []armResult) []string {
+	return []string{overfitting(results), limit(results)}
+}
+
+// find returns the arm of a group and a prior.
+func find(results []armResult, group string, prior model.Prior) armResult {
+	for _, r := range results {
+		if r.Group == group && r.Prior == prior {
+			return r
+		}
+	}
+	return armResult{}
+}
+
+// overfitting says in which groups the per-image prior's train - test exceeds the fixed
+// prior's by more than two standard errors, taken as if the test figures were
+// independent, which makes them too large.
+func overfitting(results []armResult) string {
+	groups := []string{"bernoulli", "gaussian"}
+	var more, not, differences, least, choices, changes []string
+	for _, group := range groups {
+		var three []string
+		fixed, own := find(results, group, model.Fixed), find(results, group, model.PerImage)
+		smallest := fixed
+		for _, prior := range model.Priors {
+			r := find(results, group, prior)
+			if r.Test == nil {
+				return "Whether a free prior overfits was not measured: " + r.Arm + " has no test figures."
+			}
+			three = append(three, fmt.Sprintf("%.2f", r.Difference()))
+			if r.Difference() < smallest.Difference() {
+				smallest = r
+			}
+		}
+		if own.Difference()-fixed.Difference() > 2*math.Hypot(own.Test.SE, fixed.Test.SE) {
+			more = append(more, group)
+		} else {
+			not = append(not, group)
+		}
+		differences = append(differences, strings.Join(three, ", "))
+		least = append(least, fmt.Sprintf("%s ± %.2f", smallest.Prior, smallest.Test.SE))
+		choices = append(choices, fmt.Sprintf("%.2f", own.Choice()))
+		changes = append(changes, fmt.Sprintf("%+.2f and %+.2f", own.Train-fixed.Train, own.Test.LogP-fixed.Test.LogP))
+	}
+	verdict := "A free prior overfits, as guessed"
+	switch {
+	case len(more) == 0:
+		verdict = "That a free prior overfits is not borne out (under the per-image prior train - test is not two standard errors above the fixed prior's)"
+	case len(not) > 0:
+		verdict = fmt.Sprintf("A free prior overfits, as guessed, with %s pixels, but not by two standard errors with %s ones", more[0], not[0])
+	}
+	return fmt.Sprintf("%s: train - test under the fixed, shared and per-image prior is %s (%s) and %s (%s; least: %s, %s), of which choosing p(z) with each training image in hand makes %s under the per-image prior (log K = %.2f); against the fixed prior it changes train and test by %s (%s), %s (%s).",
+		verdict, differences[0], groups[0], differences[1], groups[1], least[0], least[1], strings.Join(choices, " and "),
+		math.Log(float64(find(results, groups[0], model.PerImage).Components)), changes[0], groups[0], changes[1], groups[1])
+}
+
+// limit says whether the evidence of Bernoulli pixels passed 0, which a probability
+// cannot, and whether that of Gaussian pixels grew as the variance floor was lowered.
+func limit(results []armResult) string {
+	return fmt.Sprintf("%s; %s, %s.", bernoulliLimit(results), gaussianLimit(results), withoutFloor(results))
+}
+
+// passed allows for the rounding of a sum of float32 terms that comes to 0.
+const passed = 1e-3
+
+func bernoulliLimit(results []armResult) string {
+	var most armResult
+	for _, r := range results {
+		if r.Likelihood == model.Bernoulli && (most.Arm == "" || r.Train > most.Train) {
+			most = r
+		}
+	}
+	fixed, own := find(results, "memorise", model.Fixed), find(results, "memorise", model.PerImage)
+	verdict := "For Bernoulli pixels the evidence has a limit: no arm's training evidence passed 0"
+	if most.Train > passed {
+		verdict = fmt.Sprintf("For Bernoulli pixels training evidence passed 0, which no probability can (%s: %.2f)", most.Arm, most.Train)
+	}
+	return fmt.Sprintf("%s, and with a component for each of %d images it came to %s under the per-image prior and %s under the fixed one (to name one of %d images costs log %d = %.2f)",
+		verdict, own.Images, nats(own.Train), nats(fixed.Train), own.Images, own.Images, math.Log(float64(own.Images)))
+}
+
+// gaussianLimit compares the Gaussian arms from the main floor down to the lowest.
+func gaussianLimit(results []armResult) string {
+	floors := append([]float64{mainFloor}, lowerFloors...)
+	growing := map[model.Prior]bool{}
+	var gains []string
+	for _, prior := range []model.Prior{model.Fixed, model.PerImage} {
+		var steps []float64
+		for i := 1; i < len(floors); i++ {
+			steps = append(steps, find(results, floorGroup(floors[i]), prior).Train-find(results, floorGroup(floors[i-1]), prior).Train)
+		}
+		// It has found no end if the last lowering of the floor gained about what the
+		// one before did.
+		last := len(steps) - 1
+		growing[prior] = steps[last] > 0.5*steps[last-1] && steps[last-1] > 1
+		var words []string
+		for _, s := range steps {
+			words = append(words, fmt.Sprintf("%+.0f", s))
+		}
+		gains = append(gains, fmt.Sprintf("%s (%s prior)", strings.Join(words, ", then "), prior))
+	}
+	verdict := "for Gaussian pixels no limit shows, but under every prior: it is the variance that must be held, not p(z)"
+	switch {
+	case !growing[model.Fixed] && growing[model.PerImage]:
+		verdict = "for Gaussian pixels no limit shows where p(z) is free, and one does where it is fixed"
+	case growing[model.Fixed] && !growing[model.PerImage]:
+		verdict = "for Gaussian pixels no limit shows where p(z) is fixed, and one does where it is free"
+	case !growing[model.Fixed]:
+		verdict = "for Gaussian pixels the evidence nears a limit too"
+	}
+	var names []string
+	for _, f := range floors {
+		names = append(names, fmt.Sprintf("%g", f))
+	}
+	return fmt.Sprintf("%s: lowering the variance floor from %s changed training evidence by %s", verdict, strings.Join(names, " to "), strings.Join(gains, ", "))
+}
+
+// withoutFloor says how the arms without a floor ended: after the last iteration, or at
+// one whose evidence, or a parameter, was out of bounds.
+func withoutFloor(results []armResult) string {
+	end := func(r armResult) string {
+		if r.Stopped != "" {
+			return fmt.Sprintf("degenerated at iteration %d", r.Iterations+1)
+		}
+		return fmt.Sprintf("went on to %.0f in %d iterations", r.Train, r.Iterations)
+	}
+	fixed, own := end(find(results, floorGroup(0), model.Fixed)), end(find(results, floorGroup(0), model.PerImage))
+	if fixed == own {
+		return "and without a floor both fits " + fixed
+	}
+	return fmt.Sprintf("and without a floor the fit %s (fixed prior), %s (per-image prior)", fixed, own)
+}
+
+// plot draws log p(x) of training and of held-out images over iterations, and of
+// training images as the variance floor is lowered.
+func (x *priorFreedom) plot() (image.Image, error) {
+	var rows []image.Image
+	row := func(panels ...image.Image) { rows = append(rows, beside(panels...)) }
+	panel := func(title string, curves []picture.Curve) (image.Image, error) {
+		return picture.Curves(title, "log p(x), nats per image", curves)
+	}
+	for _, group := range []string{"bernoulli", "gaussian", "memorise"} {
+		var fitted, held []picture.Curve
+		for _, prior := range model.Priors {
+			r := find(x.results, group, prior)
+			fitted = append(fitted, x.curve(r, string(prior), func(m train.Metrics) *train.EpochTerms { return m.Train }))
+			held = append(held, x.curve(r, string(prior), func(m train.Metrics) *train.EpochTerms { return m.Validation }))
+		}
+		r := find(x.results, group, model.Fixed)
+		left, err := panel(fmt.Sprintf("%s, K = %d: %d training images, by prior", group, r.Components, r.Images), fitted)
+		if err != nil {
+			return nil, err
+		}
+		right, err := panel(fmt.Sprintf("%s, K = %d: held-out images", group, r.Components), held)
+		if err != nil {
+			return nil, err
+		}
+		row(left, right)
+	}
+	var panels []image.Image
+	for _, prior := range []model.Prior{model.Fixed, model.PerImage} {
+		var curves []picture.Curve
+		for _, floor := range append(append([]float64{mainFloor}, lowerFloors...), 0) {
+			name := fmt.Sprintf("variance ≥ %g", floor)
+			if floor == 0 {
+				name = "no floor"
+			}
+			curves = append(curves, x.curve(find(x.results, floorGroup(floor), prior), name, func(m train.Metrics) *train.EpochTerms { return m.Train }))
+		}
+		p, err := panel(fmt.Sprintf("gaussian, %s prior: training images, by variance floor", prior), curves)
+		if err != nil {
+			return nil, err
+		}
+		panels = append(panels, p)
+	}
+	row(panels...)
+	return picture.Stack(rows...), nil
+}
+
+// curve is the evidence of an arm over iterations; where it was stopped, the next
+// value is not a number.
+func (x *priorFreedom) curve(r armResult, name string, terms func(train.Metrics) *train.EpochTerms) picture.Curve {
+	c := picture.Curve{Name: name}
+	for _, m := range x.curves[r.Arm] {
+		if t := terms(m); t != nil {
+			c.Epoch, c.Value = append(c.Epoch, float64(m.Epoch)), append(c.Value, t.Bound)
+		}
+	}
+	if r.Stopped != "" {
+		c.Epoch, c.Value = append(c.Epoch, float64(r.Iterations+1)), append(c.Value, math.NaN())
+	}
+	return c
+}
+
+// beside puts panels next to one another, aligned at the top.
+func beside(panels ...image.Image) image.Image {
+	width, height := 0, 0
+	for _, p := range panels {
+		width, height = width+p.Bounds().Dx(), max(height, p.Bounds().Dy())
+	}
+	sheet := image.NewRGBA(image.Rect(0, 0, width, height))
+	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.White), image.Point{}, draw.Src)
+	left := 0
+	for _, p := range panels {
+		b := p.Bounds()
+		draw.Draw(sheet, image.Rect(left, 0, left+b.Dx(), b.Dy()), p, b.Min, draw.Src)
+		left += b.Dx()
+	}
+	return sheet
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
