@@ -58,6 +58,12 @@ func (c EMConfig) Validate() error {
 	f.add(c.States < 1, "components is %d, want at least 1", c.States)
 	f.add(c.Likelihood != Bernoulli && c.Likelihood != Gaussian, "likelihood is %q, want bernoulli or gaussian for a model with a table", c.Likelihood)
 	f.add(c.Grid != nil && c.Likelihood != Bernoulli, "likelihood is %q, want bernoulli for a grid", c.Likelihood)
+	if g := c.Grid; g != nil {
+		f.add(len(g.LogWeights) != c.States || len(g.Points) != c.States*len(g.Extent), "grid has %d weights and %d coordinates, want %d and %d", len(g.LogWeights), len(g.Points), c.States, c.States*len(g.Extent))
+		for i, h := range g.Hidden {
+			f.add(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
+		}
+	}
 	_, err := ParsePrior(string(c.Prior))
 	f.add(err != nil, "prior: %w", err)
 	f.add(!(c.Smoothing >= 0) || math.IsInf(c.Smoothing, 0), "smoothing is %g, want 0 or more", c.Smoothing)
@@ -148,7 +154,7 @@ func (m *EM) FreeParameters() int {
 			n += len(p.Value)
 		}
 	}
-	if m.Config.Prior == Shared {
+	if m.Config.Prior != Fixed { // of a prior per image, its average stands for other images
 		n += m.Config.States - 1
 	}
 	return n

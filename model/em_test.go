@@ -414,7 +414,11 @@ func TestEvidencePlusPenaltyNeverFalls(t *testing.T) {
 						}
 						last = objective
 						f.sharpen(x)
+						weights := slices.Clone(f.m.LogPrior())
 						f.maximise(t, x.stats)
+						if prior != Shared && !slices.Equal(f.m.LogPrior(), weights) {
+							t.Fatalf("seed %d, iteration %d: the M-step changes p(z)", seed, iteration)
+						}
 					}
 				}
 				if rose < 1 {

@@ -40,9 +40,13 @@ func NewGrid(rule GridRule, extent []int) (Grid, error) {
 		return Grid{}, fmt.Errorf("grid has %d dimensions, want 1 to 3", len(extent))
 	}
 	k := 1
+	most, of := 100000, ""
+	if rule == Hermite { // a dense eigenproblem
+		most, of = 200, " for gauss-hermite"
+	}
 	for i, n := range extent {
-		if n < 1 || n > 100000 {
-			return Grid{}, fmt.Errorf("grid has %d points along dimension %d, want 1 to 100000", n, i+1)
+		if n < 1 || n > most {
+			return Grid{}, fmt.Errorf("grid has %d points along dimension %d, want 1 to %d%s", n, i+1, most, of)
 		}
 		if k *= n; k > 1<<24 {
 			return Grid{}, fmt.Errorf("grid has more than %d points: take fewer along a dimension, or fewer dimensions", 1<<24)

@@ -56,6 +56,7 @@ var (
 //	elbo.config         Config, byte for byte (the seeds are in it)
 //	elbo.data           Data
 //	elbo.numerics       Numerics, byte for byte
+//	elbo.m_step         MStep; absent where it has nothing to say
 //
 // A float64 is written in the shortest decimal form that reads back to the same
 // bits. A tensor whose name begins with "adam." is a moment, every other one a
@@ -70,6 +71,7 @@ type State struct {
 	Config   json.RawMessage // resolved configuration; empty for none
 	Data     string          // SHA-256 of the data set
 	Numerics json.RawMessage // numerics identity, a JSON object of strings; empty for none
+	MStep    string          // EM: what the last M-step was like, for the line of metrics that follows
 	Params   []Tensor        // under their PyTorch names
 	Moments  []Tensor        // optimiser state: adam.m.<param>, adam.v.<param>
 }
@@ -101,6 +103,7 @@ const (
 	checkpointConfig       = "elbo.config"
 	checkpointData         = "elbo.data"
 	checkpointNumerics     = "elbo.numerics"
+	checkpointMStep        = "elbo.m_step"
 
 	checkpointMoment  = "adam."
 	checkpointMomentM = checkpointMoment + "m."
@@ -312,6 +315,9 @@ func (s *State) metadata() map[string]string {
 		checkpointData:     s.Data,
 		checkpointNumerics: string(s.Numerics),
 	}
+	if s.MStep != "" {
+		m[checkpointMStep] = s.MStep
+	}
 	if s.Best != nil {
 		m[checkpointBestEpoch] = strconv.Itoa(s.Best.Epoch)
 		m[checkpointBestStep] = strconv.FormatInt(s.Best.Step, 10)
@@ -414,6 +420,9 @@ func stateFromMetadata(metadata map[string]string) (*State, error) {
 		Config:   m.json(checkpointConfig),
 		Data:     m.text(checkpointData),
 		Numerics: m.json(checkpointNumerics),
+	}
+	if _, ok := metadata[checkpointMStep]; ok {
+		s.MStep = m.text(checkpointMStep)
 	}
 	if _, ok := metadata[checkpointBestBound]; ok {
 		s.Best = &Best{Epoch: int(m.integer(checkpointBestEpoch)), Step: m.integer(checkpointBestStep)}

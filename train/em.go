@@ -39,12 +39,12 @@ type emRun struct {
 	last      float64 // objective after the step before, NaN for none
 	best      *Best
 	saved     int64
-	stalled   bool // the last M-step by gradients found nothing better
-	reseeded  int  // components that the last M-step moved
+	mStep     mStepNote
 	strangers []stranger
 	variance  float64 // of a pixel, over all; of a Gaussian mixture
 	jump      squarem
 	inc       *incremental // or nil
+	lastPrior []float32    // log p(z) before the last E-step, for a prior per image
 	seconds   float64
 	beginning time.Time
 }
@@ -73,10 +73,7 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			return Result{}, err
 		}
 		objective := m.Train.Bound + m.EM.Penalty
-		if refused, err := r.refuse(objective); refused || err != nil {
-			if err != nil {
-				return Result{}, err
-			}
+		if r.refuse(objective) {
 			continue
 		}
 		if err := r.record(m); err != nil {
@@ -85,8 +82,7 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 		gain := objective - r.last
 		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0
 		if r.step >= int64(s.Config.Epochs) || converged {
-			// The parameters have not changed since the last save, unless there was none.
-			if err := r.saveIfNew(); err != nil {
+			if err := r.finish(); err != nil {
 				return Result{}, err
 			}
 			return Result{Step: r.step, Best: r.best, Converged: converged}, nil
@@ -122,13 +118,42 @@ func (r *emRun) accelerated() bool { return r.Config.Accelerate }
 
 // refuse goes back from a point on trial whose bound is too low; the E-step is then
 // made once more.
-func (r *emRun) refuse(objective float64) (bool, error) {
+func (r *emRun) refuse(objective float64) bool {
 	fallback := r.jump.fallback
 	r.jump.fallback = nil
 	if fallback == nil || objective >= r.jump.least {
-		return false, nil
+		return false
 	}
-	return true, r.EM.SetPoint(fallback)
+	for i, p := range r.EM.Params() {
+		copy(p.Value, fallback[i])
+	}
+	return true
+}
+
+// snapshot copies the parameters.
+func (r *emRun) snapshot() [][]float32 {
+	var values [][]float32
+	for _, p := range r.EM.Params() {
+		values = append(values, slices.Clone(p.Value))
+	}
+	return values
+}
+
+// mStepNote is what the line of metrics after an M-step says of it.
+type mStepNote struct {
+	Stalled  bool `json:"stalled,omitempty"`  // by gradients, it found nothing better
+	Reseeded int  `json:"reseeded,omitempty"` // components that it moved
+}
+
+// finish saves what the last E-step has changed. With a prior per image that is p(z),
+// which belongs to an M-step that is not taken any more: it is set back to what was
+// saved, as an E-step from the saved state will come to it again.
+func (r *emRun) finish() error {
+	if r.table != nil {
+		copy(r.EM.LogPrior(), r.lastPrior)
+		return nil
+	}
+	return r.save()
 }
 
 func (r *emRun) compile() error {
@@ -195,6 +220,11 @@ func (r *emRun) begin(from *State) error {
 			return err
 		}
 	}
+	if from.MStep != "" {
+		if err := json.Unmarshal([]byte(from.MStep), &r.mStep); err != nil {
+			return fmt.Errorf("train: checkpoint's %s %q: %w: %w", checkpointMStep, from.MStep, ErrDamaged, err)
+		}
+	}
 	r.step, r.best, r.saved = from.Step, from.Best, from.Step
 	if from.Step > 0 {
 		r.last = from.Sums.Bound
@@ -246,6 +276,7 @@ func (r *emRun) expect() (Metrics, error) {
 		}
 	}
 	if r.table != nil {
+		r.lastPrior = append(r.lastPrior[:0], r.EM.LogPrior()...)
 		r.averagePrior()
 	}
 	mean := totals.Mean()
@@ -253,7 +284,7 @@ func (r *emRun) expect() (Metrics, error) {
 	m := Metrics{
 		Epoch: int(r.step), Step: r.step, Beta: 1,
 		Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		EM:    &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: r.used(), Stalled: r.stalled, Reseeded: r.reseeded},
+		EM:    &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: r.used(), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded},
 	}
 	if err := r.finite(mean); err != nil {
 		return Metrics{}, err
@@ -404,8 +435,8 @@ func (r *emRun) maximise() error {
 	for i, p := range decoder {
 		copy(p.Value, kept[i])
 	}
-	r.stalled = best == start
-	if r.stalled { // momentum has carried it astray: begin with none
+	r.mStep.Stalled = best == start
+	if r.mStep.Stalled { // momentum has carried it astray: begin with none
 		r.adam.Forget()
 	}
 	return r.EM.Refresh()
@@ -417,20 +448,20 @@ func (r *emRun) maximiseMixture() error {
 	if r.accelerated() {
 		r.jump.points = append(r.jump.points, r.EM.Point())
 	}
-	r.reseeded = r.reseed()
+	r.mStep.Reseeded = r.reseed()
 	if err := r.EM.Maximise(r.stats); err != nil || len(r.jump.points) < 2 {
 		return err
 	}
 	t0, t1, t2 := r.jump.points[0], r.jump.points[1], r.EM.Point()
 	r.jump.points = nil
-	if r.reseeded > 0 { // the three points are not of one path
+	if r.mStep.Reseeded > 0 { // the three points are not of one path
 		return nil
 	}
 	point := extrapolate(t0, t1, t2)
 	if point == nil {
 		return nil
 	}
-	r.jump.fallback, r.jump.least = t2, r.last
+	r.jump.fallback, r.jump.least = r.snapshot(), r.last
 	return r.EM.SetPoint(point)
 }
 
@@ -441,13 +472,6 @@ func (r *emRun) finite(mean model.Terms) error {
 			Reason: fmt.Sprintf("the evidence is %v nats per image", mean.Bound)}
 	}
 	return nil
-}
-
-func (r *emRun) saveIfNew() error {
-	if r.saved == r.step {
-		return nil
-	}
-	return r.save()
 }
 
 func (r *emRun) save() error {
@@ -477,6 +501,10 @@ func (r *emRun) state() *State {
 	}
 	if r.adam != nil {
 		s.Moments = r.adam.Moments()
+	}
+	if r.mStep != (mStepNote{}) {
+		note, _ := json.Marshal(r.mStep) // plain numbers always have a JSON form
+		s.MStep = string(note)
 	}
 	if r.inc != nil {
 		s.Params = append(s.Params, r.inc.tensors(r.EM.Config.States, r.EM.Config.Pixels)...)

@@ -109,7 +109,8 @@ func flag(field *bool) Value {
 func extent(field *[]int) Value {
 	v := list(field, "NxN").(setting[[]int])
 	return setting[[]int]{field, "NxN", func(s string) ([]int, error) {
-		return v.parse(strings.ReplaceAll(s, "x", ","))
+		numbers, err := v.parse(strings.ReplaceAll(s, "x", ","))
+		return numbers, wrong(err, s, "whole numbers with x between, as in 20x20")
 	}, v.format}
 }
 

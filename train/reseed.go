@@ -34,56 +34,102 @@ func keepStrangers(worst []stranger, first int, evidence []float32, most int) []
 // reseed gives each dead component of a mixture with a shared prior to the image that
 // is explained worst, by changing the statistics of the coming M-step: the component
 // gets the weight of one image, and pixels ¼ + ½ x (Gaussian: mean x, the variance of
-// all pixels). It does so only where the evidence of all images together does not fall
-// by it: with N images, the others lose N log((N+1)/N) < 1 nat, and the image x gains
+// all pixels). It does so only where evidence plus penalty, all images together, does
+// not fall by it. With N images and up to M components moved, each move costs the other
+// images less than 1 nat, N log((N+1)/N), and the smoothing prior what it takes off;
+// the image x gains at least
 //
-//	log p(x|new) - log(N+1) - log p(x).
+//	log(p(x) + p(x|new)/(N+M)) - log p(x).
 //
 // It returns the number of components that were moved.
 func (r *emRun) reseed() int {
 	if r.adam != nil || r.Config.Prior != model.Shared {
 		return 0
 	}
-	moved, d := 0, r.Train.D()
-	x := make([]float32, d)
+	d := r.Train.D()
+	logShare := -math.Log(r.stats.Images + mostReseeded)
+	var seeds []seed
+	tried := 0
 	for k, n := range r.stats.Counts {
-		if n >= deadWeight || moved == len(r.strangers) {
+		if n >= deadWeight {
 			continue
 		}
-		s := r.strangers[moved]
+		if tried == len(r.strangers) {
+			break
+		}
+		s := r.strangers[tried]
+		tried++
+		x := make([]float32, d)
 		r.Train.Pixels(x, s.image, 0)
-		sums, squares, logLik := r.seedAt(x)
-		if logLik-math.Log(r.stats.Images+1)-s.evidence < 1 {
-			break // the next stranger is explained better still
+		before := s.evidence
+		for _, other := range seeds { // an image near a component moved before is none of the worst any more
+			before = logAddExp(before, logShare+other.logLik(x))
+		}
+		moved := r.seedAt(x)
+		gain := logAddExp(before, logShare+moved.logLik(x)) - before
+		if gain < 1+r.penaltyOf(n, r.stats.Sums[k*d:][:d])-r.penaltyOf(1, moved.sums) {
+			continue
 		}
 		r.stats.Counts[k] = 1
-		copy(r.stats.Sums[k*d:][:d], sums)
-		if squares != nil {
-			copy(r.stats.Squares[k*d:][:d], squares)
+		copy(r.stats.Sums[k*d:][:d], moved.sums)
+		if moved.squares != nil {
+			copy(r.stats.Squares[k*d:][:d], moved.squares)
 		}
-		moved++
+		seeds = append(seeds, moved)
 	}
-	return moved
+	return len(seeds)
 }
 
-// seedAt returns the statistics of a component of weight one at image x, and log p(x)
-// under what the M-step makes of them.
-func (r *emRun) seedAt(x []float32) (sums, squares []float64, logLik float64) {
-	a := r.Config.Smoothing
+func logAddExp(a, b float64) float64 {
+	return max(a, b) + math.Log1p(math.Exp(-math.Abs(a-b)))
+}
+
+// seed is a component of weight one at an image.
+type seed struct {
+	sums, squares []float64
+	a, variance   float64
+}
+
+func (r *emRun) seedAt(x []float32) seed {
+	s := seed{a: r.Config.Smoothing, variance: max(r.variance, r.Config.VarianceFloor)}
 	for _, v := range x {
 		if r.stats.Squares == nil {
-			s := 0.25 + 0.5*float64(v)
-			sums = append(sums, s)
-			mu := (s + a) / (1 + 2*a)
-			logLik += float64(v)*math.Log(mu) + (1-float64(v))*math.Log(1-mu)
+			s.sums = append(s.sums, 0.25+0.5*float64(v))
 			continue
 		}
-		variance := max(r.variance, r.Config.VarianceFloor)
-		sums = append(sums, float64(v))
-		squares = append(squares, float64(v)*float64(v)+variance)
-		logLik -= math.Log(2*math.Pi*variance) / 2
+		s.sums = append(s.sums, float64(v))
+		s.squares = append(s.squares, float64(v)*float64(v)+s.variance)
 	}
-	return sums, squares, logLik
+	return s
+}
+
+// logLik is log p(x) under what the M-step makes of the component.
+func (s seed) logLik(x []float32) float64 {
+	sum := 0.0
+	for j, v := range x {
+		if s.squares == nil {
+			mu := (s.sums[j] + s.a) / (1 + 2*s.a)
+			sum += float64(v)*math.Log(mu) + (1-float64(v))*math.Log(1-mu)
+			continue
+		}
+		d := float64(v) - s.sums[j]
+		sum -= (d*d/s.variance + math.Log(2*math.Pi*s.variance)) / 2
+	}
+	return sum
+}
+
+// penaltyOf is the log-density of a component under the smoothing prior, a Σ_D (log μ +
+// log(1-μ)), with the pixels that the M-step makes of its statistics.
+func (r *emRun) penaltyOf(n float64, sums []float64) float64 {
+	a, sum := r.Config.Smoothing, 0.0
+	if a == 0 || r.stats.Squares != nil {
+		return 0
+	}
+	for _, s := range sums {
+		mu := (s + a) / (n + 2*a)
+		sum += math.Log(mu) + math.Log1p(-mu)
+	}
+	return a * sum
 }
 
 // narrowest is the variance below which the statistics of a Gaussian mixture, in

@@ -12,7 +12,7 @@ import "math"
 // Source: Varadhan and Roland 2008, scheme S3.
 type squarem struct {
 	points   [][]float64 // θ₀, θ₁ of the present cycle
-	fallback []float64   // θ₂, while θ' is on trial
+	fallback [][]float32 // the parameters at θ₂, while θ' is on trial
 	least    float64     // the bound that θ' must reach
 }
 

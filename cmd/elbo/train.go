@@ -210,7 +210,10 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 		return writeJSON(p.stdout, report)
 	}
 	fmt.Fprintf(p.stdout, "run    %s\n", dir.Path)
-	p.say("next:  %[1]s eval %[2]s %[3]s\n       %[1]s sample %[2]s\n       %[1]s resume %[2]s --epochs %[4]d", p.name, dir.Path, check, 2*s.Config.Epochs)
+	p.say("next:  %[1]s eval %[2]s %[3]s\n       %[1]s sample %[2]s", p.name, dir.Path, check)
+	if !result.Converged {
+		p.say("       %s resume %s --epochs %d", p.name, dir.Path, 2*s.Config.Epochs)
+	}
 	return nil
 }
 
