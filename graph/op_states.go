@@ -88,16 +88,18 @@ func softmax(q, a []float32) float32 {
 // AddRow returns a + row, with the same row added to each of a's: a is [B, K], row
 // [K]. Neither has a gradient.
 func (b *Builder) AddRow(a, row Node) Node {
-	rows, k := a.Rows(), a.Cols()
+	rows, k, e := a.Rows(), a.Cols(), b.engine
 	b.want(row.Rows() == k, "addrow: %v and row %v: want [B K] and [K]", a.Shape(), row.Shape())
 	return b.apply(op{
 		kind: "addrow",
 		in:   []Node{a, row},
 		out:  []int{rows, k},
 		forward: func(y []float32, in [][]float32) {
-			for r := range rows {
-				vek32.Add_Into(y[r*k:][:k], in[0][r*k:][:k], in[1])
-			}
+			e.Split(rows, 1+elementGrain/k, func(lo, hi int) {
+				for r := lo; r < hi; r++ {
+					vek32.Add_Into(y[r*k:][:k], in[0][r*k:][:k], in[1])
+				}
+			})
 		},
 	})
 }
@@ -150,16 +152,18 @@ func (b *Builder) ExpectedRows(logP, a Node) Node {
 // RowDot returns Σ_K q a of each row: q and a are [B, K], the result [B]. It has no
 // gradient.
 func (b *Builder) RowDot(q, a Node) Node {
-	rows, k := q.Rows(), q.Cols()
+	rows, k, e := q.Rows(), q.Cols(), b.engine
 	b.want(a.Rows() == rows && a.Cols() == k, "rowdot: %v and %v differ in shape", q.Shape(), a.Shape())
 	return b.apply(op{
 		kind: "rowdot",
 		in:   []Node{q, a},
 		out:  []int{rows},
 		forward: func(y []float32, in [][]float32) {
-			for r := range y {
-				y[r] = vek32.Dot(in[0][r*k:][:k], in[1][r*k:][:k])
-			}
+			e.Split(rows, 1+elementGrain/k, func(lo, hi int) {
+				for r := lo; r < hi; r++ {
+					y[r] = vek32.Dot(in[0][r*k:][:k], in[1][r*k:][:k])
+				}
+			})
 		},
 	})
 }

@@ -1,10 +1,6 @@
 package model
 
-import (
-	"math"
-
-	"elbo/graph"
-)
+import "elbo/graph"
 
 // mGraph is the M-step of a mixture in closed form: one run maps statistics to
 // parameters.
@@ -96,11 +92,13 @@ func (m *bernoulliMixture) logPenalty() float64 {
 	if m.a == 0 {
 		return 0
 	}
+	// log μ + log(1-μ) = l - 2 log(1 + exp l), and base is what the second sums to.
 	sum := 0.0
 	for _, l := range m.logits.Value {
-		// log μ + log(1-μ) = -|l| - 2 log(1 + exp(-|l|))
-		l := math.Abs(float64(l))
-		sum -= l + 2*math.Log1p(math.Exp(-l))
+		sum += float64(l)
+	}
+	for _, base := range m.base.Value {
+		sum += 2 * float64(base)
 	}
 	return m.a * sum
 }
