@@ -58,12 +58,10 @@ func (a *Adam) Step(grad func(i int) []float32) {
 	}
 }
 
-// Forget sets the moments to 0, as if no step had been taken before; the correction
-// for their start is not made again.
-func (a *Adam) Forget() {
+// Stop takes the momentum away: m = 0. The scale of the gradients, v, stays.
+func (a *Adam) Stop() {
 	for i := range a.params {
 		clear(a.m[i])
-		clear(a.v[i])
 	}
 }
 

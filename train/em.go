@@ -139,10 +139,12 @@ func (r *emRun) snapshot() [][]float32 {
 	return values
 }
 
-// mStepNote is what the line of metrics after an M-step says of it.
+// mStepNote is what the last M-step leaves behind besides parameters: for the line of
+// metrics after it, and for the next M-step.
 type mStepNote struct {
-	Stalled  bool `json:"stalled,omitempty"`  // by gradients, it found nothing better
-	Reseeded int  `json:"reseeded,omitempty"` // components that it moved
+	Stalled  bool    `json:"stalled,omitempty"`  // by gradients, it found nothing better
+	Reseeded int     `json:"reseeded,omitempty"` // components that it moved
+	Shorter  float64 `json:"shorter,omitempty"`  // by gradients: the learning rate is divided by 1 + this
 }
 
 // finish saves what the last E-step has changed. With a prior per image that is p(z),
@@ -408,6 +410,7 @@ func (r *emRun) maximise() error {
 		return r.maximiseMixture()
 	}
 	r.EM.Expect(r.stats)
+	r.adam.LR = r.Config.LR / (1 + r.mStep.Shorter)
 	decoder := r.EM.Decoder()
 	start, err := r.EM.Expected()
 	if err != nil {
@@ -436,8 +439,12 @@ func (r *emRun) maximise() error {
 		copy(p.Value, kept[i])
 	}
 	r.mStep.Stalled = best == start
-	if r.mStep.Stalled { // momentum has carried it astray: begin with none
-		r.adam.Forget()
+	// Near a maximum the steps are too long, and momentum carries them astray.
+	if r.mStep.Stalled {
+		r.adam.Stop()
+		r.mStep.Shorter = 2*r.mStep.Shorter + 1
+	} else {
+		r.mStep.Shorter *= 0.9
 	}
 	return r.EM.Refresh()
 }
