@@ -24,6 +24,9 @@ func writeDOT(g *G.ExprGraph, roots G.Nodes) string {
 		switch {
 		case n.Op() != nil:
 			shape, label = "ellipse", n.Op().String()
+			if _, ours := n.Op().(*op); !ours { // Gorgonia's sum of gradients, "+ false"
+				label, _, _ = strings.Cut(label, " ")
+			}
 		case !strings.Contains(label, "."): // parameters are called module.layer.kind
 			shape = "invtrapezium"
 		}

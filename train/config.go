@@ -290,9 +290,9 @@ func (c Config) Resolve(ds *data.Dataset, cpus int) (Config, error) {
 		switch {
 		case binary || c.Likelihood != model.Bernoulli:
 			c.Binarise = data.None
-		case ds.Name == "mnist" && c.Model == VAEModel:
+		case c.Data == "mnist" && c.Model == VAEModel:
 			c.Binarise = data.Dynamic
-		case ds.Name == "mnist":
+		case c.Data == "mnist":
 			c.Binarise = data.Static
 		default:
 			return c, fmt.Errorf("%s has grey pixels, and the likelihood bernoulli wants 0 and 1: choose --binarise threshold, static or dynamic (bounds differ between them), or --likelihood continuous-bernoulli", ds.Name)

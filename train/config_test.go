@@ -150,7 +150,7 @@ func TestGreyPixelsNeedADecisionForBernoulli(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := DefaultConfig(VAEModel)
-		c.Binarise = test.binarise
+		c.Data, c.Binarise = test.name, test.binarise
 		if err := c.ReadConfig([]byte(`{"likelihood": "` + test.likelihood + `"}`)); err != nil {
 			t.Fatal(err)
 		}

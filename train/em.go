@@ -80,7 +80,7 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			return Result{}, err
 		}
 		gain := objective - r.last
-		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0
+		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0 && !r.shortening()
 		if r.step >= int64(s.Config.Epochs) || converged {
 			if err := r.finish(); err != nil {
 				return Result{}, err
@@ -146,6 +146,10 @@ type mStepNote struct {
 	Reseeded int     `json:"reseeded,omitempty"` // components that it moved
 	Shorter  float64 `json:"shorter,omitempty"`  // by gradients: the learning rate is divided by 1 + this
 }
+
+// shortening reports whether the last M-step found nothing better, and shorter steps
+// are still to be tried: no gain then says nothing about convergence.
+func (r *emRun) shortening() bool { return r.mStep.Stalled && r.mStep.Shorter < 1000 }
 
 // finish saves what the last E-step has changed. With a prior per image that is p(z),
 // which belongs to an M-step that is not taken any more: it is set back to what was

@@ -79,6 +79,9 @@ func drawSamples(s *train.Setup) (image.Image, error) {
 	means, d := s.EM.Means(), s.Dataset.D()
 	if s.Config.Model == train.GridModel {
 		extent := s.Config.Grid
+		if len(extent) == 2 {
+			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, extent[0]), nil
+		}
 		return picture.Grid(means, rows, cols, extent[len(extent)-1]), nil
 	}
 	weights := s.EM.LogPrior()
@@ -147,6 +150,18 @@ func drawCurves(s *train.Setup, metrics []train.Metrics) (image.Image, error) {
 		panels = append(panels, panel)
 	}
 	return picture.Stack(panels...), nil
+}
+
+// upright puts the images of a grid of n1 x n2 points, the first dimension slowest, in
+// the order of a plot: z1 from left to right, z2 from bottom to top.
+func upright(images []float32, n1, n2, d int) []float32 {
+	var out []float32
+	for i2 := n2 - 1; i2 >= 0; i2-- {
+		for i1 := range n1 {
+			out = append(out, images[(i1*n2+i2)*d:][:d]...)
+		}
+	}
+	return out
 }
 
 // drawPlane draws what only a two-dimensional latent space can show.

@@ -89,6 +89,9 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 		if err := s.CheckData(state); err != nil {
 			return err
 		}
+		if done := state.Epoch - 1; s.VAE != nil && o.epochs > 0 && o.epochs < done {
+			return usagef("%s has trained for %d epochs already: want --epochs above that, or none to test it again", o.run, done)
+		}
 		if state.Epoch > c.Epochs && s.VAE != nil {
 			p.say("%s has trained for %d epochs already; `%s resume %s --epochs N` trains on", o.run, state.Epoch-1, p.name, o.run)
 		} else {

@@ -208,7 +208,7 @@ func (p *program) openTrained(path, which, dataPath string) (*trained, error) {
 // moved adds the next thing to try where a run's data are not in their place.
 func (p *program) moved(err error, dataPath string) error {
 	if dataPath == "" && errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: if the data were moved, say where with --data", err)
+		return fmt.Errorf("%w: the run was trained on data of that name, perhaps seen from another folder: say where they are with --data", err)
 	}
 	return err
 }

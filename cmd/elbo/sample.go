@@ -36,7 +36,7 @@ func newSampleCmd(p *program) *cobra.Command {
 	}
 	cmd.Flags().IntVar(&o.n, "n", sampledImages, "number of images")
 	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws of z (default: the run's)")
-	cmd.Flags().StringVar(&o.out, "out", "", "file to write, .png or .npy (default: RUN/"+samplesFile+")")
+	cmd.Flags().StringVar(&o.out, "out", "", "file to write, .png or .npy (default: RUN/"+samplesFile+", with a --seed RUN/samples-SEED.png)")
 	addModelFlags(cmd, &o.checkpoint, &o.data)
 	return cmd
 }
@@ -77,6 +77,9 @@ func (p *program) openPictured(o *pictureOptions, name string) (*trained, error)
 		info, err := os.Stat(o.run)
 		if err == nil && !info.IsDir() {
 			return nil, usagef("%s is a checkpoint: name the picture with --out", o.run)
+		}
+		if o.seedGiven { // the run's own picture is made with the run's seed
+			name = strings.Replace(name, ".", fmt.Sprintf("-%d.", o.seed), 1)
 		}
 		o.out = filepath.Join(o.run, name)
 	}

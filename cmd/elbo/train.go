@@ -190,7 +190,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 		p.say("testing %s%s", model, how)
 		e, err := evaluate(ctx, s, s.Test, "test", o.tested, s.Config.Seed)
 		if errors.Is(err, context.Canceled) {
-			p.say("the run is trained and saved, but not tested: %s eval %s", p.name, dir.Path)
+			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, dir.Path)
 		}
 		if err != nil {
 			return err
