@@ -111,9 +111,9 @@ func pictured(s *train.Setup) data.View {
 
 // drawCurves draws the bounds over epochs, and their parts below.
 func drawCurves(s *train.Setup, metrics []train.Metrics) (image.Image, error) {
-	bound := "ELBO"
+	bound, pass := "ELBO", "epoch"
 	if s.EM != nil {
-		bound = "log p(x)"
+		bound, pass = "log p(x)", "iteration"
 	}
 	if s.Config.Objective == "iwae" {
 		bound = fmt.Sprintf("L_%d", s.Config.K)
@@ -143,7 +143,7 @@ func drawCurves(s *train.Setup, metrics []train.Metrics) (image.Image, error) {
 		{"reconstruction, E[log p(x|z)]", func(t *train.EpochTerms) float64 { return t.Recon }},
 		{"KL(q(z|x) ‖ p(z))", func(t *train.EpochTerms) float64 { return t.KL }},
 	} {
-		panel, err := picture.Curves(part.title, "nats per image", both(part.value))
+		panel, err := picture.Curves(part.title, pass, "nats per image", both(part.value))
 		if err != nil {
 			return nil, err
 		}

@@ -338,7 +338,7 @@ func (x *priorFreedom) plot() (image.Image, error) {
 	var rows []image.Image
 	row := func(panels ...image.Image) { rows = append(rows, beside(panels...)) }
 	panel := func(title string, curves []picture.Curve) (image.Image, error) {
-		return picture.Curves(title, "log p(x), nats per image", curves)
+		return picture.Curves(title, "iteration", "log p(x), nats per image", curves)
 	}
 	for _, group := range []string{"bernoulli", "gaussian", "memorise"} {
 		var fitted, held []picture.Curve

@@ -23,7 +23,7 @@ type Curve struct {
 // curvesHeight is the height, in pixels, of a panel of curves.
 const curvesHeight = 640
 
-// Curves draws curves against the epoch in one panel of 1200 x 640 pixels; [Stack] puts panels together. The title and yLabel
+// Curves draws curves against the epoch, by the name of a pass ("epoch", "iteration"), in one panel of 1200 x 640 pixels; [Stack] puts panels together. The title and yLabel
 // are the caller's, and one of them should say the unit, "nats per image" as a rule.
 //
 // The first epochs of a fit lie far from the rest and would flatten it. So the values' range leaves out the fewest first
@@ -34,7 +34,7 @@ const curvesHeight = 640
 // them. A curve that has no value is still in the legend.
 //
 // It is an error to give no curve, or one whose Epoch and Value differ in length.
-func Curves(title, yLabel string, curves []Curve) (image.Image, error) {
+func Curves(title, pass, yLabel string, curves []Curve) (image.Image, error) {
 	if err := checkCurves(curves); err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func Curves(title, yLabel string, curves []Curve) (image.Image, error) {
 	if values.isEmpty() {
 		xTicks, yTicks = nil, nil
 	}
-	p := newPlot(x.open(0.025), y, xTicks, yTicks, "epoch", shorten(labelStyle(), yLabel, px(curvesHeight)/2))
+	p := newPlot(x.open(0.025), y, xTicks, yTicks, pass, shorten(labelStyle(), yLabel, px(curvesHeight)/2))
 	legend := make([]entry, len(curves))
 	for i, curve := range curves {
 		s := series{curve: curve, line: curveLine(i), mark: curveMark(i), marked: len(epochs) <= 25}
@@ -57,7 +57,7 @@ func Curves(title, yLabel string, curves []Curve) (image.Image, error) {
 	p.Add(crosses(bad))
 
 	c := newCanvas(panelWidth, curvesHeight)
-	p.Draw(c.head(title, vg.Points(18), legend, curveNotes(curves, y, len(bad), values.isEmpty())))
+	p.Draw(c.head(title, vg.Points(18), legend, curveNotes(curves, pass, y, len(bad), values.isEmpty())))
 	return c.image(), nil
 }
 
@@ -141,7 +141,7 @@ func valueRange(curves []Curve, epochs []float64) span {
 }
 
 // curveNotes says what the plot does not show.
-func curveNotes(curves []Curve, shown span, bad int, none bool) (notes []string) {
+func curveNotes(curves []Curve, pass string, shown span, bad int, none bool) (notes []string) {
 	outside, epochs := empty(), empty()
 	points(curves, func(epoch, value float64) {
 		if !shown.contains(value) {
@@ -149,7 +149,7 @@ func curveNotes(curves []Curve, shown span, bad int, none bool) (notes []string)
 		}
 	})
 	if !epochs.isEmpty() {
-		notes = append(notes, minus(outsideNote(outside, epochs, shown)))
+		notes = append(notes, minus(outsideNote(pass, outside, epochs, shown)))
 	}
 	switch {
 	case bad == 1:
@@ -163,12 +163,12 @@ func curveNotes(curves []Curve, shown span, bad int, none bool) (notes []string)
 	return notes
 }
 
-func outsideNote(outside, epochs, shown span) string {
+func outsideNote(pass string, outside, epochs, shown span) string {
 	var b strings.Builder
 	if epochs.lo == epochs.hi {
-		fmt.Fprintf(&b, "Outside the range shown: epoch %g", epochs.lo)
+		fmt.Fprintf(&b, "Outside the range shown: %s %g", pass, epochs.lo)
 	} else {
-		fmt.Fprintf(&b, "Outside the range shown: epochs %g to %g", epochs.lo, epochs.hi)
+		fmt.Fprintf(&b, "Outside the range shown: %ss %g to %g", pass, epochs.lo, epochs.hi)
 	}
 	if outside.lo < shown.lo {
 		fmt.Fprintf(&b, ", down to %.4g", outside.lo)

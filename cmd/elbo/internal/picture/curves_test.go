@@ -29,7 +29,7 @@ func TestCurvesDrawsEachPointWhereTheAxesPutIt(t *testing.T) {
 		ca.Epoch, ca.Value = append(ca.Epoch, float64(i)), append(ca.Value, float64(a[i]))
 		cb.Epoch, cb.Value = append(cb.Epoch, float64(i)), append(cb.Value, float64(b[i]))
 	}
-	img, err := Curves("Bound", "nats per image", []Curve{ca, cb})
+	img, err := Curves("Bound", "epoch", "nats per image", []Curve{ca, cb})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestTheRangeLeavesOutFirstEpochsThatWouldFlattenTheRest(t *testing.T) {
 		if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(span{})); diff != "" {
 			t.Errorf("%s: range (-want +got):\n%s", name, diff)
 		}
-		note := strings.Join(curveNotes(curves, got.open(0.05), len(notFinite(curves)), false), " ")
+		note := strings.Join(curveNotes(curves, "epoch", got.open(0.05), len(notFinite(curves)), false), " ")
 		if note != c.note {
 			t.Errorf("%s: note %q, want %q", name, note, c.note)
 		}
@@ -99,7 +99,7 @@ func TestTheRangeLeavesOutFirstEpochsThatWouldFlattenTheRest(t *testing.T) {
 // However far below the range the first epoch is, the line to the second comes straight up from the foot of the plot.
 func TestALineFromOutsideTheRangeEntersThePlot(t *testing.T) {
 	for _, first := range []float64{-1e4, -1e20, -1e300} {
-		img, err := Curves("", "", []Curve{curve("bound", first, 0, 4e-9, 1e-9, 3e-9, 2e-9)})
+		img, err := Curves("", "epoch", "", []Curve{curve("bound", first, 0, 4e-9, 1e-9, 3e-9, 2e-9)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestALineFromOutsideTheRangeEntersThePlot(t *testing.T) {
 }
 
 func TestCurvesMarksWhatIsNotFinite(t *testing.T) {
-	img, err := Curves("", "", []Curve{curve("bound", -100, math.NaN(), -99, math.Inf(-1), -98)})
+	img, err := Curves("", "epoch", "", []Curve{curve("bound", -100, math.NaN(), -99, math.Inf(-1), -98)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestCurvesHasAPlaceForEverySoManyNames(t *testing.T) {
 	for i := range many {
 		many[i] = curve(strings.Repeat("a long name\n", 30), float64(i), float64(-i))
 	}
-	img, err := Curves(strings.Repeat("title ", 500), strings.Repeat("nats ", 500), many)
+	img, err := Curves(strings.Repeat("title ", 500), "epoch", strings.Repeat("nats ", 500), many)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestCurvesHasAPlaceForEverySoManyNames(t *testing.T) {
 func TestPanelsHaveTheirAxesInLine(t *testing.T) {
 	var axes []int
 	for _, values := range [][]float64{{-104, -97.1}, {0, 25}, {0.001, 0.002}} {
-		img, err := Curves("t", "nats per image", []Curve{curve("bound", values...)})
+		img, err := Curves("t", "epoch", "nats per image", []Curve{curve("bound", values...)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +186,7 @@ func TestCurvesRefusesWhatHasNoPoints(t *testing.T) {
 			`picture: curve "c": 0 epochs but 1 values, want as many of one as of the other`: {
 			{"a", []float64{1, 2}, []float64{1}}, curve("b", 1), {"c", nil, []float64{1}}},
 	} {
-		if img, err := Curves("t", "y", curves); err == nil || err.Error() != want || img != nil {
+		if img, err := Curves("t", "epoch", "y", curves); err == nil || err.Error() != want || img != nil {
 			t.Errorf("error %v, want %s", err, want)
 		}
 	}
@@ -215,7 +215,7 @@ func TestCurvesTakesAnyValue(t *testing.T) {
 		"huge epochs":        {"a", []float64{-1e300, 0, 1e300}, []float64{1, 2, 3}},
 		"close epochs":       {"a", []float64{1e16, 1e16 + 2}, []float64{1, 2}},
 	} {
-		img, err := Curves("t", "y", []Curve{c, curve("b")})
+		img, err := Curves("t", "epoch", "y", []Curve{c, curve("b")})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -237,7 +237,7 @@ func TestCurvesNeverPanics(t *testing.T) {
 			Value: rapid.SliceOfN(value, n, n).Draw(t, "value"),
 		}
 		title := rapid.StringN(0, 20, -1).Draw(t, "title")
-		if _, err := Curves(title, title, []Curve{c}); err != nil {
+		if _, err := Curves(title, title, title, []Curve{c}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -245,7 +245,7 @@ func TestCurvesNeverPanics(t *testing.T) {
 
 func TestTheSameSlicesGiveTheSamePixelsFromAnyGoroutine(t *testing.T) {
 	draw := func() []uint8 {
-		img, err := Curves("Bound", "nats per image", []Curve{curve("training", -120, -101, -99), curve("validation", -119, -102, -100)})
+		img, err := Curves("Bound", "epoch", "nats per image", []Curve{curve("training", -120, -101, -99), curve("validation", -119, -102, -100)})
 		if err != nil {
 			t.Error(err)
 			return nil
