@@ -123,6 +123,36 @@ func TestEveryImpossibleValueIsNamed(t *testing.T) {
 	}
 }
 
+// TestOneOutcomeAfterBinarisationIsAnError: dark images under a threshold are all 0.
+func TestOneOutcomeAfterBinarisationIsAnError(t *testing.T) {
+	dark := data.Images{N: 3, Rows: 1, Cols: 2, Bytes: []uint8{0, 100, 20, 120, 127, 3}}
+	ds, err := data.New("dark", dark, data.Images{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, _, _, err := ds.Split(3, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "every pixel of all 3 training images is 0 after threshold binarisation: choose another --binarise, or brighter images"
+	if err := oneClass(data.View{Subset: all, Mode: data.Threshold}); err == nil || err.Error() != want {
+		t.Errorf("threshold: %v, want %s", err, want)
+	}
+	if err := oneClass(data.View{Subset: all, Mode: data.None}); err != nil {
+		t.Errorf("none: %v", err)
+	}
+	bright := data.Images{N: 1, Rows: 1, Cols: 2, Bytes: []uint8{0, 200}}
+	if ds, err = data.New("bright", bright, data.Images{}); err != nil {
+		t.Fatal(err)
+	}
+	if all, _, _, err = ds.Split(1, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := oneClass(data.View{Subset: all, Mode: data.Threshold}); err != nil {
+		t.Errorf("a bright pixel: %v", err)
+	}
+}
+
 func TestGreyPixelsNeedADecisionForBernoulli(t *testing.T) {
 	grey := data.Images{N: 1, Rows: 1, Cols: 2, Bytes: []uint8{0, 100}}
 	black := data.Images{N: 1, Rows: 1, Cols: 2, Bytes: []uint8{0, 255}}

@@ -52,6 +52,9 @@ func NewSetup(c Config, cpus int, engine func(workers int) *graph.Engine) (*Setu
 	s.Train = data.View{Subset: train, Mode: c.Binarise, Seed: c.Seed}
 	s.Validation = data.View{Subset: validation, Mode: c.Binarise, Seed: c.Seed}
 	s.Test = data.View{Subset: test, Mode: c.Binarise, Seed: c.Seed}
+	if err := oneClass(s.Train); err != nil {
+		return nil, &ConfigError{err}
+	}
 	switch c.Model {
 	case VAEModel:
 		s.VAE, err = model.NewVAE(c.VAE(ds.D()), s.Engine, s.initial)
@@ -67,6 +70,28 @@ func NewSetup(c Config, cpus int, engine func(workers int) *graph.Engine) (*Setu
 		}
 	}
 	return s, err
+}
+
+// oneClass fails if binarisation leaves one outcome only: there is nothing to fit. It
+// looks no further than the first image that has both.
+func oneClass(v data.View) error {
+	if v.Mode == data.None {
+		return nil
+	}
+	x := make([]float32, v.D())
+	outcome := float32(-1)
+	for i := range v.N() {
+		v.Pixels(x, i, 0)
+		for _, pixel := range x {
+			if outcome < 0 {
+				outcome = pixel
+			}
+			if pixel != outcome {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("every pixel of all %d training images is %g after %s binarisation: choose another --binarise, or brighter images", v.N(), outcome, v.Mode)
 }
 
 // initial is the random stream of a parameter's first values.
