@@ -1,10 +1,6 @@
 package model
 
-import (
-	"math"
-
-	"elbo/graph"
-)
+import "math"
 
 // Terms are the parts of a bound on log p(x): means over images, each image of
 // equal weight, in nats per image.
@@ -79,6 +75,3 @@ func (w *Weights) EffectiveSampleSize() float64 { return w.sum * w.sum / w.sq }
 // BitsPerDim converts nats per image of d pixels to bits per pixel, as a cost:
 // -nats / (d ln 2).
 func BitsPerDim(nats float64, d int) float64 { return -nats / (float64(d) * math.Ln2) }
-
-// KLStdNormal is KL(N(μ, σ²) ‖ N(0, 1)) of one latent dimension, in nats.
-func KLStdNormal(mu, logVar float64) float64 { return graph.KLStdNormal(mu, logVar) }

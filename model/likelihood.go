@@ -43,10 +43,6 @@ func oneOf[T ~string](what, name string, choices []T) (T, error) {
 	return "", fmt.Errorf("unknown %s %q, want one of %s", what, name, strings.Join(names, ", "))
 }
 
-// Mass reports whether the likelihood is a probability mass over {0, 1} pixels: it
-// then sums to 1 over all images, and log p(x) is at most 0.
-func (l Likelihood) Mass() bool { return l == Bernoulli }
-
 // IsLikelihood is false for the cross-entropy that only goes by the name.
 func (l Likelihood) IsLikelihood() bool { return l != GreyBernoulli }
 

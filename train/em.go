@@ -45,8 +45,7 @@ type emRun struct {
 	jump      squarem
 	inc       *incremental // or nil
 	lastPrior []float32    // log p(z) before the last E-step, for a prior per image
-	seconds   float64
-	beginning time.Time
+	seconds   float64      // of the last M-step
 }
 
 // RunEM fits the model of s by alternating the E-graph and the M-graph, from a state,
@@ -60,7 +59,7 @@ type emRun struct {
 // evidence plus penalty per image. It is as deterministic as Run, and ends as Run does
 // when ctx is cancelled or a bound is not finite.
 func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recorder, now func() time.Time) (Result, error) {
-	r := &emRun{Setup: s, dir: dir, recorder: recorder, now: now, last: math.NaN(), saved: -1, beginning: now()}
+	r := &emRun{Setup: s, dir: dir, recorder: recorder, now: now, last: math.NaN(), saved: -1}
 	if err := r.compile(); err != nil {
 		return Result{}, err
 	}
@@ -87,7 +86,7 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			}
 			return Result{Step: r.step, Best: r.best, Converged: converged}, nil
 		}
-		if r.accelerated() && len(r.jump.points) == 0 {
+		if r.Config.Accelerate && len(r.jump.points) == 0 {
 			// Where a cycle begins, the parameters are all there is to save.
 			if err := r.save(); err != nil {
 				return Result{}, err
@@ -102,7 +101,7 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			return Result{}, &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved, Degenerate: true,
 				Reason: fmt.Sprintf("a pixel of component %d has a variance below %g, as it is the same in all its images: the density grows without end; --variance-floor bounds it", k, narrowest)}
 		}
-		if !r.accelerated() {
+		if !r.Config.Accelerate {
 			if err := r.save(); err != nil {
 				return Result{}, err
 			}
@@ -112,9 +111,6 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 		}
 	}
 }
-
-// accelerated reports whether the run takes SQUAREM's steps.
-func (r *emRun) accelerated() bool { return r.Config.Accelerate }
 
 // refuse goes back from a point on trial whose bound is too low; the E-step is then
 // made once more.
@@ -197,7 +193,7 @@ func (r *emRun) begin(from *State) error {
 	}
 	if from == nil {
 		if r.adam == nil {
-			if err := r.EM.Maximise(r.initialStatistics()); err != nil {
+			if err := r.EM.Maximise(r.initialStatistics(r.variance)); err != nil {
 				return err
 			}
 		}
@@ -215,11 +211,11 @@ func (r *emRun) begin(from *State) error {
 		}
 	}
 	if r.table != nil {
-		i := slices.IndexFunc(from.Params, func(t Tensor) bool { return t.Name == tableName })
-		if i < 0 || len(from.Params[i].Data) != len(r.table) {
+		table, ok := findTensor(from.Params, tableName, len(r.table))
+		if !ok {
 			return fmt.Errorf("train: checkpoint has no %s of %d images and %d states: it was written for other data or another model", tableName, r.Train.N(), r.EM.Config.States)
 		}
-		copy(r.table, from.Params[i].Data)
+		copy(r.table, table)
 	}
 	if r.inc != nil && from.Step > 0 {
 		if err := r.inc.restore(r.Setup, r.fit.Chunk(), from.Params); err != nil {
@@ -248,7 +244,7 @@ func (r *emRun) expect() (Metrics, error) {
 		mean := totals.Mean()
 		m := Metrics{Epoch: int(r.step), Step: r.step, Beta: 1,
 			Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-			EM:    &EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: r.used(), Table: true}}
+			EM:    &EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: usedStates(r.stats.Counts), Table: true}}
 		m.Seconds = r.seconds + r.now().Sub(began).Seconds()
 		return m, r.finite(mean)
 	}
@@ -290,7 +286,7 @@ func (r *emRun) expect() (Metrics, error) {
 	m := Metrics{
 		Epoch: int(r.step), Step: r.step, Beta: 1,
 		Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		EM:    &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: r.used(), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded},
+		EM:    &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded},
 	}
 	if err := r.finite(mean); err != nil {
 		return Metrics{}, err
@@ -339,6 +335,25 @@ func (s *Setup) fillPixels(e *model.EStep, v data.View, first, count int) {
 	})
 }
 
+// eachChunk runs the E-graph over the images of v, as evaluation sees them, and calls f
+// after each chunk with its number of images, until f returns false.
+func (s *Setup) eachChunk(ctx context.Context, e *model.EStep, v data.View, f func(count int) bool) error {
+	for first := 0; first < v.N(); first += e.Chunk() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		count := min(e.Chunk(), v.N()-first)
+		s.fillPixels(e, v, first, count)
+		if err := e.Run(count); err != nil {
+			return err
+		}
+		if !f(count) {
+			return nil
+		}
+	}
+	return nil
+}
+
 // chunkTotals sums the terms of a chunk: the bound at the exact posterior is the
 // evidence.
 func chunkTotals(e *model.EStep, count int) model.Totals {
@@ -372,10 +387,10 @@ func (r *emRun) averagePrior() {
 	}
 }
 
-// used counts the states that hold at least half an image.
-func (r *emRun) used() int {
+// usedStates counts the states that hold at least half an image.
+func usedStates(counts []float64) int {
 	used := 0
-	for _, n := range r.stats.Counts {
+	for _, n := range counts {
 		if n >= 0.5 {
 			used++
 		}
@@ -387,16 +402,15 @@ func (r *emRun) used() int {
 func (s *Setup) evidence(e *model.EStep, v data.View) (*EpochTerms, error) {
 	var totals model.Totals
 	var bound moments
-	for first := 0; first < v.N(); first += e.Chunk() {
-		count := min(e.Chunk(), v.N()-first)
-		s.fillPixels(e, v, first, count)
-		if err := e.Run(count); err != nil {
-			return nil, err
-		}
+	err := s.eachChunk(context.Background(), e, v, func(count int) bool {
 		totals.Add(chunkTotals(e, count))
 		for _, evidence := range e.Evidence()[:count] {
 			bound.add(float64(evidence))
 		}
+		return true
+	})
+	if err != nil {
+		return nil, err
 	}
 	mean := totals.Mean()
 	return &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound, BoundSE: bound.standardError()}, nil
@@ -456,7 +470,7 @@ func (r *emRun) maximise() error {
 // maximiseMixture is the M-step in closed form. Under acceleration every second one is
 // followed by a jump, which the next E-step may refuse.
 func (r *emRun) maximiseMixture() error {
-	if r.accelerated() {
+	if r.Config.Accelerate {
 		r.jump.points = append(r.jump.points, r.EM.Point())
 	}
 	r.mStep.Reseeded = r.reseed()
@@ -501,12 +515,7 @@ func (r *emRun) notSaved(err error) error {
 }
 
 func (r *emRun) state() *State {
-	numerics, _ := json.Marshal(r.Engine.Numerics()) // a map of strings always has a JSON form
-	s := &State{
-		Step: r.step, Epoch: int(r.step) + 1,
-		Best: r.best, Config: r.Config.JSON(), Data: r.Dataset.SHA256, Numerics: numerics,
-		Params: r.Tensors(),
-	}
+	s := r.Setup.state(r.step, int(r.step)+1, r.best)
 	if !math.IsNaN(r.last) {
 		s.Sums = model.Totals{Images: 1, Bound: r.last}
 	}

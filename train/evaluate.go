@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"elbo/data"
+	"elbo/graph"
 	"elbo/model"
 )
 
@@ -133,7 +134,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 			divergence := 0.0
 			for j := range z {
 				mu, logVar := float64(h[i*2*z+j]), float64(h[i*2*z+z+j])
-				share := model.KLStdNormal(mu, logVar)
+				share := graph.KLStdNormal(mu, logVar)
 				divergence += share
 				means[j].add(mu)
 				perDim[j].add(share)

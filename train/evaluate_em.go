@@ -14,20 +14,7 @@ func (s *Setup) Posteriors(ctx context.Context, v data.View, f func(table []floa
 	if err != nil {
 		return err
 	}
-	for first := 0; first < v.N(); first += e.Chunk() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		count := min(e.Chunk(), v.N()-first)
-		s.fillPixels(e, v, first, count)
-		if err := e.Run(count); err != nil {
-			return err
-		}
-		if !f(e.Table()[:count*s.EM.Config.States]) {
-			return nil
-		}
-	}
-	return nil
+	return s.eachChunk(ctx, e, v, func(count int) bool { return f(e.Table()[:count*s.EM.Config.States]) })
 }
 
 // EvaluateEM scores the images of v under a model with a table and its p(z): log p(x)
@@ -40,15 +27,7 @@ func EvaluateEM(ctx context.Context, s *Setup, v data.View) (Evaluation, error) 
 	states := s.EM.Config.States
 	var recon, kl, bound, note, entropy, best moments
 	counts := make([]float64, states)
-	for first := 0; first < v.N(); first += e.Chunk() {
-		if err := ctx.Err(); err != nil {
-			return Evaluation{}, err
-		}
-		count := min(e.Chunk(), v.N()-first)
-		s.fillPixels(e, v, first, count)
-		if err := e.Run(count); err != nil {
-			return Evaluation{}, err
-		}
+	err = s.eachChunk(ctx, e, v, func(count int) bool {
 		recons, evidences, notes := e.Recon(), e.Evidence(), e.Note()
 		table, joint, logLik := e.Table(), e.Joint(), e.LogLik()
 		for i := range count {
@@ -68,15 +47,13 @@ func EvaluateEM(ctx context.Context, s *Setup, v data.View) (Evaluation, error) 
 			entropy.add(h)
 			best.add(top)
 		}
-	}
-	used := 0
-	for _, n := range counts {
-		if n >= 0.5 {
-			used++
-		}
+		return true
+	})
+	if err != nil {
+		return Evaluation{}, err
 	}
 	n, parameters := float64(v.N()), float64(s.EM.FreeParameters())
-	t := &Table{States: states, Used: used, Note: note.mean, NoteKL: bound.mean - note.mean, Entropy: entropy.mean, BestState: best.mean,
+	t := &Table{States: states, Used: usedStates(counts), Note: note.mean, NoteKL: bound.mean - note.mean, Entropy: entropy.mean, BestState: best.mean,
 		Parameters: int(parameters), AIC: -2*n*bound.mean + 2*parameters, BIC: -2*n*bound.mean + parameters*math.Log(n)}
 	t.ICL = t.BIC + 2*n*entropy.mean
 	return Evaluation{

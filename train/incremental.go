@@ -22,10 +22,11 @@ type incremental struct {
 
 // The tensors of a checkpoint that hold the statistics of the batches.
 const (
-	incrementalCounts  = "incremental.counts"  // [batches, K]
-	incrementalSums    = "incremental.sums"    // [batches, K, D]
-	incrementalSquares = "incremental.squares" // [batches, K, D]
-	incrementalEntropy = "incremental.entropy" // [batches]
+	incrementalPrefix  = "incremental."
+	incrementalCounts  = incrementalPrefix + "counts"  // [batches, K]
+	incrementalSums    = incrementalPrefix + "sums"    // [batches, K, D]
+	incrementalSquares = incrementalPrefix + "squares" // [batches, K, D]
+	incrementalEntropy = incrementalPrefix + "entropy" // [batches]
 )
 
 func newIncremental(m *model.EM, batches int) *incremental {
@@ -123,12 +124,11 @@ func appendNarrow(to []float32, from []float64) []float32 {
 // restore sets the statistics to those of a checkpoint.
 func (inc *incremental) restore(s *Setup, chunk int, tensors []Tensor) error {
 	find := func(name string, size int) ([]float32, error) {
-		for _, t := range tensors {
-			if t.Name == name && len(t.Data) == size {
-				return t.Data, nil
-			}
+		values, ok := findTensor(tensors, name, size)
+		if !ok {
+			return nil, fmt.Errorf("train: checkpoint has no %s of %d numbers: it %w", name, size, ErrMismatch)
 		}
-		return nil, fmt.Errorf("train: checkpoint has no %s of %d numbers: it %w", name, size, ErrMismatch)
+		return values, nil
 	}
 	n, k, d := len(inc.batches), s.EM.Config.States, s.EM.Config.Pixels
 	counts, err := find(incrementalCounts, n*k)
@@ -159,6 +159,17 @@ func (inc *incremental) restore(s *Setup, chunk int, tensors []Tensor) error {
 		}
 	}
 	return nil
+}
+
+// findTensor returns the values of a tensor that is the state of a run, if there is one
+// of that name and size.
+func findTensor(tensors []Tensor, name string, size int) ([]float32, bool) {
+	for _, t := range tensors {
+		if t.Name == name && len(t.Data) == size {
+			return t.Data, true
+		}
+	}
+	return nil, false
 }
 
 func widen(into []float64, from []float32) {

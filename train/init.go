@@ -36,8 +36,8 @@ func ParseInit(name string) (Init, error) {
 //
 // A component that begins at an image x is given the weight N/K, and the pixels
 // ¼ + ½ x for a Bernoulli likelihood, so that no pixel is certain; x itself with the
-// variance of all pixels for a Gaussian.
-func (s *Setup) initialStatistics() *model.Statistics {
+// given variance, that of all pixels, for a Gaussian.
+func (s *Setup) initialStatistics(variance float64) *model.Statistics {
 	stream := data.NewStream(s.Config.Seed, "init/components", uint64(s.Config.Restart))
 	stats := s.EM.NewStatistics()
 	n, k, d := s.Train.N(), s.Config.Components, s.Train.D()
@@ -50,7 +50,6 @@ func (s *Setup) initialStatistics() *model.Statistics {
 	if s.Config.Init == KMeansPP {
 		chosen = s.farImages(k, stream)
 	}
-	variance := s.pixelVariance()
 	x := make([]float32, d)
 	weight := float64(n) / float64(k)
 	for c, image := range chosen {

@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -257,11 +256,7 @@ func (r *run) notSaved(err error) error {
 }
 
 func (r *run) state() *State {
-	numerics, _ := json.Marshal(r.Engine.Numerics()) // a map of strings always has a JSON form
-	return &State{
-		Step: r.step, Epoch: r.epoch, Position: r.position,
-		Sums: r.totals, Best: r.best,
-		Config: r.Config.JSON(), Data: r.Dataset.SHA256, Numerics: numerics,
-		Params: r.Tensors(), Moments: r.adam.Moments(),
-	}
+	s := r.Setup.state(r.step, r.epoch, r.best)
+	s.Position, s.Sums, s.Moments = r.position, r.totals, r.adam.Moments()
+	return s
 }

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -115,6 +116,17 @@ func (s *Setup) Tensors() []Tensor {
 	return tensors
 }
 
+// state is a checkpoint of the present parameters; what a method of training keeps
+// besides is the caller's to add.
+func (s *Setup) state(step int64, epoch int, best *Best) *State {
+	numerics, _ := json.Marshal(s.Engine.Numerics()) // a map of strings always has a JSON form
+	return &State{
+		Step: step, Epoch: epoch, Best: best,
+		Config: s.Config.JSON(), Data: s.Dataset.SHA256, Numerics: numerics,
+		Params: s.Tensors(),
+	}
+}
+
 func (s *Setup) params() []*graph.Param {
 	if s.EM != nil {
 		return s.EM.Params()
@@ -126,7 +138,7 @@ func (s *Setup) params() []*graph.Param {
 func (s *Setup) Load(from *State) error {
 	own := s.Tensors()
 	parameters := *from
-	parameters.Params = slices.DeleteFunc(slices.Clone(from.Params), func(t Tensor) bool { return t.Name == tableName || strings.HasPrefix(t.Name, "incremental.") })
+	parameters.Params = slices.DeleteFunc(slices.Clone(from.Params), func(t Tensor) bool { return ofTheRun(t.Name) })
 	if err := parameters.CheckParams(own); err != nil {
 		return err
 	}
@@ -141,6 +153,11 @@ func (s *Setup) Load(from *State) error {
 		return s.EM.Refresh()
 	}
 	return nil
+}
+
+// ofTheRun reports whether a tensor is the state of a run, and no parameter of a model.
+func ofTheRun(name string) bool {
+	return name == tableName || strings.HasPrefix(name, incrementalPrefix)
 }
 
 // CheckData fails if the data set is not the one that a checkpoint was trained on.

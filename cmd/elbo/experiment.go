@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -192,8 +191,4 @@ func (o *priorFreedomOptions) makeDir() error {
 		return usagef("%s: cannot make the directory: %w: choose another --out", o.out, err)
 	}
 	return writeJSONFile(filepath.Join(o.out, settingsFile), o.priorFreedomSettings)
-}
-
-func writeJSONFile(path string, v any) error {
-	return train.WriteAtomic(path, func(w io.Writer) error { return writeJSON(w, v) })
 }

@@ -261,13 +261,9 @@ func (x *priorFreedom) openArm(a arm, s *train.Setup) (*train.RunDir, error) {
 // sameConfig fails if a run has another configuration than c, but for how many share the
 // work, and for the data, which have a hash to be compared.
 func sameConfig(dir *train.RunDir, c train.Config) error {
-	text, err := dir.Config()
+	own, err := runConfig(dir)
 	if err != nil {
 		return err
-	}
-	own := train.DefaultConfig(train.MixtureModel)
-	if err := own.ReadConfig(text); err != nil {
-		return &train.ConfigError{Err: fmt.Errorf("%s: %w", dir.File(train.ConfigFile), err)}
 	}
 	own.Data, own.Split, own.Workers = c.Data, c.Split, c.Workers
 	if string(own.JSON()) != string(c.JSON()) {

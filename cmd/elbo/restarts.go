@@ -47,8 +47,7 @@ func (p *program) trainRestarts(ctx context.Context, c train.Config, dir *train.
 		}
 	}
 	all[best].Chosen = true
-	err := train.WriteAtomic(dir.File(restartsFile), func(w io.Writer) error { return writeJSON(w, all) })
-	if err != nil {
+	if err := writeJSONFile(dir.File(restartsFile), all); err != nil {
 		return err
 	}
 	for i, r := range all {

@@ -109,13 +109,9 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 // ofThisRun fails if a checkpoint's configuration is not that of the run it lies in,
 // but for what a resumed run may change.
 func ofThisRun(dir *train.RunDir, checkpoint string, c train.Config) error {
-	text, err := dir.Config()
+	own, err := runConfig(dir)
 	if err != nil {
 		return err
-	}
-	own := train.DefaultConfig(train.VAEModel)
-	if err := own.ReadConfig(text); err != nil {
-		return &train.ConfigError{Err: fmt.Errorf("%s: %w", dir.File(train.ConfigFile), err)}
 	}
 	own.Epochs, own.Data, own.Workers, own.CheckpointEvery = c.Epochs, c.Data, c.Workers, c.CheckpointEvery
 	if string(own.JSON()) != string(c.JSON()) {

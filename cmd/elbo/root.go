@@ -205,6 +205,19 @@ func (p *program) openTrained(path, which, dataPath string) (*trained, error) {
 	return &trained{Setup: s, Path: file, State: state}, nil
 }
 
+// runConfig reads the configuration that lies in a run directory.
+func runConfig(dir *train.RunDir) (train.Config, error) {
+	c := train.DefaultConfig(train.VAEModel)
+	text, err := dir.Config()
+	if err != nil {
+		return c, err
+	}
+	if err := c.ReadConfig(text); err != nil {
+		return c, &train.ConfigError{Err: fmt.Errorf("%s: %w", dir.File(train.ConfigFile), err)}
+	}
+	return c, nil
+}
+
 // moved adds the next thing to try where a run's data are not in their place.
 func (p *program) moved(err error, dataPath string) error {
 	if dataPath == "" && errors.Is(err, os.ErrNotExist) {

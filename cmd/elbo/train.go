@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -227,10 +228,14 @@ type trainReport struct {
 	Test            *evalued `json:"test,omitempty"`
 }
 
-func writeJSON(w interface{ Write([]byte) (int, error) }, v any) error {
+func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
+}
+
+func writeJSONFile(path string, v any) error {
+	return train.WriteAtomic(path, func(w io.Writer) error { return writeJSON(w, v) })
 }
 
 // createRun makes the run directory of that name, or the first free one under runs/.
