@@ -29,6 +29,8 @@ type Evaluation struct {
 	// Of a model with a table, whose ELBO is log p(x).
 	LogP  *LogP  `json:"log_p,omitempty"`
 	Table *Table `json:"table,omitempty"`
+
+	PerImage []ImageScore `json:"-"` // in the order of the view
 }
 
 // LogP is log p(x), nats per image.
@@ -112,6 +114,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 	z := e.model.Config.Latent
 	var recon, kl, elbo, iw, ess moments
 	means, perDim := make([]moments, z), make([]moments, z)
+	scores := make([]ImageScore, 0, v.N())
 	for first := 0; first < v.N(); first += e.images {
 		if err := ctx.Err(); err != nil {
 			return Evaluation{}, err
@@ -142,8 +145,14 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 			recon.add(recons[i])
 			kl.add(divergence)
 			elbo.add(recons[i] - divergence)
-			iw.add(weights[i].Bound())
-			ess.add(weights[i].EffectiveSampleSize())
+			score := ImageScore{
+				Image: v.Index(first + i),
+				Recon: recons[i], KL: divergence, ELBO: recons[i] - divergence,
+				IW: weights[i].Bound(), ESS: weights[i].EffectiveSampleSize(),
+			}
+			iw.add(score.IW)
+			ess.add(score.ESS)
+			scores = append(scores, score)
 		}
 	}
 	result := Evaluation{
@@ -152,6 +161,8 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 		KL: kl.mean, KLSE: kl.standardError(),
 		ELBO: elbo.mean, ELBOSE: elbo.standardError(),
 		IW: &IW{K: e.draws, Bound: iw.mean, SE: iw.standardError(), ESS: ess.mean},
+
+		PerImage: scores,
 	}
 	active := 0
 	for j := range z {

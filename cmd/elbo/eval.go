@@ -138,7 +138,7 @@ type evalued struct {
 // evaluate scores a view: a VAE with a number of samples for each image, a model with
 // a table exactly.
 func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, samples int, seed uint64) (*evalued, error) {
-	e, err := evaluation(ctx, s, v, samples, seed)
+	e, err := train.Assess(ctx, s, v, train.AssessOptions{Samples: samples, Seed: seed})
 	if err != nil {
 		return nil, err
 	}
@@ -153,17 +153,6 @@ func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, sa
 		result.IWBitsPerDim = model.BitsPerDim(e.IW.Bound, v.D())
 	}
 	return result, nil
-}
-
-func evaluation(ctx context.Context, s *train.Setup, v data.View, samples int, seed uint64) (train.Evaluation, error) {
-	if s.EM != nil {
-		return train.EvaluateEM(ctx, s, v)
-	}
-	evaluator, err := train.NewEvaluator(s.VAE, samples)
-	if err != nil {
-		return train.Evaluation{}, err
-	}
-	return evaluator.Evaluate(ctx, v, seed)
 }
 
 // write prints the table of bounds.

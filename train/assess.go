@@ -1,0 +1,45 @@
+package train
+
+import (
+	"context"
+	"errors"
+
+	"elbo/data"
+)
+
+// AssessOptions say what is to be known of the images besides the terms of the ELBO.
+type AssessOptions struct {
+	Samples int    // draws of z for each image: the k of L_k
+	Seed    uint64 // of the draws
+	Exact   bool   // log p(x) of a VAE by quadrature over its latent space
+}
+
+// ImageScore is what a model makes of one image, in nats.
+type ImageScore struct {
+	Image int     // its number in the part of the data set that it is from
+	Recon float64 // E_q[log p(x|z)]
+	KL    float64 // KL(q(z|x) ‖ p(z))
+	ELBO  float64 // Recon - KL
+	IW    float64 // L_k; the ELBO of a model with a table
+	ESS   float64 // effective sample size of L_k out of k; 0 for a model with a table
+	LogP  float64 // log p(x) where Evaluation.LogP is known, else 0
+	Error float64 // of LogP, from the method
+}
+
+// Assess scores the images of v: a model with a table exactly, a VAE with draws from
+// its encoder and, where asked for, by quadrature. The scores of single images are in
+// Evaluation.PerImage, in the order of v.
+func Assess(ctx context.Context, s *Setup, v data.View, o AssessOptions) (Evaluation, error) {
+	if s.EM != nil {
+		return EvaluateEM(ctx, s, v)
+	}
+	evaluator, err := NewEvaluator(s.VAE, o.Samples)
+	if err != nil {
+		return Evaluation{}, err
+	}
+	e, err := evaluator.Evaluate(ctx, v, o.Seed)
+	if err == nil && o.Exact {
+		err = errors.New("train: no quadrature yet")
+	}
+	return e, err
+}
