@@ -69,6 +69,6 @@ func addExact(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Ev
 		gap.add(x.LogP - score.ELBO)
 	}
 	e.LogP = &LogP{Value: logP.mean, SE: logP.standardError(), Error: stated.mean, Method: q.Method()}
-	e.Gap = &Gap{Value: gap.mean, SE: gap.standardError()}
+	e.Gap = &PosteriorGap{Value: gap.mean, SE: gap.standardError()}
 	return nil
 }

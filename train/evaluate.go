@@ -27,9 +27,9 @@ type Evaluation struct {
 	ActiveUnits *int      `json:"active_units,omitempty"` // see ActiveThreshold
 
 	// Of a model with a table, whose ELBO is log p(x), and of a VAE by quadrature.
-	LogP  *LogP  `json:"log_p,omitempty"`
-	Gap   *Gap   `json:"gap,omitempty"`
-	Table *Table `json:"table,omitempty"`
+	LogP  *LogP         `json:"log_p,omitempty"`
+	Gap   *PosteriorGap `json:"gap,omitempty"`
+	Table *Table        `json:"table,omitempty"`
 
 	PerImage []ImageScore `json:"-"` // in the order of the view
 }
@@ -42,9 +42,9 @@ type LogP struct {
 	Method string  `json:"method"`
 }
 
-// Gap is log p(x) - ELBO = KL(q(z|x) ‖ p(z|x)) of a VAE whose log p(x) is known, nats per
+// PosteriorGap is log p(x) - ELBO = KL(q(z|x) ‖ p(z|x)) of a VAE whose log p(x) is known, nats per
 // image. The ELBO's draws are in its standard error.
-type Gap struct {
+type PosteriorGap struct {
 	Value float64 `json:"value"`
 	SE    float64 `json:"se"`
 }

@@ -207,8 +207,8 @@ func newPatch(origin node, side int, joint, base []float32, offset float64) patc
 
 // refinement is an image on its way to smaller spacings.
 type refinement struct {
-	image   int    // of the group
-	tiles   []node // where the next level looks, sorted
+	image   int     // of the group
+	tiles   []node  // where the next level looks, sorted
 	dropped float64 // logarithm of the mass of what other levels leave out
 	lik     float64 // max log p(x|z) seen
 }
