@@ -148,17 +148,8 @@ func (c *Chains) Move(beta float64, step []float64) ([]float64, error) {
 		c.epsilon[r] = step[r] * (0.8 + 0.4*noise.Float64())
 		c.energy[r] = c.hamiltonian(r, beta)
 	}
-	for range c.leapfrogs {
-		c.kick(beta)
-		for r, epsilon := range c.epsilon {
-			for i := r * c.dims; i < (r+1)*c.dims; i++ {
-				c.trial[i] += epsilon * c.momentum[i]
-			}
-		}
-		if err := c.evaluate(); err != nil {
-			return nil, err
-		}
-		c.kick(beta)
+	if err := c.leap(beta); err != nil {
+		return nil, err
 	}
 	for r, noise := range c.noise {
 		c.rate[r] = math.Exp(min(0, c.energy[r]-c.hamiltonian(r, beta)))
@@ -170,6 +161,23 @@ func (c *Chains) Move(beta float64, step []float64) ([]float64, error) {
 		}
 	}
 	return c.rate, nil
+}
+
+// leap takes the trials along their trajectories.
+func (c *Chains) leap(beta float64) error {
+	for range c.leapfrogs {
+		c.kick(beta)
+		for r, epsilon := range c.epsilon {
+			for i := r * c.dims; i < (r+1)*c.dims; i++ {
+				c.trial[i] += epsilon * c.momentum[i]
+			}
+		}
+		if err := c.evaluate(); err != nil {
+			return err
+		}
+		c.kick(beta)
+	}
+	return nil
 }
 
 // kick is half a step of the momenta.
