@@ -22,7 +22,7 @@ type AISOptions struct {
 }
 
 // DefaultAIS are options for some hundred images.
-func DefaultAIS() AISOptions { return AISOptions{Steps: 500, Chains: 8, Leapfrogs: 10, Simulated: 50} }
+func DefaultAIS() AISOptions { return AISOptions{Steps: 500, Chains: 8, Leapfrogs: 5, Simulated: 50} }
 
 // Validate returns every fault.
 func (o AISOptions) Validate() error {

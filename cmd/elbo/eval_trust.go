@@ -60,7 +60,8 @@ type aisProgress struct {
 	p      *program
 	images int
 	bar    *progressbar.ProgressBar
-	began  time.Time
+	began  time.Time // when the first move was done
+	first  int       // as far as it came
 	spoke  time.Time
 	warned bool
 }
@@ -80,7 +81,7 @@ const (
 func (g *aisProgress) step(done, total int) {
 	now := g.p.now()
 	if g.began.IsZero() {
-		g.began, g.spoke = now, now
+		g.began, g.spoke, g.first = now, now, done
 		if g.p.live {
 			g.bar = progressbar.NewOptions(total,
 				progressbar.OptionSetWriter(g.p.stderr),
@@ -94,7 +95,7 @@ func (g *aisProgress) step(done, total int) {
 		}
 	}
 	passed := now.Sub(g.began)
-	left := time.Duration(float64(passed) / float64(done) * float64(total-done)).Round(time.Second)
+	left := time.Duration(float64(passed) / float64(max(1, done-g.first)) * float64(total-done)).Round(time.Second)
 	if !g.warned && passed >= aisWarnAfter {
 		g.warned = true
 		if left > aisLong {
@@ -139,7 +140,7 @@ func (e *evalued) writeTrust(w io.Writer) {
 	fmt.Fprintf(w, "AIS: %d steps, %d chains an image, effective %.1f, %.0f %% of moves accepted; a lower bound on log p(x) in expectation, ± %.2f by the chains\n",
 		a.Steps, a.Chains, a.ESS, 100*a.Acceptance, a.ChainSE)
 	if s := a.Simulated; s != nil {
-		fmt.Fprintf(w, "AIS of %d images drawn from the model: log p(x) between %.2f and %.2f: its error there is at most %.2f ± %.2f nats\n", s.Images, s.Lower, s.Upper, s.Gap, s.GapSE)
+		fmt.Fprintf(w, "AIS of %d images drawn from the model: forward %.2f, backward %.2f, log p(x) between them: the method's error there is below %.2f ± %.2f nats\n", s.Images, s.Lower, s.Upper, s.Gap, s.GapSE)
 	}
 }
 
