@@ -86,9 +86,9 @@ type Sandwich struct {
 // passes over the pixels of each row again and should find them in the cache.
 const aisRows = 512
 
-// annealInto adds the estimates for the images of v to an evaluation of them. They are a
+// addAIS adds the estimates for the images of v to an evaluation of them. They are a
 // pure function of the seed, the image and the chain, up to rounding.
-func annealInto(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Evaluation) error {
+func addAIS(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Evaluation) error {
 	a := *o.AIS
 	if err := a.Validate(); err != nil {
 		return &ConfigError{err}
