@@ -13,7 +13,7 @@ import (
 //
 // from β_0 = 0 to β_T = 1: fine steps at both ends, where the distributions change most.
 //
-// Source: Wu, Burda, Salakhutdinov, Grosse 2017, section 4 and their code.
+// Source: Grosse, Ghahramani, Adams 2015; Wu, Burda, Salakhutdinov, Grosse 2017.
 func Temperature(t, steps int) float64 {
 	const delta = 4
 	sigmoid := func(u float64) float64 { return 1 / (1 + math.Exp(-u)) }

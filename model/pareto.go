@@ -13,7 +13,7 @@ import (
 //	M = ⌈min(k/5, 3 √k)⌉
 //
 // Source: Vehtari, Simpson, Gelman, Yao, Gabry 2024, "Pareto smoothed importance
-// sampling", section 3.
+// sampling".
 type Tail struct {
 	m    int
 	kept []float64 // log weights: the largest M+1 and some that will be dropped
@@ -85,7 +85,7 @@ func (t *Tail) KHat() float64 {
 //
 // with which k weights are as many as an estimate with that tail needs.
 //
-// Source: Vehtari et al. 2024, section 3.2.
+// Source: Vehtari et al. 2024.
 func KHatLimit(k int) float64 { return min(1-1/math.Log10(float64(k)), 0.7) }
 
 // paretoShape estimates the shape k of a generalised Pareto distribution,

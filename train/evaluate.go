@@ -78,7 +78,7 @@ type IW struct {
 	// far as the weights' variance can be known: the mean over images of
 	// (1/ESS - 1/k)/2, in nats. Where k̂ is high it lacks more.
 	//
-	// Source: Nowozin 2018, "Debiasing evidence approximations", proposition 1.
+	// Source: Nowozin 2018, "Debiasing evidence approximations".
 	Bias float64 `json:"bias"`
 
 	// Whether the weights have a mean that k of them can tell; nil with fewer than 21.

@@ -21,7 +21,7 @@ type aisFlags struct {
 
 func (f *aisFlags) add(cmd *cobra.Command) {
 	f.AISOptions = train.DefaultAIS()
-	cmd.Flags().BoolVar(&f.on, "ais", false, "log p(x) by annealed importance sampling as well; takes seconds an image, so use --limit")
+	cmd.Flags().BoolVar(&f.on, "ais", false, "log p(x) by annealed importance sampling as well: slow, so give a --limit of some hundred images")
 	cmd.Flags().IntVar(&f.Steps, "ais-steps", f.Steps, "distributions from the prior to the posterior: twice as many take twice as long, for a smaller error")
 	cmd.Flags().IntVar(&f.Chains, "ais-chains", f.Chains, "chains for each image")
 	cmd.Flags().IntVar(&f.Leapfrogs, "ais-leapfrogs", f.Leapfrogs, "leapfrog steps of a move of Hamiltonian Monte Carlo")
@@ -92,6 +92,7 @@ func (g *aisProgress) step(done, total int) {
 				progressbar.OptionClearOnFinish(),
 				progressbar.OptionSetTheme(progressbar.ThemeASCII),
 			)
+			g.bar.RenderBlank()
 		}
 	}
 	passed := now.Sub(g.began)
@@ -128,6 +129,13 @@ const mostDimsExact = 3
 // mostly good estimates.
 const fewBad = 0.01
 
+// Where fewer chains than leastChains count in an image, their spread is no error bar; a
+// method that is off by more than mostGap nats is no reference.
+const (
+	leastChains = 2
+	mostGap     = 1
+)
+
 // writeTrust says how far the estimates of log p(x) can be trusted.
 func (e *evalued) writeTrust(w io.Writer) {
 	if e.IW.KHat != nil && model.Likelihood(e.Likelihood).IsLikelihood() {
@@ -141,6 +149,9 @@ func (e *evalued) writeTrust(w io.Writer) {
 		a.Steps, a.Chains, a.ESS, 100*a.Acceptance, a.ChainSE)
 	if s := a.Simulated; s != nil {
 		fmt.Fprintf(w, "AIS of %d images drawn from the model: forward %.2f, backward %.2f, log p(x) between them: the method's error there is below %.2f ± %.2f nats\n", s.Images, s.Lower, s.Upper, s.Gap, s.GapSE)
+	}
+	if a.ESS < leastChains || a.Simulated != nil && a.Simulated.Gap > mostGap {
+		fmt.Fprintln(w, "warning: AIS is a lower bound, not to be trusted as log p(x): the chains have come too fast from the prior; try more --ais-steps")
 	}
 }
 
