@@ -23,6 +23,10 @@ func NewEngine(workers int, lib *blas.Library) *Engine {
 	return &Engine{BLAS: lib, Workers: max(1, workers)}
 }
 
+// Serial returns an engine of one worker with the same matrix product: for programs that
+// workers run side by side, each on its own.
+func (e *Engine) Serial() *Engine { return NewEngine(1, e.BLAS) }
+
 // Numerics identifies all that decides how a sum of float32 numbers is rounded.
 // Two runs of the same seed and configuration agree in every bit if their
 // numerics do.
