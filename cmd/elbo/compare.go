@@ -327,12 +327,19 @@ func (x *comparison) score(ctx context.Context) error {
 	return nil
 }
 
-// quadratureDims is the largest latent space that a quadrature over z is done for.
-const quadratureDims = 3
-
 func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model, error) {
 	s := c.setup
-	e, err := train.Assess(ctx, s, c.view, train.AssessOptions{Samples: x.options.samples, Seed: x.report.Seed, Exact: false})
+	spoke := x.p.now()
+	e, err := train.Assess(ctx, s, c.view, train.AssessOptions{
+		Samples: x.options.samples, Seed: x.report.Seed,
+		Exact: s.VAE != nil && s.Config.Latent <= train.MaxExactLatent && s.Config.Likelihood.IsLikelihood(),
+		Progress: func(images int) {
+			if now := x.p.now(); now.Sub(spoke) >= plainEvery {
+				spoke = now
+				x.p.say("  quadrature: %d of %d images", images, c.view.N())
+			}
+		},
+	})
 	if err != nil {
 		return report.Model{}, err
 	}
@@ -458,4 +465,3 @@ func runNames(paths []string) []string {
 	}
 	return names
 }
-

@@ -126,40 +126,30 @@ func compareFindings(c report.Comparison) []string {
 		case m.LogP.How == report.ExactSum:
 			touching = append(touching, m.Name)
 		case m.LogP.Known():
-			apart = append(apart, fmt.Sprintf("%s leaves %.2f ± %.2f nats between its ELBO and log p(x), of which L_%d closes %.2f", m.Name, m.Gap.Value, m.Gap.SE, m.IW.K, m.IW.Value-m.ELBO.Value))
+			apart = append(apart, fmt.Sprintf("The ELBO of %s lies %.2f ± %.2f nats below log p(x), of which L_%d closes %.2f.", m.Name, m.Gap.Value, m.Gap.SE, m.IW.K, m.IW.Value-m.ELBO.Value))
 		default:
-			apart = append(apart, fmt.Sprintf("%s leaves at least %.2f ± %.2f nats between its ELBO and log p(x), as L_%d is that much higher", m.Name, m.Gap.Value, m.Gap.SE, m.IW.K))
+			apart = append(apart, fmt.Sprintf("The ELBO of %s lies at least %.2f ± %.2f nats below log p(x), as L_%d is that much higher.", m.Name, m.Gap.Value, m.Gap.SE, m.IW.K))
 		}
 	}
 	if len(touching) > 0 {
 		findings = append(findings, fmt.Sprintf("The posterior table of %s is exact, so its ELBO is log p(x): the gap is 0.", strings.Join(touching, " and of ")))
 	}
-	for _, a := range apart {
-		findings = append(findings, upper(a)+".")
-	}
+	findings = append(findings, apart...)
 	for _, m := range c.Models {
 		if m.DiffLogP == nil {
 			continue
 		}
-		d, what, sure := m.DiffLogP, "log p(x)", "by more than two paired standard errors"
+		d, what, sure := m.DiffLogP, "The log p(x)", "by more than two paired standard errors"
 		if d.Value > -2*d.SE && d.Value < 2*d.SE {
 			sure = "within two paired standard errors"
 		}
 		for _, other := range c.Models {
 			if (other.Name == m.Name || other.Name == c.Reference) && other.LogP.How == report.LowerBound {
-				what = "what is known of log p(x)"
+				what = "What is known of log p(x)"
 			}
 		}
-		findings = append(findings, fmt.Sprintf("%s of %s lies %.2f ± %.2f nats below that of %s, %s; the ELBO differs by %+.2f ± %.2f.",
-			upper(what), m.Name, -d.Value, d.SE, c.Reference, sure, m.DiffELBO.Value, m.DiffELBO.SE))
+		findings = append(findings, fmt.Sprintf("%s of %s is %.2f ± %.2f nats lower than that of %s, %s; the ELBO differs by %+.2f ± %.2f.",
+			what, m.Name, -d.Value, d.SE, c.Reference, sure, m.DiffELBO.Value, m.DiffELBO.SE))
 	}
 	return findings
-}
-
-// upper begins a sentence.
-func upper(s string) string {
-	if strings.HasPrefix(s, "log") {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }
