@@ -56,13 +56,17 @@ func (x *comparison) posteriors(ctx context.Context, page *report.Page) error {
 	if len(planar) == 0 {
 		return nil
 	}
-	for _, image := range x.telling(planar) {
-		for _, i := range planar {
-			o, err := x.posterior(ctx, i, image)
-			if err != nil {
-				return err
-			}
-			page.Posteriors = append(page.Posteriors, o)
+	images := x.telling(planar)
+	of := make([][]report.Posterior, len(planar))
+	for k, i := range planar {
+		var err error
+		if of[k], err = x.posteriorsOf(ctx, i, images); err != nil {
+			return err
+		}
+	}
+	for n := range images {
+		for k := range planar {
+			page.Posteriors = append(page.Posteriors, of[k][n])
 		}
 	}
 	return nil
@@ -94,59 +98,71 @@ func (x *comparison) telling(planar []int) []int {
 	return picked
 }
 
-// posterior returns p(z|x) of one image under one model, ready to be drawn.
-func (x *comparison) posterior(ctx context.Context, of, image int) (report.Posterior, error) {
+// posteriorsOf returns p(z|x) of images under one model, ready to be drawn.
+func (x *comparison) posteriorsOf(ctx context.Context, of int, images []int) ([]report.Posterior, error) {
 	c := x.runs[of]
-	o := report.Posterior{Model: of, Image: image, Pixel: make([]float32, c.view.D())}
-	c.view.Pixels(o.Pixel, image, 0)
-	if c.setup.EM != nil {
-		return o, tablePosterior(c.setup.EM, &o)
+	all := make([]report.Posterior, len(images))
+	for n, image := range images {
+		all[n] = report.Posterior{Model: of, Image: image, Pixel: make([]float32, c.view.D())}
+		c.view.Pixels(all[n].Pixel, image, 0)
 	}
-	return o, x.planePosterior(ctx, c, &o)
+	if c.setup.EM != nil {
+		return all, tablePosteriors(c.setup.EM, all)
+	}
+	exact, err := train.GridPosteriors(ctx, c.setup, c.view, images, train.Window{Nodes: 2})
+	if err != nil {
+		return nil, err
+	}
+	encoder, err := c.setup.VAE.NewEncoder(1)
+	if err != nil {
+		return nil, err
+	}
+	table, err := c.setup.VAE.Generator().NewNodeTable(1, posteriorNodes*posteriorNodes)
+	if err != nil {
+		return nil, err
+	}
+	for n := range all {
+		if err := planePosterior(encoder, table, exact[n].Exact, &all[n]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
-// tablePosterior sets what is drawn of a grid: its points, and the row of the table.
-func tablePosterior(m *model.EM, o *report.Posterior) error {
+// tablePosteriors sets what is drawn of a grid: its points, and rows of the table.
+func tablePosteriors(m *model.EM, all []report.Posterior) error {
 	e, err := m.NewEStep(1, false, false)
 	if err != nil {
 		return err
 	}
-	copy(e.X(), o.Pixel)
-	if err := e.Run(1); err != nil {
-		return err
-	}
-	o.Points, o.Table = m.Config.Grid.Points, slices.Clone(e.Table())
 	reach := 0.0
-	for _, z := range o.Points {
+	for _, z := range m.Config.Grid.Points {
 		reach = max(reach, 1.1*math.Abs(float64(z)))
 	}
-	o.Lo, o.Hi = [2]float64{-reach, -reach}, [2]float64{reach, reach}
+	for n := range all {
+		o := &all[n]
+		copy(e.X(), o.Pixel)
+		if err := e.Run(1); err != nil {
+			return err
+		}
+		o.Points, o.Table = m.Config.Grid.Points, slices.Clone(e.Table())
+		o.Lo, o.Hi = [2]float64{-reach, -reach}, [2]float64{reach, reach}
+	}
 	return nil
 }
 
-// planePosterior sets what is drawn of a VAE: the posterior by quadrature, in a square
-// that holds it and the encoder's Gaussian.
-func (x *comparison) planePosterior(ctx context.Context, c *contestant, o *report.Posterior) error {
-	encoder, err := c.setup.VAE.NewEncoder(1)
-	if err != nil {
-		return err
-	}
+// planePosterior sets what is drawn of a VAE: the density of p(z|x), in a square that
+// holds it and the encoder's Gaussian.
+func planePosterior(encoder *model.Encoder, table *model.NodeTable, exact train.Exact, o *report.Posterior) error {
 	h, err := encoder.Encode(o.Pixel)
-	if err != nil {
-		return err
-	}
-	for j := range 2 {
-		o.Mean[j], o.SD[j] = float64(h[j]), math.Exp(float64(h[2+j])/2)
-	}
-	at := []int{o.Image}
-	about, err := train.GridPosteriors(ctx, c.setup, c.view, at, train.Window{Nodes: 2})
 	if err != nil {
 		return err
 	}
 	const reach = 4 // standard deviations
 	side := 0.0
 	for j := range 2 {
-		mean, sd := about[0].Mean[j], math.Sqrt(about[0].Covariance[j*2+j])
+		o.Mean[j], o.SD[j] = float64(h[j]), math.Exp(float64(h[2+j])/2)
+		mean, sd := exact.Mean[j], math.Sqrt(exact.Covariance[j*2+j])
 		o.Lo[j] = min(mean-reach*sd, o.Mean[j]-reach*o.SD[j])
 		o.Hi[j] = max(mean+reach*sd, o.Mean[j]+reach*o.SD[j])
 		side = max(side, o.Hi[j]-o.Lo[j])
@@ -155,14 +171,22 @@ func (x *comparison) planePosterior(ctx context.Context, c *contestant, o *repor
 		middle := (o.Lo[j] + o.Hi[j]) / 2
 		o.Lo[j], o.Hi[j] = middle-side/2, middle+side/2
 	}
-	p, err := train.GridPosteriors(ctx, c.setup, c.view, at, train.Window{Lo: o.Lo[:], Hi: o.Hi[:], Nodes: posteriorNodes})
+	o.W, o.H = posteriorNodes, posteriorNodes
+	z := make([]float32, 0, 2*o.W*o.H)
+	for y := range o.H {
+		for x := range o.W {
+			z = append(z, float32(o.Lo[0]+side*float64(x)/float64(o.W-1)), float32(o.Lo[1]+side*float64(y)/float64(o.H-1)))
+		}
+	}
+	if err := table.SetNodes(z); err != nil {
+		return err
+	}
+	joint, offset, err := table.LogJoint(o.Pixel)
 	if err != nil {
 		return err
 	}
-	o.W, o.H = posteriorNodes, posteriorNodes
-	o.Density = make([]float64, o.W*o.H)
-	for i, d := range p[0].Density { // there the first dimension is the slowest
-		o.Density[i%o.H*o.W+i/o.H] = d
+	for _, j := range joint {
+		o.Density = append(o.Density, math.Exp(float64(j)+offset[0]-exact.LogP))
 	}
 	return nil
 }

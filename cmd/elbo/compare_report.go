@@ -148,8 +148,11 @@ func compareFindings(c report.Comparison) []string {
 				what = "What is known of log p(x)"
 			}
 		}
-		findings = append(findings, fmt.Sprintf("%s of %s is %.2f ± %.2f nats lower than that of %s, %s; the ELBO differs by %+.2f ± %.2f.",
-			what, m.Name, -d.Value, d.SE, c.Reference, sure, m.DiffELBO.Value, m.DiffELBO.SE))
+		finding := fmt.Sprintf("%s of %s is %.2f ± %.2f nats lower than that of %s, %s", what, m.Name, -d.Value, d.SE, c.Reference, sure)
+		if *m.DiffELBO != *d { // not both exact
+			finding += fmt.Sprintf("; its ELBO is %.2f ± %.2f lower", -m.DiffELBO.Value, m.DiffELBO.SE)
+		}
+		findings = append(findings, finding+".")
 	}
 	return findings
 }

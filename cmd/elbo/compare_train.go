@@ -80,7 +80,7 @@ func (p *program) sayCompareStopped(err error, out, done string) {
 // goOn takes over the settings of a comparison that was begun. A flag may repeat them.
 func (o *compareOptions) goOn(begun compareSettings) error {
 	if len(begun.Runs) > 0 {
-		return usagef("%s holds a comparison of runs (%s): name them, or choose another --out", o.out, begun.Runs)
+		return usagef("%s holds a comparison of runs (%s): name them, or choose another --out", o.out, strings.Join(begun.Runs, ", "))
 	}
 	err := checkKept(o.out, "comparison", o.given,
 		keptSetting{"data", begun.Data, o.Data},

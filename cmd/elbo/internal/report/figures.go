@@ -23,7 +23,7 @@ func (p Page) ladder() template.HTML {
 		}
 	}
 	c.xs = c.xs.wider(0.06)
-	const row = 52
+	const row = 58
 	c.height = float64(row*len(p.Models)) + 56
 	bottom := c.bottom()
 	x := func(v float64) float64 { return 12 + (v-c.xs.lo)/(c.xs.hi-c.xs.lo)*(chartWidth-24) }
@@ -35,26 +35,31 @@ func (p Page) ladder() template.HTML {
 	fmt.Fprintf(&b, `<path class="axis" d="M12 %gH%d"/><text x="%d" y="%g" text-anchor="middle">nats per image, higher is better →</text>`, bottom, chartWidth-12, chartWidth/2, bottom+32)
 	for i, m := range p.Models {
 		top := float64(row*i) + 8
-		y := top + 30
+		y := top + 34
 		from, to := x(m.ELBO.Value), x(m.LogP.Value)
 		anchor, at := "start", from
 		if from > chartWidth/2 {
 			anchor, at = "end", max(from, to)
 		}
-		fmt.Fprintf(&b, `<text class="name" x="%.1f" y="%.1f" text-anchor="%s">%s</text>`, at, top+12, anchor, template.HTMLEscapeString(m.Name))
+		fmt.Fprintf(&b, `<text class="name" x="%.1f" y="%.1f" text-anchor="%s">%s</text>`, at, top+10, anchor, template.HTMLEscapeString(m.Name))
 		fmt.Fprintf(&b, `<rect class="band %s" x="%.1f" y="%.1f" width="%.1f" height="16"/>`, class(i), from, y-8, max(to-from, 0))
+		// Whiskers stand apart, so that each is seen: log p(x)'s above, the ELBO's below.
+		whisker := func(f Figure, y float64) {
+			lo, hi := x(f.Value-1.96*f.SE), x(f.Value+1.96*f.SE)
+			fmt.Fprintf(&b, `<path class="line thin %s" d="M%.1f %.1fH%.1fM%.1f %.1fv6M%.1f %.1fv6"/>`, class(i), lo, y, hi, lo, y-3, hi, y-3)
+		}
+		const disc, diamond, bar = "m-4.5,0a4.5,4.5 0 1 0 9,0a4.5,4.5 0 1 0 -9,0", "m0,-5.5l4.5,5.5l-4.5,5.5l-4.5,-5.5z", "m-1.2,-8h2.4v16h-2.4z"
 		mark := func(f Figure, shape string) {
-			lo, hi, at := x(f.Value-1.96*f.SE), x(f.Value+1.96*f.SE), x(f.Value)
-			fmt.Fprintf(&b, `<path class="line thin %s" d="M%.1f %.1fH%.1fM%.1f %.1fv6M%.1f %.1fv6"/><path class="dot %[1]s" d="%[9]s"/>`, class(i), lo, y, hi, lo, y-3, hi, y-3, fmt.Sprintf(shape, at, y))
+			fmt.Fprintf(&b, `<path class="dot %s" d="M%.1f %.1f%s"/>`, class(i), x(f.Value), y, shape)
 		}
-		mark(m.ELBO, "M%.1f %.1fm-4.500,0a4.500,4.500 0 1 0 9,0a4.500,4.500 0 1 0 -9,0")
-		if m.IW != nil && m.LogP.How != LowerBound {
-			mark(m.IW.Figure, "M%.1f %.1fm0,-5.500l4.500,5.500l-4.500,5.500l-4.500,-5.500z")
+		whisker(m.LogP.Figure, y-12)
+		whisker(m.ELBO, y+12)
+		mark(m.ELBO, disc)
+		if m.IW != nil {
+			mark(m.IW.Figure, diamond)
 		}
-		if m.LogP.How == LowerBound {
-			mark(m.LogP.Figure, "M%.1f %.1fm0,-5.500l4.500,5.500l-4.500,5.500l-4.500,-5.500z")
-		} else {
-			mark(m.LogP.Figure, "M%.1f %.1fm-1.200,-8h2.400v16h-2.400z")
+		if m.LogP.How != LowerBound {
+			mark(m.LogP.Figure, bar)
 		}
 	}
 	b.WriteString("</svg>")
@@ -70,7 +75,7 @@ func (p Page) curves(seconds bool) template.HTML {
 	for i, m := range p.Models {
 		var trained, validated line
 		trained, validated = line{class: class(i), thin: true, dashed: true}, line{class: class(i)}
-		late := len(m.History) / 8 // the first rise would flatten the rest
+		late := firstShown(m)
 		for j, h := range m.History {
 			x := float64(h.Pass)
 			if seconds {
@@ -93,6 +98,10 @@ func (p Page) curves(seconds bool) template.HTML {
 	c.ys = c.ys.wider(0.06)
 	return c.svg(fmt.Sprintf("curves-%t", seconds))
 }
+
+// firstShown is the first line of a run's history that a picture makes room for: the
+// rise of the first ones would flatten the rest.
+func firstShown(m Model) int { return min((len(m.History)+7)/8, len(m.History)-1) }
 
 // stairs draws the evidence of an EM run and, below it, the bound that the table of the
 // iteration before has come to by the M-step; the E-step takes it up to the evidence.
@@ -166,16 +175,17 @@ func (p Page) climb(i int) template.HTML {
 	}
 	c := chart{label: "ELBO of " + m.Name + " over its epochs, and log p(x) at the end", x: "epoch", y: "nats per image", xs: empty(), ys: empty()}
 	trained, validated := line{class: class(i), thin: true, dashed: true}, line{class: class(i), dots: len(m.History) <= 30}
+	late := firstShown(m)
 	for j, h := range m.History {
 		x := float64(h.Pass)
 		c.xs.add(x)
 		trained.points = append(trained.points, point{x, h.Train})
-		if j >= len(m.History)/8 {
+		if j >= late {
 			c.ys.add(h.Train)
 		}
 		if h.Validation != nil {
 			validated.points = append(validated.points, point{x, h.Validation.Value})
-			if j >= len(m.History)/8 {
+			if j >= late {
 				c.ys.add(h.Validation.Value)
 			}
 		}
