@@ -99,7 +99,7 @@ per-image.csv, a row for each image and model.`,
 	cmd.Flags().StringVar(&o.Grid, "grid", "20x20", "without runs: points of the grid")
 	cmd.Flags().StringVar(&o.Hidden, "hidden", "200,200", "without runs: hidden layers of the decoder that grid and VAE share")
 	cmd.Flags().IntVar(&o.Iterations, "iterations", 60, "without runs: iterations of EM, at most")
-	cmd.Flags().IntVar(&o.Epochs, "epochs", 20, "without runs: epochs of the VAE")
+	cmd.Flags().IntVar(&o.Epochs, "epochs", 40, "without runs: epochs of the VAE")
 	cmd.Flags().IntVar(&o.TrainLimit, "train-limit", 0, "without runs: first N training images only (0: all)")
 	cmd.Flags().SortFlags = false
 	return cmd

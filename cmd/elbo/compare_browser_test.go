@@ -48,6 +48,7 @@ type inBrowser struct {
 	Broken             []string // images that did not load
 	Images             int
 	Scripts            int
+	Outside            []string                     // elements that reach beyond the one they are in
 	Rows               map[string]map[string]string // model, figure: as it stands there
 }
 
@@ -86,6 +87,8 @@ const look = `(async () => {
 		try { await image.decode(); } catch (e) { broken.push(source.slice(0, 40)); }
 	}
 	for (const image of document.images) if (!image.complete || !image.naturalWidth) broken.push(image.alt);
+	const outside = [...document.querySelectorAll('main > *, section > *, figure > *')]
+		.filter(e => e.getBoundingClientRect().right > e.parentElement.getBoundingClientRect().right + 0.5).map(e => e.outerHTML.slice(0, 40));
 	const rows = {};
 	for (const tr of document.querySelectorAll('#models tbody tr')) {
 		rows[tr.dataset.model] = Object.fromEntries([...tr.querySelectorAll('[data-figure]')].map(e => [e.dataset.figure, e.textContent]));
@@ -94,7 +97,7 @@ const look = `(async () => {
 		Width: innerWidth, ScrollWidth: document.documentElement.scrollWidth,
 		Background: getComputedStyle(document.body).backgroundColor,
 		LowContrast: low, Texts: texts, Broken: broken, Images: sources.length,
-		Scripts: document.scripts.length, Rows: rows,
+		Scripts: document.scripts.length, Rows: rows, Outside: outside,
 	};
 })()`
 
@@ -159,7 +162,7 @@ func TestTheReportInABrowser(t *testing.T) {
 	defer cancel()
 	backgrounds := map[string]string{}
 	for _, scheme := range []string{"light", "dark"} {
-		for _, width := range []int64{390, 1280} {
+		for _, width := range []int64{390, 1000, 1280} {
 			name := fmt.Sprintf("%s, %d px", scheme, width)
 			_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 844, DeviceScaleFactor: 1, Mobile: width < 500})
 			if err == nil {
@@ -180,6 +183,9 @@ func TestTheReportInABrowser(t *testing.T) {
 			if seen.Width != float64(width) || seen.ScrollWidth > seen.Width {
 				t.Errorf("%s: the page is %g px wide in a window of %g", name, seen.ScrollWidth, seen.Width)
 			}
+			if len(seen.Outside) > 0 {
+				t.Errorf("%s: these reach beyond what they are in: %q", name, seen.Outside)
+			}
 			if len(seen.LowContrast) > 0 || seen.Texts < 100 {
 				t.Errorf("%s: of %d texts these have a contrast below 4.5: %q", name, seen.Texts, seen.LowContrast)
 			}
@@ -199,8 +205,8 @@ func TestTheReportInABrowser(t *testing.T) {
 	}
 	mutex.Lock()
 	defer mutex.Unlock()
-	if len(complaints) > 0 || requests != 4 {
-		t.Errorf("the page was asked for %d times, want 4; the browser complains: %q", requests, complaints)
+	if len(complaints) > 0 || requests != 6 {
+		t.Errorf("the page was asked for %d times, want 6; the browser complains: %q", requests, complaints)
 	}
 }
 

@@ -305,12 +305,12 @@ func (p Posterior) plane(id string) template.HTML {
 		x1, y0 := at(float64(p.W)-0.5, float64(p.H)-0.5)
 		fmt.Fprintf(&b, `<image href="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f" preserveAspectRatio="none"/>`, dataURI(heat(p.Density, p.W, p.H)), x0, y0, x1-x0, y1-y0)
 		for _, level := range levels {
-			fmt.Fprintf(&b, `<path class="contour %s" d="%s"/>`, c, contour(p.Density, p.W, p.H, level, at))
+			fmt.Fprintf(&b, `<path class="contour" d="%s"/>`, contour(p.Density, p.W, p.H, level, at))
 		}
 		for _, mass := range contourMass {
 			r := math.Sqrt(-2 * math.Log(1-mass))
 			rx, ry := w(r*p.SD[0])-w(0), h(0)-h(r*p.SD[1])
-			fmt.Fprintf(&b, `<ellipse class="encoder" cx="%.1f" cy="%.1f" rx="%.1f" ry="%.1f"/>`, w(p.Mean[0]), h(p.Mean[1]), rx, ry)
+			fmt.Fprintf(&b, `<ellipse class="encoder %s" cx="%.1f" cy="%.1f" rx="%.1f" ry="%.1f"/>`, c, w(p.Mean[0]), h(p.Mean[1]), rx, ry)
 		}
 	}
 	b.WriteString("</g></svg>")
