@@ -28,6 +28,7 @@ type compareOptions struct {
 	limit    int // images that are scored
 	samples  int
 	binarise string // "": as the runs were trained
+	ais      aisFlags
 	workers  int
 	json     bool
 }
@@ -60,7 +61,7 @@ log p(x) and how it was obtained, the gap between ELBO and log p(x), bits per
 dimension, differences with paired standard errors, seconds of training.
 
 log p(x) is a sum over states for a mixture or a grid, a quadrature for a VAE of up to
-three latent dimensions, and bounded by L_k for others.
+three latent dimensions, and bounded by L_k for others, or estimated with --ais.
 
 Without runs it trains its own first, in a few minutes: a mixture, a grid decoder by
 EM, and a VAE of two latent dimensions with the same decoder, on MNIST, drawn once.
@@ -80,6 +81,9 @@ per-image.csv, a row for each image and model.`,
 			if err := o.validate(); err != nil {
 				return &train.ConfigError{Err: err}
 			}
+			if err := o.ais.check(cmd); err != nil {
+				return err
+			}
 			if len(args) == 0 {
 				return runOwnComparison(cmd.Context(), p, o)
 			}
@@ -93,6 +97,7 @@ per-image.csv, a row for each image and model.`,
 	cmd.Flags().StringVar(&o.Data, "data", "", "score all runs on these data, whatever they were trained on; without runs: what to train on (default mnist)")
 	cmd.Flags().StringVar(&o.binarise, "binarise", "", "score all runs on threshold, static or none, whatever they were trained on")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the draws of z and of --binarise (default with runs: the first run's); without runs: of all randomness")
+	o.ais.add(cmd)
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the report as JSON")
 	cmd.Flags().IntVar(&o.workers, "workers", 0, "goroutines that share the work (0: one for each CPU)")
 	cmd.Flags().IntVar(&o.Components, "components", 200, "without runs: components of the mixture")
@@ -329,17 +334,24 @@ func (x *comparison) score(ctx context.Context) error {
 
 func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model, error) {
 	s := c.setup
+	ask := train.AssessOptions{Samples: x.options.samples, Seed: x.report.Seed}
+	if s.VAE != nil && s.Config.Likelihood.IsLikelihood() {
+		ask.Exact = s.Config.Latent <= train.MaxExactLatent
+		if x.options.ais.on && !ask.Exact {
+			bar := newAISProgress(x.p, c.view.N())
+			defer bar.done()
+			ask.AIS = &x.options.ais.AISOptions
+			ask.AIS.Progress = bar.step
+		}
+	}
 	spoke := x.p.now()
-	e, err := train.Assess(ctx, s, c.view, train.AssessOptions{
-		Samples: x.options.samples, Seed: x.report.Seed,
-		Exact: s.VAE != nil && s.Config.Latent <= train.MaxExactLatent && s.Config.Likelihood.IsLikelihood(),
-		Progress: func(images int) {
-			if now := x.p.now(); now.Sub(spoke) >= plainEvery {
-				spoke = now
-				x.p.say("  quadrature: %d of %d images", images, c.view.N())
-			}
-		},
-	})
+	ask.Progress = func(images int) {
+		if now := x.p.now(); now.Sub(spoke) >= plainEvery {
+			spoke = now
+			x.p.say("  quadrature: %d of %d images", images, c.view.N())
+		}
+	}
+	e, err := train.Assess(ctx, s, c.view, ask)
 	if err != nil {
 		return report.Model{}, err
 	}
@@ -356,8 +368,12 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 	gaps := make([]float64, 0, len(e.PerImage))
 	for i, score := range e.PerImage {
 		image := report.Image{Number: score.Image, Label: -1, Recon: score.Recon, KL: score.KL, ELBO: score.ELBO, IW: score.IW, ESS: score.ESS, LogP: score.LogP, Error: score.Error}
-		if e.LogP == nil {
-			image.LogP, image.Error = score.IW, 0
+		switch {
+		case e.LogP != nil:
+		case e.AIS != nil:
+			image.LogP = score.AIS
+		default:
+			image.LogP = score.IW
 		}
 		if label, ok := c.view.Label(i); ok {
 			image.Label = int(label)
@@ -375,6 +391,14 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 func logPOf(s *train.Setup, e train.Evaluation) report.LogP {
 	var l report.LogP
 	switch {
+	case e.LogP == nil && e.AIS != nil:
+		a := e.AIS
+		l = report.LogP{Figure: report.Figure{Value: a.Value, SE: a.SE}, How: report.Estimate, Error: 1.96 * a.ChainSE,
+			Method: fmt.Sprintf("annealed importance sampling, %d chains of %d steps, a lower bound in expectation", a.Chains, a.Steps)}
+		if v := a.Simulated; v != nil { // how far apart both sides are bounds how far off one is
+			l.Error = max(l.Error, v.Gap)
+			l.Method += fmt.Sprintf("; on %d images of the model's own two sides are %.2f nats apart", v.Images, v.Gap)
+		}
 	case e.LogP == nil:
 		l = report.LogP{Figure: report.Figure{Value: e.IW.Bound, SE: e.IW.SE}, How: report.LowerBound,
 			Method: fmt.Sprintf("L_%d, in expectation below log p(x)", e.IW.K)}
@@ -386,7 +410,8 @@ func logPOf(s *train.Setup, e train.Evaluation) report.LogP {
 			l.How = report.Quadrature
 		}
 	}
-	l.CI95 = [2]float64{l.Value - 1.96*l.SE, l.Value + 1.96*l.SE}
+	// Of the method an error is a bound on either side, and no part of the spread over images.
+	l.CI95 = [2]float64{l.Value - 1.96*l.SE - l.Error, l.Value + 1.96*l.SE + l.Error}
 	return l
 }
 

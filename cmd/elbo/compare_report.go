@@ -87,7 +87,7 @@ func howOf(l report.LogP) string {
 	case report.LowerBound:
 		return "bound only"
 	case report.Estimate:
-		return "estimate"
+		return fmt.Sprintf("AIS ± %.1g", l.Error)
 	}
 	return fmt.Sprintf("%s ± %.1g", strings.TrimPrefix(l.How, "exact "), l.Error)
 }
@@ -125,6 +125,8 @@ func compareFindings(c report.Comparison) []string {
 		switch {
 		case m.LogP.How == report.ExactSum:
 			touching = append(touching, m.Name)
+		case m.LogP.How == report.Estimate:
+			apart = append(apart, fmt.Sprintf("The ELBO of %s lies about %.2f ± %.2f nats below log p(x), by an estimate that is itself a lower bound in expectation.", m.Name, m.Gap.Value, m.Gap.SE))
 		case m.LogP.Known():
 			apart = append(apart, fmt.Sprintf("The ELBO of %s lies %.2f ± %.2f nats below log p(x), of which L_%d closes %.2f.", m.Name, m.Gap.Value, m.Gap.SE, m.IW.K, m.IW.Value-m.ELBO.Value))
 		default:

@@ -99,7 +99,7 @@ type LogP struct {
 	How    string     `json:"how"`    // one of the constants
 	Method string     `json:"method"` // in words
 	Error  float64    `json:"error"`  // of the method, not of the images; 0 where it is not known
-	CI95   [2]float64 `json:"ci95"`   // over images: value ± 1.96 se
+	CI95   [2]float64 `json:"ci95"`   // over images, and of the method: value ± (1.96 se + error)
 }
 
 // Known reports whether LogP is log p(x) itself, up to Error.
