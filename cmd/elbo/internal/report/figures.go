@@ -227,7 +227,7 @@ func (p Page) gaps() template.HTML {
 	slices.Sort(all)
 	const bins = 40
 	c := chart{label: "distribution of the gap over images", x: "log p(x) − ELBO of an image, nats", y: "images", ys: span{0, 1}}
-	c.xs = span{min(0, all[0]), all[len(all)-1-len(all)/200]} // the largest half per cent stand in the last bin
+	c.xs = span{min(0, all[0]), all[len(all)-1-len(all)/20]} // the largest twentieth stands in the last bin
 	c.xs = span{c.xs.lo, max(c.xs.hi, c.xs.lo+1e-3)}
 	for k, gaps := range values {
 		counts := histogram(gaps, c.xs, bins)
