@@ -137,7 +137,7 @@ func tablePosteriors(m *model.EM, all []report.Posterior) error {
 	}
 	reach := 0.0
 	for _, z := range m.Config.Grid.Points {
-		reach = max(reach, 1.1*math.Abs(float64(z)))
+		reach = max(reach, 1.3*math.Abs(float64(z)))
 	}
 	for n := range all {
 		o := &all[n]
