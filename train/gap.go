@@ -72,7 +72,7 @@ func (g GapScore) Inference() float64 { return g.LogP - g.ELBO }
 // AssessGap measures the gap of the VAE of s on the images of v. q* is searched for from
 // the encoder's output (see FitLocalQ), and both bounds are then measured by the same
 // draws ε, those of Assess, which took no part in the search: the amortisation gap can
-// come out negative by noise alone. done hears how many images have their q*.
+// come out negative by noise alone. tell hears what is done and for how many images.
 //
 // Without quadrature, log p(x) is estimated by importance sampling from the mixture of q
 // and q*, half of the draws from each:
@@ -83,21 +83,22 @@ func (g GapScore) Inference() float64 { return g.LogP - g.ELBO }
 // is at most twice that under the better of the two.
 //
 // Source of the weights: Veach and Guibas 1995, the balance heuristic.
-func AssessGap(ctx context.Context, s *Setup, v data.View, o GapOptions, done func(images int)) (*Gap, error) {
+func AssessGap(ctx context.Context, s *Setup, v data.View, o GapOptions, tell func(what string, images int)) (*Gap, error) {
 	g := &Gap{Images: v.N(), Draws: o.Samples}
 	var err error
 	if g.H, err = Encode(ctx, s.VAE, v); err != nil {
 		return nil, err
 	}
-	if g.HStar, err = FitLocalQ(ctx, s, v, g.H, o.Seed, o.LocalQ, done); err != nil {
+	if g.HStar, err = FitLocalQ(ctx, s, v, g.H, o.Seed, o.LocalQ, func(images int) { tell("searching q*", images) }); err != nil {
 		return nil, err
 	}
-	if g.PerImage, err = scorePairs(ctx, s.VAE, v, g.H, g.HStar, o); err != nil {
+	if g.PerImage, err = scorePairs(ctx, s.VAE, v, g.H, g.HStar, o, tell); err != nil {
 		return nil, err
 	}
 	g.LowerBound = !o.Exact
 	g.LogP.Method = fmt.Sprintf("L_%d, a lower bound: half of the draws from q, half from q*", 2*o.Samples)
 	if o.Exact {
+		tell("integrating", 0)
 		if err := g.exact(ctx, s, v, o.Seed); err != nil {
 			return nil, err
 		}
@@ -142,7 +143,7 @@ func (g *Gap) summarise() {
 }
 
 // scorePairs measures L[q] and L[q*] with common draws, and L_k under their mixture.
-func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float32, o GapOptions) ([]GapScore, error) {
+func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float32, o GapOptions, tell func(string, int)) ([]GapScore, error) {
 	e, err := NewEvaluator(m, o.Samples)
 	if err != nil {
 		return nil, err
@@ -181,6 +182,7 @@ func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float3
 			}
 			scores = append(scores, score)
 		}
+		tell("measuring", len(scores))
 	}
 	return scores, nil
 }
