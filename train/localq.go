@@ -24,7 +24,7 @@ type LocalQOptions struct {
 
 // DefaultLocalQ finds L[q*] of MNIST images to a few hundredths of a nat.
 func DefaultLocalQ() LocalQOptions {
-	return LocalQOptions{Steps: 60, Rounds: 20, Draws: 8, Selection: 200, LR: 0.1, Tolerance: 0.02}
+	return LocalQOptions{Steps: 100, Rounds: 20, Draws: 8, Selection: 200, LR: 0.1, Tolerance: 0.02}
 }
 
 // Validate returns every fault.
