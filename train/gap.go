@@ -17,10 +17,6 @@ type GapOptions struct {
 	LocalQ  LocalQOptions
 }
 
-// MostExactLatent is the number of latent dimensions up to which log p(x) of a VAE is
-// computed by quadrature.
-const MostExactLatent = 3
-
 // Estimate is a mean over images with its standard error, in nats per image.
 type Estimate struct {
 	Value float64 `json:"value"`
@@ -98,8 +94,7 @@ func AssessGap(ctx context.Context, s *Setup, v data.View, o GapOptions, tell fu
 	g.LowerBound = !o.Exact
 	g.LogP.Method = fmt.Sprintf("L_%d, a lower bound: half of the draws from q, half from q*", 2*o.Samples)
 	if o.Exact {
-		tell("integrating", 0)
-		if err := g.exact(ctx, s, v, o.Seed); err != nil {
+		if err := g.exact(ctx, s, v, func(images int) { tell("integrating", images) }); err != nil {
 			return nil, err
 		}
 	}
@@ -108,16 +103,26 @@ func AssessGap(ctx context.Context, s *Setup, v data.View, o GapOptions, tell fu
 }
 
 // exact replaces the bounds on log p(x) by quadrature.
-func (g *Gap) exact(ctx context.Context, s *Setup, v data.View, seed uint64) error {
-	e, err := Assess(ctx, s, v, AssessOptions{Samples: 1, Seed: seed, Exact: true})
+func (g *Gap) exact(ctx context.Context, s *Setup, v data.View, progress func(images int)) error {
+	exact, method, err := quadrature(ctx, s.VAE.Generator(), v, progress)
 	if err != nil {
 		return err
 	}
-	g.LogP.Method = e.LogP.Method
-	for i, score := range e.PerImage {
-		g.PerImage[i].LogP, g.PerImage[i].Error = score.LogP, score.Error
+	g.LogP.Method = method
+	for i, x := range exact {
+		g.PerImage[i].LogP, g.PerImage[i].Error = x.LogP, x.Error
 	}
 	return nil
+}
+
+// quadrature returns log p(x) of the images of v under the prior N(0, I), and says how.
+func quadrature(ctx context.Context, g *model.Generator, v data.View, progress func(images int)) ([]Exact, string, error) {
+	q, err := NewQuadrature(g, DefaultQuadrature(g.Latent), v.N())
+	if err != nil {
+		return nil, "", err
+	}
+	exact, err := q.Evidence(ctx, v, progress)
+	return exact, q.Method(), err
 }
 
 // summarise computes the means.
