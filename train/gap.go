@@ -70,6 +70,10 @@ func (g GapScore) Inference() float64 { return g.LogP - g.ELBO }
 // draws ε, those of Assess, which took no part in the search: the amortisation gap can
 // come out negative by noise alone. tell hears what is done and for how many images.
 //
+// With quadrature, which gives the mean and the variances of p(z|x) as well, the search
+// begins there where that is better: it does not share the encoder's mistakes, which may
+// have a local optimum of their own.
+//
 // Without quadrature, log p(x) is estimated by importance sampling from the mixture of q
 // and q*, half of the draws from each:
 //
@@ -80,39 +84,60 @@ func (g GapScore) Inference() float64 { return g.LogP - g.ELBO }
 //
 // Source of the weights: Veach and Guibas 1995, the balance heuristic.
 func AssessGap(ctx context.Context, s *Setup, v data.View, o GapOptions, tell func(what string, images int)) (*Gap, error) {
-	g := &Gap{Images: v.N(), Draws: o.Samples}
-	var err error
-	if g.H, err = Encode(ctx, s.VAE, v); err != nil {
+	h, err := Encode(ctx, s.VAE, v)
+	if err != nil {
 		return nil, err
 	}
-	if g.HStar, err = FitLocalQ(ctx, s, v, g.H, o.Seed, o.LocalQ, func(images int) { tell("searching q*", images) }); err != nil {
+	return assessGap(ctx, s, v, h, o, tell)
+}
+
+// assessGap is AssessGap for the encoder's output h, [N, 2Z]. Without one, h is nil and
+// q stands for q*; log p(x) is then by quadrature.
+func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOptions, tell func(what string, images int)) (*Gap, error) {
+	g := &Gap{Images: v.N(), Draws: o.Samples, LowerBound: !o.Exact, H: h}
+	g.LogP.Method = fmt.Sprintf("L_%d, a lower bound: half of the draws from q, half from q*", 2*o.Samples)
+	var starts [][]float32
+	if h != nil {
+		starts = append(starts, h)
+	}
+	var exact []Exact
+	var err error
+	if o.Exact {
+		if exact, g.LogP.Method, err = quadrature(ctx, s.VAE.Generator(), v, func(images int) { tell("integrating", images) }); err != nil {
+			return nil, err
+		}
+		starts = append(starts, momentsOf(exact))
+	}
+	if g.HStar, err = FitLocalQ(ctx, s, v, o.Seed, o.LocalQ, func(images int) { tell("searching q*", images) }, starts...); err != nil {
 		return nil, err
+	}
+	if g.H == nil {
+		g.H = g.HStar
 	}
 	if g.PerImage, err = scorePairs(ctx, s.VAE, v, g.H, g.HStar, o, tell); err != nil {
 		return nil, err
 	}
-	g.LowerBound = !o.Exact
-	g.LogP.Method = fmt.Sprintf("L_%d, a lower bound: half of the draws from q, half from q*", 2*o.Samples)
-	if o.Exact {
-		if err := g.exact(ctx, s, v, func(images int) { tell("integrating", images) }); err != nil {
-			return nil, err
-		}
+	for i, x := range exact {
+		g.PerImage[i].LogP, g.PerImage[i].Error = x.LogP, x.Error
 	}
 	g.summarise()
 	return g, nil
 }
 
-// exact replaces the bounds on log p(x) by quadrature.
-func (g *Gap) exact(ctx context.Context, s *Setup, v data.View, progress func(images int)) error {
-	exact, method, err := quadrature(ctx, s.VAE.Generator(), v, progress)
-	if err != nil {
-		return err
+// momentsOf returns the diagonal Gaussians of the means and variances of posteriors, as
+// [μ | log σ²], [N, 2Z].
+func momentsOf(exact []Exact) []float32 {
+	var h []float32
+	for _, x := range exact {
+		z := len(x.Mean)
+		for _, mean := range x.Mean {
+			h = append(h, float32(mean))
+		}
+		for j := range z {
+			h = append(h, float32(math.Log(max(x.Covariance[j*z+j], 1e-12))))
+		}
 	}
-	g.LogP.Method = method
-	for i, x := range exact {
-		g.PerImage[i].LogP, g.PerImage[i].Error = x.LogP, x.Error
-	}
-	return nil
+	return h
 }
 
 // quadrature returns log p(x) of the images of v under the prior N(0, I), and says how.

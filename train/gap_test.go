@@ -164,7 +164,7 @@ func TestImagesDoNotInfluenceEachOthersPosteriors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		star, err := FitLocalQ(context.Background(), s, v, h, 1, DefaultLocalQ(), func(int) {})
+		star, err := FitLocalQ(context.Background(), s, v, 1, DefaultLocalQ(), func(int) {}, h)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,11 +185,11 @@ func TestASearchForPosteriorsCanBeInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = FitLocalQ(ctx, s, v, h, 1, DefaultLocalQ(), func(int) { cancel() })
+	_, err = FitLocalQ(ctx, s, v, 1, DefaultLocalQ(), func(int) { cancel() }, h)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("FitLocalQ = %v, want context.Canceled", err)
 	}
-	if _, err := FitLocalQ(ctx, s, v, h, 1, LocalQOptions{Draws: 3}, func(int) {}); err == nil {
+	if _, err := FitLocalQ(ctx, s, v, 1, LocalQOptions{Draws: 3}, func(int) {}, h); err == nil {
 		t.Error("impossible options are not refused")
 	}
 }

@@ -137,19 +137,23 @@ func TestAFrozenDecoderKeepsItsBytes(t *testing.T) {
 	if err := grid.Load(best); err != nil {
 		t.Fatal(err)
 	}
-	before, err := AssessInferences(context.Background(), grid, nil, grid.Validation, GapOptions{}, quiet)
+	o := GapOptions{Samples: 200, Seed: 1, LocalQ: DefaultLocalQ()}
+	before, err := AssessInferences(context.Background(), grid, vae, false, grid.Validation, o, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := grid.TakeDecoder(vae); err != nil {
 		t.Fatal(err)
 	}
-	after, err := AssessInferences(context.Background(), grid, vae, grid.Validation, GapOptions{Samples: 200, Seed: 1, LocalQ: DefaultLocalQ()}, quiet)
+	after, err := AssessInferences(context.Background(), grid, vae, true, grid.Validation, o, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if after.Table != before.Table || after.LogP != before.LogP {
 		t.Errorf("evidence %+v, %+v before and %+v, %+v after", before.Table, before.LogP, after.Table, after.LogP)
+	}
+	if math.Abs(after.ELBOStar.Value-before.ELBOStar.Value) > o.LocalQ.Tolerance {
+		t.Errorf("L[q*] is %+v from the posterior's moments, %+v from the better of them and the encoder", before.ELBOStar, after.ELBOStar)
 	}
 	if before.ELBO != nil || after.ELBO.Value >= after.ELBOStar.Value || after.ELBOStar.Value > after.LogP.Value+0.1 { // noise of 200 draws of 30 images: 3/√6000
 		t.Errorf("L[q] %+v, L[q*] %+v, log p(x) %+v: want them in this order", after.ELBO, after.ELBOStar, after.LogP)

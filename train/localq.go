@@ -66,8 +66,8 @@ func Encode(ctx context.Context, m *model.VAE, v data.View) ([]float32, error) {
 }
 
 // FitLocalQ returns q*, the best diagonal Gaussian of each image of v by itself: h*,
-// [N, 2Z], found by gradient ascent on L[q] from h0, [N, 2Z]. done hears how many
-// images are done.
+// [N, 2Z], found by gradient ascent on L[q] from h0, [N, 2Z], or from the best of several
+// beginnings. done hears how many images are done.
 //
 // The search goes in rounds. In a round, Adam takes steps of falling length on
 // (δ, log σ²) with μ = μ₀ + σ₀ δ, so that a step is as long as the posterior is wide;
@@ -76,11 +76,11 @@ func Encode(ctx context.Context, m *model.VAE, v data.View) ([]float32, error) {
 // of its own, the same for both; a figure to be reported needs yet other draws, as the
 // kept one was chosen by these. An image whose round gained less than the tolerance is
 // done. Images do not influence each other.
-func FitLocalQ(ctx context.Context, s *Setup, v data.View, h0 []float32, seed uint64, o LocalQOptions, done func(images int)) ([]float32, error) {
+func FitLocalQ(ctx context.Context, s *Setup, v data.View, seed uint64, o LocalQOptions, done func(images int), h0 ...[]float32) ([]float32, error) {
 	if err := o.Validate(); err != nil {
 		return nil, &ConfigError{err}
 	}
-	f, err := newLocalFit(ctx, s, v, h0, seed, o)
+	f, err := newLocalFit(ctx, s, v, seed, o, h0)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func FitLocalQ(ctx context.Context, s *Setup, v data.View, h0 []float32, seed ui
 				return nil, err
 			}
 			for slot, i := range images {
-				if f.keep(slot, i, found[slot]) > o.Tolerance {
+				if f.keep(f.graph.H()[slot*f.width:], i, found[slot]) > o.Tolerance {
 					better = append(better, i)
 				}
 			}
@@ -129,9 +129,9 @@ type localFit struct {
 // selection is the purpose of the draws that decide what is kept.
 const selection = "eps/gap/select/"
 
-func newLocalFit(ctx context.Context, s *Setup, v data.View, h0 []float32, seed uint64, o LocalQOptions) (*localFit, error) {
+func newLocalFit(ctx context.Context, s *Setup, v data.View, seed uint64, o LocalQOptions, h0 [][]float32) (*localFit, error) {
 	m := s.VAE
-	f := &localFit{o: o, engine: s.Engine, v: v, seed: seed, width: 2 * m.Config.Latent, h: slices.Clone(h0)}
+	f := &localFit{o: o, engine: s.Engine, v: v, seed: seed, width: 2 * m.Config.Latent, h: slices.Clone(h0[0])}
 	f.images = min(max(1, evaluationRows/o.Draws), v.N())
 	f.u = graph.NewParam("u", f.images, f.width)
 	f.grad = make([]float32, f.images*f.width)
@@ -145,8 +145,20 @@ func newLocalFit(ctx context.Context, s *Setup, v data.View, h0 []float32, seed 
 	if f.selector, err = NewEvaluator(m, o.Selection); err != nil {
 		return nil, err
 	}
-	f.best, err = f.selector.bounds(ctx, v, upTo(v.N()), h0, seed, selection)
-	return f, err
+	for k, h := range h0 {
+		bounds, err := f.selector.bounds(ctx, v, upTo(v.N()), h, seed, selection)
+		if err != nil {
+			return nil, err
+		}
+		if k == 0 {
+			f.best = bounds
+			continue
+		}
+		for i, bound := range bounds {
+			f.keep(h[i*f.width:], i, bound)
+		}
+	}
+	return f, nil
 }
 
 // upTo returns 0, 1, ..., n-1.
@@ -211,14 +223,14 @@ func (f *localFit) drawPairs(n int) {
 	}
 }
 
-// keep takes over what a round has found for an image if its bound is better, and
-// returns the gain in nats.
-func (f *localFit) keep(slot, image int, bound float64) float64 {
+// keep takes over a posterior of an image if its bound is better, and returns the gain in
+// nats.
+func (f *localFit) keep(h []float32, image int, bound float64) float64 {
 	gain := bound - f.best[image]
 	if !finite(bound) || gain <= 0 {
 		return 0
 	}
-	copy(f.h[image*f.width:][:f.width], f.graph.H()[slot*f.width:][:f.width])
+	copy(f.h[image*f.width:][:f.width], h)
 	f.best[image] = bound
 	if !finite(gain) { // what was there had no bound
 		return math.Inf(1)

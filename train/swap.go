@@ -12,40 +12,35 @@ import (
 // others', as its p(z) is a sum over points: it may lie on either side of log p(x).
 type Inferences struct {
 	Images   int       `json:"images"`
-	LogP     LogP      `json:"log_p"`               // under the prior N(0, I), by quadrature
-	Table    LogP      `json:"table"`               // under the grid's p(z), by its table: exact for the model made discrete
-	ELBOStar *Estimate `json:"elbo_star,omitempty"` // each image's best diagonal Gaussian, prior N(0, I)
-	ELBO     *Estimate `json:"elbo,omitempty"`      // the encoder's, prior N(0, I)
+	LogP     LogP      `json:"log_p"`          // under the prior N(0, I), by quadrature
+	Table    LogP      `json:"table"`          // under the grid's p(z), by its table: exact for the model made discrete
+	ELBOStar Estimate  `json:"elbo_star"`      // each image's best diagonal Gaussian, prior N(0, I)
+	ELBO     *Estimate `json:"elbo,omitempty"` // the encoder's, prior N(0, I)
 }
 
-// AssessInferences measures the decoder of a grid on the images of v; also under the
-// encoder of a VAE that has the same decoder, where vae is not nil. tell hears what is
+// AssessInferences measures a decoder, that of a grid and of a VAE alike, on the images
+// of v; under the VAE's encoder only where it is said to have one. tell hears what is
 // done and for how many images.
-func AssessInferences(ctx context.Context, grid, vae *Setup, v data.View, o GapOptions, tell func(what string, images int)) (*Inferences, error) {
+func AssessInferences(ctx context.Context, grid, vae *Setup, encoder bool, v data.View, o GapOptions, tell func(what string, images int)) (*Inferences, error) {
 	table, err := EvaluateEM(ctx, grid, v)
 	if err != nil {
 		return nil, err
 	}
-	result := &Inferences{Images: v.N(), Table: *table.LogP}
-	exact, method, err := quadrature(ctx, grid.EM.Generator(), v, func(images int) { tell("integrating", images) })
+	var h []float32
+	if encoder {
+		if h, err = Encode(ctx, vae.VAE, v); err != nil {
+			return nil, err
+		}
+	}
+	o.Exact = true
+	gap, err := assessGap(ctx, vae, v, h, o, tell)
 	if err != nil {
 		return nil, err
 	}
-	var logP, stated moments
-	for _, x := range exact {
-		logP.add(x.LogP)
-		stated.add(x.Error)
+	result := &Inferences{Images: v.N(), LogP: gap.LogP, Table: *table.LogP, ELBOStar: gap.ELBOStar}
+	if encoder {
+		result.ELBO = &gap.ELBO
 	}
-	result.LogP = LogP{Value: logP.mean, SE: logP.standardError(), Error: stated.mean, Method: method}
-	if vae == nil {
-		return result, nil
-	}
-	o.Exact = false // it is known
-	gap, err := AssessGap(ctx, vae, v, o, tell)
-	if err != nil {
-		return nil, err
-	}
-	result.ELBOStar, result.ELBO = &gap.ELBOStar, &gap.ELBO
 	return result, nil
 }
 

@@ -238,13 +238,9 @@ func (b *bridge) twin(c train.Config) (*train.Setup, error) {
 
 // assess measures the decoder of the target under both inferences.
 func (b *bridge) assess(ctx context.Context, when string, encoder bool) (*train.Inferences, error) {
-	vae := b.vae
-	if !encoder {
-		vae = nil
-	}
 	c := newCounter(b.p, "images", b.view.N())
 	defer c.done()
-	return train.AssessInferences(ctx, b.grid, vae, b.view, train.GapOptions{Samples: b.o.samples, Seed: b.source.Config.Seed, LocalQ: train.DefaultLocalQ()},
+	return train.AssessInferences(ctx, b.grid, b.vae, encoder, b.view, train.GapOptions{Samples: b.o.samples, Seed: b.source.Config.Seed, LocalQ: train.DefaultLocalQ()},
 		func(what string, n int) { c.at(when+", "+what, n) })
 }
 
@@ -313,7 +309,7 @@ func (r *swapped) write(w io.Writer) {
 	logP := func(l train.LogP) *train.Estimate { return &train.Estimate{Value: l.Value, SE: l.SE} }
 	row("log p(x), prior N(0, I)", func(i *train.Inferences) *train.Estimate { return logP(i.LogP) })
 	row(fmt.Sprintf("log p(x), table of %s points", joined(r.Grid, "x")), func(i *train.Inferences) *train.Estimate { return logP(i.Table) })
-	row("L[q*], the best q of each image", func(i *train.Inferences) *train.Estimate { return i.ELBOStar })
+	row("L[q*], the best q of each image", func(i *train.Inferences) *train.Estimate { return &i.ELBOStar })
 	row("L[q], the encoder", func(i *train.Inferences) *train.Estimate { return i.ELBO })
 	table.Flush()
 	if r.Model == train.GridModel {
