@@ -146,16 +146,16 @@ func runSwap(ctx context.Context, p *program, o swapOptions) error {
 		defer dir.Close()
 		report.Run, report.Model, report.Frozen = dir.Path, b.target.Config.Model, b.target.Config.Freeze != ""
 	}
-	if report.Before, err = b.assess(ctx, "before", b.encoded); err != nil {
-		return err
+	if report.Before, err = b.assess(ctx, "before", b.encoded); err == nil && dir != nil {
+		if err = b.cross(ctx, dir); err == nil {
+			report.After, err = b.assess(ctx, "after", true)
+		}
 	}
-	if dir != nil {
-		if err := b.cross(ctx, dir); err != nil {
-			return err
-		}
-		if report.After, err = b.assess(ctx, "after", true); err != nil {
-			return err
-		}
+	if errors.Is(err, context.Canceled) && dir != nil { // while measuring; training tells of itself
+		p.say("interrupted while measuring; to go on with what %s holds: %s resume %[1]s", dir.Path, p.name)
+	}
+	if err != nil {
+		return err
 	}
 	if o.json {
 		return writeJSON(p.stdout, report)
