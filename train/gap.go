@@ -37,6 +37,7 @@ type Gap struct {
 	Draws         int      `json:"draws"` // of z for each image, from q and from q*
 	LogP          LogP     `json:"log_p"`
 	LowerBound    bool     `json:"log_p_is_lower_bound"` // and so the approximation and the inference gap
+	Missed        int      `json:"missed"`               // images whose posterior the quadrature missed; see AssessGap
 	ELBOStar      Estimate `json:"elbo_star"`
 	ELBO          Estimate `json:"elbo"`
 	Approximation Estimate `json:"approximation"`
@@ -72,7 +73,10 @@ func (g GapScore) Inference() float64 { return g.LogP - g.ELBO }
 //
 // With quadrature, which gives the mean and the variances of p(z|x) as well, the search
 // begins there where that is better: it does not share the encoder's mistakes, which may
-// have a local optimum of their own.
+// have a local optimum of their own. A model that has hardly been trained may have
+// posteriors outside the box of the quadrature, where nothing says so; but then L_k below
+// is above what the quadrature says by more than five of its errors, and stands in its
+// place for that image.
 //
 // Without quadrature, log p(x) is estimated by importance sampling from the mixture of q
 // and q*, half of the draws from each:
@@ -103,7 +107,7 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 	var exact []Exact
 	var err error
 	if o.Exact {
-		if exact, g.LogP.Method, err = quadrature(ctx, s.VAE.Generator(), v, func(images int) { tell("integrating", images) }); err != nil {
+		if exact, g.LogP.Method, err = integrate(ctx, s.VAE.Generator(), v, func(images int) { tell("integrating", images) }); err != nil {
 			return nil, err
 		}
 		starts = append(starts, momentsOf(exact))
@@ -118,11 +122,20 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 		return nil, err
 	}
 	for i, x := range exact {
-		g.PerImage[i].LogP, g.PerImage[i].Error = x.LogP, x.Error
+		score := &g.PerImage[i]
+		if score.LogP-5*score.Error > x.LogP+roundingOf(score.LogP) {
+			g.Missed++
+			continue
+		}
+		score.LogP, score.Error = x.LogP, x.Error
 	}
+	g.LowerBound = g.LowerBound || g.Missed > 0
 	g.summarise()
 	return g, nil
 }
+
+// roundingOf bounds the rounding of a log-likelihood in float32, in nats.
+func roundingOf(logLik float64) float64 { return 32 * math.Exp2(-24) * math.Abs(logLik) }
 
 // momentsOf returns the diagonal Gaussians of the means and variances of posteriors, as
 // [μ | log σ²], [N, 2Z].
@@ -140,8 +153,8 @@ func momentsOf(exact []Exact) []float32 {
 	return h
 }
 
-// quadrature returns log p(x) of the images of v under the prior N(0, I), and says how.
-func quadrature(ctx context.Context, g *model.Generator, v data.View, progress func(images int)) ([]Exact, string, error) {
+// integrate returns log p(x) of the images of v under the prior N(0, I), and says how.
+func integrate(ctx context.Context, g *model.Generator, v data.View, progress func(images int)) ([]Exact, string, error) {
 	q, err := NewQuadrature(g, DefaultQuadrature(g.Latent), v.N())
 	if err != nil {
 		return nil, "", err

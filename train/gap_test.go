@@ -223,3 +223,36 @@ func TestLogRatioOfGaussians(t *testing.T) {
 		}
 	}
 }
+
+// TestAPosteriorThatTheQuadratureMissesIsNotTakenForGranted: the decoder's bias is moved
+// so far that every posterior lies outside the box. L_k stands in, and agrees with the
+// closed form.
+func TestAPosteriorThatTheQuadratureMissesIsNotTakenForGranted(t *testing.T) {
+	s, p, v := linearGaussian(t, 10, true, func(mu, logVar []float32) {})
+	for i := range p.B { // towards where z₀ = 12 leads
+		p.B[i] -= 12 * p.W.At(i, 0)
+	}
+	p = modeltest.NewPPCA(t, p.W, p.B, 0.001) // so sharp that the prior cannot hold it back
+	m, err := model.NewVAE(model.VAEConfig{Pixels: 16, Latent: 3, Activation: graph.ReLU, Likelihood: model.Gaussian, Variance: 0.001, Objective: model.ELBO, Draws: 1}, graphtest.Engine(2), func(string) graph.Uniform { return half{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Fill(t, m.Params())
+	s.VAE = m
+	g, err := AssessGap(context.Background(), s, v, GapOptions{Samples: 500, Seed: 1, Exact: true, LocalQ: DefaultLocalQ()}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Missed != v.N() || !g.LowerBound {
+		t.Errorf("%d of %d posteriors are said to be missed, lower bound %v", g.Missed, v.N(), g.LowerBound)
+	}
+	x := make([]float32, v.D())
+	for i, score := range g.PerImage {
+		v.Pixels(x, i, 0)
+		want := p.LogEvidence(modeltest.Floats(x))
+		// Sums of float32 terms as large as the log-likelihood itself, some 10³ nats.
+		if tolerance := 5*score.Error + 1e-6*math.Abs(want) + 0.01; math.Abs(score.LogP-want) > tolerance {
+			t.Errorf("image %d: log p(x) = %.4f, want %.4f ± %.4f", i, score.LogP, want, tolerance)
+		}
+	}
+}

@@ -253,7 +253,7 @@ func (e *Evaluator) bounds(ctx context.Context, v data.View, images []int, h []f
 		these := images[first:min(first+e.images, len(images))]
 		e.begin(v, these, seed, purpose)
 		copy(block, h[first*width:][:len(these)*width])
-		recons, _, err := e.score(block, len(these))
+		recons, _, _, err := e.score(block, len(these))
 		if err != nil {
 			return nil, err
 		}

@@ -155,6 +155,10 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 	return nil
 }
 
+// missedNote tells of posteriors outside the quadrature's box: how many, of which images,
+// and the k that stands in.
+const missedNote = "the posterior of %d %s images lies where the quadrature does not look: their log p(x) is L_%d, a lower bound; longer training brings codes nearer to N(0, I)\n"
+
 // gapSplits are the splits that a word stands for: for both, of those that have images.
 func (t *trained) gapSplits(word string) ([]string, error) {
 	if word != "both" {
@@ -187,7 +191,7 @@ func (g *gapped) write(w io.Writer, t *trained) {
 	}
 	first := g.Splits[g.names[0]]
 	bound, atLeast := "log p(x)", ""
-	if first.LowerBound {
+	if slices.ContainsFunc(g.names, func(split string) bool { return g.Splits[split].LowerBound }) {
 		bound, atLeast = "log p(x) ≥", " ≥"
 	}
 	fmt.Fprint(table, "nats per image\t")
@@ -207,7 +211,13 @@ func (g *gapped) write(w io.Writer, t *trained) {
 	for i, split := range g.names {
 		fmt.Fprintf(w, "%s %.2g nats (%s)", []string{"", ","}[min(i, 1)], g.Splits[split].LogP.Error, split)
 	}
-	fmt.Fprintf(w, "\n%s (SHA-256 %.12s…), %s, binarise %s; %d draws of z an image from q and from q* (seed %d); %s\n", g.Data, g.DataSHA256, g.Likelihood, g.Binarise, first.Draws, g.Seed, describeModel(t.Setup))
+	fmt.Fprintln(w)
+	for _, split := range g.names {
+		if n := g.Splits[split].Missed; n > 0 {
+			fmt.Fprintf(w, missedNote, n, split, 2*first.Draws)
+		}
+	}
+	fmt.Fprintf(w, "%s (SHA-256 %.12s…), %s, binarise %s; %d draws of z an image from q and from q* (seed %d); %s\n", g.Data, g.DataSHA256, g.Likelihood, g.Binarise, first.Draws, g.Seed, describeModel(t.Setup))
 }
 
 // writeFiles writes the table and the picture.
