@@ -229,8 +229,8 @@ func TestLogRatioOfGaussians(t *testing.T) {
 // closed form.
 func TestAPosteriorThatTheQuadratureMissesIsNotTakenForGranted(t *testing.T) {
 	s, p, v := linearGaussian(t, 10, true, func(mu, logVar []float32) {})
-	for i := range p.B { // towards where z₀ = 12 leads
-		p.B[i] -= 12 * p.W.At(i, 0)
+	for i := range p.B { // the images are now where z₀ is above 10
+		p.B[i] -= 24 * p.W.At(i, 0)
 	}
 	p = modeltest.NewPPCA(t, p.W, p.B, 0.001) // so sharp that the prior cannot hold it back
 	m, err := model.NewVAE(model.VAEConfig{Pixels: 16, Latent: 3, Activation: graph.ReLU, Likelihood: model.Gaussian, Variance: 0.001, Objective: model.ELBO, Draws: 1}, graphtest.Engine(2), func(string) graph.Uniform { return half{} })
