@@ -54,9 +54,9 @@ func (e *Engine) Numerics() map[string]string {
 // matrix product worth a hand-off: about 10 microseconds of work.
 const productGrain = 1 << 20
 
-// product computes C = op(A) op(B), C [m,n], all row-major without padding, as
+// product computes C = op(A) op(B) + β C, C [m,n], all row-major without padding, as
 // shards of rows or of columns of C, whichever there are more of.
-func (e *Engine) product(transA, transB bool, m, n, k int, a, b, c []float32) {
+func (e *Engine) product(transA, transB bool, m, n, k int, a, b []float32, beta float32, c []float32) {
 	lda, ldb := k, n
 	if transA {
 		lda = m
@@ -70,7 +70,7 @@ func (e *Engine) product(transA, transB bool, m, n, k int, a, b, c []float32) {
 			if transA {
 				first = lo
 			}
-			e.BLAS.Sgemm(transA, transB, hi-lo, n, k, 1, a[first:], lda, b, ldb, 0, c[lo*n:], n)
+			e.BLAS.Sgemm(transA, transB, hi-lo, n, k, 1, a[first:], lda, b, ldb, beta, c[lo*n:], n)
 		})
 		return
 	}
@@ -79,6 +79,6 @@ func (e *Engine) product(transA, transB bool, m, n, k int, a, b, c []float32) {
 		if transB {
 			first = lo * ldb
 		}
-		e.BLAS.Sgemm(transA, transB, m, hi-lo, k, 1, a, lda, b[first:], ldb, 0, c[lo:], n)
+		e.BLAS.Sgemm(transA, transB, m, hi-lo, k, 1, a, lda, b[first:], ldb, beta, c[lo:], n)
 	})
 }

@@ -28,13 +28,13 @@ func (b *Builder) Affine(x, w, bias Node, f Activation) Node {
 		in:   []Node{x, w, bias},
 		out:  []int{rows, out},
 		forward: func(y []float32, in32 [][]float32) {
-			e.product(false, true, rows, out, in, in32[0], in32[1], y)
-			bias := in32[2]
-			e.Split(rows, 1+elementGrain/out, func(lo, hi int) {
-				for r := lo; r < hi; r++ {
-					f.apply(y[r*out:][:out], bias)
-				}
-			})
+			for r := range rows { // the product is added to the bias
+				copy(y[r*out:][:out], in32[2])
+			}
+			e.product(false, true, rows, out, in, in32[0], in32[1], 1, y)
+			if f != Identity {
+				e.Split(len(y), elementGrain, func(lo, hi int) { f.apply(y[lo:hi]) })
+			}
 		},
 		wrt: []bool{dxWanted, true, true},
 		derivative: func(y, dy Node) []Node {
@@ -77,22 +77,24 @@ func (b *Builder) product(kind string, transA, transC bool, a, c Node, m, n, k i
 		note:    fmt.Sprintf("%d×%d×%d", m, k, n),
 		in:      []Node{a, c},
 		out:     []int{m, n},
-		forward: func(y []float32, in [][]float32) { e.product(transA, transC, m, n, k, in[0], in[1], y) },
+		forward: func(y []float32, in [][]float32) { e.product(transA, transC, m, n, k, in[0], in[1], 0, y) },
 	})
 }
 
 // sumRows is Σ_rows a, one number a column.
 func (b *Builder) sumRows(a Node) Node {
-	rows, cols := a.Rows(), a.Cols()
+	rows, cols, e := a.Rows(), a.Cols(), b.engine
 	return b.apply(op{
 		kind: "affine.db",
 		in:   []Node{a},
 		out:  []int{cols},
 		forward: func(y []float32, in [][]float32) {
-			copy(y, in[0][:cols])
-			for r := 1; r < rows; r++ {
-				vek32.Add_Inplace(y, in[0][r*cols:][:cols])
-			}
+			e.Split(cols, 1+2*elementGrain/rows, func(lo, hi int) {
+				copy(y[lo:hi], in[0][lo:hi])
+				for r := 1; r < rows; r++ {
+					vek32.Add_Inplace(y[lo:hi], in[0][r*cols+lo:r*cols+hi])
+				}
+			})
 		},
 	})
 }

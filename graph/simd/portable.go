@@ -21,6 +21,12 @@ func exp(v float32) float32 {
 	return float32(math.Exp(float64(min(v, 88))))
 }
 
+func expm1Go(x []float32) {
+	for i, v := range x {
+		x[i] = float32(math.Expm1(float64(min(v, 88))))
+	}
+}
+
 func expSumGo(q, a []float32, top float32) float64 {
 	sum := 0.0
 	for i, v := range a {
@@ -51,9 +57,23 @@ func bernoulliGo(residual, x, l []float32) (sum, product float64) {
 	return sum, product
 }
 
-func addReLUGo(y, b []float32) {
-	for i, v := range b {
-		y[i] = max(y[i]+v, 0)
+func reluGo(x []float32) {
+	for i, v := range x {
+		x[i] = max(v, 0)
+	}
+}
+
+func eluGo(x []float32) {
+	for i, v := range x {
+		if v < 0 {
+			x[i] = float32(math.Expm1(float64(v)))
+		}
+	}
+}
+
+func softplusGo(x []float32) {
+	for i, v := range x {
+		x[i] = float32(max(float64(v), 0) + math.Log1p(math.Exp(-math.Abs(float64(v)))))
 	}
 }
 
