@@ -4,7 +4,7 @@ export CGO_ENABLED = 0
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 30s
 
-.PHONY: build check test race bench fuzz reference cross
+.PHONY: build check test race bench bench-peers fuzz reference cross
 
 build:            ## the program, ./elbo
 	go build -o elbo ./cmd/elbo
@@ -30,6 +30,9 @@ race:             ## the race detector on what is concurrent (it alone needs cgo
 
 bench:            ## benchmarks, in benchstat's format
 	go test -run xxx -bench . -benchmem ./graph/... ./model ./data ./train
+
+bench-peers: build ## elbo next to PyTorch and numpy, in alternating runs (it says what to install); some 20 minutes on an idle machine
+	/usr/bin/python3 train/testdata/peers/peers.py --elbo ./elbo
 
 fuzz:             ## each fuzz target for FUZZTIME
 	@for package in ./data ./train; do \
