@@ -26,9 +26,10 @@ type Evaluation struct {
 	KLPerDim    []float64 `json:"kl_per_dim,omitempty"`   // of each latent dimension; they sum to KL
 	ActiveUnits *int      `json:"active_units,omitempty"` // see ActiveThreshold
 
-	// Of a model with a table, whose ELBO is log p(x).
-	LogP  *LogP  `json:"log_p,omitempty"`
-	Table *Table `json:"table,omitempty"`
+	// Of a model with a table, whose ELBO is log p(x), and of a VAE by quadrature.
+	LogP  *LogP         `json:"log_p,omitempty"`
+	Gap   *PosteriorGap `json:"gap,omitempty"`
+	Table *Table        `json:"table,omitempty"`
 
 	PerImage []ImageScore `json:"-"` // in the order of the view
 }
@@ -39,6 +40,13 @@ type LogP struct {
 	SE     float64 `json:"se"`
 	Error  float64 `json:"error"` // of the method, not of the images
 	Method string  `json:"method"`
+}
+
+// PosteriorGap is log p(x) - ELBO = KL(q(z|x) ‖ p(z|x)) of a VAE whose log p(x) is known, nats per
+// image. The ELBO's draws are in its standard error.
+type PosteriorGap struct {
+	Value float64 `json:"value"`
+	SE    float64 `json:"se"`
 }
 
 // Table is what a model with K states makes of the images besides.
