@@ -116,7 +116,7 @@ Results go to standard output, words and progress to standard error.`,
 	root.SetHelpCommand(newHelpCmd(p, root))
 	root.AddCommand(
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p),
-		newInspectCmd(p), newDataCmd(p), newExperimentCmd(p), newBenchCmd(p), newExitCodesTopic(),
+		newInspectCmd(p), newDataCmd(p), newExperimentCmd(p), newBenchCmd(p), newVerifyCmd(p), newExitCodesTopic(),
 	)
 	return root
 }
