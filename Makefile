@@ -4,7 +4,7 @@ export CGO_ENABLED = 0
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 30s
 
-.PHONY: build check test race bench bench-peers fuzz reference cross
+.PHONY: build check test race bench bench-peers fuzz reference reference-recompute cross
 
 build:            ## the program, ./elbo
 	go build -o elbo ./cmd/elbo
@@ -44,3 +44,10 @@ fuzz:             ## each fuzz target for FUZZTIME
 
 reference:        ## write the frozen PyTorch figures anew (needs Debian's python3-torch); look at the diff
 	/usr/bin/python3 train/testdata/torch/reference.py
+
+RECOMPUTE = train/testdata/recompute
+reference-recompute: build ## train the frozen checkpoint anew, and recompute its bounds with numpy alone; look at the diff
+	ELBO_WRITE_REFERENCE=1 go test ./train -count=1 -run '^TestWriteTheCheckpointToRecompute$$'
+	./elbo data export --binarise static --seed 1 --split test --limit 500 --out $(RECOMPUTE)/test.npy
+	/usr/bin/python3 $(RECOMPUTE)/recompute.py $(RECOMPUTE)/checkpoint.safetensors $(RECOMPUTE)/test.npy --out $(RECOMPUTE)/reference.json
+	rm $(RECOMPUTE)/test.npy
