@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/viterin/vek/vek32"
+
+	"elbo/graph/simd"
 )
 
 // Activation is a nonlinearity between layers, by its name in flags and files.
@@ -34,26 +38,25 @@ func ParseActivation(name string) (Activation, error) {
 	return "", fmt.Errorf("unknown activation %q, want one of %s", name, strings.Join(names, ", "))
 }
 
-// apply replaces the pre-activations a by y.
-func (f Activation) apply(a []float32) {
+// apply replaces y, a row of x Wᵀ, by f(y + bias).
+func (f Activation) apply(y, bias []float32) {
+	if f == ReLU {
+		simd.AddReLU(y, bias)
+		return
+	}
+	vek32.Add_Inplace(y, bias)
 	switch f {
-	case ReLU:
-		for i, v := range a {
-			a[i] = max(v, 0)
-		}
 	case Tanh:
-		for i, v := range a {
-			a[i] = float32(math.Tanh(float64(v)))
-		}
+		simd.Tanh(y)
 	case ELU:
-		for i, v := range a {
+		for i, v := range y {
 			if v < 0 {
-				a[i] = float32(math.Expm1(float64(v)))
+				y[i] = float32(math.Expm1(float64(v)))
 			}
 		}
 	case Softplus:
-		for i, v := range a {
-			a[i] = float32(softplus(float64(v)))
+		for i, v := range y {
+			y[i] = float32(softplus(float64(v)))
 		}
 	}
 }
@@ -65,16 +68,9 @@ func (f Activation) chain(da, y, dy []float32) {
 	case Identity:
 		copy(da, dy)
 	case ReLU:
-		for i := range da {
-			// 1 where y > 0, else 0: y is never negative, so neither are its bits.
-			// A branch here would be mispredicted for every other unit.
-			positive := uint32(-int32(math.Float32bits(y[i]))) >> 31
-			da[i] = math.Float32frombits(math.Float32bits(dy[i]) & -positive)
-		}
+		simd.ReLUChain(da, y, dy)
 	case Tanh:
-		for i := range da {
-			da[i] = dy[i] * (1 - y[i]*y[i])
-		}
+		simd.TanhChain(da, y, dy)
 	case ELU:
 		for i := range da {
 			da[i] = dy[i] * (1 + min(y[i], 0))

@@ -4,11 +4,9 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
-	"sync"
-
-	"github.com/viterin/vek"
 
 	"elbo/graph/blas"
+	"elbo/graph/simd"
 )
 
 // Engine is what programs compute with: a matrix product and a fixed number of
@@ -16,6 +14,8 @@ import (
 type Engine struct {
 	BLAS    *blas.Library
 	Workers int
+
+	crew crew
 }
 
 // NewEngine returns an engine of the given number of workers, at least one.
@@ -32,7 +32,7 @@ func (e *Engine) Numerics() map[string]string {
 		"arch":    runtime.GOARCH,
 		"blas":    e.BLAS.Name,
 		"workers": strconv.Itoa(e.Workers),
-		"simd":    strconv.FormatBool(vek.Info().Acceleration),
+		"simd":    simd.Name(),
 	}
 	if e.BLAS.Version != "" {
 		id["blas_version"] = e.BLAS.Version
@@ -48,36 +48,6 @@ func (e *Engine) Numerics() map[string]string {
 		}
 	}
 	return id
-}
-
-// Split calls f on consecutive shards of [0, n), concurrently, and returns when
-// all are done. There are as many shards as workers, or fewer where a shard
-// would be shorter than grain: handing work to another goroutine costs 5 to 10
-// microseconds. Where the shards are cut depends on nothing but n, grain and the
-// number of workers.
-//
-// A panic in a shard is raised again in the caller.
-func (e *Engine) Split(n, grain int, f func(lo, hi int)) {
-	shards := min(e.Workers, n/max(1, grain))
-	if shards <= 1 {
-		f(0, n)
-		return
-	}
-	var wg sync.WaitGroup
-	panics := make([]any, shards)
-	for i := 1; i < shards; i++ {
-		wg.Go(func() {
-			defer func() { panics[i] = recover() }()
-			f(n*i/shards, n*(i+1)/shards)
-		})
-	}
-	f(0, n/shards)
-	wg.Wait()
-	for _, p := range panics {
-		if p != nil {
-			panic(p)
-		}
-	}
 }
 
 // productGrain is the least number of multiplications that makes a shard of a

@@ -35,7 +35,6 @@ type op struct {
 	buffer *tensor.Dense
 	y      []float32
 	scalar *G.F32
-	args   [][]float32
 }
 
 // none stands for the gradient of an input that has none.
@@ -48,7 +47,6 @@ func (b *Builder) apply(o op) Node {
 	}
 	b.serial++
 	o.serial = b.serial
-	o.args = make([][]float32, len(o.in))
 	if o.out == nil {
 		o.scalar, o.y = new(G.F32), make([]float32, 1)
 	} else {
@@ -67,25 +65,26 @@ func (b *Builder) apply(o op) Node {
 	return Node{node}
 }
 
-// Do is called by the tape machine in a goroutine of its own, where nobody could
-// recover a panic: it is turned into an error here.
+// Do is how Gorgonia's own machines run an operation. A panic is turned into an error
+// here: they call Do in a goroutine of their own, where nobody could recover it.
 func (o *op) Do(values ...G.Value) (_ G.Value, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("graph: %v: %v\n%s", o, p, debug.Stack())
 		}
 	}()
+	args := make([][]float32, len(values))
 	for i, v := range values {
 		switch v := v.(type) {
 		case *tensor.Dense:
-			o.args[i] = v.Float32s()
+			args[i] = v.Float32s()
 		case *G.F32:
-			o.args[i] = []float32{float32(*v)}
+			args[i] = []float32{float32(*v)}
 		default:
 			return nil, fmt.Errorf("graph: %v: input %d is a %T, want a float32 tensor", o, i, v)
 		}
 	}
-	o.forward(o.y, o.args)
+	o.forward(o.y, args)
 	if o.scalar != nil {
 		*o.scalar = G.F32(o.y[0])
 		return o.scalar, nil

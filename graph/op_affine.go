@@ -1,6 +1,10 @@
 package graph
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/viterin/vek/vek32"
+)
 
 // Affine applies a layer to every row of x:
 //
@@ -28,11 +32,7 @@ func (b *Builder) Affine(x, w, bias Node, f Activation) Node {
 			bias := in32[2]
 			e.Split(rows, 1+elementGrain/out, func(lo, hi int) {
 				for r := lo; r < hi; r++ {
-					row := y[r*out:][:len(bias)]
-					for j, v := range bias {
-						row[j] += v
-					}
-					f.apply(row)
+					f.apply(y[r*out:][:out], bias)
 				}
 			})
 		},
@@ -91,9 +91,7 @@ func (b *Builder) sumRows(a Node) Node {
 		forward: func(y []float32, in [][]float32) {
 			copy(y, in[0][:cols])
 			for r := 1; r < rows; r++ {
-				for j, v := range in[0][r*cols:][:len(y)] {
-					y[j] += v
-				}
+				vek32.Add_Inplace(y, in[0][r*cols:][:cols])
 			}
 		},
 	})

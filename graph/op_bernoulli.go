@@ -1,9 +1,9 @@
 package graph
 
 import (
-	"math"
-
 	"github.com/viterin/vek/vek32"
+
+	"elbo/graph/simd"
 )
 
 // BernoulliLogLik returns the log-likelihood of pixels under independent
@@ -19,30 +19,7 @@ import (
 // that many tutorials call a likelihood: it does not sum to 1 over x.
 func (b *Builder) BernoulliLogLik(x, l Node) Node {
 	return b.pixelLogLik("bernoulli", x, l, func(x, l, residual []float32) float64 {
-		// With e = exp(-|l|): log(1 + exp l) = max(l, 0) + log(1 + e), and
-		// σ(l) = 1/(1+e) or e/(1+e).
-		e := residual
-		for j, v := range l {
-			e[j] = math.Float32frombits(math.Float32bits(v) | 1<<31)
-		}
-		exp32(e)
-		sum, logs := 0.0, 0.0
-		product := 1.0 // of up to 64 terms in (1, 2]: one logarithm for all
-		x, e = x[:len(l)], e[:len(l)]
-		for j, v := range l {
-			positive := max(v, 0)
-			sum += float64(x[j]*v - positive)
-			product *= 1 + float64(e[j])
-			if j&63 == 63 {
-				logs += math.Log(product)
-				product = 1
-			}
-			// The numerator is 1 where l ≥ 0, else e: a product with 0 or 1, as a
-			// branch would be mispredicted for every other pixel.
-			negative := float32(math.Float32bits(v) >> 31)
-			e[j] = x[j] - (1+negative*(e[j]-1))/(1+e[j])
-		}
-		return sum - logs - math.Log(product)
+		return simd.Bernoulli(residual, x, l)
 	})
 }
 

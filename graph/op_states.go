@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"github.com/viterin/vek/vek32"
+
+	"elbo/graph/simd"
 )
 
 // The letter K counts the states of a discrete latent variable: the components of a
@@ -75,12 +77,7 @@ func softmax(q, a []float32) float32 {
 		clear(q)
 		return float32(math.Inf(-1))
 	}
-	vek32.SubNumber_Into(q, a, top)
-	exp32(q)
-	sum := 0.0
-	for _, v := range q {
-		sum += float64(v)
-	}
+	sum := simd.ExpSum(q, a, top)
 	vek32.MulNumber_Inplace(q, float32(1/sum))
 	return float32(float64(top) + math.Log(sum))
 }
@@ -129,7 +126,7 @@ func (b *Builder) ExpectedRows(logP, a Node) Node {
 		out:  []int{rows},
 		forward: func(y []float32, in [][]float32) {
 			copy(p, in[0])
-			exp32(p)
+			simd.Exp(p)
 			e.Split(rows, 1+elementGrain/k, func(lo, hi int) {
 				for r := lo; r < hi; r++ {
 					first := r * k

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
 	"elbo/graph/blas"
 )
 
@@ -21,6 +24,77 @@ func TestAPanicInAnOperationIsAnErrorThatNamesIt(t *testing.T) {
 	for range 2 { // also the next run
 		if err := p.Run(); err == nil || !strings.Contains(err.Error(), "broken: no such luck") {
 			t.Errorf("Run = %v, want an error with the operation and the panic", err)
+		}
+	}
+}
+
+// TestAProgramComputesWhatGorgoniasMachineDoes runs one graph, with gradients that meet,
+// on both.
+func TestAProgramComputesWhatGorgoniasMachineDoes(t *testing.T) {
+	b := newTestBuilder()
+	params := []*Param{NewParam("w", 4, 3), NewParam("b", 4)}
+	for _, p := range params {
+		for i := range p.Value {
+			p.Value[i] = float32(i%5)/3 - 0.5
+		}
+	}
+	x, values := b.Input("x", 6, 3)
+	for i := range values {
+		values[i] = float32(i%7) / 7
+	}
+	eps, noise := b.Input("eps", 6, 2)
+	for i := range noise {
+		noise[i] = float32(i%3) - 1
+	}
+	h := b.Affine(x, b.Param(params[0]), b.Param(params[1]), Tanh) // used three times: gradients are summed
+	z := b.Reparameterise(h, eps)
+	bound := b.Add(b.LogPriorRatio(h, eps, z), b.KLStdNormal(h))
+	weight, ones := b.Input("weight", 6)
+	for i := range ones {
+		ones[i] = 1
+	}
+	loss := b.NegMean(bound, weight)
+	p, err := b.CompileGrad(loss, params, bound, loss)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(); err != nil {
+		t.Fatal(err)
+	}
+	roots := append(G.Nodes{bound.node, loss.node}, p.grads...)
+	var got [][]float32
+	for _, n := range roots {
+		got = append(got, slices.Clone(p.values[n]))
+	}
+	sums := 0
+	for _, n := range ancestors(roots) {
+		if o, ours := n.Op().(*op); ours {
+			clear(o.y)
+		} else if _, ok := n.Op().(G.UsePreallocDoer); ok {
+			sums++
+		}
+	}
+	if sums == 0 {
+		t.Fatal("no gradients meet in this graph: it does not try what it should")
+	}
+
+	code, locations, err := G.CompileFunction(b.graph, b.inputs, roots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := G.NewTapeMachine(b.graph, G.WithPrecompiled(code, locations)).RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range roots {
+		var want []float32
+		switch v := n.Value().(type) {
+		case *tensor.Dense:
+			want = v.Float32s()
+		case *G.F32:
+			want = []float32{float32(*v)}
+		}
+		if !slices.Equal(got[i], want) {
+			t.Errorf("%v: %v, on the machine %v", n, got[i], want)
 		}
 	}
 }

@@ -72,6 +72,12 @@ func (w *Weights) MeanLog() float64 { return w.sumOfLog / float64(w.n) }
 // It overstates how good an estimate is where q has missed a mode.
 func (w *Weights) EffectiveSampleSize() float64 { return w.sum * w.sum / w.sq }
 
+// LogVariance is the variance of Bound as far as the k weights tell, to first order: that
+// of their mean over its square, (k/ESS - 1) / (k - 1). It takes two weights or more.
+func (w *Weights) LogVariance() float64 {
+	return max(0, float64(w.n)/w.EffectiveSampleSize()-1) / float64(w.n-1)
+}
+
 // BitsPerDim converts nats per image of d pixels to bits per pixel, as a cost:
 // -nats / (d ln 2).
 func BitsPerDim(nats float64, d int) float64 { return -nats / (float64(d) * math.Ln2) }

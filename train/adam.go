@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"elbo/graph"
+	"elbo/graph/simd"
 )
 
 // Adam is the optimiser of Kingma and Ba 2015, with its state open to be saved.
@@ -47,13 +48,7 @@ func (a *Adam) Step(grad func(i int) []float32) {
 	for i, p := range a.params {
 		g := grad(i)
 		a.engine.Split(len(g), 1<<13, func(lo, hi int) {
-			theta, g, m, v := p.Value[lo:hi], g[lo:hi], a.m[i][lo:hi], a.v[i][lo:hi]
-			g, m, v = g[:len(theta)], m[:len(theta)], v[:len(theta)]
-			for j := range theta {
-				m[j] += d1 * (g[j] - m[j])
-				v[j] += d2 * (g[j]*g[j] - v[j])
-				theta[j] -= rate * m[j] / (float32(math.Sqrt(float64(v[j]))) + epsilon)
-			}
+			simd.Adam(p.Value[lo:hi], g[lo:hi], a.m[i][lo:hi], a.v[i][lo:hi], d1, d2, rate, epsilon)
 		})
 	}
 }

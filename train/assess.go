@@ -2,15 +2,17 @@ package train
 
 import (
 	"context"
+	"errors"
 
 	"elbo/data"
 )
 
 // AssessOptions say what is to be known of the images besides the terms of the ELBO.
 type AssessOptions struct {
-	Samples int    // draws of z for each image: the k of L_k
-	Seed    uint64 // of the draws
-	Exact   bool   // log p(x) of a VAE by quadrature over its latent space
+	Samples int         // draws of z for each image: the k of L_k
+	Seed    uint64      // of the draws
+	Exact   bool        // log p(x) of a VAE by quadrature over its latent space
+	AIS     *AISOptions // log p(x) of a VAE by annealed importance sampling
 
 	Quadrature QuadratureOptions // the zero value: DefaultQuadrature
 	Progress   func(images int)  // hears of images whose quadrature has begun; may be nil
@@ -24,6 +26,8 @@ type ImageScore struct {
 	ELBO  float64 // Recon - KL
 	IW    float64 // L_k; the ELBO of a model with a table
 	ESS   float64 // effective sample size of L_k out of k; 0 for a model with a table
+	KHat  float64 // shape of the tail of L_k's weights, see model.Tail; NaN where they are too few, 0 for a model with a table
+	AIS   float64 // log p(x) by annealed importance sampling where Evaluation.AIS is known, else 0
 	LogP  float64 // log p(x) where Evaluation.LogP is known, else 0
 	Error float64 // of LogP, from the method
 }
@@ -32,6 +36,9 @@ type ImageScore struct {
 // its encoder and, where asked for, by quadrature. The scores of single images are in
 // Evaluation.PerImage, in the order of v.
 func Assess(ctx context.Context, s *Setup, v data.View, o AssessOptions) (Evaluation, error) {
+	if s.EM != nil && o.AIS != nil {
+		return Evaluation{}, &ConfigError{errors.New("annealed importance sampling is for a VAE: log p(x) of a model with a table is a sum over its states, and exact without")}
+	}
 	if s.EM != nil {
 		return EvaluateEM(ctx, s, v)
 	}
@@ -42,6 +49,9 @@ func Assess(ctx context.Context, s *Setup, v data.View, o AssessOptions) (Evalua
 	e, err := evaluator.Evaluate(ctx, v, o.Seed)
 	if err == nil && o.Exact {
 		err = addExact(ctx, s, v, o, &e)
+	}
+	if err == nil && o.AIS != nil {
+		err = addAIS(ctx, s, v, o, &e)
 	}
 	return e, err
 }

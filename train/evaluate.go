@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"math"
+	"slices"
 
 	"elbo/data"
 	"elbo/graph"
@@ -30,6 +31,8 @@ type Evaluation struct {
 	LogP  *LogP         `json:"log_p,omitempty"`
 	Gap   *PosteriorGap `json:"gap,omitempty"`
 	Table *Table        `json:"table,omitempty"`
+
+	AIS *AIS `json:"ais,omitempty"` // of a VAE, where asked for
 
 	PerImage []ImageScore `json:"-"` // in the order of the view
 }
@@ -70,6 +73,37 @@ type IW struct {
 	Bound float64 `json:"bound"`
 	SE    float64 `json:"se"`
 	ESS   float64 `json:"ess"` // effective sample size out of k, mean over images
+
+	// Bias is what the bound lacks of log p(x) in expectation, to first order and as
+	// far as the weights' variance can be known: the mean over images of
+	// (1/ESS - 1/k)/2, in nats. Where k̂ is high it lacks more.
+	//
+	// Source: Nowozin 2018, "Debiasing evidence approximations".
+	Bias float64 `json:"bias"`
+
+	// Whether the weights have a mean that k of them can tell; nil with fewer than 21.
+	KHat      *float64 `json:"k_hat,omitempty"`       // median over images of model.Tail's shape
+	KHatBad   *float64 `json:"k_hat_bad,omitempty"`   // share of the images above the limit
+	KHatLimit *float64 `json:"k_hat_limit,omitempty"` // model.KHatLimit(k)
+}
+
+// tails sums up the shapes of the images' weights.
+func (iw *IW) tails(scores []ImageScore) {
+	limit, bad := model.KHatLimit(iw.K), 0.0
+	var shapes []float64
+	for _, s := range scores {
+		if math.IsNaN(s.KHat) {
+			return // as of all: there are too few weights
+		}
+		if s.KHat > limit {
+			bad += 1 / float64(len(scores))
+		}
+		shapes = append(shapes, s.KHat)
+	}
+	slices.Sort(shapes)
+	n := len(shapes)
+	median := (shapes[(n-1)/2] + shapes[n/2]) / 2
+	iw.KHat, iw.KHatBad, iw.KHatLimit = &median, &bad, &limit
 }
 
 // ActiveThreshold is the variance over images of E_q[z|x] above which a latent
@@ -120,7 +154,7 @@ func newEvaluator(m *model.VAE, draws, images, block int) (*Evaluator, error) {
 // draws begin with the same ones. It stops with the context's error.
 func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Evaluation, error) {
 	z := e.model.Config.Latent
-	var recon, kl, elbo, iw, ess moments
+	var recon, kl, elbo, iw, ess, bias moments
 	means, perDim := make([]moments, z), make([]moments, z)
 	scores := make([]ImageScore, 0, v.N())
 	for first := 0; first < v.N(); first += e.images {
@@ -137,7 +171,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 		if err != nil {
 			return Evaluation{}, err
 		}
-		recons, weights, err := e.score(h, n)
+		recons, weights, tails, err := e.score(h, n)
 		if err != nil {
 			return Evaluation{}, err
 		}
@@ -156,10 +190,11 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 			score := ImageScore{
 				Image: v.Index(first + i),
 				Recon: recons[i], KL: divergence, ELBO: recons[i] - divergence,
-				IW: weights[i].Bound(), ESS: weights[i].EffectiveSampleSize(),
+				IW: weights[i].Bound(), ESS: weights[i].EffectiveSampleSize(), KHat: tails[i].KHat(),
 			}
 			iw.add(score.IW)
 			ess.add(score.ESS)
+			bias.add((1/score.ESS - 1/float64(e.draws)) / 2)
 			scores = append(scores, score)
 		}
 	}
@@ -168,10 +203,11 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 		Recon: recon.mean, ReconSE: recon.standardError(),
 		KL: kl.mean, KLSE: kl.standardError(),
 		ELBO: elbo.mean, ELBOSE: elbo.standardError(),
-		IW: &IW{K: e.draws, Bound: iw.mean, SE: iw.standardError(), ESS: ess.mean},
+		IW: &IW{K: e.draws, Bound: iw.mean, SE: iw.standardError(), ESS: ess.mean, Bias: bias.mean},
 
 		PerImage: scores,
 	}
+	result.IW.tails(scores)
 	active := 0
 	for j := range z {
 		result.KLPerDim = append(result.KLPerDim, perDim[j].mean)
@@ -184,10 +220,13 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 }
 
 // score draws from the posteriors of the first n images of the block and returns
-// their mean log-likelihood and their importance weights.
-func (e *Evaluator) score(h []float32, n int) ([]float64, []model.Weights, error) {
+// their mean log-likelihood, their importance weights and the largest of these.
+func (e *Evaluator) score(h []float32, n int) ([]float64, []model.Weights, []*model.Tail, error) {
 	z := e.model.Config.Latent
-	recons, weights := make([]float64, n), make([]model.Weights, n)
+	recons, weights, tails := make([]float64, n), make([]model.Weights, n), make([]*model.Tail, n)
+	for i := range tails {
+		tails[i] = model.NewTail(e.draws)
+	}
 	for done := 0; done < e.draws; done += e.block {
 		for i := range n {
 			row := e.eps[i*e.block*z:][:e.block*z]
@@ -197,17 +236,19 @@ func (e *Evaluator) score(h []float32, n int) ([]float64, []model.Weights, error
 		}
 		logLik, ratio, err := e.scorer.Score(e.x, h, e.eps)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		for i := range n {
 			for s := range min(e.block, e.draws-done) {
 				r := i*e.block + s
 				recons[i] += float64(logLik[r]) / float64(e.draws)
-				weights[i].Add(float64(logLik[r]) + float64(ratio[r]))
+				logW := float64(logLik[r]) + float64(ratio[r])
+				weights[i].Add(logW)
+				tails[i].Add(logW)
 			}
 		}
 	}
-	return recons, weights, nil
+	return recons, weights, tails, nil
 }
 
 // moments are the running mean and variance of numbers (Welford 1962).

@@ -21,6 +21,7 @@ type evalOptions struct {
 	split      string
 	limit      int
 	samples    int
+	ais        aisFlags
 	seed       uint64
 	seedGiven  bool
 	json       bool
@@ -37,9 +38,15 @@ func newEvalCmd(p *program) *cobra.Command {
 importance-weighted bound L_k, in nats per image with standard errors over images,
 bits per pixel, and what each latent dimension carries.
 
+L_k is a lower bound on log p(x), and close to it where the encoder is good. The Pareto
+shape k-hat of its weights says whether it is: where it is high, a warning says for how
+many of the images, and what to do. --ais estimates log p(x) without the encoder, by
+annealed importance sampling from the prior to the posterior, and measures its own
+error on images that the model drew itself.
+
 The binarisation is the one the run was trained with; where that is dynamic,
 evaluation uses one fixed draw, made with the run's seed.`,
-		Example: "  elbo eval runs/vae-001 --samples 1000\n  elbo eval runs/vae-001 --split train --limit 1000 --json",
+		Example: "  elbo eval runs/vae-001 --samples 1000\n  elbo eval runs/vae-001 --split train --limit 1000 --json\n  elbo eval runs/vae-001 --limit 300 --samples 5000 --ais",
 		Args:    oneRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.run, o.seedGiven = args[0], cmd.Flags().Changed("seed")
@@ -52,13 +59,17 @@ evaluation uses one fixed draw, made with the run's seed.`,
 			if o.top < 0 || o.top > 0 && o.export == "" {
 				return usagef("top is %d, want 0 (all) or more, and with --export-posterior FILE", o.top)
 			}
+			if err := o.ais.check(cmd); err != nil {
+				return err
+			}
 			return runEval(cmd.Context(), p, o)
 		},
 	}
 	cmd.Flags().StringVar(&o.split, "split", "test", "images to evaluate: train, validation or test")
 	cmd.Flags().IntVar(&o.limit, "limit", 0, "only the first N images of the split (0: all)")
 	cmd.Flags().IntVar(&o.samples, "samples", 100, "draws of z for each image: the k of L_k")
-	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws of z (default: the run's)")
+	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws of z and of the chains of --ais (default: the run's)")
+	o.ais.add(cmd)
 	addModelFlags(cmd, &o.checkpoint, &o.data)
 	cmd.Flags().StringVar(&o.export, "export-posterior", "", "write the table p(z=k|x) as .npy, float32, images x states (models with a table)")
 	cmd.Flags().IntVar(&o.top, "top", 0, "of the table, only the N likeliest states of each image, as images x 2N: N states, then their probabilities")
@@ -81,6 +92,11 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.ais.on {
+		if err := p.mayAnneal(t, o.run); err != nil {
+			return err
+		}
+	}
 	if o.export != "" {
 		if err := exportPosterior(ctx, t.Setup, view, o.export, o.top); err != nil {
 			return err
@@ -89,7 +105,14 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if !o.seedGiven {
 		o.seed = t.Config.Seed
 	}
-	e, err := evaluate(ctx, t.Setup, view, o.split, o.samples, o.seed)
+	ask := train.AssessOptions{Samples: o.samples, Seed: o.seed}
+	if o.ais.on {
+		bar := newAISProgress(p, view.N())
+		defer bar.done()
+		ask.AIS = &o.ais.AISOptions
+		ask.AIS.Progress = bar.step
+	}
+	e, err := evaluate(ctx, t.Setup, view, o.split, ask)
 	if err != nil {
 		return err
 	}
@@ -133,12 +156,13 @@ type evalued struct {
 	Likelihood   string `json:"likelihood"`
 	Seed         uint64 `json:"seed"` // of the draws of z
 	Checkpoint   string `json:"checkpoint,omitempty"`
+
+	pixels int // D
 }
 
-// evaluate scores a view: a VAE with a number of samples for each image, a model with
-// a table exactly.
-func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, samples int, seed uint64) (*evalued, error) {
-	e, err := train.Assess(ctx, s, v, train.AssessOptions{Samples: samples, Seed: seed})
+// evaluate scores a view: a VAE as asked, a model with a table exactly.
+func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, ask train.AssessOptions) (*evalued, error) {
+	e, err := train.Assess(ctx, s, v, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +171,8 @@ func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, sa
 		BitsPerDim: model.BitsPerDim(e.ELBO, v.D()),
 		Data:       s.Dataset.Name, DataSHA256: s.Dataset.SHA256, Split: split,
 		Binarise: string(v.Mode), BinariseSeed: v.Seed, PixelsSHA256: v.Hash(),
-		Likelihood: string(s.Config.Likelihood), Seed: seed,
+		pixels:     v.D(),
+		Likelihood: string(s.Config.Likelihood), Seed: ask.Seed,
 	}
 	if e.IW != nil {
 		result.IWBitsPerDim = model.BitsPerDim(e.IW.Bound, v.D())
@@ -173,6 +198,9 @@ func (e *evalued) write(w io.Writer) {
 	} else {
 		row("ELBO", e.ELBO, e.ELBOSE, e.BitsPerDim)
 		row(fmt.Sprintf("L_%d", e.IW.K), e.IW.Bound, e.IW.SE, e.IWBitsPerDim)
+	}
+	if a := e.AIS; a != nil {
+		row("log p(x) by AIS", a.Value, a.SE, model.BitsPerDim(a.Value, e.pixels))
 	}
 	t.Flush()
 	if !model.Likelihood(e.Likelihood).IsLikelihood() {
@@ -200,6 +228,7 @@ func (e *evalued) writeMore(w io.Writer) {
 		}
 		return
 	}
+	e.writeTrust(w)
 	fmt.Fprintf(w, "%d of %d latent dimensions active (variance of E[z|x] over images above %g)\n", *e.ActiveUnits, len(e.KLPerDim), train.ActiveThreshold)
 	var s strings.Builder
 	for _, kl := range e.KLPerDim {

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"elbo/train"
+)
+
+// TestALongAnnealingSaysSoOnce: when its pace is known, with the time that it will take;
+// a short one only says how far it is.
+func TestALongAnnealingSaysSoOnce(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		moves int // of one second each
+		want  []string
+	}{
+		{"long", 1000, []string{
+			"annealed importance sampling of 70 images will take about 16m36s more: Ctrl-C ends it; a smaller --limit or fewer --ais-steps take less",
+			"annealed importance sampling: 1 % done, about 16m24s left",
+		}},
+		{"short", 60, []string{"annealed importance sampling: 26 % done, about 44s left"}},
+	} {
+		var words bytes.Buffer
+		now := time.Unix(0, 0)
+		g := newAISProgress(&program{stderr: &words, now: func() time.Time { return now }}, 70)
+		for done := 1; done <= 17 && done <= c.moves; done++ {
+			g.step(done, c.moves)
+			now = now.Add(time.Second)
+		}
+		g.done()
+		if got, want := words.String(), strings.Join(c.want, "\n")+"\n"; got != want {
+			t.Errorf("%s: it says\n%swant\n%s", c.name, got, want)
+		}
+	}
+}
+
+// TestTheTailsAdviceFitsTheModel: quadrature where it can be done, annealing where it has
+// not been done, and no advice where there is nothing to worry about.
+func TestTheTailsAdviceFitsTheModel(t *testing.T) {
+	at := func(v float64) *float64 { return &v }
+	for _, c := range []struct {
+		dims int
+		bad  float64
+		ais  *train.AIS
+		want string
+	}{
+		{50, 0.97, nil, "warning: L_100 is a lower bound, not to be trusted as log p(x): Pareto k-hat is above 0.50 for 97 % of the images (median 0.90); try more --samples or --ais\n"},
+		{2, 0.996, nil, "warning: L_100 is a lower bound, not to be trusted as log p(x): Pareto k-hat is above 0.50 for 99.6 % of the images (median 0.90); try more --samples or --exact or --ais\n"},
+		{50, 1, &train.AIS{}, "warning: L_100 is a lower bound, not to be trusted as log p(x): Pareto k-hat is above 0.50 for 100 % of the images (median 0.90); try more --samples\n"},
+		{50, 0.004, nil, "L_100 is below log p(x) by about 0.031 nats (Pareto k-hat 0.90, above 0.50 for 0.4 % of the images)\n"},
+	} {
+		e := &evalued{Evaluation: train.Evaluation{
+			IW:       &train.IW{K: 100, Bias: 0.0312, KHat: at(0.9), KHatBad: at(c.bad), KHatLimit: at(0.5)},
+			KLPerDim: make([]float64, c.dims), AIS: c.ais,
+		}}
+		var w bytes.Buffer
+		e.writeTail(&w)
+		if w.String() != c.want {
+			t.Errorf("%d dimensions, %g bad: %swant %s", c.dims, c.bad, w.String(), c.want)
+		}
+	}
+}

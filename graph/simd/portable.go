@@ -1,0 +1,83 @@
+package simd
+
+import "math"
+
+// The same functions, one number at a time.
+
+// leastExponent is the least argument whose exponential is not taken for 0: below lie
+// subnormal numbers.
+const leastExponent = -87
+
+func expGo(x []float32) {
+	for i, v := range x {
+		x[i] = exp(v)
+	}
+}
+
+func exp(v float32) float32 {
+	if v < leastExponent {
+		return 0
+	}
+	return float32(math.Exp(float64(min(v, 88))))
+}
+
+func expSumGo(q, a []float32, top float32) float64 {
+	sum := 0.0
+	for i, v := range a {
+		q[i] = exp(v - top)
+		sum += float64(q[i])
+	}
+	return sum
+}
+
+func tanhGo(x []float32) {
+	for i, v := range x {
+		x[i] = float32(math.Tanh(float64(v)))
+	}
+}
+
+func bernoulliGo(residual, x, l []float32) (sum, product float64) {
+	product = 1
+	for j, v := range l {
+		e := exp(-max(v, -v))
+		numerator := float32(1)
+		if v < 0 {
+			numerator = e
+		}
+		sum += float64(x[j]*v - max(v, 0))
+		product *= 1 + float64(e)
+		residual[j] = x[j] - numerator/(1+e)
+	}
+	return sum, product
+}
+
+func addReLUGo(y, b []float32) {
+	for i, v := range b {
+		y[i] = max(y[i]+v, 0)
+	}
+}
+
+func reluChainGo(da, y, dy []float32) {
+	for i := range da {
+		da[i] = 0
+		if y[i] > 0 {
+			da[i] = dy[i]
+		}
+	}
+}
+
+func tanhChainGo(da, y, dy []float32) {
+	for i := range da {
+		da[i] = dy[i] * (1 - y[i]*y[i])
+	}
+}
+
+func adamGo(theta, g, m, v []float32, d1, d2, rate, epsilon float32) {
+	g, m, v = g[:len(theta)], m[:len(theta)], v[:len(theta)]
+	for j := range theta {
+		// Conversions keep compilers for other levels of a CPU from fusing.
+		m[j] += float32(d1 * (g[j] - m[j]))
+		v[j] += float32(d2 * (float32(g[j]*g[j]) - v[j]))
+		theta[j] -= rate * m[j] / (float32(math.Sqrt(float64(v[j]))) + epsilon)
+	}
+}

@@ -1,0 +1,235 @@
+package simd
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// lengths are with and without a rest, shorter than a register, and longer than a
+// block of the likelihood.
+var lengths = []int{0, 1, 7, 8, 9, 16, 23, 100, 511, 512, 513, 784, 1031}
+
+func random(rng *rand.Rand, n int, scale float64) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64() * scale)
+	}
+	return x
+}
+
+// ulps is the distance of got from want in units of want's last place.
+func ulps(got float32, want float64) float64 {
+	unit := math.Max(math.Abs(want), 0x1p-126) * 0x1p-24
+	return math.Abs(float64(got)-want) / unit
+}
+
+// eachWay runs a test as the CPU can, and in plain Go.
+func eachWay(t *testing.T, f func(t *testing.T)) {
+	t.Run(Name(), f)
+	if accelerated {
+		accelerated = false
+		defer func() { accelerated = true }()
+		t.Run(Name(), f)
+	}
+}
+
+func TestExpIsRightToAFewUnits(t *testing.T) { eachWay(t, testExp) }
+
+func testExp(t *testing.T) {
+	for start := -87.0; start < 88; start += 0.0371 {
+		x := make([]float32, 11)
+		arguments := make([]float64, len(x))
+		for i := range x {
+			x[i] = float32(start + float64(i)*0.003)
+			arguments[i] = float64(x[i])
+		}
+		Exp(x)
+		for i, got := range x {
+			if a := arguments[i]; a <= 88 && ulps(got, math.Exp(a)) > 4 {
+				t.Fatalf("exp(%g) = %g, want %g", a, got, math.Exp(a))
+			}
+		}
+	}
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	x := []float32{0, -inf, -1e30, -400, -104, -95, -88, -87.01, 89, inf, nan}
+	Exp(x)
+	for i, got := range x[1:8] {
+		if got != 0 {
+			t.Errorf("exp of very negative number %d is %g, want 0", i, got)
+		}
+	}
+	if most := math.Exp(88); x[0] != 1 || ulps(x[8], most) > 4 || ulps(x[9], most) > 4 || x[10] == x[10] {
+		t.Errorf("exp of 0, 89, +∞, NaN is %g, %g, %g, %g, want 1, %g twice, NaN", x[0], x[8], x[9], x[10], most)
+	}
+}
+
+func TestExpSumIsTheSumOfWhatItWrites(t *testing.T) { eachWay(t, testExpSum) }
+
+func testExpSum(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, n := range lengths {
+		a, q := random(rng, n, 20), make([]float32, n)
+		sum, want := ExpSum(q, a, 3), 0.0
+		for i, v := range q {
+			want += float64(v)
+			if e := math.Exp(float64(a[i] - 3)); ulps(v, e) > 4 && e > 0x1p-120 {
+				t.Fatalf("length %d: exp(%g - 3) = %g, want %g", n, a[i], v, e)
+			}
+		}
+		if math.Abs(sum-want) > 1e-12*want { // float64 in another order
+			t.Errorf("length %d: sum %g, want %g", n, sum, want)
+		}
+	}
+}
+
+func TestTanhIsRightToAFewUnitsAlsoNearZero(t *testing.T) { eachWay(t, testTanh) }
+
+func testTanh(t *testing.T) {
+	var x []float32
+	for e := -30.0; e < 6; e += 0.01 {
+		x = append(x, float32(math.Exp2(e)), -float32(math.Exp2(e)))
+	}
+	x = append(x, 0, 200, -200, float32(math.Inf(1)), float32(math.Inf(-1)))
+	y := append([]float32(nil), x...)
+	Tanh(y)
+	for i, got := range y {
+		if want := math.Tanh(float64(x[i])); ulps(got, want) > 6 || math.Abs(float64(got)) > 1 {
+			t.Fatalf("tanh(%g) = %g, want %g", x[i], got, want)
+		}
+	}
+	nan := []float32{float32(math.NaN())}
+	if Tanh(nan); nan[0] == nan[0] {
+		t.Errorf("tanh(NaN) = %g", nan[0])
+	}
+}
+
+func TestBernoulliIsTheLogLikelihoodAndItsDerivative(t *testing.T) { eachWay(t, testBernoulli) }
+
+func testBernoulli(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, n := range lengths {
+		for _, scale := range []float64{0.1, 3, 200} {
+			l, x, residual := random(rng, n, scale), make([]float32, n), make([]float32, n)
+			want, size := 0.0, 1.0
+			for i, v := range l {
+				x[i] = float32(rng.IntN(3)) / 2
+				term := float64(x[i])*float64(v) - math.Max(float64(v), 0) - math.Log1p(math.Exp(-math.Abs(float64(v))))
+				want += term
+				size += math.Abs(float64(x[i])*float64(v)) + math.Max(float64(v), 0) + 1
+			}
+			got := Bernoulli(residual, x, l)
+			// At most 64 float32 additions and products in a lane, each off by 2⁻²⁴
+			// of partial sums below size.
+			if math.Abs(got-want) > 64*0x1p-24*size {
+				t.Errorf("length %d, scale %g: %.9g, want %.9g", n, scale, got, want)
+			}
+			for i, v := range l {
+				if want := float64(x[i]) - 1/(1+math.Exp(-float64(v))); math.Abs(float64(residual[i])-want) > 4*0x1p-24 {
+					t.Fatalf("length %d, scale %g: residual %d of logit %g is %g, want %g", n, scale, i, v, residual[i], want)
+				}
+			}
+		}
+	}
+	if got := Bernoulli(make([]float32, 9), make([]float32, 9), []float32{0, 0, 0, float32(math.NaN()), 0, 0, 0, 0, 0}); got == got {
+		t.Errorf("a logit that is NaN gives %g, want NaN", got)
+	}
+}
+
+// TestWhereAnElementStandsDoesNotMatter: in a register or in the padded rest.
+func TestWhereAnElementStandsDoesNotMatter(t *testing.T) { eachWay(t, testPlaces) }
+
+func testPlaces(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	a := random(rng, 29, 3)
+	for name, f := range map[string]func([]float32){"exp": Exp, "tanh": Tanh} {
+		whole := append([]float32(nil), a...)
+		f(whole)
+		for i, v := range a {
+			one := []float32{v}
+			if f(one); one[0] != whole[i] {
+				t.Errorf("%s(%g) is %g alone and %g among others", name, v, one[0], whole[i])
+			}
+		}
+	}
+	x, dy, whole := random(rng, 29, 1), random(rng, 29, 1), make([]float32, 29)
+	TanhChain(whole, x, dy)
+	for i := range x {
+		one := make([]float32, 1)
+		if TanhChain(one, x[i:][:1], dy[i:][:1]); one[0] != whole[i] {
+			t.Errorf("tanh' at %g is %g alone and %g among others", x[i], one[0], whole[i])
+		}
+	}
+}
+
+// TestExactFunctionsHaveTheBitsOfThePlainLoop: they are additions, products, quotients
+// and square roots, each rounded as IEEE 754 says.
+func TestExactFunctionsHaveTheBitsOfThePlainLoop(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for _, n := range lengths {
+		y, b, dy := random(rng, n, 1), random(rng, n, 1), random(rng, n, 1)
+		want := append([]float32(nil), y...)
+		addReLUGo(want, b)
+		AddReLU(y, b)
+		equal(t, fmt.Sprintf("relu of %d", n), y, want)
+
+		got := make([]float32, n)
+		reluChainGo(want, y, dy)
+		ReLUChain(got, y, dy)
+		equal(t, fmt.Sprintf("relu' of %d", n), got, want)
+
+		state := func() [][]float32 {
+			rng := rand.New(rand.NewPCG(9, 10))
+			s := [][]float32{random(rng, n, 1), random(rng, n, 1), random(rng, n, 1), random(rng, n, 1)}
+			for i, v := range s[3] {
+				s[3][i] = v * v
+			}
+			return s
+		}
+		a, p := state(), state()
+		Adam(a[0], a[1], a[2], a[3], 0.1, 0.001, 1e-3, 1e-8)
+		adamGo(p[0], p[1], p[2], p[3], 0.1, 0.001, 1e-3, 1e-8)
+		for i, name := range []string{"θ", "g", "m", "v"} {
+			equal(t, fmt.Sprintf("adam's %s of %d", name, n), a[i], p[i])
+		}
+	}
+}
+
+func equal(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+			t.Fatalf("%s: element %d is %g, the plain loop gives %g", what, i, got[i], want[i])
+		}
+	}
+}
+
+func BenchmarkSIMD(b *testing.B) {
+	const n = 784 * 16
+	rng := rand.New(rand.NewPCG(1, 2))
+	x, y, z, w := random(rng, n, 1), random(rng, n, 1), make([]float32, n), random(rng, n, 1)
+	for i, v := range w {
+		w[i] = v * v
+	}
+	for _, f := range []struct {
+		name string
+		run  func()
+	}{
+		{"exp", func() { copy(z, x); Exp(z) }},
+		{"expsum", func() { ExpSum(z, x, 1) }},
+		{"tanh", func() { copy(z, x); Tanh(z) }},
+		{"bernoulli", func() { Bernoulli(z, y, x) }},
+		{"addrelu", func() { copy(z, x); AddReLU(z, y) }},
+		{"reluchain", func() { ReLUChain(z, x, y) }},
+		{"tanhchain", func() { TanhChain(z, x, y) }},
+		{"adam", func() { Adam(x, y, z, w, 0.1, 0.001, 1e-9, 1e-8) }},
+	} {
+		b.Run(f.name, func(b *testing.B) {
+			for b.Loop() {
+				f.run()
+			}
+			b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N)/n, "ns/element")
+		})
+	}
+}

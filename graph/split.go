@@ -1,0 +1,102 @@
+package graph
+
+import (
+	"runtime"
+	"sync/atomic"
+)
+
+// Split calls f on consecutive shards of [0, n), concurrently, and returns when
+// all are done. There are as many shards as workers, or fewer where a shard
+// would be shorter than grain. Where the shards are cut depends on nothing but n,
+// grain and the number of workers; who works on which does not matter.
+//
+// A panic in a shard is raised again in the caller.
+func (e *Engine) Split(n, grain int, f func(lo, hi int)) {
+	shards := min(e.Workers, n/max(1, grain))
+	if shards <= 1 {
+		f(0, n)
+		return
+	}
+	s := &split{f: f, n: n, shards: int32(shards), panics: make([]any, shards)}
+	if e.crew.split.CompareAndSwap(nil, s) {
+		e.crew.call(shards - 1)
+		s.work()
+		e.crew.split.Store(nil)
+	} else {
+		s.work() // another program has the helpers
+	}
+	for spins := 1; s.done.Load() < s.shards; spins++ {
+		if spins%spinsPerYield == 0 {
+			runtime.Gosched()
+		}
+	}
+	for _, p := range s.panics {
+		if p != nil {
+			panic(p)
+		}
+	}
+}
+
+// split is one call of Split.
+type split struct {
+	f      func(lo, hi int)
+	n      int
+	shards int32
+	panics []any // by shard
+
+	next atomic.Int32 // the first shard that nobody has taken
+	done atomic.Int32 // how many are finished
+}
+
+// work takes shards until none is left, and reports whether it got any.
+func (s *split) work() bool {
+	worked := false
+	for {
+		i := int(s.next.Add(1)) - 1
+		if i >= int(s.shards) {
+			return worked
+		}
+		worked = true
+		func() {
+			defer func() { s.panics[i] = recover() }()
+			s.f(s.n*i/int(s.shards), s.n*(i+1)/int(s.shards))
+		}()
+		s.done.Add(1)
+	}
+}
+
+// crew are an engine's helpers: goroutines that look out for splits. To wake a
+// goroutine costs 5 to 10 microseconds, as much as a small product, so a helper that
+// has nothing to do goes on looking for a while, makes room for other goroutines in
+// between, and ends when there was nothing for long. It need not be on time: the
+// caller of Split takes the shards that no helper took.
+type crew struct {
+	split   atomic.Pointer[split]
+	helpers atomic.Int32
+}
+
+const (
+	spinsPerYield = 64
+	yieldsToEnd   = 1000 // some 200 microseconds
+)
+
+// call sees to it that there are helpers.
+func (c *crew) call(wanted int) {
+	for n := c.helpers.Load(); n < int32(wanted); n = c.helpers.Load() {
+		if c.helpers.CompareAndSwap(n, n+1) {
+			go c.help()
+		}
+	}
+}
+
+func (c *crew) help() {
+	defer c.helpers.Add(-1)
+	for idle := 1; idle < spinsPerYield*yieldsToEnd; idle++ {
+		if s := c.split.Load(); s != nil && s.work() {
+			idle = 0
+		}
+		if idle%spinsPerYield == 0 {
+			runtime.Gosched()
+		}
+	}
+}

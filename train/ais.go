@@ -1,0 +1,357 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"elbo/data"
+	"elbo/model"
+)
+
+// AISOptions are those of annealed importance sampling.
+type AISOptions struct {
+	Steps     int // T, from the prior to the posterior
+	Chains    int // for each image
+	Leapfrogs int // of a move of Hamiltonian Monte Carlo
+	Simulated int // images drawn from the model to measure the method's own error; 0: none
+
+	// Progress, if not nil, hears how much of all work is done. It is called often.
+	Progress func(done, total int)
+}
+
+// DefaultAIS are options for some hundred images.
+func DefaultAIS() AISOptions { return AISOptions{Steps: 500, Chains: 8, Leapfrogs: 5, Simulated: 50} }
+
+// Validate returns every fault.
+func (o AISOptions) Validate() error {
+	var faults []error
+	atLeast := func(name string, value, least int, why string) {
+		if value < least {
+			faults = append(faults, fmt.Errorf("%s is %d, want at least %d%s", name, value, least, why))
+		}
+	}
+	atLeast("ais-steps", o.Steps, 2, "")
+	atLeast("ais-chains", o.Chains, 2, ": their spread is the error bar")
+	atLeast("ais-leapfrogs", o.Leapfrogs, 1, "")
+	atLeast("ais-simulated", o.Simulated, 0, "")
+	return errors.Join(faults...)
+}
+
+// AIS is log p(x) by annealed importance sampling, nats per image: of each image
+//
+//	log (1/C) Σ_C w,  log w = Σ_t (β_t - β_{t-1}) log p(x|z_{t-1}),  t = 1..T
+//
+// over C chains z_0 ~ p(z), z_t from z_{t-1} by a move that leaves p(z) p(x|z)^β_t as it
+// is. The mean of w is p(x), so that the logarithm is a lower bound in expectation; it
+// asks nothing of the encoder.
+//
+// Source: Neal 2001, "Annealed importance sampling"; for decoders Wu, Burda,
+// Salakhutdinov, Grosse 2017. Theirs adapts the step sizes as it goes, so that the mean
+// of w is p(x) no longer exactly. Here a pilot run with random numbers of its own does,
+// and the run that counts holds them.
+type AIS struct {
+	Value      float64 `json:"value"`
+	SE         float64 `json:"se"`       // over images
+	ChainSE    float64 `json:"chain_se"` // of the value with these images, from the spread of their chains; too small where ESS is near 1
+	Chains     int     `json:"chains"`
+	Steps      int     `json:"steps"`
+	Leapfrogs  int     `json:"leapfrogs"`
+	Acceptance float64 `json:"acceptance"` // of moves, mean
+	ESS        float64 `json:"ess"`        // effective number of chains, mean over images
+
+	Simulated *Sandwich `json:"simulated,omitempty"`
+}
+
+// Sandwich holds the log p(x) of images that the model drew itself, nats per image, from
+// both sides: the chains forward from p(z) give a lower bound in expectation; chains
+// backward from the z that an image was drawn with, an exact draw from p(z|x), give
+// 1/p(x) without bias and so an upper bound. What lies between bounds the error of the
+// method on images like the model's own.
+//
+// Source: Grosse, Ghahramani, Adams 2015, "Sandwiching the marginal likelihood using
+// bidirectional Monte Carlo".
+type Sandwich struct {
+	Images  int     `json:"images"`
+	Lower   float64 `json:"lower"`
+	LowerSE float64 `json:"lower_se"` // over images, as the next two
+	Upper   float64 `json:"upper"`
+	UpperSE float64 `json:"upper_se"`
+	Gap     float64 `json:"gap"` // Upper - Lower
+	GapSE   float64 `json:"gap_se"`
+}
+
+// aisRows is how many chains move at once: see evaluationRows. Fewer, as the gradient
+// passes over the pixels of each row again and should find them in the cache.
+const aisRows = 512
+
+// addAIS adds the estimates for the images of v to an evaluation of them. They are a
+// pure function of the seed, the image and the chain, up to rounding.
+func addAIS(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Evaluation) error {
+	a := *o.AIS
+	if err := a.Validate(); err != nil {
+		return &ConfigError{err}
+	}
+	if l := s.VAE.Config.Likelihood; !l.IsLikelihood() {
+		return &ConfigError{fmt.Errorf("annealed importance sampling estimates log p(x), and with %s there is none: it is no likelihood", l)}
+	}
+	pace := &pace{report: a.Progress, total: v.N()*moves(a, 1) + a.Simulated*moves(a, 2)}
+	images, err := newAnnealing(ctx, s.VAE, a, v.N(), o.Seed, pace)
+	if err != nil {
+		return err
+	}
+	result := &AIS{Chains: a.Chains, Steps: a.Steps, Leapfrogs: a.Leapfrogs}
+	var value, ess moments
+	chainVariance := 0.0
+	for first := 0; first < v.N(); first += images.block {
+		n := min(images.block, v.N()-first)
+		for i := range n {
+			v.Pixels(images.slope.X()[i*v.D():][:v.D()], first+i, 0)
+		}
+		images.key = func(i int) uint64 { return uint64(v.Index(first + i)) }
+		images.purpose = "ais/" + v.Part()
+		steps, err := images.pilot(n)
+		if err != nil {
+			return err
+		}
+		weights, err := images.anneal(n, steps, nil)
+		if err != nil {
+			return err
+		}
+		for i, w := range weights {
+			score := &e.PerImage[first+i]
+			if score.AIS = w.Bound(); math.IsNaN(score.AIS) || math.IsInf(score.AIS, 0) {
+				return fmt.Errorf("train: annealed importance sampling gives image %d log p(x) = %g: its decoder overflows float32 somewhere under the prior; look at `elbo inspect`, or at a checkpoint of an earlier epoch", score.Image, score.AIS)
+			}
+			value.add(score.AIS)
+			ess.add(w.EffectiveSampleSize())
+			chainVariance += w.LogVariance()
+		}
+	}
+	result.Value, result.SE, result.ESS = value.mean, value.standardError(), ess.mean
+	result.ChainSE = math.Sqrt(chainVariance) / float64(v.N())
+	result.Acceptance = images.accepted.mean
+	if a.Simulated > 0 {
+		if result.Simulated, err = sandwich(ctx, s.VAE, a, o.Seed, pace); err != nil {
+			return err
+		}
+	}
+	e.AIS = result
+	return nil
+}
+
+// sandwich anneals images from the model in both directions.
+func sandwich(ctx context.Context, m *model.VAE, o AISOptions, seed uint64, pace *pace) (*Sandwich, error) {
+	a, err := newAnnealing(ctx, m, o, o.Simulated, seed, pace)
+	if err != nil {
+		return nil, err
+	}
+	var lower, upper, gap moments
+	for first := 0; first < o.Simulated; first += a.block {
+		n := min(a.block, o.Simulated-first)
+		a.key = func(i int) uint64 { return uint64(first + i) }
+		a.purpose = "ais/simulated"
+		x, z, err := m.Simulate(a.streams("/draw", n, 1))
+		if err != nil {
+			return nil, err
+		}
+		copy(a.slope.X(), x)
+		steps, err := a.pilot(n)
+		if err != nil {
+			return nil, err
+		}
+		forward, err := a.anneal(n, steps, nil)
+		if err != nil {
+			return nil, err
+		}
+		backward, err := a.anneal(n, steps, z)
+		if err != nil {
+			return nil, err
+		}
+		for i := range n {
+			below, above := forward[i].Bound(), -backward[i].Bound()
+			lower.add(below)
+			upper.add(above)
+			gap.add(above - below)
+		}
+	}
+	return &Sandwich{
+		Images: o.Simulated,
+		Lower:  lower.mean, LowerSE: lower.standardError(),
+		Upper: upper.mean, UpperSE: upper.standardError(),
+		Gap: gap.mean, GapSE: gap.standardError(),
+	}, nil
+}
+
+// pace counts moves of the chains of one image.
+type pace struct {
+	report      func(done, total int)
+	done, total int
+}
+
+func (p *pace) add(images int) {
+	p.done += images
+	if p.report != nil {
+		p.report(p.done, p.total)
+	}
+}
+
+// moves is how many moves the chains of an image make in the pilot and in a number of
+// runs.
+func moves(o AISOptions, runs int) int { return pilotSteps(o.Steps) - 1 + runs*(o.Steps-1) }
+
+// pilotSteps is the number of temperatures of the pilot run.
+func pilotSteps(steps int) int { return max(50, steps/4) }
+
+// annealing moves the chains of a block of images.
+type annealing struct {
+	ctx      context.Context
+	o        AISOptions
+	seed     uint64
+	dims     int
+	block    int // images at once
+	slope    *model.Slope
+	pace     *pace
+	accepted moments
+
+	purpose string             // of the random numbers of the present block
+	key     func(i int) uint64 // of its images
+}
+
+func newAnnealing(ctx context.Context, m *model.VAE, o AISOptions, images int, seed uint64, pace *pace) (*annealing, error) {
+	a := &annealing{ctx: ctx, o: o, seed: seed, dims: m.Config.Latent, pace: pace}
+	a.block = min(images, max(1, aisRows/o.Chains))
+	var err error
+	a.slope, err = m.NewSlope(a.block, o.Chains)
+	return a, err
+}
+
+// streams are random numbers for some chains of each of the first n images.
+func (a *annealing) streams(purpose string, n, chains int) []model.Noise {
+	noise := make([]model.Noise, 0, n*chains)
+	for i := range n {
+		for c := range chains {
+			noise = append(noise, data.NewStream(a.seed, a.purpose+purpose, a.key(i), uint64(c)))
+		}
+	}
+	return noise
+}
+
+// The step sizes of the pilot: where they begin, what acceptance they are drawn to, and
+// how fast.
+const (
+	firstStep        = 0.5
+	wantedAcceptance = 0.65 // Neal 2011, section 5.4.4, of trajectories that are long enough
+	stepGain         = 0.3
+)
+
+// pilot anneals the chains of n images once, faster, to find step sizes: after each move
+// log ε of an image rises by stepGain · (acceptance of its chains - wantedAcceptance). It
+// returns log ε for each temperature of the pilot and image.
+func (a *annealing) pilot(n int) ([][]float64, error) {
+	chains := model.NewChains(a.slope, a.streams("/pilot", n, a.o.Chains), a.dims, a.o.Leapfrogs)
+	if err := chains.Start(nil); err != nil {
+		return nil, err
+	}
+	total := pilotSteps(a.o.Steps)
+	logs, now, step := make([][]float64, total+1), make([]float64, n), make([]float64, n*a.o.Chains)
+	for i := range now {
+		now[i] = math.Log(firstStep)
+	}
+	logs[0] = append([]float64(nil), now...)
+	for t := 1; t < total; t++ {
+		for r := range step {
+			step[r] = math.Exp(now[r/a.o.Chains])
+		}
+		rate, err := a.move(chains, model.Temperature(t, total), step, n)
+		if err != nil {
+			return nil, err
+		}
+		for i := range now {
+			mean := 0.0
+			for _, p := range rate[i*a.o.Chains:][:a.o.Chains] {
+				mean += p / float64(a.o.Chains)
+			}
+			now[i] += stepGain * (mean - wantedAcceptance)
+		}
+		logs[t] = append([]float64(nil), now...)
+	}
+	logs[total] = logs[total-1]
+	return logs, nil
+}
+
+// anneal runs the chains of n images from the prior to the posterior and returns their
+// weights w. From exact draws z of the posterior, [n, Z], it runs them backward through
+// the same moves, and returns 1/w.
+func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]model.Weights, error) {
+	purpose, direction := "/forward", 1.0
+	if z != nil {
+		purpose, direction = "/backward", -1
+	}
+	chains := model.NewChains(a.slope, a.streams(purpose, n, a.o.Chains), a.dims, a.o.Leapfrogs)
+	if err := chains.Start(a.repeat(z)); err != nil {
+		return nil, err
+	}
+	logW, step := make([]float64, n*a.o.Chains), make([]float64, n*a.o.Chains)
+	for k := range a.o.Steps {
+		// The k-th increment of log w is between temperatures t-1 and t; the move after
+		// it, if one comes, is at the one of the two that lies ahead.
+		t, ahead := k+1, k+1
+		if z != nil {
+			t, ahead = a.o.Steps-k, a.o.Steps-k-1
+		}
+		rise := model.Temperature(t, a.o.Steps) - model.Temperature(t-1, a.o.Steps)
+		for r, l := range chains.LogLik() {
+			logW[r] += direction * rise * l
+		}
+		if k == a.o.Steps-1 {
+			break
+		}
+		a.stepsAt(step, logs, float64(ahead)/float64(a.o.Steps))
+		rate, err := a.move(chains, model.Temperature(ahead, a.o.Steps), step, n)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range rate {
+			a.accepted.add(p)
+		}
+	}
+	weights := make([]model.Weights, n)
+	for r, l := range logW {
+		weights[r/a.o.Chains].Add(l)
+	}
+	return weights, nil
+}
+
+// repeat gives each chain of an image the image's z.
+func (a *annealing) repeat(z []float64) []float64 {
+	var all []float64
+	for ; len(z) > 0; z = z[a.dims:] {
+		for range a.o.Chains {
+			all = append(all, z[:a.dims]...)
+		}
+	}
+	return all
+}
+
+// stepsAt fills in the step size of each chain at a share of the way, from the pilot's.
+func (a *annealing) stepsAt(step []float64, logs [][]float64, share float64) {
+	at := share * float64(len(logs)-1)
+	before := min(int(at), len(logs)-2)
+	part := at - float64(before)
+	for r := range step {
+		i := r / a.o.Chains
+		step[r] = math.Exp((1-part)*logs[before][i] + part*logs[before+1][i])
+	}
+}
+
+// move takes the chains of n images through one move, unless the context has ended.
+func (a *annealing) move(chains *model.Chains, beta float64, step []float64, n int) ([]float64, error) {
+	if err := a.ctx.Err(); err != nil {
+		return nil, err
+	}
+	rate, err := chains.Move(beta, step)
+	a.pace.add(n)
+	return rate, err
+}
