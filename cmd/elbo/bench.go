@@ -86,7 +86,22 @@ type benched struct {
 	SgemmOne     float64     `json:"sgemm_gflops_one_core"`
 	SgemmAll     float64     `json:"sgemm_gflops_all_workers"`
 	Reference    float64     `json:"reference_gflops"` // of the machine of the goals
+	Busy         bool        `json:"busy"`             // the machine did other work: no figure can be trusted
 	Rows         []bench.Row `json:"rows"`
+}
+
+// steady is by how much sgemm may vary in one run on a machine that does nothing else.
+const steady = 1.25
+
+// sgemmRange returns the least and the most GFLOP/s of sgemm on all workers.
+func (r benched) sgemmRange() (least, most float64) {
+	least, most = r.SgemmAll, r.SgemmAll
+	for _, row := range r.Rows {
+		if row.SgemmGFLOPS > 0 {
+			least, most = min(least, row.SgemmGFLOPS), max(most, row.SgemmGFLOPS)
+		}
+	}
+	return least, most
 }
 
 func runBench(ctx context.Context, p *program, o benchOptions) error {
@@ -114,6 +129,8 @@ func runBench(ctx context.Context, p *program, o benchOptions) error {
 	if err != nil {
 		return err
 	}
+	least, most := report.sgemmRange()
+	report.Busy = most > steady*least
 	if o.json {
 		return writeJSON(p.stdout, report)
 	}
@@ -150,6 +167,10 @@ func (r benched) writeRows(w io.Writer) {
 	t.Flush()
 	fmt.Fprintf(w, "* of a machine with %.0f GFLOP/s; the roofline is what this one would do if it did nothing but the matrix products\n", r.Reference)
 	fmt.Fprintln(w, "  at the speed of sgemm (training: 6 FLOP a weight and image, without the first layer's gradient for the pixels)")
+	if r.Busy {
+		least, most := r.sgemmRange()
+		fmt.Fprintf(w, "sgemm varied from %.0f to %.0f GFLOP/s in this run: the machine does other work, so trust no figure and no verdict\n", least, most)
+	}
 }
 
 // benchFigure writes three digits or more.

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -81,6 +82,8 @@ func works() []work {
 	deep := small
 	deep.Hidden, deep.Latent, deep.Activation = []int{200, 200}, 50, graph.Tanh
 	deep.Batch, deep.Binarise = 20, "dynamic"
+	plane := small
+	plane.Latent = 2
 	return []work{
 		{name: "vae", what: "train VAE 784-400-20 relu, batch 128, threshold", unit: "images/s",
 			goal: 75_000, flop: StepFLOP(pixels, small.Hidden, small.Latent), measure: trainVAE(small)},
@@ -90,6 +93,8 @@ func works() []work {
 			fraction: 0.65, flop: EMFLOP(60_000, pixels, components), measure: fitMixture},
 		{name: "iw", what: "L_5000 of 10 000 images, VAE 784-200-200-50", unit: "s",
 			fraction: 0.6, flop: 10_000 * BoundFLOP(pixels, deep.Hidden, deep.Latent, draws), measure: evaluate(deep)},
+		{name: "quadrature", what: "log p(x) of 10 000 images over 201 x 201 nodes, VAE 784-400-2", unit: "s",
+			fraction: 0.5, flop: QuadratureFLOP(10_000, pixels, plane.Hidden, 2, nodes), measure: integrate(plane)},
 		{name: "memory", what: "resident memory while training VAE 784-400-20", unit: "MB", goal: 500, row: memory},
 		{name: "start", what: "from the start of `elbo train` to its first step", unit: "s", goal: 1, row: start},
 	}
@@ -99,6 +104,7 @@ const (
 	pixels     = 784
 	components = 500
 	draws      = 5000
+	nodes      = 201 * 201
 )
 
 // Names lists the rows.
@@ -204,6 +210,13 @@ func EMFLOP(images, pixels, components int) float64 {
 	return 4 * float64(images) * float64(pixels) * float64(components)
 }
 
+// QuadratureFLOP is what the matrix products of log p(x) cost by quadrature over fixed
+// nodes: they are decoded once, and the log-likelihoods are linear in the pixels.
+func QuadratureFLOP(images, pixels int, hidden []int, latent, nodes int) float64 {
+	_, decoder := weights(pixels, hidden, latent)
+	return 2*float64(nodes)*decoder + 2*float64(images)*float64(nodes)*float64(pixels)
+}
+
 // weights counts those of encoder and decoder.
 func weights(pixels int, hidden []int, latent int) (encoder, decoder float64) {
 	sizes := slices.Concat([]int{pixels}, hidden)
@@ -260,7 +273,7 @@ func ones(n int) []float32 {
 }
 
 // beside measures sgemm on all workers next to a row, briefly.
-func (b *Bench) beside() float64 { return b.Sgemm(b.Engine.Workers, b.Seconds/40) }
+func (b *Bench) beside() float64 { return b.Sgemm(b.Engine.Workers, b.Seconds/20) }
 
 // setup opens the data and makes the model of a configuration, all 60 000 training
 // images, and a directory for the run.
@@ -422,6 +435,53 @@ func evaluate(c train.Config) func(*Bench, context.Context, work) (float64, floa
 			gflops = max(gflops, b.beside())
 		}
 		return best / 10_000, gflops, nil
+	}
+}
+
+// integrate measures quadrature over the first lattice: decoding its nodes, and a few of
+// the test images, and returns how often all 10 000 can be done in a second. No spacing
+// is halved: how many are depends on the model.
+func integrate(c train.Config) func(*Bench, context.Context, work) (float64, float64, error) {
+	return func(b *Bench, ctx context.Context, w work) (float64, float64, error) {
+		s, dir, err := b.setup(c, w.name)
+		if err != nil {
+			return 0, 0, err
+		}
+		defer dir.Close()
+		o := train.DefaultQuadrature(c.Latent)
+		o.Levels = 0
+		var q *train.Quadrature
+		decode, best, gflops := math.Inf(1), 0.0, 0.0
+		for range 2 {
+			if err := ctx.Err(); err != nil {
+				return 0, 0, err
+			}
+			t := b.Now()
+			if q, err = train.NewQuadrature(s.VAE.Generator(), o, 10_000); err != nil {
+				return 0, 0, err
+			}
+			decode = min(decode, b.Now().Sub(t).Seconds())
+		}
+		// Images are worked through in blocks of 128.
+		for images, window := 128, 0; window <= windows; {
+			v := s.Test
+			v.Subset = v.First(images)
+			t := b.Now()
+			if _, err := q.Evidence(ctx, v, nil); err != nil {
+				return 0, 0, err
+			}
+			took := b.Now().Sub(t).Seconds()
+			if took < b.Seconds/windows/2 && 2*images <= s.Test.N() {
+				images *= 2
+				continue
+			}
+			if window > 0 {
+				best = max(best, float64(images)/took)
+			}
+			window++
+			gflops = max(gflops, b.beside())
+		}
+		return 1 / (decode + 10_000/best), gflops, nil
 	}
 }
 

@@ -30,6 +30,9 @@ func TestFLOPAreThoseOfTheProducts(t *testing.T) {
 	if got, want := BoundFLOP(784, []int{200, 200}, 50, 5000), 2*encoder+10_000*decoder; got != want {
 		t.Errorf("L_5000: %g FLOP an image, want %g", got, want)
 	}
+	if got, want := QuadratureFLOP(10, 784, []int{400}, 2, 9), 2*9*(2*400+400*784.)+2*10*9*784; got != want {
+		t.Errorf("quadrature: %g FLOP, want %g", got, want)
+	}
 	if got, want := EMFLOP(60_000, 784, 500), 2*2*60_000*784*500.; got != want {
 		t.Errorf("an iteration of EM: %g FLOP, want %g", got, want)
 	}
@@ -107,7 +110,7 @@ func TestMeasuringStopsWhenAsked(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	b := &Bench{Seconds: 4, Engine: graph.NewEngine(1, blas.Gonum()), Now: time.Now, Temp: t.TempDir(), images: 600, square: 64}
-	for _, name := range []string{"vae", "mixture", "iw"} {
+	for _, name := range []string{"vae", "mixture", "iw", "quadrature"} {
 		if err := b.Measure(ctx, []string{name}, func(string) {}, func(Row) {}); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v, want the context's error", name, err)
 		}

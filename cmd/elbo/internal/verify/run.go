@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
 	"path/filepath"
@@ -78,6 +79,9 @@ func (v *Verifier) checkpoints(dir *train.RunDir, add func(Check)) error {
 	for _, path := range paths {
 		c := Check{Name: filepath.Base(path), Wanted: "loads, checksums hold"}
 		state, err := train.LoadCheckpoint(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // pruned by a run that is going on
+		}
 		if err != nil {
 			c.Got = err.Error()
 		} else {
