@@ -9,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/viterin/vek/vek32"
 	"gonum.org/v1/gonum/floats"
 
 	"elbo/data"
+	"elbo/graph/simd"
 	"elbo/model"
 )
 
@@ -132,7 +134,6 @@ func tileSide(latent int) int { return [...]int{0, 64, 16, 8}[latent] }
 type lattice struct {
 	side      int
 	points    []float32 // [K, Z], the first dimension slowest
-	unlogged  []float32 // -log p(z), [K]
 	joint     *model.NodeTable
 	outside   float64 // P(z outside the box)
 	perImage  int     // K
@@ -156,13 +157,12 @@ func NewQuadrature(g *model.Generator, o QuadratureOptions, images int) (*Quadra
 		return nil, &ConfigError{fmt.Errorf("quadrature over %d nodes needs about %.1f GB of memory, and %.1f GB are free: want fewer latent dimensions, or --samples 5000 in its place", k, need/1e9, float64(have)/1e9)}
 	}
 	l := &lattice{side: side, firstNode: -(side - 1) / 2, perImage: k}
-	l.points, l.unlogged = make([]float32, k*g.Latent), make([]float32, k)
+	l.points = make([]float32, k*g.Latent)
 	for i := range k {
 		z := l.points[i*g.Latent:][:g.Latent]
 		for j, rest := g.Latent-1, i; j >= 0; j, rest = j-1, rest/side {
 			z[j] = float32(float64(l.firstNode+rest%side) * o.Spacing)
 		}
-		l.unlogged[i] = float32(-model.LogPrior(z))
 	}
 	l.outside = float64(g.Latent) * math.Erfc(float64(side)*o.Spacing/2/math.Sqrt2)
 	var err error
@@ -192,18 +192,18 @@ type patch struct {
 	side   int
 	joint  []float32 // log p(x, z) - offset
 	offset float64
+	top    float32 // the largest of joint; NaN if one of them is
 	base   float64 // the part of the largest that knows no image
 }
 
 // newPatch describes one row of a table.
 func newPatch(origin node, side int, joint, base []float32, offset float64) patch {
-	top := 0
-	for k, v := range joint {
-		if v > joint[top] || v != v {
-			top = k
-		}
+	top := vek32.ArgMax(joint)
+	p := patch{origin: origin, side: side, joint: joint, offset: offset, top: joint[top], base: float64(base[top])}
+	if sum := vek32.Sum(joint); sum != sum { // NaN is no maximum
+		p.top = sum
 	}
-	return patch{origin: origin, side: side, joint: joint, offset: offset, base: float64(base[top])}
+	return p
 }
 
 // refinement is an image on its way to smaller spacings.
@@ -272,10 +272,6 @@ func (q *Quadrature) group(ctx context.Context, x []float32, results []Exact, pr
 			for i := lo; i < hi; i++ {
 				row := joint[i*k:][:k]
 				r := &refinement{image: first + i, dropped: math.Inf(-1), lik: math.Inf(-1)}
-				for j, v := range row {
-					r.lik = max(r.lik, float64(v+q.first.unlogged[j]))
-				}
-				r.lik += offset[i]
 				p := newPatch(origin, q.first.side, row, base, offset[i])
 				next[first+i], faulty[first+i] = q.assess(r, []patch{p}, 0, &results[first+i])
 			}
@@ -377,7 +373,8 @@ func (q *Quadrature) place(tile node, level int) (origin node) {
 
 // Cuts of log p(x, z) below its highest node, in nats.
 const (
-	negligible = 45 // e⁻⁴⁵ of the highest is beyond float64's sums
+	negligible  = 45 // e⁻⁴⁵ of the highest is beyond float64's sums
+	leastWeight = 2.86e-20
 	// worthIt is what a region below is not refined for: e⁻¹² each, five standard
 	// deviations of a Gaussian. What is dropped is counted.
 	worthIt = 12
@@ -390,43 +387,79 @@ func (q *Quadrature) assess(r *refinement, patches []patch, level int, best *Exa
 	z, h := q.generator.Latent, math.Ldexp(q.options.Spacing, -level)
 	top, at := math.Inf(-1), 0
 	for i, p := range patches {
-		for _, v := range p.joint {
-			if v != v {
-				return nil, fmt.Errorf("train: log p(x|z) is not a number at some z with |z| ≤ %g: the model has diverged, or its weights are damaged", q.options.Reach)
-			}
-			if j := float64(v) + p.offset; j > top {
-				top, at = j, i
-			}
+		if j := float64(p.top) + p.offset; j != j {
+			return nil, fmt.Errorf("train: log p(x|z) is not a number at some z with |z| ≤ %g: the model has diverged, or its weights are damaged", q.options.Reach)
+		} else if j > top {
+			top, at = j, i
 		}
 	}
 	if math.IsInf(top, 0) {
 		return nil, fmt.Errorf("train: log p(x, z) is %g at its highest node with |z| ≤ %g: the model has diverged, or its weights are damaged", top, q.options.Reach)
 	}
 
-	// Sums over nodes, relative to the highest.
+	// Sums over nodes, relative to the highest, line after line along the last dimension.
 	var total float64
 	var curvature, mean [MaxExactLatent]float64
 	var second [MaxExactLatent][MaxExactLatent]float64
 	var coset [1 << (2 * MaxExactLatent)]float64 // of nodes m that are alike modulo 4
+	density := make([]float32, patches[0].side)
 	nodes := 0
 	for _, p := range patches {
 		nodes += len(p.joint)
-		p.each(z, top-negligible, func(k int, m node, j float64) {
-			w := math.Exp(j - top)
-			class, norm := 0, 0.0
-			for a := range z {
-				class |= m[a]&1<<a | m[a]&2<<(z+a-1)
-				v := float64(m[a]) * h
-				norm += v * v
-				curvature[a] += w * p.curvature(z, k, a)
-				mean[a] += w * v
-				for b := range a + 1 {
-					second[a][b] += w * v * float64(m[b]) * h
+		p.lines(z, func(k int, m node, line []float32) {
+			// What p(x|z) is highest at counts also where the prior makes it negligible.
+			norm := float64(z) * math.Log(2*math.Pi)
+			for a := range z - 1 {
+				norm += float64(m[a]) * h * float64(m[a]) * h
+			}
+			if level == 0 {
+				r.lik = max(r.lik, highestLikelihood(line, m[z-1], h)+p.offset+norm/2)
+			}
+			if float64(vek32.Max(line))+p.offset < top-negligible {
+				return
+			}
+			var sums [4]float64 // over nodes alike modulo 4 along the line
+			var moment1, moment2 float64
+			var bent [MaxExactLatent]float64
+			density = density[:len(line)]
+			simd.ExpSum(density, line, float32(top-p.offset))
+			for j, v := range density {
+				if v < leastWeight {
+					continue
+				}
+				w := float64(v)
+				at := m[z-1] + j
+				u := float64(at) * h
+				sums[at&3] += w
+				moment1 += w * u
+				moment2 += w * u * u
+				for a := range z {
+					bent[a] += w * p.curvature(z, k+j, a)
+				}
+				if level > 0 {
+					r.lik = max(r.lik, float64(line[j])+p.offset+(u*u+norm)/2)
 				}
 			}
-			total += w
-			coset[class] += w
-			r.lik = max(r.lik, j+(norm+float64(z)*math.Log(2*math.Pi))/2)
+			sum := sums[0] + sums[1] + sums[2] + sums[3]
+			total += sum
+			class := 0
+			for a := range z - 1 {
+				class |= m[a]&1<<a | m[a]&2<<(z+a-1)
+				v := float64(m[a]) * h
+				mean[a] += sum * v
+				second[z-1][a] += moment1 * v
+				for b := range a + 1 {
+					second[a][b] += sum * v * float64(m[b]) * h
+				}
+			}
+			mean[z-1] += moment1
+			second[z-1][z-1] += moment2
+			for c, sum := range sums {
+				coset[class|c&1<<(z-1)|c&2<<(2*z-2)] += sum
+			}
+			for a := range z {
+				curvature[a] += bent[a]
+			}
 		})
 	}
 
@@ -516,7 +549,7 @@ func (q *Quadrature) refine(r *refinement, patches []patch, top, cut, h float64)
 	set, most := map[node]bool{}, q.options.MaxNodes/q.tileNodes()
 	left := 0.0
 	for _, p := range patches {
-		p.each(z, top-negligible, func(_ int, m node, j float64) {
+		p.each(z, top-negligible, func(m node, j float64) {
 			if j < top-cut {
 				left += math.Exp(j - top)
 				return
@@ -560,20 +593,47 @@ func floorDiv(a, b int) int {
 	return a / b
 }
 
-// each calls f for the nodes whose log joint is at least least: k is the number in the
-// patch, m the place.
-func (p patch) each(z int, least float64, f func(k int, m node, joint float64)) {
-	at := float32(least - p.offset)
-	for k, v := range p.joint {
-		if v < at {
-			continue
-		}
+// lines calls f for every line of nodes along the last dimension: k is the number of its
+// first node in the patch, m the place.
+func (p patch) lines(z int, f func(k int, m node, line []float32)) {
+	for k := 0; k < len(p.joint); k += p.side {
 		m := p.origin
-		for a, rest := z-1, k; a >= 0; a, rest = a-1, rest/p.side {
+		for a, rest := z-2, k/p.side; a >= 0; a, rest = a-1, rest/p.side {
 			m[a] += rest % p.side
 		}
-		f(k, m, float64(v)+p.offset)
+		f(k, m, p.joint[k:k+p.side])
 	}
+}
+
+// each calls f for the nodes whose log joint is at least least, with their place.
+func (p patch) each(z int, least float64, f func(m node, joint float64)) {
+	at := float32(least - p.offset)
+	p.lines(z, func(_ int, m node, line []float32) {
+		if vek32.Max(line) < at {
+			return
+		}
+		last := m[z-1]
+		for j, v := range line {
+			if v >= at {
+				m[z-1] = last + j
+				f(m, float64(v)+p.offset)
+			}
+		}
+	})
+}
+
+// highestLikelihood is the maximum of log p(x, z) + z²/2 on a line that begins m steps of
+// h from 0.
+func highestLikelihood(line []float32, m int, h float64) float64 {
+	highest := float32(math.Inf(-1))
+	step := float32(h)
+	for j, v := range line {
+		u := float32(m+j) * step
+		if v += u * u / 2; v > highest {
+			highest = v
+		}
+	}
+	return float64(highest)
 }
 
 // curvature is minus the second difference of the log joint along a dimension at node k
