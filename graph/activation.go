@@ -2,10 +2,7 @@ package graph
 
 import (
 	"fmt"
-	"math"
 	"strings"
-
-	"github.com/viterin/vek/vek32"
 
 	"elbo/graph/simd"
 )
@@ -38,26 +35,17 @@ func ParseActivation(name string) (Activation, error) {
 	return "", fmt.Errorf("unknown activation %q, want one of %s", name, strings.Join(names, ", "))
 }
 
-// apply replaces y, a row of x Wᵀ, by f(y + bias).
-func (f Activation) apply(y, bias []float32) {
-	if f == ReLU {
-		simd.AddReLU(y, bias)
-		return
-	}
-	vek32.Add_Inplace(y, bias)
+// apply replaces the pre-activations a by y.
+func (f Activation) apply(a []float32) {
 	switch f {
+	case ReLU:
+		simd.ReLU(a)
 	case Tanh:
-		simd.Tanh(y)
+		simd.Tanh(a)
 	case ELU:
-		for i, v := range y {
-			if v < 0 {
-				y[i] = float32(math.Expm1(float64(v)))
-			}
-		}
+		simd.ELU(a)
 	case Softplus:
-		for i, v := range y {
-			y[i] = float32(softplus(float64(v)))
-		}
+		simd.Softplus(a)
 	}
 }
 
@@ -76,13 +64,6 @@ func (f Activation) chain(da, y, dy []float32) {
 			da[i] = dy[i] * (1 + min(y[i], 0))
 		}
 	case Softplus:
-		for i := range da {
-			da[i] = dy[i] * float32(-math.Expm1(-float64(y[i])))
-		}
+		simd.SoftplusChain(da, y, dy)
 	}
-}
-
-// softplus is log(1 + exp a) without overflow.
-func softplus(a float64) float64 {
-	return max(a, 0) + math.Log1p(math.Exp(-math.Abs(a)))
 }

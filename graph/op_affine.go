@@ -28,13 +28,7 @@ func (b *Builder) Affine(x, w, bias Node, f Activation) Node {
 		in:   []Node{x, w, bias},
 		out:  []int{rows, out},
 		forward: func(y []float32, in32 [][]float32) {
-			e.product(false, true, rows, out, in, in32[0], in32[1], y)
-			bias := in32[2]
-			e.Split(rows, 1+elementGrain/out, func(lo, hi int) {
-				for r := lo; r < hi; r++ {
-					f.apply(y[r*out:][:out], bias)
-				}
-			})
+			e.layer(false, true, rows, out, in, in32[0], in32[1], in32[2], f, y)
 		},
 		wrt: []bool{dxWanted, true, true},
 		derivative: func(y, dy Node) []Node {
@@ -83,16 +77,18 @@ func (b *Builder) product(kind string, transA, transC bool, a, c Node, m, n, k i
 
 // sumRows is Σ_rows a, one number a column.
 func (b *Builder) sumRows(a Node) Node {
-	rows, cols := a.Rows(), a.Cols()
+	rows, cols, e := a.Rows(), a.Cols(), b.engine
 	return b.apply(op{
 		kind: "affine.db",
 		in:   []Node{a},
 		out:  []int{cols},
 		forward: func(y []float32, in [][]float32) {
-			copy(y, in[0][:cols])
-			for r := 1; r < rows; r++ {
-				vek32.Add_Inplace(y, in[0][r*cols:][:cols])
-			}
+			e.Split(cols, 1+2*elementGrain/rows, func(lo, hi int) {
+				copy(y[lo:hi], in[0][lo:hi])
+				for r := 1; r < rows; r++ {
+					vek32.Add_Inplace(y[lo:hi], in[0][r*cols+lo:r*cols+hi])
+				}
+			})
 		},
 	})
 }

@@ -1,6 +1,10 @@
 package graph
 
-import "math"
+import (
+	"math"
+
+	"elbo/graph/simd"
+)
 
 // KLStdNormal returns the divergence of a diagonal Gaussian from the standard
 // normal, one value an image:
@@ -15,31 +19,40 @@ import "math"
 func (b *Builder) KLStdNormal(h Node) Node {
 	rows, z := h.Rows(), h.Cols()/2
 	b.want(h.Cols() == 2*z, "kl: posterior %v: want [B 2Z]", h.Shape())
+	expm1 := make([]float32, rows*z) // σ² - 1, which the backward pass needs as well
 	return b.apply(op{
 		kind: "kl",
 		in:   []Node{h},
 		out:  []int{rows},
 		forward: func(kl []float32, in [][]float32) {
+			for i := range rows {
+				copy(expm1[i*z:][:z], in[0][i*2*z+z:])
+			}
+			simd.Expm1(expm1)
 			for i := range kl {
-				mu, logVar := in[0][i*2*z:][:z], in[0][i*2*z+z:][:z]
+				mu, logVar, e := in[0][i*2*z:][:z], in[0][i*2*z+z:][:z], expm1[i*z:][:z]
 				sum := 0.0
-				for j := range z {
-					sum += KLStdNormal(float64(mu[j]), float64(logVar[j]))
+				for j, m := range mu {
+					// σ² - 1 - log σ² cancels near 0, where most of a collapsed
+					// posterior lies: the difference of the first two is exact.
+					sum += float64(m)*float64(m) + (float64(e[j]) - float64(logVar[j]))
 				}
-				kl[i] = float32(sum)
+				kl[i] = float32(sum / 2)
 			}
 		},
 		wrt: []bool{true},
-		derivative: func(_, dkl Node) []Node {
+		derivative: func(kl, dkl Node) []Node {
 			return []Node{b.apply(op{
 				kind: "kl.dh",
-				in:   []Node{h, dkl},
+				in:   []Node{h, kl, dkl}, // kl is there for the order: expm1 is written with it
 				out:  h.Shape(),
 				forward: func(dh []float32, in [][]float32) {
-					for i, g := range in[1] {
-						for j := i * 2 * z; j < i*2*z+z; j++ {
-							dh[j] = g * in[0][j]
-							dh[j+z] = g * float32(math.Expm1(float64(in[0][j+z]))/2)
+					for i, g := range in[2] {
+						mu, e := in[0][i*2*z:][:z], expm1[i*z:][:z]
+						dmu, dlogVar := dh[i*2*z:][:z], dh[i*2*z+z:][:z]
+						for j, m := range mu {
+							dmu[j] = g * m
+							dlogVar[j] = g * e[j] / 2
 						}
 					}
 				},

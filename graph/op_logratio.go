@@ -12,22 +12,25 @@ package graph
 //
 // Source: Burda, Grosse, Salakhutdinov 2016, equation 8.
 func (b *Builder) LogPriorRatio(h, eps, z Node) Node {
-	d := b.draws("logratio", h, z)
+	d, e := b.draws("logratio", h, z), b.engine
 	b.want(eps.Rows() == z.Rows() && eps.Cols() == z.Cols(), "logratio: noise %v and draws %v differ in shape", eps.Shape(), z.Shape())
 	return b.apply(op{
 		kind: "logratio",
 		in:   []Node{h, eps, z},
 		out:  []int{z.Rows()},
 		forward: func(y []float32, in [][]float32) {
-			for r := range y {
-				logVar := in[0][r/d.s*2*d.z+d.z:][:d.z]
-				sum := 0.0
-				for j := range d.z {
-					eps, z := float64(in[1][r*d.z+j]), float64(in[2][r*d.z+j])
-					sum += (eps*eps - z*z) + float64(logVar[j])
+			e.Split(len(y), 1+elementGrain/d.z, func(lo, hi int) {
+				for r := lo; r < hi; r++ {
+					logVar := in[0][r/d.s*2*d.z+d.z:][:d.z]
+					eps, z := in[1][r*d.z:][:d.z], in[2][r*d.z:][:d.z]
+					sum := 0.0
+					for j, v := range logVar {
+						eps, z := float64(eps[j]), float64(z[j])
+						sum += (eps*eps - z*z) + float64(v)
+					}
+					y[r] = float32(sum / 2)
 				}
-				y[r] = float32(sum / 2)
-			}
+			})
 		},
 		wrt: []bool{true, false, true},
 		derivative: func(_, dy Node) []Node {

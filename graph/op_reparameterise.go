@@ -1,6 +1,6 @@
 package graph
 
-import "math"
+import "elbo/graph/simd"
 
 // Reparameterise draws z from the approximate posterior as a function of its
 // parameters and of noise from outside:
@@ -12,36 +12,53 @@ import "math"
 //
 // Source: Kingma and Welling 2014, section 2.4.
 func (b *Builder) Reparameterise(h, eps Node) Node {
-	d := b.draws("reparameterise", h, eps)
+	d, e := b.draws("reparameterise", h, eps), b.engine
+	sigma := make([]float32, d.b*d.z) // kept for the backward pass
 	return b.apply(op{
 		kind: "reparameterise",
 		in:   []Node{h, eps},
 		out:  eps.Shape(),
 		forward: func(z []float32, in [][]float32) {
-			d.each(in[0], func(i, r int, mu, logVar float32) {
-				z[r] = mu + sigma(logVar)*in[1][r]
+			for i := range d.b {
+				s := sigma[i*d.z:][:d.z]
+				for j, logVar := range in[0][i*2*d.z+d.z:][:d.z] {
+					s[j] = logVar / 2
+				}
+			}
+			simd.Exp(sigma)
+			e.Split(len(z)/d.z, 1+elementGrain/d.z, func(lo, hi int) {
+				for r := lo; r < hi; r++ {
+					i := r / d.s
+					z, eps := z[r*d.z:][:d.z], in[1][r*d.z:][:d.z]
+					mu, s := in[0][i*2*d.z:][:d.z], sigma[i*d.z:][:d.z]
+					for j := range z {
+						z[j] = mu[j] + s[j]*eps[j]
+					}
+				}
 			})
 		},
 		wrt: []bool{true, false},
-		derivative: func(_, dz Node) []Node {
+		derivative: func(z, dz Node) []Node {
 			return []Node{b.apply(op{
 				kind: "reparameterise.dh",
-				in:   []Node{h, eps, dz},
+				in:   []Node{z, eps, dz}, // z is there for the order: sigma is written with it
 				out:  h.Shape(),
 				forward: func(dh []float32, in [][]float32) {
 					clear(dh)
-					d.each(in[0], func(i, r int, _, logVar float32) {
-						dh[i] += in[2][r]
-						dh[i+d.z] += in[2][r] * in[1][r] * sigma(logVar) / 2
-					})
+					for r := range d.b * d.s {
+						i := r / d.s
+						eps, dz := in[1][r*d.z:][:d.z], in[2][r*d.z:][:d.z]
+						dmu, dlogVar, s := dh[i*2*d.z:][:d.z], dh[i*2*d.z+d.z:][:d.z], sigma[i*d.z:][:d.z]
+						for j, g := range dz {
+							dmu[j] += g
+							dlogVar[j] += g * eps[j] * s[j] / 2
+						}
+					}
 				},
 			}), none}
 		},
 	})
 }
-
-// sigma is σ = exp(½ log σ²); it overflows for log σ² above 177.
-func sigma(logVar float32) float32 { return float32(math.Exp(float64(logVar) / 2)) }
 
 // drawLoop walks over S draws from each of B diagonal Gaussians over Z
 // dimensions.

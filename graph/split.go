@@ -2,6 +2,7 @@ package graph
 
 import (
 	"runtime"
+	"sync"
 	"sync/atomic"
 )
 
@@ -18,6 +19,8 @@ func (e *Engine) Split(n, grain int, f func(lo, hi int)) {
 		return
 	}
 	s := &split{f: f, n: n, shards: int32(shards), panics: make([]any, shards)}
+	s.left.Store(s.shards)
+	s.done.Add(shards)
 	if e.crew.split.CompareAndSwap(nil, s) {
 		e.crew.call(shards - 1)
 		s.work()
@@ -25,9 +28,9 @@ func (e *Engine) Split(n, grain int, f func(lo, hi int)) {
 	} else {
 		s.work() // another program has the helpers
 	}
-	for spins := 1; s.done.Load() < s.shards; spins++ {
-		if spins%spinsPerYield == 0 {
-			runtime.Gosched()
+	for spins := 0; s.left.Load() > 0; spins++ {
+		if spins == spinsToWait { // the system has put the helper aside
+			s.done.Wait()
 		}
 	}
 	for _, p := range s.panics {
@@ -45,7 +48,8 @@ type split struct {
 	panics []any // by shard
 
 	next atomic.Int32 // the first shard that nobody has taken
-	done atomic.Int32 // how many are finished
+	left atomic.Int32 // how many are not finished
+	done sync.WaitGroup
 }
 
 // work takes shards until none is left, and reports whether it got any.
@@ -61,7 +65,8 @@ func (s *split) work() bool {
 			defer func() { s.panics[i] = recover() }()
 			s.f(s.n*i/int(s.shards), s.n*(i+1)/int(s.shards))
 		}()
-		s.done.Add(1)
+		s.left.Add(-1)
+		s.done.Done()
 	}
 }
 
@@ -76,8 +81,9 @@ type crew struct {
 }
 
 const (
-	spinsPerYield = 64
-	yieldsToEnd   = 1000 // some 200 microseconds
+	spinsPerYield = 4000 // a few microseconds
+	yieldsToEnd   = 100
+	spinsToWait   = spinsPerYield * yieldsToEnd
 )
 
 // call sees to it that there are helpers.
@@ -91,9 +97,12 @@ func (c *crew) call(wanted int) {
 
 func (c *crew) help() {
 	defer c.helpers.Add(-1)
+	var last *split // known to have no shard left
 	for idle := 1; idle < spinsPerYield*yieldsToEnd; idle++ {
-		if s := c.split.Load(); s != nil && s.work() {
-			idle = 0
+		if s := c.split.Load(); s != last {
+			if last = s; s != nil && s.work() {
+				idle = 0
+			}
 		}
 		if idle%spinsPerYield == 0 {
 			runtime.Gosched()

@@ -114,7 +114,7 @@ func (q *Quadrature) Method() string {
 	for j := range sides {
 		sides[j] = strconv.Itoa(q.first.side)
 	}
-	return fmt.Sprintf("quadrature over %s nodes, up to %d times halved", strings.Join(sides, " x "), q.options.Levels)
+	return fmt.Sprintf("quadrature over %s nodes, spacing halved where the posterior asks for it", strings.Join(sides, " x "))
 }
 
 // Sizes of the work: none of them changes a result but for rounding.

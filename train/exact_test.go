@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
+	"strings"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -51,41 +51,316 @@ func quadrature(t *testing.T, g *model.Generator, o QuadratureOptions, x []float
 }
 
 // TestQuadratureStatesAnErrorThatCoversTheTrueOne: against the closed form of a
-// linear-Gaussian model, with posteriors from wide to a thousandth of the lattice's
+// linear-Gaussian model, with posteriors from wide to a five-hundredth of the lattice's
 // spacing, in one to three dimensions, correlated and not, on lattices that are fine, that
-// are refined, and that are too coarse and left so, where the stated error must be large.
+// are refined, and that are too coarse and left so, where the stated error must be large
+// because the true one is.
 func TestQuadratureStatesAnErrorThatCoversTheTrueOne(t *testing.T) {
+	const pixels = 12
 	for latent := 1; latent <= 3; latent++ {
-		for _, scale := range []float64{0.3, 1, 3, 10, 100} { // posterior deviations of about s/(2·scale)
+		for _, scale := range []float64{0.3, 1, 3, 10, 100} { // posterior deviations of about 0.15/scale
 			for _, orthogonal := range []bool{true, false} {
 				rng := rand.New(rand.NewPCG(uint64(latent), uint64(10*scale)))
-				p := modeltest.RandomPPCA(t, rng, 12, latent, scale, 0.25, orthogonal)
+				p := modeltest.RandomPPCA(t, rng, pixels, latent, scale, 0.25, orthogonal)
 				m, x := linearVAE(t, p, rng, 20)
 				fine := DefaultQuadrature(latent)
 				fine.Levels = 8
 				if latent == 3 {
-					fine.Spacing = 1. / 2 // as refined in the end, and quicker
+					fine.Spacing = 1. / 2 // quicker
 				}
 				coarse := fine
 				coarse.Levels, coarse.Spacing = 0, 1
 				for _, o := range []QuadratureOptions{fine, coarse} {
-					worst := 0.0
+					name := fmt.Sprintf("%d dimensions, scale %g, orthogonal %v, spacing %g", latent, scale, orthogonal, o.Spacing)
+					most := 0.0
 					for i, e := range quadrature(t, m.Generator(), o, x) {
-						truth := p.LogEvidence(modeltest.Floats(x[i*12:][:12]))
+						truth := p.LogEvidence(modeltest.Floats(x[i*pixels:][:pixels]))
 						off := math.Abs(e.LogP - truth)
-						worst = max(worst, off)
+						most = max(most, off-e.Rounding)
 						if off > e.Error {
-							t.Errorf("%d dimensions, scale %g, orthogonal %v, spacing %g: log p(x) = %.6f, want %.6f: off by %.3g, stated error %.3g (%+v)", latent, scale, orthogonal, o.Spacing, e.LogP, truth, off, e.Error, e)
+							t.Errorf("%s: log p(x) = %.6f, want %.6f: off by %.3g, stated error %.3g", name, e.LogP, truth, off, e.Error)
 						}
-						if o == fine && e.Error > 1e-2 {
-							t.Errorf("%d dimensions, scale %g, orthogonal %v: stated error %.3g (%+v)", latent, scale, orthogonal, e.Error, e)
+						// Left to itself it refines until the rule's own error is what was asked
+						// for, or the next level had more nodes than are allowed.
+						if o == fine && e.Halving+e.Aliasing > o.Tolerance && e.Level < o.Levels && e.Nodes<<latent < o.MaxNodes {
+							t.Errorf("%s: stopped at level %d with an error of %.3g", name, e.Level, e.Halving+e.Aliasing)
 						}
 					}
-					t.Logf("%d dimensions, scale %g, orthogonal %v, spacing %g: off by at most %.3g", latent, scale, orthogonal, o.Spacing, worst)
+					// Where it is fine, the integrand is a Gaussian, and the rule exact but for
+					// rounding and for what was not refined: twice e⁻¹² for each of a hundred
+					// nodes at most. Where posteriors are 1/500 of the spacing in three dimensions,
+					// the last level is not the end.
+					if limit := 1e-4; o == fine && !(latent == 3 && scale == 100) && most > limit {
+						t.Errorf("%s: off by %.3g, want less than %g", name, most, limit)
+					}
+					if o == coarse && scale >= 3 && most < 1 {
+						t.Errorf("%s: off by no more than %.3g: this does not test a lattice that is too coarse", name, most)
+					}
 				}
 			}
 		}
 	}
 }
 
-var _ = []any{errors.New, fmt.Sprint, slices.Max[[]int], mat.NewDense, data.None}
+// TestTheStatedErrorHoldsAcrossKinks: a ReLU decoder's integrand has kinks, where the
+// rule converges like h² and by the luck of the phase. The reference has an eighth of the
+// spacing, and so at most about a sixtieth of the error.
+func TestTheStatedErrorHoldsAcrossKinks(t *testing.T) {
+	v := plainView(t, 60, 5, 5)
+	m, err := model.NewVAE(model.VAEConfig{Pixels: 25, Hidden: []int{30}, Latent: 2, Activation: graph.ReLU, Likelihood: model.Bernoulli, Objective: model.ELBO, Draws: 1},
+		graphtest.Engine(2), func(name string) graph.Uniform { return data.NewStream(3, name) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range m.Params() {
+		for j := range p.Value {
+			if p.Name == "decoder.0.weight" || p.Name == "decoder.2.weight" {
+				p.Value[j] *= 5 // several modes, and narrow
+			}
+		}
+	}
+	x := make([]float32, v.N()*v.D())
+	for i := range v.N() {
+		v.Pixels(x[i*v.D():][:v.D()], i, 0)
+	}
+	o := QuadratureOptions{Spacing: 1. / 64, Reach: 6.25, Tolerance: 1, MaxNodes: 1 << 20}
+	truth := quadrature(t, m.Generator(), o, x)
+	for _, spacing := range []float64{1. / 2, 1. / 4, 1. / 8} {
+		o.Spacing = spacing
+		var off, stated moments
+		for i, e := range quadrature(t, m.Generator(), o, x) {
+			off.add(math.Abs(e.LogP - truth[i].LogP))
+			stated.add(e.Error)
+			if d := math.Abs(e.LogP - truth[i].LogP); d > e.Error+truth[i].Error {
+				t.Errorf("spacing %g, image %d: off by %.3g, stated error %.3g", spacing, i, d, e.Error)
+			}
+		}
+		// It is an estimate of the error as well, not any large number.
+		if stated.mean > 100*off.mean {
+			t.Errorf("spacing %g: stated errors of %.3g in the mean, true ones of %.3g", spacing, stated.mean, off.mean)
+		}
+	}
+}
+
+// TestBoundsOfALinearGaussianModelAreItsClosedForms: with the encoder of the best
+// diagonal Gaussian, log p(x), ELBO and their difference are known, and L_k is between.
+func TestBoundsOfALinearGaussianModelAreItsClosedForms(t *testing.T) {
+	const pixels, images, draws = 12, 200, 400
+	rng := rand.New(rand.NewPCG(5, 6))
+	w, b := mat.NewDense(pixels, 2, nil), make([]float64, pixels)
+	for i := range pixels {
+		first := 0.05 * rng.NormFloat64()
+		w.SetRow(i, []float64{first, 0.7*first + 0.05*rng.NormFloat64()}) // correlated: q cannot follow
+		b[i] = 0.5                                                        // most pixels in [0, 1]; the others are clamped: any x has a log p(x)
+	}
+	p := modeltest.NewPPCA(t, w, b, 0.01)
+	m, x := linearVAE(t, p, rng, images)
+	for i, v := range x {
+		x[i] = min(max(v, 0), 1)
+	}
+	ds, err := data.New("linear", data.Images{N: images, Rows: 3, Cols: 4, Floats: x}, data.Images{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, _, _, err := ds.Split(images, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	view := data.View{Subset: all, Mode: data.None}
+	e, err := Assess(context.Background(), &Setup{VAE: m}, view, AssessOptions{Samples: draws, Seed: 7, Exact: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var logP, elbo, noise moments
+	for i, s := range e.PerImage {
+		truth := p.LogEvidence(modeltest.Floats(x[i*pixels:][:pixels]))
+		logP.add(truth)
+		elbo.add(truth - p.DiagonalGap())
+		noise.add(s.ELBO - (truth - p.DiagonalGap()))
+		if math.Abs(s.LogP-truth) > s.Error {
+			t.Errorf("image %d: log p(x) = %.6f, want %.6f within the stated %.2g", i, s.LogP, truth, s.Error)
+		}
+	}
+	if math.Abs(e.LogP.Value-logP.mean) > e.LogP.Error || e.LogP.Error > 1e-3 {
+		t.Errorf("log p(x) = %.6f, want %.6f within the stated %.2g, and that below 0.001", e.LogP.Value, logP.mean, e.LogP.Error)
+	}
+	if math.Abs(e.LogP.SE-logP.standardError()) > 1e-4*logP.standardError() {
+		t.Errorf("standard error %.6f, want %.6f", e.LogP.SE, logP.standardError())
+	}
+	// The reconstruction is a mean over draws: five of its standard errors over images.
+	if math.Abs(noise.mean) > 5*noise.standardError() {
+		t.Errorf("ELBO is %.5f from the closed form, standard error %.5f", noise.mean, noise.standardError())
+	}
+	if math.Abs(e.Gap.Value-p.DiagonalGap()) > 5*e.Gap.SE+e.LogP.Error || p.DiagonalGap() < 10*e.Gap.SE {
+		t.Errorf("log p(x) - ELBO = %.5f ± %.5f, want KL(q ‖ p(z|x)) = %.5f, and that it can be told from 0", e.Gap.Value, e.Gap.SE, p.DiagonalGap())
+	}
+	// L_k is below log p(x) in expectation; the deviation of one image's is about
+	// √(1/ESS - 1/k).
+	sd := math.Sqrt((1/e.IW.ESS - 1./draws) / images)
+	if !(e.ELBO < e.IW.Bound && e.IW.Bound < e.LogP.Value+5*sd) || 5*sd > e.Gap.Value/5 {
+		t.Errorf("ELBO %.4f, L_%d %.4f ± %.4f, log p(x) %.4f: want them in this order", e.ELBO, draws, e.IW.Bound, sd, e.LogP.Value)
+	}
+}
+
+// TestThePosteriorOfAnImageAgreesWithImportanceSampling: mean and covariance by
+// quadrature, against self-normalised draws from a wide Gaussian around it, with their
+// error bars; and the table over a window integrates to 1.
+func TestThePosteriorOfAnImageAgreesWithImportanceSampling(t *testing.T) {
+	c := smallConfig(t)
+	c.Hidden, c.Latent, c.Activation = []int{16}, 2, graph.ReLU
+	s := newTestSetup(t, c)
+	for _, p := range s.VAE.Params() {
+		for j := range p.Value {
+			if p.Name == "decoder.0.weight" || p.Name == "decoder.2.weight" {
+				p.Value[j] *= 3
+			}
+		}
+	}
+	images := []int{0, 3}
+	posteriors, err := GridPosteriors(context.Background(), s, s.Train, images, Window{Lo: []float64{-7, -7}, Hi: []float64{7, 7}, Nodes: 281})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const draws = 20000
+	scorer, err := s.VAE.NewScorer(1, draws)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, eps, h := make([]float32, s.Train.D()), make([]float32, 2*draws), make([]float32, 4)
+	for i, g := range posteriors {
+		if g.Image != s.Train.Index(images[i]) {
+			t.Errorf("image %d, want %d", g.Image, s.Train.Index(images[i]))
+		}
+		mass := 0.0
+		for _, d := range g.Density {
+			mass += d * (14. / 280) * (14. / 280)
+		}
+		if math.Abs(mass-1) > 1e-3+g.Error { // the window's spacing, 0.05, is another lattice
+			t.Errorf("image %d: the window holds %.5f, want 1", g.Image, mass)
+		}
+		s.Train.Pixels(x, images[i], 0)
+		for j := range 2 {
+			h[j], h[2+j] = float32(g.Mean[j]), float32(math.Log(2*g.Covariance[3*j]))
+		}
+		noise := data.NewStream(8, "test", uint64(i))
+		for j := range eps {
+			eps[j] = float32(noise.NormFloat64())
+		}
+		logLik, ratio, err := scorer.Score(x, h, eps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Moments of the posterior around the mean of quadrature: E[d_a] = 0 and
+		// E[d_a d_b] = covariance. The error of Σ w f / Σ w is √Σ w² (f - f̄)² / Σ w.
+		check := func(name string, want float64, f func(d [2]float64) float64) {
+			total, sum, square := 0.0, 0.0, 0.0
+			each := func(visit func(w, f float64)) {
+				for k := range draws {
+					var d [2]float64
+					for j := range 2 {
+						d[j] = math.Exp(float64(h[2+j])/2) * float64(eps[2*k+j])
+					}
+					visit(math.Exp(float64(logLik[k])+float64(ratio[k])-g.LogP), f(d))
+				}
+			}
+			each(func(w, f float64) { total, sum = total+w, sum+w*f })
+			mean := sum / total
+			each(func(w, f float64) { square += w * w * (f - mean) * (f - mean) })
+			if se := math.Sqrt(square) / total; math.Abs(mean-want) > 5*se+1e-4 || se > 0.1 {
+				t.Errorf("image %d, %s: quadrature is %.4f from %.4f ± %.4f by importance sampling", g.Image, name, want, mean, se)
+			}
+		}
+		check("mean 0", 0, func(d [2]float64) float64 { return d[0] })
+		check("mean 1", 0, func(d [2]float64) float64 { return d[1] })
+		check("variance 0", g.Covariance[0], func(d [2]float64) float64 { return d[0] * d[0] })
+		check("variance 1", g.Covariance[3], func(d [2]float64) float64 { return d[1] * d[1] })
+		check("covariance", g.Covariance[1], func(d [2]float64) float64 { return d[0] * d[1] })
+	}
+}
+
+// TestQuadratureOfAGridIsItsEvidenceUnderTheContinuousPrior: the grid's own nodes and
+// weights, many of them, approach the integral from which they came.
+func TestQuadratureOfAGridIsItsEvidenceUnderTheContinuousPrior(t *testing.T) {
+	c := smallConfig(t)
+	d := DefaultConfig(GridModel)
+	d.Data, d.Split, d.Binarise, d.Workers, d.Seed = c.Data, c.Split, data.Threshold, 1, 3
+	d.Grid, d.GridRule, d.Hidden = []int{60, 60}, model.Hermite, []int{10}
+	d.Activation = graph.Tanh
+	s := newTestSetup(t, d)
+	e, err := EvaluateEM(context.Background(), s, s.Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := s.Generator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := NewQuadrature(g, DefaultQuadrature(2), s.Train.N())
+	if err != nil {
+		t.Fatal(err)
+	}
+	exact, err := q.Evidence(context.Background(), s.Train, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, x := range exact {
+		// 60 Gauss-Hermite nodes integrate a smooth function to rounding.
+		if math.Abs(x.LogP-e.PerImage[i].LogP) > x.Error+e.PerImage[i].Error {
+			t.Errorf("image %d: %.6f by quadrature, %.6f on the grid (stated %.2g and %.2g)", i, x.LogP, e.PerImage[i].LogP, x.Error, e.PerImage[i].Error)
+		}
+	}
+}
+
+func TestQuadratureRefusesWhatItCannotDo(t *testing.T) {
+	o := DefaultQuadrature(2)
+	for _, c := range []struct {
+		latent int
+		change func(*QuadratureOptions)
+		want   string
+	}{
+		{4, func(*QuadratureOptions) {}, "quadrature over 4 latent dimensions: want 1 to 3"},
+		{2, func(o *QuadratureOptions) { o.Spacing = 0; o.Reach = math.Inf(1) }, "spacing is 0, want a positive number\nreach is +Inf, want a positive number"},
+		{2, func(o *QuadratureOptions) { o.Tolerance = math.NaN(); o.Levels = -1; o.MaxNodes = 0 }, "tolerance is NaN, want a positive number of nats\nlevels is -1, want 0 to 12\nmax-nodes is 0, want at least 1"},
+		{3, func(o *QuadratureOptions) { o.Spacing = 0.01 }, "1251 nodes along each of 3 dimensions (spacing 0.01, reach 6.25), want 5 to 256"},
+		{1, func(o *QuadratureOptions) { o.Spacing = 5 }, "3 nodes along each of 1 dimensions (spacing 5, reach 6.25), want 5 to 16777216"},
+	} {
+		bad := o
+		c.change(&bad)
+		if err := bad.Validate(c.latent); err == nil || err.Error() != c.want {
+			t.Errorf("Validate = %v, want %s", err, c.want)
+		}
+	}
+	for latent := 1; latent <= 3; latent++ {
+		if err := DefaultQuadrature(latent).Validate(latent); err != nil {
+			t.Error(err)
+		}
+	}
+
+	// Weights that are damaged are an error, not a figure.
+	p := modeltest.RandomPPCA(t, rand.New(rand.NewPCG(1, 1)), 4, 1, 1, 1, true)
+	m, x := linearVAE(t, p, rand.New(rand.NewPCG(1, 2)), 3)
+	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
+		m.Params()[3].Value[0] = float32(bad)
+		q, err := NewQuadrature(m.Generator(), DefaultQuadrature(1), 3)
+		if err == nil {
+			_, err = q.Pixels(context.Background(), x, nil)
+		}
+		if err == nil || !strings.Contains(err.Error(), "diverged") {
+			t.Errorf("a decoder's bias is %g: error %v, want one that says so", bad, err)
+		}
+	}
+}
+
+func TestQuadratureStopsWhenAsked(t *testing.T) {
+	p := modeltest.RandomPPCA(t, rand.New(rand.NewPCG(1, 1)), 4, 1, 1, 1, true)
+	m, x := linearVAE(t, p, rand.New(rand.NewPCG(1, 2)), 3)
+	q, err := NewQuadrature(m.Generator(), DefaultQuadrature(1), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := q.Pixels(ctx, x, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("Pixels = %v, want the context's error", err)
+	}
+}

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"runtime"
 
 	"elbo/data"
 	"elbo/model"
@@ -94,8 +95,12 @@ func (c Config) betaAt(epoch, position, n int) float64 {
 // next returns the next batch, or nil after the last.
 func (f *feed) next() *fedBatch { return <-f.batches }
 
-// recycle gives a batch back to be filled again.
-func (f *feed) recycle(b *fedBatch) { f.spare <- b }
+// recycle gives a batch back to be filled again. It lets the feed run at once: left to
+// the scheduler, the feed would wait for the caller to wait for it.
+func (f *feed) recycle(b *fedBatch) {
+	f.spare <- b
+	runtime.Gosched()
+}
 
 // close ends the goroutine and waits for it.
 func (f *feed) close() {

@@ -97,6 +97,18 @@ func list(field *[]int, kind string) Value {
 	}}
 }
 
+// layers is a list of sizes of hidden layers; "none" is a word for no layer.
+func layers(field *[]int) Value {
+	v := list(field, "N,...|none").(setting[[]int])
+	return setting[[]int]{field, v.kind, func(s string) ([]int, error) {
+		if s == "none" {
+			return []int{}, nil
+		}
+		numbers, err := v.parse(s)
+		return numbers, wrong(err, s, "whole numbers with commas between, as in 200,200, or none")
+	}, v.format}
+}
+
 // flag is a setting that is on or off.
 func flag(field *bool) Value {
 	return setting[bool]{field, "", func(s string) (bool, error) {

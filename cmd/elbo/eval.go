@@ -15,18 +15,20 @@ import (
 )
 
 type evalOptions struct {
-	run        string
-	checkpoint string // best, last or a file
-	data       string
-	split      string
-	limit      int
-	samples    int
-	ais        aisFlags
-	seed       uint64
-	seedGiven  bool
-	json       bool
-	export     string // file for the posterior table, "" for none
-	top        int    // states of it, 0: all
+	run          string
+	checkpoint   string // best, last or a file
+	data         string
+	split        string
+	limit        int
+	samples      int
+	samplesGiven bool
+	exact        bool
+	ais          aisFlags
+	seed         uint64
+	seedGiven    bool
+	json         bool
+	export       string // file for the posterior table, "" for none
+	top          int    // states of it, 0: all
 }
 
 func newEvalCmd(p *program) *cobra.Command {
@@ -40,16 +42,18 @@ bits per pixel, and what each latent dimension carries.
 
 L_k is a lower bound on log p(x), and close to it where the encoder is good. The Pareto
 shape k-hat of its weights says whether it is: where it is high, a warning says for how
-many of the images, and what to do. --ais estimates log p(x) without the encoder, by
+many of the images, and what to do. --exact computes log p(x) itself, by quadrature
+over a latent space of one to three dimensions, with its error stated, and so how far
+the ELBO is below it: KL(q(z|x) ‖ p(z|x)). --ais estimates log p(x) without the encoder, by
 annealed importance sampling from the prior to the posterior, and measures its own
 error on images that the model drew itself.
 
 The binarisation is the one the run was trained with; where that is dynamic,
 evaluation uses one fixed draw, made with the run's seed.`,
-		Example: "  elbo eval runs/vae-001 --samples 1000\n  elbo eval runs/vae-001 --split train --limit 1000 --json\n  elbo eval runs/vae-001 --limit 300 --samples 5000 --ais",
+		Example: "  elbo eval runs/vae-001 --samples 1000\n  elbo eval runs/vae-001 --split train --limit 1000 --json\n  elbo eval runs/plane --exact\n  elbo eval runs/vae-001 --limit 300 --samples 5000 --ais",
 		Args:    oneRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.run, o.seedGiven = args[0], cmd.Flags().Changed("seed")
+			o.run, o.seedGiven, o.samplesGiven = args[0], cmd.Flags().Changed("seed"), cmd.Flags().Changed("samples")
 			if o.samples < 1 {
 				return usagef("samples is %d, want at least 1", o.samples)
 			}
@@ -69,6 +73,7 @@ evaluation uses one fixed draw, made with the run's seed.`,
 	cmd.Flags().IntVar(&o.limit, "limit", 0, "only the first N images of the split (0: all)")
 	cmd.Flags().IntVar(&o.samples, "samples", 100, "draws of z for each image: the k of L_k")
 	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws of z and of the chains of --ais (default: the run's)")
+	cmd.Flags().BoolVar(&o.exact, "exact", false, "log p(x) by quadrature over the latent space, 1 to 3 dimensions, with its error")
 	o.ais.add(cmd)
 	addModelFlags(cmd, &o.checkpoint, &o.data)
 	cmd.Flags().StringVar(&o.export, "export-posterior", "", "write the table p(z=k|x) as .npy, float32, images x states (models with a table)")
@@ -92,6 +97,9 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := p.mayIntegrate(t, &o); err != nil {
+		return err
+	}
 	if o.ais.on {
 		if err := p.mayAnneal(t, o.run); err != nil {
 			return err
@@ -111,6 +119,11 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 		defer bar.done()
 		ask.AIS = &o.ais.AISOptions
 		ask.AIS.Progress = bar.step
+	}
+	if o.exact {
+		bar := newCounter(p, "images", view.N())
+		defer bar.done()
+		ask.Exact, ask.Progress = true, func(images int) { bar.at("quadrature", images) }
 	}
 	e, err := evaluate(ctx, t.Setup, view, o.split, ask)
 	if err != nil {
@@ -193,11 +206,15 @@ func (e *evalued) write(w io.Writer) {
 	fmt.Fprintf(t, "%s\tnats/image\tstd. error\tbits/pixel\t\n", e.Split)
 	row("reconstruction", e.Recon, e.ReconSE, 0)
 	row("KL", e.KL, e.KLSE, 0)
-	if e.LogP != nil {
+	if e.Table != nil {
 		row("log p(x)", e.LogP.Value, e.LogP.SE, e.BitsPerDim)
 	} else {
 		row("ELBO", e.ELBO, e.ELBOSE, e.BitsPerDim)
 		row(fmt.Sprintf("L_%d", e.IW.K), e.IW.Bound, e.IW.SE, e.IWBitsPerDim)
+	}
+	if e.Gap != nil {
+		row("log p(x)", e.LogP.Value, e.LogP.SE, model.BitsPerDim(e.LogP.Value, e.pixels))
+		row("log p(x) - ELBO", e.Gap.Value, e.Gap.SE, 0)
 	}
 	if a := e.AIS; a != nil {
 		row("log p(x) by AIS", a.Value, a.SE, model.BitsPerDim(a.Value, e.pixels))
@@ -228,6 +245,7 @@ func (e *evalued) writeMore(w io.Writer) {
 		}
 		return
 	}
+	e.writeExact(w)
 	e.writeTrust(w)
 	fmt.Fprintf(w, "%d of %d latent dimensions active (variance of E[z|x] over images above %g)\n", *e.ActiveUnits, len(e.KLPerDim), train.ActiveThreshold)
 	var s strings.Builder

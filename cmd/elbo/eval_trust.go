@@ -121,10 +121,6 @@ func (g *aisProgress) done() {
 	}
 }
 
-// mostDimsExact is the number of latent dimensions up to which log p(x) is an integral
-// that quadrature can do.
-const mostDimsExact = 3
-
 // fewBad is the share of images with a high k̂ up to which their mean is still one of
 // mostly good estimates.
 const fewBad = 0.01
@@ -163,10 +159,10 @@ func (e *evalued) writeTail(w io.Writer) {
 		return
 	}
 	remedies := []string{"more --samples"}
-	if len(e.KLPerDim) <= mostDimsExact {
+	if e.LogP == nil && len(e.KLPerDim) <= train.MaxExactLatent {
 		remedies = append(remedies, "--exact")
 	}
-	if e.AIS == nil {
+	if e.LogP == nil && e.AIS == nil {
 		remedies = append(remedies, "--ais")
 	}
 	fmt.Fprintf(w, "warning: L_%d is a lower bound, not to be trusted as log p(x): Pareto k-hat is above %.2f for %s of the images (median %.2f); try %s\n",

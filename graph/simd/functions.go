@@ -2,26 +2,92 @@ package simd
 
 import "math"
 
-// Exp replaces x by exp x, and by 0 where x is below -87. Arguments above 88 count as 88.
-func Exp(x []float32) {
+// Exp replaces x by exp x: 0 where x is below -87, +∞ where it is above 88.
+func Exp(x []float32) { inPlace(exponential, x) }
+
+// Expm1 replaces x by exp(x) - 1, with all digits near 0, +∞ where x is above 88.
+func Expm1(x []float32) { inPlace(exponentialLess1, x) }
+
+// Tanh replaces x by tanh x.
+func Tanh(x []float32) { inPlace(tangent, x) }
+
+// ReLU replaces x by max(x, 0).
+func ReLU(x []float32) { inPlace(relu, x) }
+
+// ELU replaces x by exp(x) - 1 where it is negative.
+func ELU(x []float32) { inPlace(elu, x) }
+
+// Softplus replaces x by log(1 + exp x).
+func Softplus(x []float32) { inPlace(softplus, x) }
+
+// function is a function of one argument.
+type function int
+
+const (
+	exponential function = iota
+	exponentialLess1
+	tangent
+	relu
+	elu
+	softplus
+)
+
+// inPlace applies f to all elements.
+func inPlace(f function, x []float32) {
 	if !accelerated {
-		expGo(x)
+		f.plain(x)
 		return
 	}
 	n := whole(len(x))
 	if n > 0 {
-		expAVX2(&x[0], n)
+		f.vector(&x[0], n)
 	}
 	if n < len(x) {
 		var pad [8]float32
 		copy(pad[:], x[n:])
-		expAVX2(&pad[0], 8)
+		f.vector(&pad[0], 8)
 		copy(x[n:], pad[:])
 	}
 }
 
-// ExpSum writes q = exp(a - top), as Exp does, and returns Σ q, summed in float64. The
-// slices are of one length.
+// vector calls by name: a pad that went through a variable of function type would be
+// allocated.
+func (f function) vector(x *float32, n int) {
+	switch f {
+	case exponential:
+		expAVX2(x, n)
+	case exponentialLess1:
+		expm1AVX2(x, n)
+	case tangent:
+		tanhAVX2(x, n)
+	case relu:
+		reluAVX2(x, n)
+	case elu:
+		eluAVX2(x, n)
+	case softplus:
+		softplusAVX2(x, n)
+	}
+}
+
+func (f function) plain(x []float32) {
+	switch f {
+	case exponential:
+		expGo(x)
+	case exponentialLess1:
+		expm1Go(x)
+	case tangent:
+		tanhGo(x)
+	case relu:
+		reluGo(x)
+	case elu:
+		eluGo(x)
+	case softplus:
+		softplusGo(x)
+	}
+}
+
+// ExpSum writes q = exp(a - top), as Exp does, and returns Σ q, summed in float64. No a
+// is above top by more than 88. The slices are of one length.
 func ExpSum(q, a []float32, top float32) float64 {
 	q = q[:len(a)]
 	if !accelerated {
@@ -40,24 +106,6 @@ func ExpSum(q, a []float32, top float32) float64 {
 	return sum
 }
 
-// Tanh replaces x by tanh x.
-func Tanh(x []float32) {
-	if !accelerated {
-		tanhGo(x)
-		return
-	}
-	n := whole(len(x))
-	if n > 0 {
-		tanhAVX2(&x[0], n)
-	}
-	if n < len(x) {
-		var pad [8]float32
-		copy(pad[:], x[n:])
-		tanhAVX2(&pad[0], 8)
-		copy(x[n:], pad[:])
-	}
-}
-
 // Bernoulli returns the log-likelihood of pixels x with logits l,
 //
 //	Σ x l - log(1 + exp l)
@@ -67,14 +115,15 @@ func Tanh(x []float32) {
 // The slices are of one length.
 func Bernoulli(residual, x, l []float32) float64 {
 	residual, x = residual[:len(l)], x[:len(l)]
-	kernel := bernoulliGo
-	if accelerated {
-		kernel = bernoulliPadded
-	}
 	sum := 0.0
 	for i := 0; i < len(l); i += block {
 		j := min(i+block, len(l))
-		linear, product := kernel(residual[i:j], x[i:j], l[i:j])
+		var linear, product float64
+		if accelerated {
+			linear, product = bernoulliPadded(residual[i:j], x[i:j], l[i:j])
+		} else {
+			linear, product = bernoulliGo(residual[i:j], x[i:j], l[i:j])
+		}
 		sum += linear - math.Log(product)
 	}
 	return sum
@@ -99,17 +148,6 @@ func bernoulliPadded(residual, x, l []float32) (sum, product float64) {
 	return sum, product
 }
 
-// AddReLU replaces y by max(y + b, 0). The slices are of one length.
-func AddReLU(y, b []float32) {
-	y = y[:len(b)]
-	n := 0
-	if accelerated && len(b) >= 8 {
-		n = whole(len(b))
-		addReLUAVX2(&y[0], &b[0], n)
-	}
-	addReLUGo(y[n:], b[n:])
-}
-
 // ReLUChain writes da = dy where y > 0, else 0. The slices are of one length.
 func ReLUChain(da, y, dy []float32) {
 	y, dy = y[:len(da)], dy[:len(da)]
@@ -131,6 +169,18 @@ func TanhChain(da, y, dy []float32) {
 	}
 	for ; n < len(da); n++ { // as fused as the rest
 		da[n] = dy[n] * float32(1-float64(y[n])*float64(y[n]))
+	}
+}
+
+// SoftplusChain writes da = dy (1 - exp(-y)). The slices are of one length.
+func SoftplusChain(da, y, dy []float32) {
+	y, dy = y[:len(da)], dy[:len(da)]
+	for i, v := range y {
+		da[i] = -v
+	}
+	Expm1(da)
+	for i, v := range dy {
+		da[i] *= -v
 	}
 }
 

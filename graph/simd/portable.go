@@ -8,6 +8,9 @@ import "math"
 // subnormal numbers.
 const leastExponent = -87
 
+// mostExponent is the largest whose exponential is not taken for +∞.
+const mostExponent = 88
+
 func expGo(x []float32) {
 	for i, v := range x {
 		x[i] = exp(v)
@@ -18,7 +21,20 @@ func exp(v float32) float32 {
 	if v < leastExponent {
 		return 0
 	}
-	return float32(math.Exp(float64(min(v, 88))))
+	if v > mostExponent {
+		return float32(math.Inf(1))
+	}
+	return float32(math.Exp(float64(v)))
+}
+
+func expm1Go(x []float32) {
+	for i, v := range x {
+		if v > mostExponent {
+			x[i] = float32(math.Inf(1))
+		} else {
+			x[i] = float32(math.Expm1(float64(v)))
+		}
+	}
 }
 
 func expSumGo(q, a []float32, top float32) float64 {
@@ -51,9 +67,23 @@ func bernoulliGo(residual, x, l []float32) (sum, product float64) {
 	return sum, product
 }
 
-func addReLUGo(y, b []float32) {
-	for i, v := range b {
-		y[i] = max(y[i]+v, 0)
+func reluGo(x []float32) {
+	for i, v := range x {
+		x[i] = max(v, 0)
+	}
+}
+
+func eluGo(x []float32) {
+	for i, v := range x {
+		if v < 0 {
+			x[i] = float32(math.Expm1(float64(v)))
+		}
+	}
+}
+
+func softplusGo(x []float32) {
+	for i, v := range x {
+		x[i] = float32(max(float64(v), 0) + math.Log1p(math.Exp(-math.Abs(float64(v)))))
 	}
 }
 

@@ -4,7 +4,7 @@
 // The result for an element depends on its arguments alone, not on where in a slice it
 // stands: what is left over at the end is padded and goes the same way. Exponentials
 // are good to a few units in the last place; both ways agree to that, not in every bit,
-// except for Adam, AddReLU and ReLUChain, which are exact. NaN stays NaN.
+// except for Adam, ReLU and ReLUChain, which are exact. NaN stays NaN.
 package simd
 
 // block is how many pixels have their logarithms taken at once: the product of 64

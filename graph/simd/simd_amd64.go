@@ -8,6 +8,9 @@ var accelerated = cpu.X86.HasAVX2 && cpu.X86.HasFMA
 func expAVX2(x *float32, n int)
 
 //go:noescape
+func expm1AVX2(x *float32, n int)
+
+//go:noescape
 func expSumAVX2(q, a *float32, top float32, n int) float64
 
 //go:noescape
@@ -17,7 +20,13 @@ func tanhAVX2(x *float32, n int)
 func bernoulliAVX2(residual, x, l *float32, n int) (sum, product float64)
 
 //go:noescape
-func addReLUAVX2(y, b *float32, n int)
+func reluAVX2(x *float32, n int)
+
+//go:noescape
+func eluAVX2(x *float32, n int)
+
+//go:noescape
+func softplusAVX2(x *float32, n int)
 
 //go:noescape
 func reluChainAVX2(da, y, dy *float32, n int)

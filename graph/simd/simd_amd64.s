@@ -20,6 +20,7 @@ EIGHT(magnitude, $0x7fffffff)
 EIGHT(sign, $0x80000000)
 EIGHT(least, $0xc2ae0000)  // -87
 EIGHT(most, $0x42b00000)   // 88
+EIGHT(infinity, $0x7f800000)
 EIGHT(twenty, $0x41a00000) // 20
 EIGHT(log2e, $0x3fb8aa3b)  // 1/ln 2
 EIGHT(ln2hi, $0x3f318000)  // ln 2 in two parts; the first has 9 bits, so that its
@@ -29,6 +30,12 @@ EIGHT(c1, $0x3e2aaa48)
 EIGHT(c2, $0x3d2aac7e)
 EIGHT(c3, $0x3c091dcd)
 EIGHT(c4, $0x3ab510ae)
+EIGHT(a3, $0x3eaaaaab)    // log(1+u) = 2s (1 + s²/3 + ... + s¹²/13), s = u/(2+u)
+EIGHT(a5, $0x3e4ccccd)
+EIGHT(a7, $0x3e124925)
+EIGHT(a9, $0x3de38e39)
+EIGHT(a11, $0x3dba2e8c)
+EIGHT(a13, $0x3d9d89d9)
 
 // REDUCE writes t = n ln 2 + r with n an integer and |r| ≤ ln 2 / 2, then
 // p = exp(r) - 1 and s = 2ⁿ. It leaves t as r, and n as an integer in s only.
@@ -51,12 +58,13 @@ EIGHT(c4, $0x3ab510ae)
 	VPADDD       one<>(SB), s, s
 
 // func expAVX2(x *float32, n int)
-// x = exp x, and 0 below -87. n is a multiple of 8.
+// x = exp x, 0 below -87 and +∞ above 88. n is a multiple of 8.
 TEXT ·expAVX2(SB), NOSPLIT, $0-16
 	MOVQ    x+0(FP), SI
 	MOVQ    n+8(FP), CX
 	VMOVUPS least<>(SB), Y12
 	VMOVUPS most<>(SB), Y13
+	VMOVUPS infinity<>(SB), Y14
 	SHRQ    $3, CX
 	JZ      done
 
@@ -68,6 +76,37 @@ loop:
 	REDUCE(Y0, Y1, Y2, Y3)
 	VFMADD213PS Y2, Y2, Y1              // s p + s
 	VANDNPS     Y1, Y6, Y1
+	VCMPPS      $1, Y5, Y13, Y6         // 88 < x
+	VBLENDVPS   Y6, Y14, Y1, Y1
+	VMOVUPS     Y1, (SI)
+	ADDQ        $32, SI
+	DECQ        CX
+	JNZ         loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func expm1AVX2(x *float32, n int)
+// x = exp(x) - 1 = s p + (s - 1), +∞ above 88. n is a multiple of 8.
+TEXT ·expm1AVX2(SB), NOSPLIT, $0-16
+	MOVQ    x+0(FP), SI
+	MOVQ    n+8(FP), CX
+	VMOVUPS least<>(SB), Y12
+	VMOVUPS most<>(SB), Y13
+	VMOVUPS infinity<>(SB), Y14
+	SHRQ    $3, CX
+	JZ      done
+
+loop:
+	VMOVUPS     (SI), Y5
+	VMAXPS      Y5, Y12, Y0
+	VMINPS      Y0, Y13, Y0
+	REDUCE(Y0, Y1, Y2, Y3)
+	VSUBPS      one<>(SB), Y2, Y3
+	VFMADD213PS Y3, Y2, Y1
+	VCMPPS      $1, Y5, Y13, Y6
+	VBLENDVPS   Y6, Y14, Y1, Y1
 	VMOVUPS     Y1, (SI)
 	ADDQ        $32, SI
 	DECQ        CX
@@ -215,25 +254,88 @@ done:
 	VZEROUPPER
 	RET
 
-// func addReLUAVX2(y, b *float32, n int)
-// y = max(y + b, 0). n is a multiple of 8.
-TEXT ·addReLUAVX2(SB), NOSPLIT, $0-24
-	MOVQ   y+0(FP), DI
-	MOVQ   b+8(FP), SI
-	MOVQ   n+16(FP), CX
+// func reluAVX2(x *float32, n int)
+// x = max(x, 0). n is a multiple of 8.
+TEXT ·reluAVX2(SB), NOSPLIT, $0-16
+	MOVQ   x+0(FP), SI
+	MOVQ   n+8(FP), CX
 	VXORPS Y1, Y1, Y1
 	SHRQ   $3, CX
 	JZ     done
 
 loop:
-	VMOVUPS (DI), Y0
-	VADDPS  (SI), Y0, Y0
-	VMAXPS  Y0, Y1, Y0   // keeps NaN
-	VMOVUPS Y0, (DI)
+	VMOVUPS (SI), Y0
+	VMAXPS  Y0, Y1, Y0
+	VMOVUPS Y0, (SI)
 	ADDQ    $32, SI
-	ADDQ    $32, DI
 	DECQ    CX
 	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func eluAVX2(x *float32, n int)
+// x = max(x, 0) + exp(min(x, 0)) - 1. n is a multiple of 8.
+TEXT ·eluAVX2(SB), NOSPLIT, $0-16
+	MOVQ    x+0(FP), SI
+	MOVQ    n+8(FP), CX
+	VMOVUPS least<>(SB), Y12
+	VXORPS  Y13, Y13, Y13
+	SHRQ    $3, CX
+	JZ      done
+
+loop:
+	VMOVUPS     (SI), Y5
+	VMINPS      Y5, Y13, Y0
+	VMAXPS      Y0, Y12, Y0
+	VMAXPS      Y5, Y13, Y5
+	REDUCE(Y0, Y1, Y2, Y3)
+	VSUBPS      one<>(SB), Y2, Y3
+	VFMADD213PS Y3, Y2, Y1
+	VADDPS      Y5, Y1, Y1
+	VMOVUPS     Y1, (SI)
+	ADDQ        $32, SI
+	DECQ        CX
+	JNZ         loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func softplusAVX2(x *float32, n int)
+// x = max(x, 0) + log(1 + exp(-|x|)). n is a multiple of 8.
+TEXT ·softplusAVX2(SB), NOSPLIT, $0-16
+	MOVQ    x+0(FP), SI
+	MOVQ    n+8(FP), CX
+	VMOVUPS least<>(SB), Y12
+	VXORPS  Y13, Y13, Y13
+	SHRQ    $3, CX
+	JZ      done
+
+loop:
+	VMOVUPS     (SI), Y5
+	VORPS       sign<>(SB), Y5, Y0
+	VMAXPS      Y0, Y12, Y0
+	VMAXPS      Y5, Y13, Y5
+	REDUCE(Y0, Y1, Y2, Y3)
+	VFMADD213PS Y2, Y2, Y1        // u
+	VADDPS      two<>(SB), Y1, Y2
+	VDIVPS      Y2, Y1, Y1        // s
+	VMULPS      Y1, Y1, Y2
+	VMOVUPS     a13<>(SB), Y3
+	VFMADD213PS a11<>(SB), Y2, Y3
+	VFMADD213PS a9<>(SB), Y2, Y3
+	VFMADD213PS a7<>(SB), Y2, Y3
+	VFMADD213PS a5<>(SB), Y2, Y3
+	VFMADD213PS a3<>(SB), Y2, Y3
+	VFMADD213PS one<>(SB), Y2, Y3
+	VADDPS      Y1, Y1, Y1
+	VFMADD213PS Y5, Y1, Y3
+	VMOVUPS     Y3, (SI)
+	ADDQ        $32, SI
+	DECQ        CX
+	JNZ         loop
 
 done:
 	VZEROUPPER

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"elbo/train"
+)
+
+// mayIntegrate checks what was asked of log p(x) against the model: a table needs
+// neither draws nor quadrature, which is said, and quadrature is for few dimensions.
+func (p *program) mayIntegrate(t *trained, o *evalOptions) error {
+	if t.EM != nil {
+		if o.samplesGiven {
+			p.say("--samples is of no use here: log p(x) of a %s is a sum over its states, and nothing is drawn", t.Config.Model)
+		}
+		if o.exact {
+			p.say("--exact is of no use here: log p(x) of a %s is a sum over its states, and exact already", t.Config.Model)
+			o.exact = false
+		}
+		return nil
+	}
+	if o.exact && !t.Config.Likelihood.IsLikelihood() {
+		return usagef("--exact integrates p(x|z), and %s is no likelihood: it does not integrate to 1 over x", t.Config.Likelihood)
+	}
+	if o.exact && t.Config.Latent > train.MaxExactLatent {
+		return usagef("--exact is quadrature over at most %d latent dimensions, and the run has %d: `%s eval %s --samples 5000` bounds log p(x) from below, --ais estimates it", train.MaxExactLatent, t.Config.Latent, p.name, o.run)
+	}
+	return nil
+}
+
+// writeExact prints what is known of the error of log p(x) by quadrature.
+func (e *evalued) writeExact(w io.Writer) {
+	if e.Gap == nil {
+		return
+	}
+	worst := 0.0
+	for _, s := range e.PerImage {
+		worst = max(worst, s.Error)
+	}
+	fmt.Fprintf(w, "log p(x): %s; stated error %.1g nats, of a single image at most %.1g\n", e.LogP.Method, e.LogP.Error, worst)
+	fmt.Fprintln(w, "log p(x) - ELBO is KL(q(z|x) ‖ p(z|x)), what the encoder's posterior lacks of the true one")
+}
