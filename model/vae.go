@@ -24,6 +24,20 @@ var Objectives = []Objective{ELBO, IWAE}
 // ParseObjective returns the objective of that name.
 func ParseObjective(name string) (Objective, error) { return oneOf("objective", name, Objectives) }
 
+// Part is a part of a VAE, by its name in flags, files and parameters.
+type Part string
+
+// The parts.
+const (
+	EncoderPart Part = "encoder" // q(z|x)
+	DecoderPart Part = "decoder" // p(x|z), with the variance of a Gaussian likelihood
+)
+
+// ParsePart returns the part of that name.
+func ParsePart(name string) (Part, error) {
+	return oneOf("part", name, []Part{EncoderPart, DecoderPart})
+}
+
 // VAEConfig is the architecture and the objective of a VAE.
 type VAEConfig struct {
 	Pixels     int   // D
@@ -33,7 +47,8 @@ type VAEConfig struct {
 	Likelihood Likelihood
 	Variance   float64 // of the Gaussian likelihood, for all pixels; 0: learned
 	Objective  Objective
-	Draws      int // k
+	Draws      int  // k
+	Freeze     Part // that training leaves as it is; "": none
 }
 
 // Validate returns every fault.
@@ -53,6 +68,10 @@ func (c VAEConfig) Validate() error {
 	f.add(err != nil, "likelihood: %w", err)
 	_, err = ParseObjective(string(c.Objective))
 	f.add(err != nil, "objective: %w", err)
+	if c.Freeze != "" {
+		_, err = ParsePart(string(c.Freeze))
+		f.add(err != nil, "freeze: %w", err)
+	}
 	return errors.Join(f...)
 }
 
@@ -103,11 +122,26 @@ func (m *VAE) On(engine *graph.Engine) *VAE {
 	return &other
 }
 
-// Params returns the parameters that training changes: the encoder's, the
-// decoder's, and log σ² where the Gaussian's variance is learned. The slice is new,
-// the parameters are not.
+// Params returns the parameters: the encoder's, the decoder's, and log σ² where the
+// Gaussian's variance is learned. The slice is new, the parameters are not.
 func (m *VAE) Params() []*graph.Param {
-	params := append(m.encoder.Params(), m.decoder.Params()...)
+	return append(m.encoder.Params(), m.likelihoodParams()...)
+}
+
+// Trained returns the parameters that training changes: all but those of a frozen part.
+func (m *VAE) Trained() []*graph.Param {
+	switch m.Config.Freeze {
+	case EncoderPart:
+		return m.likelihoodParams()
+	case DecoderPart:
+		return m.encoder.Params()
+	}
+	return m.Params()
+}
+
+// likelihoodParams are the parameters of p(x|z).
+func (m *VAE) likelihoodParams() []*graph.Param {
+	params := m.decoder.Params()
 	if m.learnsVariance() {
 		params = append(params, m.logVariance)
 	}
@@ -149,7 +183,7 @@ type vaeStep struct {
 }
 
 // CompileStep builds the graph of a training step for batches of up to the given
-// number of images, with the gradient of the loss for every parameter:
+// number of images, with the gradient of the loss for every parameter that is trained:
 //
 //	x → encoder → (μ, log σ²) → z → decoder → log p(x|z), KL → bound → loss = -mean
 func (m *VAE) CompileStep(images int) error {
@@ -173,7 +207,7 @@ func (m *VAE) CompileStep(images int) error {
 	loss := b.NegMean(s.bound, weight)
 
 	var err error
-	if s.program, err = b.CompileGrad(loss, m.Params(), s.recon, s.kl, s.bound); err != nil {
+	if s.program, err = b.CompileGrad(loss, m.Trained(), s.recon, s.kl, s.bound); err != nil {
 		return err
 	}
 	m.step = s
@@ -214,7 +248,7 @@ func (m *VAE) Step(batch *Batch) (Totals, error) {
 	return t, nil
 }
 
-// Grad returns the gradient of the loss with respect to the i-th of Params, after
+// Grad returns the gradient of the loss with respect to the i-th of Trained, after
 // Step. It is read-only and valid until the next step.
 func (m *VAE) Grad(i int) []float32 { return m.step.program.Grad(i) }
 

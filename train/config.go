@@ -63,6 +63,9 @@ type Config struct {
 	Workers int // goroutines that share the work of a step; 0: one for each CPU
 
 	CheckpointEvery int // steps between checkpoints within an epoch; 0: at its end only
+
+	InitFrom string     // run or checkpoint whose network's parameters are the first ones; "": drawn
+	Freeze   model.Part // of a VAE, that keeps them
 }
 
 // DefaultConfig returns the defaults of a model.
@@ -126,6 +129,8 @@ func (c *Config) Options() []Option {
 		{"lr", "vae grid", "learning rate of Adam", number(&c.LR)},
 		{"seed", "", "seed of all randomness", natural(&c.Seed)},
 		{"workers", "", "goroutines that share the work of a step (0: one for each CPU)", integer(&c.Workers)},
+		{"init-from", "vae grid", "begin with the parameters of a run or a checkpoint: all whose names are known to this model", name(&c.InitFrom, "RUN|CHECKPOINT")},
+		{"freeze", "vae", "leave decoder or encoder as --init-from has it", name(&c.Freeze, "PART")},
 		{"checkpoint-every", "vae", "steps between checkpoints within an epoch (0: at the end of each epoch)", integer(&c.CheckpointEvery)},
 	}
 }
@@ -168,6 +173,7 @@ func (c Config) validateVAE() error {
 	f.add(c.Objective == model.IWAE && (c.Beta != 1 || c.Warmup != 0), "beta is %g and warmup %d, but the objective iwae has no divergence to weight: want 1 and 0", c.Beta, c.Warmup)
 	f.add(c.Batch < 1, "batch is %d, want at least 1", c.Batch)
 	f.add(!(c.LR > 0) || math.IsInf(c.LR, 0), "lr is %g, want a positive number", c.LR)
+	f.add(c.Freeze != "" && c.InitFrom == "", "freeze is %s, but init-from is empty: want the run that has it", c.Freeze)
 	f.add(c.CheckpointEvery < 0, "checkpoint-every is %d, want 0 (ends of epochs) or more steps", c.CheckpointEvery)
 	return errors.Join(f...)
 }
@@ -251,6 +257,7 @@ func (c Config) VAE(pixels int) model.VAEConfig {
 		Variance:   c.Variance,
 		Objective:  c.Objective,
 		Draws:      c.K,
+		Freeze:     c.Freeze,
 	}
 }
 

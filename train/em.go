@@ -203,7 +203,13 @@ func (r *emRun) begin(from *State) error {
 		for i := range r.table {
 			r.table[i] = r.EM.LogPrior()[i%r.EM.Config.States]
 		}
-		return r.dir.TruncateMetrics(-1)
+		if err := r.dir.TruncateMetrics(-1); err != nil || r.Config.InitFrom == "" {
+			return err
+		}
+		if err := r.LoadInitial(); err != nil {
+			return err
+		}
+		return r.save() // from here on the run needs its source no more
 	}
 	if err := r.Load(from); err != nil {
 		return err

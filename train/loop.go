@@ -87,7 +87,7 @@ type run struct {
 // is ErrInterrupted. A bound that is not finite ends it with a *DivergedError.
 func Run(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recorder, now func() time.Time) (Result, error) {
 	r := &run{Setup: s, dir: dir, recorder: recorder, now: now, epoch: 1, saved: -1}
-	r.adam = NewAdam(s.Config.LR, s.VAE.Params(), s.Engine)
+	r.adam = NewAdam(s.Config.LR, s.VAE.Trained(), s.Engine)
 	if from != nil {
 		if err := r.restore(from); err != nil {
 			return Result{}, err
@@ -95,6 +95,11 @@ func Run(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recor
 	}
 	if err := dir.TruncateMetrics(r.step); err != nil {
 		return Result{}, err
+	}
+	if from == nil && s.Config.InitFrom != "" {
+		if err := r.adopt(); err != nil {
+			return Result{}, err
+		}
 	}
 	if err := s.VAE.CompileStep(s.Config.Batch); err != nil {
 		return Result{}, err
@@ -116,6 +121,15 @@ func Run(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recor
 		}
 	}
 	return Result{Step: r.step, Best: r.best}, nil
+}
+
+// adopt begins with the parameters that the configuration names, and saves them: from
+// here on the run needs its source no more.
+func (r *run) adopt() error {
+	if err := r.LoadInitial(); err != nil {
+		return err
+	}
+	return r.save()
 }
 
 func (r *run) restore(from *State) error {

@@ -127,6 +127,11 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 	if err != nil {
 		return err
 	}
+	if s.Config.InitFrom != "" { // an error is better told before a directory is made
+		if err := s.LoadInitial(); err != nil {
+			return err
+		}
+	}
 	dir, err := createRun(o.out, s.Config)
 	if err != nil {
 		return err
@@ -143,6 +148,15 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 // trainAndTest trains from a state to the end, then tests the best model and draws
 // the pictures.
 func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *train.RunDir, from *train.State, o trainOptions) error {
+	result, err := p.fit(ctx, s, dir, from)
+	if err != nil {
+		return err
+	}
+	return p.finish(ctx, s, dir, result, o)
+}
+
+// fit trains from a state to the end.
+func (p *program) fit(ctx context.Context, s *train.Setup, dir *train.RunDir, from *train.State) (train.Result, error) {
 	bar := newProgress(p, s, from)
 	fit := train.Run
 	if s.EM != nil {
@@ -153,10 +167,7 @@ func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *train.R
 	if errors.Is(err, train.ErrInterrupted) {
 		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, dir.Path)
 	}
-	if err != nil {
-		return err
-	}
-	return p.finish(ctx, s, dir, result, o)
+	return result, err
 }
 
 // finish tests the best model, draws its pictures and says what to do next.

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/csv"
+	"fmt"
+	"image"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"elbo/cmd/elbo/internal/picture"
+	"elbo/data"
+	"elbo/train"
+)
+
+type gapOptions struct {
+	run, checkpoint, data string
+	split                 string
+	limit, samples        int
+	seed                  uint64
+	seedGiven             bool
+	out                   string // "": the run directory
+	json                  bool
+}
+
+// The files that elbo gap writes.
+const (
+	gapTableFile   = "gap.csv"
+	gapPictureFile = "gap.png"
+	worstImages    = 12 // of gap.png, in a row
+)
+
+func newGapCmd(p *program) *cobra.Command {
+	var o gapOptions
+	cmd := &cobra.Command{
+		Use:   "gap RUN|CHECKPOINT",
+		Short: "Where a VAE's ELBO loses: its family of posteriors, or its encoder",
+		Long: `Split the gap between log p(x) and the ELBO of a VAE in two, image by image:
+
+  log p(x) - L[q]  =  log p(x) - L[q*]  +  L[q*] - L[q]
+     inference          approximation       amortisation
+
+q is the encoder's diagonal Gaussian, q* the best one for that image alone, found by
+gradient ascent from the encoder's output. The approximation gap is what no diagonal
+Gaussian can do; the amortisation gap is what the encoder has not learned, and is
+usually larger on images that it was not trained on. Their sum is KL(q ‖ p(z|x)).
+
+With up to 3 latent dimensions log p(x) is exact, by quadrature; with more it is an
+importance-weighted lower bound, and so the approximation gap is one as well.
+
+Writes ` + gapTableFile + `, a row for each image, and ` + gapPictureFile + `, the images with the largest
+gaps above what the decoder makes of them under q and under q*.`,
+		Example: "  elbo gap runs/vae-001\n  elbo gap runs/vae-001 --limit 1000 --samples 2000 --json",
+		Args:    oneRun,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.run, o.seedGiven = args[0], cmd.Flags().Changed("seed")
+			if o.samples < 1 {
+				return usagef("samples is %d, want at least 1", o.samples)
+			}
+			if o.limit < 0 {
+				return usagef("limit is %d, want 0 (all) or more", o.limit)
+			}
+			return runGap(cmd.Context(), p, o)
+		},
+	}
+	cmd.Flags().StringVar(&o.split, "split", "both", "images to look at: test, train, validation or both (test and train)")
+	cmd.Flags().IntVar(&o.limit, "limit", 200, "only the first N images of each split (0: all)")
+	cmd.Flags().IntVar(&o.samples, "samples", 500, "draws of z for each image, from q and from q* each")
+	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws of z (default: the run's)")
+	cmd.Flags().StringVar(&o.out, "out", "", "directory for the files (default: the run's)")
+	addModelFlags(cmd, &o.checkpoint, &o.data)
+	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object")
+	return cmd
+}
+
+// gapped is the gap on some splits with all that its figures depend on.
+type gapped struct {
+	Splits     map[string]*gapSplit `json:"splits"`
+	Data       string               `json:"data"`
+	DataSHA256 string               `json:"data_sha256"`
+	Binarise   string               `json:"binarise"`
+	Likelihood string               `json:"likelihood"`
+	Seed       uint64               `json:"seed"` // of the draws of z
+	Checkpoint string               `json:"checkpoint"`
+
+	names []string // of the splits, in the order of the table
+}
+
+type gapSplit struct {
+	train.Gap
+	PixelsSHA256 string `json:"pixels_sha256"`
+
+	view data.View
+}
+
+func runGap(ctx context.Context, p *program, o gapOptions) error {
+	if o.out == "" {
+		if info, err := os.Stat(o.run); err == nil && !info.IsDir() {
+			return usagef("%s is a checkpoint: name a directory for %s with --out", o.run, gapTableFile)
+		}
+		o.out = o.run
+	}
+	t, err := p.openTrained(o.run, o.checkpoint, o.data)
+	if err != nil {
+		return err
+	}
+	if t.EM != nil {
+		hint := "has no such gap: it has no encoder, and its posterior is exact"
+		if t.Config.Model == train.GridModel {
+			hint += fmt.Sprintf("; `%s swap %s` gives its decoder an encoder", p.name, o.run)
+		}
+		return usagef("%s is a %s, which %s", o.run, t.Config.Model, hint)
+	}
+	if !t.Config.Likelihood.IsLikelihood() {
+		p.say("%s is no likelihood: there is no log p(x), and the gaps are those of the cross-entropy", t.Config.Likelihood)
+	}
+	if !o.seedGiven {
+		o.seed = t.Config.Seed
+	}
+	g := &gapped{Splits: map[string]*gapSplit{}, Data: t.Dataset.Name, DataSHA256: t.Dataset.SHA256, Binarise: string(t.Config.Binarise),
+		Likelihood: string(t.Config.Likelihood), Seed: o.seed, Checkpoint: t.Path}
+	if g.names, err = t.gapSplits(o.split); err != nil {
+		return err
+	}
+	for _, split := range g.names {
+		v, err := t.view(split, o.limit)
+		if err != nil {
+			return err
+		}
+		c := newCounter(p, "images", v.N())
+		gap, err := train.AssessGap(ctx, t.Setup, v, train.GapOptions{
+			Samples: o.samples, Seed: o.seed, Exact: t.Config.Latent <= train.MaxExactLatent, LocalQ: train.DefaultLocalQ(),
+		}, func(what string, n int) { c.at(split+", "+what, n) })
+		c.done()
+		if err != nil {
+			return err
+		}
+		g.Splits[split] = &gapSplit{Gap: *gap, PixelsSHA256: v.Hash(), view: v}
+	}
+	if err := g.writeFiles(t.Setup, o.out); err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(p.stdout, g)
+	}
+	g.write(p.stdout, t)
+	p.say("wrote %s and %s", filepath.Join(o.out, gapTableFile), filepath.Join(o.out, gapPictureFile))
+	return nil
+}
+
+// missedNote tells of posteriors outside the quadrature's box: how many, of which images,
+// and the k that stands in.
+const missedNote = "the posterior of %d %s images lies where the quadrature does not look: their log p(x) is L_%d, a lower bound; longer training brings codes nearer to N(0, I)\n"
+
+// gapSplits are the splits that a word stands for: for both, of those that have images.
+func (t *trained) gapSplits(word string) ([]string, error) {
+	if word != "both" {
+		if word != "test" && word != "train" && word != "validation" {
+			return nil, usagef("unknown split %q, want test, train, validation or both", word)
+		}
+		return []string{word}, nil
+	}
+	if t.Test.N() > 0 {
+		return []string{"test", "train"}, nil
+	}
+	return []string{"train"}, nil
+}
+
+// write prints the table, the splits side by side.
+func (g *gapped) write(w io.Writer, t *trained) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	line := func(name string, cell func(s *gapSplit) string) {
+		fmt.Fprintf(table, "%s\t", name)
+		for _, split := range g.names {
+			fmt.Fprintf(table, "%s\t", cell(g.Splits[split]))
+		}
+		fmt.Fprintln(table)
+	}
+	row := func(name string, of func(s *gapSplit) train.Estimate) {
+		line(name, func(s *gapSplit) string {
+			e := of(s)
+			return fmt.Sprintf("%.3f ± %.3f", e.Value, e.SE)
+		})
+	}
+	first := g.Splits[g.names[0]]
+	bound, atLeast := "log p(x)", ""
+	if slices.ContainsFunc(g.names, func(split string) bool { return g.Splits[split].LowerBound }) {
+		bound, atLeast = "log p(x) ≥", " ≥"
+	}
+	fmt.Fprint(table, "nats per image\t")
+	for _, split := range g.names {
+		fmt.Fprintf(table, "%s\t", split)
+	}
+	fmt.Fprintln(table)
+	row(bound, func(s *gapSplit) train.Estimate { return train.Estimate{Value: s.LogP.Value, SE: s.LogP.SE} })
+	row("L[q*]", func(s *gapSplit) train.Estimate { return s.ELBOStar })
+	row("L[q]", func(s *gapSplit) train.Estimate { return s.ELBO })
+	row("approximation gap"+atLeast, func(s *gapSplit) train.Estimate { return s.Approximation })
+	row("amortisation gap", func(s *gapSplit) train.Estimate { return s.Amortisation })
+	row("inference gap"+atLeast, func(s *gapSplit) train.Estimate { return s.Inference })
+	line("images", func(s *gapSplit) string { return strconv.Itoa(s.Images) })
+	table.Flush()
+	fmt.Fprintf(w, "log p(x): %s; mean error of an image", first.LogP.Method)
+	for i, split := range g.names {
+		fmt.Fprintf(w, "%s %.2g nats (%s)", []string{"", ","}[min(i, 1)], g.Splits[split].LogP.Error, split)
+	}
+	fmt.Fprintln(w)
+	for _, split := range g.names {
+		if n := g.Splits[split].Missed; n > 0 {
+			fmt.Fprintf(w, missedNote, n, split, 2*first.Draws)
+		}
+	}
+	fmt.Fprintf(w, "%s (SHA-256 %.12s…), %s, binarise %s; %d draws of z an image from q and from q* (seed %d); %s\n", g.Data, g.DataSHA256, g.Likelihood, g.Binarise, first.Draws, g.Seed, describeModel(t.Setup))
+}
+
+// writeFiles writes the table and the picture.
+func (g *gapped) writeFiles(s *train.Setup, dir string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return usagef("%s: cannot make the directory: %w: choose another --out", dir, err)
+	}
+	if err := train.WriteAtomic(filepath.Join(dir, gapTableFile), g.writeCSV); err != nil {
+		return err
+	}
+	var panels []image.Image
+	for _, split := range g.names {
+		for _, gap := range []struct {
+			name string
+			of   func(train.GapScore) float64
+		}{{"amortisation", train.GapScore.Amortisation}, {"approximation", train.GapScore.Approximation}} {
+			panel, err := g.Splits[split].drawWorst(s, fmt.Sprintf("%s: the largest %s gaps, nats", split, gap.name), gap.of)
+			if err != nil {
+				return err
+			}
+			panels = append(panels, panel)
+		}
+	}
+	return writePicture(filepath.Join(dir, gapPictureFile), picture.Stack(panels...))
+}
+
+// writeCSV writes a row for each image. A label that is not known is left empty.
+func (g *gapped) writeCSV(w io.Writer) error {
+	table := csv.NewWriter(w)
+	table.Write([]string{"split", "image", "label", "log_p", "error", "elbo", "elbo_star", "approximation", "amortisation"})
+	number := func(x float64) string { return strconv.FormatFloat(x, 'g', 9, 64) }
+	for _, split := range g.names {
+		s := g.Splits[split]
+		for i, score := range s.PerImage {
+			label := ""
+			if l, ok := s.view.Label(i); ok {
+				label = strconv.Itoa(int(l))
+			}
+			table.Write([]string{split, strconv.Itoa(score.Image), label, number(score.LogP), number(score.Error),
+				number(score.ELBO), number(score.ELBOStar), number(score.Approximation()), number(score.Amortisation())})
+		}
+	}
+	table.Flush()
+	return table.Error()
+}
+
+// drawWorst draws the images with the largest gap, above the decoded means of q and q*.
+func (g *gapSplit) drawWorst(s *train.Setup, title string, gap func(train.GapScore) float64) (image.Image, error) {
+	worst := make([]int, len(g.PerImage))
+	for i := range worst {
+		worst[i] = i
+	}
+	slices.SortStableFunc(worst, func(a, b int) int { return cmp.Compare(gap(g.PerImage[b]), gap(g.PerImage[a])) })
+	worst = worst[:min(len(worst), worstImages)]
+	d, z := g.view.D(), s.Config.Latent
+	originals := make([]float32, len(worst)*d)
+	var under, underStar []float32
+	var captions []string
+	for n, i := range worst {
+		g.view.Pixels(originals[n*d:][:d], i, 0)
+		under = append(under, g.H[i*2*z:][:z]...)
+		underStar = append(underStar, g.HStar[i*2*z:][:z]...)
+		captions = append(captions, fmt.Sprintf("%.2f", gap(g.PerImage[i])))
+	}
+	images := [][]float32{originals}
+	for _, codes := range [][]float32{under, underStar} {
+		means, err := decode(s, codes)
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, means)
+	}
+	return picture.Rows(title, []string{"original", "under q", "under q*"}, images, s.Dataset.Rows(), s.Dataset.Cols(), captions), nil
+}

@@ -1,0 +1,333 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"elbo/data"
+	"elbo/model"
+	"elbo/train"
+)
+
+type swapOptions struct {
+	run, checkpoint, data string
+	grid                  []int // nil: by the latent dimensions
+	rule                  model.GridRule
+	ruleGiven             bool
+	epochs                int
+	epochsGiven           bool
+	unfreeze              bool
+	out                   string // "": the first free name under runs/
+	split                 string
+	limit, samples        int
+	json                  bool
+}
+
+// What swap does unless told otherwise.
+const (
+	swapIterations = 20 // of EM
+	swapEpochs     = 10 // of an encoder
+)
+
+// swapGrids are the points along each of 1, 2 or 3 latent dimensions.
+var swapGrids = [][]int{1: {100}, 2: {20, 20}, 3: {8, 8, 8}}
+
+func newSwapCmd(p *program) *cobra.Command {
+	var o swapOptions
+	flags := train.DefaultConfig(train.GridModel)
+	cmd := &cobra.Command{
+		Use:   "swap RUN|CHECKPOINT",
+		Short: "Give a decoder another inference: a VAE's a grid table, a grid's an encoder",
+		Long: `Compare ways of inference for one decoder of 1 to 3 latent dimensions, and cross from
+EM to VAE or back:
+
+  RUN is a vae   its decoder becomes that of a grid, and EM goes on with it
+  RUN is a grid  its decoder stays as it is, and an encoder is trained for it
+                 (with --unfreeze both are trained from there)
+
+Either makes a run directory, which eval, sample, resume and the other commands take,
+and prints what was before and after: log p(x) under N(0, I) by quadrature, the
+evidence under the grid's points by its table, the ELBO of each image's own best
+diagonal Gaussian, and that of the encoder. With --epochs 0 nothing is trained: only
+the figures of RUN are printed.
+
+It is short for ` + "`elbo train --init-from RUN`, with `--freeze decoder`" + `, whose other flags
+are there for more.`,
+		Example: "  elbo swap runs/vae-001 --grid 30x30 --epochs 50\n  elbo swap runs/grid-001 --out runs/encoded\n  elbo swap runs/vae-001 --epochs 0",
+		Args:    oneRun,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.run, o.rule = args[0], flags.GridRule
+			o.ruleGiven, o.epochsGiven = cmd.Flags().Changed("grid-rule"), cmd.Flags().Changed("epochs")
+			if cmd.Flags().Changed("grid") {
+				o.grid = flags.Grid
+			}
+			switch {
+			case o.epochs < 0:
+				return usagef("epochs is %d, want 0 (train nothing) or more", o.epochs)
+			case o.samples < 1:
+				return usagef("samples is %d, want at least 1", o.samples)
+			case o.limit < 0:
+				return usagef("limit is %d, want 0 (all) or more", o.limit)
+			}
+			return runSwap(cmd.Context(), p, o)
+		},
+	}
+	for _, option := range flags.Options() {
+		if option.Key == "grid" || option.Key == "grid-rule" {
+			cmd.Flags().Var(option.Value, option.Key, option.Usage)
+		}
+	}
+	cmd.Flags().Lookup("grid").DefValue = "100, 20x20 or 8x8x8"
+	cmd.Flags().IntVar(&o.epochs, "epochs", 0, fmt.Sprintf("iterations of EM, or epochs of the encoder (default %d and %d)", swapIterations, swapEpochs))
+	cmd.Flags().BoolVar(&o.unfreeze, "unfreeze", false, "train the decoder of a grid together with its new encoder")
+	cmd.Flags().StringVar(&o.out, "out", "", "run directory to make (default: the first free one under runs/)")
+	cmd.Flags().StringVar(&o.split, "split", "test", "images of the figures: test, validation or train")
+	cmd.Flags().IntVar(&o.limit, "limit", 200, "only the first N images of the split (0: all)")
+	cmd.Flags().IntVar(&o.samples, "samples", 500, "draws of z for each image, for the ELBO")
+	addModelFlags(cmd, &o.checkpoint, &o.data)
+	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object")
+	return cmd
+}
+
+// swapped is what swap prints.
+type swapped struct {
+	From     string            `json:"from"`             // the checkpoint
+	Run      string            `json:"run,omitempty"`    // that was made
+	Model    string            `json:"model,omitempty"`  // that was trained: grid or vae
+	Frozen   bool              `json:"frozen,omitempty"` // its decoder is that of the checkpoint
+	Grid     []int             `json:"grid"`
+	GridRule string            `json:"grid_rule"`
+	Before   *train.Inferences `json:"before"`
+	After    *train.Inferences `json:"after,omitempty"`
+	OwnPrior bool              `json:"own_prior,omitempty"` // the table's p(z) was chosen by the data
+
+	Data         string `json:"data"`
+	DataSHA256   string `json:"data_sha256"`
+	Split        string `json:"split"`
+	Binarise     string `json:"binarise"`
+	PixelsSHA256 string `json:"pixels_sha256"`
+	Draws        int    `json:"draws"`
+	Seed         uint64 `json:"seed"`
+}
+
+// bridge is a decoder under both inferences, on its way from the one to the other.
+type bridge struct {
+	p       *program
+	o       swapOptions
+	source  *trained
+	grid    *train.Setup
+	vae     *train.Setup // the encoder that there is, or is to be
+	encoded bool         // there is one before
+	target  *train.Setup // grid or vae: the one to train
+	view    data.View
+}
+
+func runSwap(ctx context.Context, p *program, o swapOptions) error {
+	p.sayIfInTraining(o.run)
+	t, err := p.openTrained(o.run, o.checkpoint, o.data)
+	if err != nil {
+		return err
+	}
+	b, err := p.newBridge(t, o)
+	if err != nil {
+		return err
+	}
+	report := b.report()
+	var dir *train.RunDir
+	if b.o.epochs > 0 {
+		if dir, err = createRun(o.out, b.target.Config); err != nil {
+			return err
+		}
+		defer dir.Close()
+		report.Run, report.Model, report.Frozen = dir.Path, b.target.Config.Model, b.target.Config.Freeze != ""
+	}
+	if report.Before, err = b.assess(ctx, "before", b.encoded); err == nil && dir != nil {
+		if err = b.cross(ctx, dir); err == nil {
+			report.After, err = b.assess(ctx, "after", true)
+		}
+	}
+	if errors.Is(err, context.Canceled) && dir != nil { // while measuring; training tells of itself
+		p.say("interrupted while measuring; to go on with what %s holds: %s resume %[1]s", dir.Path, p.name)
+	}
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(p.stdout, report)
+	}
+	report.write(p.stdout)
+	if dir != nil {
+		p.say("next:  %[1]s eval %[2]s\n       %[1]s resume %[2]s --epochs %[3]d", p.name, dir.Path, 2*b.o.epochs)
+	}
+	return nil
+}
+
+// sayIfInTraining tells that a run is still being written to. It is no obstacle: what is
+// used is a checkpoint.
+func (p *program) sayIfInTraining(path string) {
+	dir, err := train.OpenRun(path)
+	if errors.Is(err, train.ErrRunInUse) {
+		p.say("%s is still in training: this is its model so far", path)
+	}
+	if err == nil {
+		dir.Close()
+	}
+}
+
+// newBridge checks what is asked for, and makes the model that is not there yet.
+func (p *program) newBridge(t *trained, o swapOptions) (*bridge, error) {
+	c := t.Config
+	switch {
+	case c.Model == train.MixtureModel:
+		return nil, usagef("%s is a mixture: it has no decoder to give another inference to; a grid (elbo train --model grid) and a vae have one", o.run)
+	case c.Latent > train.MaxExactLatent:
+		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, c.Latent, train.MaxExactLatent, p.name, o.run)
+	case c.Model == train.GridModel && (o.grid != nil || o.ruleGiven):
+		return nil, usagef("--grid and --grid-rule are for the decoder of a vae: %s is a grid already", o.run)
+	case c.Model == train.VAEModel && o.unfreeze:
+		return nil, usagef("--unfreeze is for the decoder of a grid: %s is a vae, and EM trains its decoder in any case", o.run)
+	}
+	b := &bridge{p: p, o: o, source: t}
+	var err error
+	if c.Model == train.VAEModel {
+		b.defaultEpochs(swapIterations)
+		if b.o.grid == nil {
+			b.o.grid = swapGrids[c.Latent]
+		}
+		b.vae, b.encoded = t.Setup, true
+		b.grid, err = b.twin(c.GridTwin(b.o.grid, o.rule))
+		b.target = b.grid
+	} else {
+		b.defaultEpochs(swapEpochs)
+		twin := c.VAETwin()
+		if !o.unfreeze {
+			twin.Freeze = model.DecoderPart
+		}
+		b.grid = t.Setup
+		b.vae, err = b.twin(twin)
+		b.target = b.vae
+	}
+	if err != nil {
+		return nil, err
+	}
+	// A fixed draw of pixels is that of evaluation: both models see the same images.
+	b.view, err = (&trained{Setup: b.grid}).view(o.split, o.limit)
+	return b, err
+}
+
+func (b *bridge) defaultEpochs(n int) {
+	if !b.o.epochsGiven {
+		b.o.epochs = n
+	}
+}
+
+// twin sets up the other model, with the decoder of the source.
+func (b *bridge) twin(c train.Config) (*train.Setup, error) {
+	c.InitFrom, c.Epochs = b.source.Path, max(1, b.o.epochs)
+	s, err := b.p.setup(c)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.LoadInitial()
+}
+
+// assess measures the decoder of the target under both inferences.
+func (b *bridge) assess(ctx context.Context, when string, encoder bool) (*train.Inferences, error) {
+	c := newCounter(b.p, "images", b.view.N())
+	defer c.done()
+	return train.AssessInferences(ctx, b.grid, b.vae, encoder, b.view, train.GapOptions{Samples: b.o.samples, Seed: b.source.Config.Seed, LocalQ: train.DefaultLocalQ()},
+		func(what string, n int) { c.at(when+", "+what, n) })
+}
+
+// cross trains the target, and gives the other model the decoder that comes out.
+func (b *bridge) cross(ctx context.Context, dir *train.RunDir) error {
+	p, s := b.p, b.target
+	p.say("training in %s, from %s", dir.Path, b.source.Path)
+	p.sayWhat(s)
+	result, err := p.fit(ctx, s, dir, nil)
+	if err != nil {
+		return err
+	}
+	if result.Converged {
+		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Tolerance)
+	}
+	if result.Best != nil {
+		best, _, err := dir.Best()
+		if err != nil {
+			return err
+		}
+		if err := s.Load(best); err != nil {
+			return err
+		}
+	}
+	if err := p.draw(s, dir); err != nil {
+		return err
+	}
+	if s == b.grid {
+		return b.vae.TakeDecoder(b.grid)
+	}
+	return b.grid.TakeDecoder(b.vae)
+}
+
+func (b *bridge) report() *swapped {
+	return &swapped{
+		From: b.source.Path, Grid: b.grid.Config.Grid, GridRule: string(b.grid.Config.GridRule), OwnPrior: b.grid.Config.Prior != model.Fixed,
+		Data: b.source.Dataset.Name, DataSHA256: b.source.Dataset.SHA256, Split: b.o.split, Binarise: string(b.view.Mode), PixelsSHA256: b.view.Hash(),
+		Draws: b.o.samples, Seed: b.source.Config.Seed,
+	}
+}
+
+// write prints the figures before and after, side by side.
+func (r *swapped) write(w io.Writer) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	columns := []*train.Inferences{r.Before}
+	head := fmt.Sprintf("%s, nats per image\tthe decoder of %s\t", r.Split, r.From)
+	if r.After != nil {
+		columns = append(columns, r.After)
+		head += map[bool]string{true: "after EM", false: "after training"}[r.Model == train.GridModel] + "\t"
+		if r.Frozen {
+			head = fmt.Sprintf("%s, nats per image\tthe decoder of %s\twith an encoder\t", r.Split, r.From)
+		}
+	}
+	fmt.Fprintln(table, head)
+	row := func(name string, of func(*train.Inferences) *train.Estimate) {
+		fmt.Fprintf(table, "%s\t", name)
+		for _, column := range columns {
+			if e := of(column); e != nil {
+				fmt.Fprintf(table, "%.3f ± %.3f\t", e.Value, e.SE)
+			} else {
+				fmt.Fprint(table, "-\t")
+			}
+		}
+		fmt.Fprintln(table)
+	}
+	logP := func(l train.LogP) *train.Estimate { return &train.Estimate{Value: l.Value, SE: l.SE} }
+	row("log p(x), prior N(0, I)", func(i *train.Inferences) *train.Estimate { return logP(i.LogP) })
+	row(fmt.Sprintf("log p(x), table of %s points", joined(r.Grid, "x")), func(i *train.Inferences) *train.Estimate { return logP(i.Table) })
+	row("L[q*], the best q of each image", func(i *train.Inferences) *train.Estimate { return &i.ELBOStar })
+	row("L[q], the encoder", func(i *train.Inferences) *train.Estimate { return i.ELBO })
+	table.Flush()
+	if r.Model == train.GridModel {
+		fmt.Fprintln(w, "after EM, the encoder is still the one that was trained with the old decoder")
+	}
+	weights := "weights of N(0, I)"
+	if r.OwnPrior {
+		weights = "weights that the data chose"
+	}
+	fmt.Fprintf(w, "table: %s, %s: another model, which may be above or below the first line; exact\n", r.GridRule, weights)
+	fmt.Fprintf(w, "N(0, I): %s, mean error %.1g nats\n", r.Before.LogP.Method, r.Before.LogP.Error)
+	for _, column := range columns {
+		if column.Missed > 0 {
+			fmt.Fprintf(w, missedNote, column.Missed, r.Split, 2*r.Draws)
+		}
+	}
+	fmt.Fprintf(w, "%d images of %s (SHA-256 %.12s…), binarise %s; %d draws of z an image (seed %d)\n", r.Before.Images, r.Data, r.DataSHA256, r.Binarise, r.Draws, r.Seed)
+	if r.Run != "" {
+		fmt.Fprintf(w, "run    %s\n", r.Run)
+	}
+}

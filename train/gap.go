@@ -1,0 +1,263 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"elbo/data"
+	"elbo/model"
+)
+
+// GapOptions say how the gap between a VAE's ELBO and log p(x) is measured.
+type GapOptions struct {
+	Samples int    // draws of z for each image, from q and from q*
+	Seed    uint64 // of the draws
+	Exact   bool   // log p(x) by quadrature; else the bound L_k of all draws
+	LocalQ  LocalQOptions
+}
+
+// Estimate is a mean over images with its standard error, in nats per image.
+type Estimate struct {
+	Value float64 `json:"value"`
+	SE    float64 `json:"se"`
+}
+
+// Gap is what a VAE's encoder and its family of posteriors lose, in nats per image:
+//
+//	log p(x) - L[q]  =  log p(x) - L[q*]  +  L[q*] - L[q]
+//	   inference           approximation      amortisation
+//
+// where q is the encoder's diagonal Gaussian and q* the best one for that image by
+// itself. The whole is KL(q ‖ p(z|x)).
+//
+// Source: Cremer, Li, Duvenaud 2018.
+type Gap struct {
+	Images        int      `json:"images"`
+	Draws         int      `json:"draws"` // of z for each image, from q and from q*
+	LogP          LogP     `json:"log_p"`
+	LowerBound    bool     `json:"log_p_is_lower_bound"` // and so the approximation and the inference gap
+	Missed        int      `json:"missed"`               // images whose posterior the quadrature missed; see AssessGap
+	ELBOStar      Estimate `json:"elbo_star"`
+	ELBO          Estimate `json:"elbo"`
+	Approximation Estimate `json:"approximation"`
+	Amortisation  Estimate `json:"amortisation"`
+	Inference     Estimate `json:"inference"`
+
+	PerImage []GapScore `json:"-"` // in the order of the view
+	H, HStar []float32  `json:"-"` // [μ | log σ²] of q and q*, [N, 2Z]
+}
+
+// GapScore is the gap of one image, in nats.
+type GapScore struct {
+	Image    int     // its number in the part of the data set that it is from
+	LogP     float64 // exact, or a bound
+	Error    float64 // of LogP: of the quadrature, or the standard error of the bound
+	ELBO     float64 // L[q]
+	ELBOStar float64 // L[q*]
+}
+
+// Approximation is log p(x) - L[q*]: what no diagonal Gaussian can do.
+func (g GapScore) Approximation() float64 { return g.LogP - g.ELBOStar }
+
+// Amortisation is L[q*] - L[q]: what the encoder has not learned.
+func (g GapScore) Amortisation() float64 { return g.ELBOStar - g.ELBO }
+
+// Inference is log p(x) - L[q], the sum of both.
+func (g GapScore) Inference() float64 { return g.LogP - g.ELBO }
+
+// AssessGap measures the gap of the VAE of s on the images of v. q* is searched for from
+// the encoder's output (see FitLocalQ), and both bounds are then measured by the same
+// draws ε, those of Assess, which took no part in the search: the amortisation gap can
+// come out negative by noise alone. tell hears what is done and for how many images.
+//
+// With quadrature, which gives the mean and the variances of p(z|x) as well, the search
+// begins there where that is better: it does not share the encoder's mistakes, which may
+// have a local optimum of their own. A model that has hardly been trained may have
+// posteriors outside the box of the quadrature, where nothing says so; but then L_k below
+// is above what the quadrature says by more than five of its errors, and stands in its
+// place for that image.
+//
+// Without quadrature, log p(x) is estimated by importance sampling from the mixture of q
+// and q*, half of the draws from each:
+//
+//	L_k = log (1/k) Σ_k p(x, z) / (½ q(z) + ½ q*(z))
+//
+// a lower bound in expectation, which makes the approximation gap one as well. A weight
+// is at most twice that under the better of the two.
+//
+// Source of the weights: Veach and Guibas 1995, the balance heuristic.
+func AssessGap(ctx context.Context, s *Setup, v data.View, o GapOptions, tell func(what string, images int)) (*Gap, error) {
+	h, err := Encode(ctx, s.VAE, v)
+	if err != nil {
+		return nil, err
+	}
+	return assessGap(ctx, s, v, h, o, tell)
+}
+
+// assessGap is AssessGap for the encoder's output h, [N, 2Z]. Without one, h is nil and
+// q stands for q*; log p(x) is then by quadrature.
+func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOptions, tell func(what string, images int)) (*Gap, error) {
+	g := &Gap{Images: v.N(), Draws: o.Samples, LowerBound: !o.Exact, H: h}
+	g.LogP.Method = fmt.Sprintf("L_%d, a lower bound: half of the draws from q, half from q*", 2*o.Samples)
+	var starts [][]float32
+	if h != nil {
+		starts = append(starts, h)
+	}
+	var exact []Exact
+	var err error
+	if o.Exact {
+		if exact, g.LogP.Method, err = integrate(ctx, s.VAE.Generator(), v, func(images int) { tell("integrating", images) }); err != nil {
+			return nil, err
+		}
+		starts = append(starts, momentsOf(exact))
+	}
+	if g.HStar, err = FitLocalQ(ctx, s, v, o.Seed, o.LocalQ, func(images int) { tell("searching q*", images) }, starts...); err != nil {
+		return nil, err
+	}
+	if g.H == nil {
+		g.H = g.HStar
+	}
+	if g.PerImage, err = scorePairs(ctx, s.VAE, v, g.H, g.HStar, o, tell); err != nil {
+		return nil, err
+	}
+	for i, x := range exact {
+		score := &g.PerImage[i]
+		if score.LogP-5*score.Error > x.LogP+roundingOf(score.LogP) {
+			g.Missed++
+			continue
+		}
+		score.LogP, score.Error = x.LogP, x.Error
+	}
+	g.LowerBound = g.LowerBound || g.Missed > 0
+	g.summarise()
+	return g, nil
+}
+
+// roundingOf bounds the rounding of a log-likelihood in float32, in nats.
+func roundingOf(logLik float64) float64 { return 32 * math.Exp2(-24) * math.Abs(logLik) }
+
+// momentsOf returns the diagonal Gaussians of the means and variances of posteriors, as
+// [μ | log σ²], [N, 2Z].
+func momentsOf(exact []Exact) []float32 {
+	var h []float32
+	for _, x := range exact {
+		z := len(x.Mean)
+		for _, mean := range x.Mean {
+			h = append(h, float32(mean))
+		}
+		for j := range z {
+			h = append(h, float32(math.Log(max(x.Covariance[j*z+j], 1e-12))))
+		}
+	}
+	return h
+}
+
+// integrate returns log p(x) of the images of v under the prior N(0, I), and says how.
+func integrate(ctx context.Context, g *model.Generator, v data.View, progress func(images int)) ([]Exact, string, error) {
+	q, err := NewQuadrature(g, DefaultQuadrature(g.Latent), v.N())
+	if err != nil {
+		return nil, "", err
+	}
+	exact, err := q.Evidence(ctx, v, progress)
+	return exact, q.Method(), err
+}
+
+// summarise computes the means.
+func (g *Gap) summarise() {
+	var logP, methodError moments
+	estimate := func(of func(GapScore) float64) Estimate {
+		var m moments
+		for _, score := range g.PerImage {
+			m.add(of(score))
+		}
+		return Estimate{Value: m.mean, SE: m.standardError()}
+	}
+	for _, score := range g.PerImage {
+		logP.add(score.LogP)
+		methodError.add(score.Error)
+	}
+	g.LogP.Value, g.LogP.SE, g.LogP.Error = logP.mean, logP.standardError(), methodError.mean
+	g.ELBO = estimate(func(s GapScore) float64 { return s.ELBO })
+	g.ELBOStar = estimate(func(s GapScore) float64 { return s.ELBOStar })
+	g.Approximation = estimate(GapScore.Approximation)
+	g.Amortisation = estimate(GapScore.Amortisation)
+	g.Inference = estimate(GapScore.Inference)
+}
+
+// scorePairs measures L[q] and L[q*] with common draws, and L_k under their mixture.
+func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float32, o GapOptions, tell func(string, int)) ([]GapScore, error) {
+	size, block := blocks(o.Samples)
+	k, err := newDesk(m, o.Samples, size, block)
+	if err != nil {
+		return nil, err
+	}
+	width := 2 * m.Config.Latent
+	scores, all := make([]GapScore, 0, v.N()), upTo(v.N())
+	for first := 0; first < v.N(); first += k.images {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		images := all[first:min(first+k.images, v.N())]
+		h, star := h[first*width:][:len(images)*width], star[first*width:][:len(images)*width]
+		weights := make([]model.Weights, len(images))
+		k.begin(v, images, o.Seed, "eps/evaluate/")
+		recons, err := k.scoreMixture(h, star, weights)
+		if err != nil {
+			return nil, err
+		}
+		k.begin(v, images, o.Seed, "eps/evaluate/")
+		reconsStar, err := k.scoreMixture(star, h, weights)
+		if err != nil {
+			return nil, err
+		}
+		for i, image := range images {
+			w := &weights[i]
+			score := GapScore{
+				Image: v.Index(image), LogP: w.Bound(),
+				Error:    math.Sqrt(max(0, 1/w.EffectiveSampleSize()-1/float64(2*o.Samples))), // of the log of a mean, by the delta method
+				ELBO:     recons[i] - divergence(h[i*width:][:width]),
+				ELBOStar: reconsStar[i] - divergence(star[i*width:][:width]),
+			}
+			for what, value := range map[string]float64{"L[q]": score.ELBO, "L[q*]": score.ELBOStar} {
+				if !finite(value) {
+					return nil, notFinite(v, image, what, value)
+				}
+			}
+			scores = append(scores, score)
+		}
+		tell("measuring", len(scores))
+	}
+	return scores, nil
+}
+
+// scoreMixture draws from the posteriors h, returns their mean log-likelihoods, and adds
+// the draws' importance weights under the even mixture of h and other.
+func (k *desk) scoreMixture(h, other []float32, weights []model.Weights) ([]float64, error) {
+	z := k.model.Config.Latent
+	width, recons := 2*z, make([]float64, len(weights))
+	block := make([]float32, k.images*width)
+	copy(block, h)
+	err := k.each(block, len(weights), func(i, row int, logLik, ratio float64) {
+		recons[i] += logLik / float64(k.draws)
+		against := logRatio(other[i*width:][:width], h[i*width:][:width], k.eps[row*z:][:z])
+		weights[i].Add(logLik + ratio - logHalfOnePlusExp(against))
+	})
+	return recons, err
+}
+
+// logRatio is log N(z; h') - log N(z; h) at z = μ + σ ε, for h = [μ | log σ²].
+func logRatio(other, h, eps []float32) float64 {
+	n, sum := len(eps), 0.0
+	for j, e := range eps {
+		mu, logVar, e := float64(h[j]), float64(h[n+j]), float64(e)
+		d := mu + math.Exp(logVar/2)*e - float64(other[j])
+		sum += e*e + logVar - d*d*math.Exp(-float64(other[n+j])) - float64(other[n+j])
+	}
+	return sum / 2
+}
+
+// logHalfOnePlusExp is log(½ + ½ eˣ).
+func logHalfOnePlusExp(x float64) float64 {
+	return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) - math.Ln2
+}

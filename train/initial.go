@@ -1,0 +1,114 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"elbo/model"
+)
+
+// LoadInitial sets the first parameters to those of the run or checkpoint that the
+// configuration names in init-from: of a run, its best state, or its newest where it has
+// no best. Every parameter of encoder, decoder and likelihood that both models have by
+// the same name is taken over, so a VAE's decoder can become a grid's and the other way
+// round; log p(z) is not, as it belongs to the grid. Run and RunEM call it when they
+// start from the beginning; whoever calls it before learns of an error before anything is
+// written.
+//
+// It fails with a *ConfigError where the two models differ in what the parameters mean:
+// in a shape, the activation or the likelihood; or where they have none in common.
+func (s *Setup) LoadInitial() error {
+	source := s.Config.InitFrom
+	from, err := openInitial(source)
+	if err != nil {
+		return fmt.Errorf("init-from: %w", err)
+	}
+	was := DefaultConfig(VAEModel)
+	if err := was.ReadConfig(from.Config); err != nil {
+		return fmt.Errorf("init-from: %s: %w", source, err)
+	}
+	if err := s.checkInitial(was, from.Params); err != nil {
+		return &ConfigError{fmt.Errorf("init-from: %s: %w", source, err)}
+	}
+	return s.takeOver(from.Params, func(model.Part) bool { return true })
+}
+
+// TakeDecoder sets the parameters of p(x|z) to those of another model whose networks
+// have the same configuration, whatever infers z in either.
+func (s *Setup) TakeDecoder(from *Setup) error {
+	if err := s.checkInitial(from.Config, from.Tensors()); err != nil {
+		return &ConfigError{err}
+	}
+	return s.takeOver(from.Tensors(), func(part model.Part) bool { return part != model.EncoderPart })
+}
+
+// takeOver copies tensors of the given parts to the parameters of the same names.
+func (s *Setup) takeOver(from []Tensor, of func(model.Part) bool) error {
+	for _, own := range s.Tensors() {
+		if saved, ok := findTensor(from, own.Name, len(own.Data)); ok && partOf(own) != priorPart && of(partOf(own)) {
+			copy(own.Data, saved)
+		}
+	}
+	if s.EM != nil {
+		return s.EM.Refresh()
+	}
+	return nil
+}
+
+// partOf is the part of a model that a tensor belongs to.
+func partOf(t Tensor) model.Part {
+	part, _, _ := strings.Cut(t.Name, ".")
+	return model.Part(part)
+}
+
+// priorPart holds log p(z) of a model with a table.
+const priorPart model.Part = "prior"
+
+// checkInitial returns every reason why parameters of a model with the configuration was
+// would mean something else in this one.
+func (s *Setup) checkInitial(was Config, from []Tensor) error {
+	if was.Model == MixtureModel || s.Config.Model == MixtureModel {
+		return errors.New("a mixture has no network: want a vae or a grid")
+	}
+	var f faults
+	f.add(was.Activation != s.Config.Activation, "its activation is %s, and this model's %s: want --activation %[1]s", was.Activation, s.Config.Activation)
+	f.add(was.Likelihood != s.Config.Likelihood, "its likelihood is %s, and this model's %s: want --likelihood %[1]s", was.Likelihood, s.Config.Likelihood)
+	f.add(s.Config.Freeze == model.DecoderPart && was.Variance != s.Config.Variance, "its variance is %s, and this model's %s: want the same of a decoder that is frozen", learned(&was.Variance), learned(&s.Config.Variance))
+	common := map[model.Part]bool{}
+	for _, own := range s.Tensors() {
+		i := slices.IndexFunc(from, func(t Tensor) bool { return t.Name == own.Name })
+		if i < 0 || partOf(own) == priorPart {
+			continue
+		}
+		common[partOf(own)] = true
+		f.add(!slices.Equal(from[i].Shape, own.Shape), "its %s is %v, and this model's %v: want the same --hidden and --latent, and images of the same size", own.Name, from[i].Shape, own.Shape)
+	}
+	for _, t := range from { // a deeper network has names that this one lacks
+		known := slices.ContainsFunc(s.Tensors(), func(own Tensor) bool { return own.Name == t.Name })
+		f.add(common[partOf(t)] && !known && partOf(t) != priorPart, "it has %s %v, and this model has no such parameter: want the same --hidden", t.Name, t.Shape)
+	}
+	f.add(len(common) == 0, "it has no parameter in common with this model")
+	f.add(s.Config.Freeze != "" && !common[s.Config.Freeze], "it has no %s to freeze", s.Config.Freeze)
+	return errors.Join(f...)
+}
+
+// openInitial reads a checkpoint, or that of a run.
+func openInitial(path string) (*State, error) {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return LoadCheckpoint(path)
+	}
+	dir, err := ReadRun(path)
+	if err != nil {
+		return nil, err
+	}
+	if s, _, err := dir.Best(); err == nil || !errors.Is(err, os.ErrNotExist) {
+		return s, err
+	}
+	if s, _, _ := dir.Latest(); s != nil {
+		return s, nil
+	}
+	return nil, fmt.Errorf("%s: %w: train it first", path, ErrNoCheckpoint)
+}

@@ -1,0 +1,301 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"elbo/data"
+	"elbo/graph"
+	"elbo/model"
+)
+
+// trainedRun trains a small model and returns its configuration and its run.
+func trainedRun(t *testing.T, c Config) (*Setup, *RunDir) {
+	t.Helper()
+	s := newTestSetup(t, c)
+	dir := newTrainingRun(t, s.Config)
+	fit := Run
+	if s.EM != nil {
+		fit = RunEM
+	}
+	if _, err := fit(context.Background(), s, dir, nil, &listener{}, still); err != nil {
+		t.Fatal(err)
+	}
+	return s, dir
+}
+
+// encodedGrid fits a grid and returns it, its run, and the configuration of a VAE that is
+// to have its decoder.
+func encodedGrid(t *testing.T) (*Setup, *RunDir, Config) {
+	t.Helper()
+	g := smallConfig(t).GridTwin([]int{4, 3}, model.EqualMass)
+	g.Epochs, g.MSteps, g.Workers = 3, 4, 2
+	grid, dir := trainedRun(t, g)
+	c := grid.Config.VAETwin()
+	c.Batch, c.Epochs, c.InitFrom, c.Freeze = 16, 2, dir.Path, model.DecoderPart
+	return grid, dir, c
+}
+
+func tensor(t *testing.T, tensors []Tensor, name string) []float32 {
+	t.Helper()
+	for _, tensor := range tensors {
+		if tensor.Name == name {
+			return tensor.Data
+		}
+	}
+	t.Fatalf("no tensor %s", name)
+	return nil
+}
+
+// TestEMGoesOnWithTheDecoderOfAVAE: the evidence of iteration 0 is that of the VAE's
+// decoder under the grid's table, to the last bit, and EM does not lower it.
+func TestEMGoesOnWithTheDecoderOfAVAE(t *testing.T) {
+	c := smallConfig(t)
+	vae, source := trainedRun(t, c)
+	best, _, err := source.Best()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := vae.Load(best); err != nil {
+		t.Fatal(err)
+	}
+	g := vae.Config.GridTwin([]int{5, 4}, model.EqualMass)
+	g.InitFrom, g.Epochs, g.MSteps, g.Tolerance = source.Path, 6, 5, 0
+	before := newTestSetup(t, g)
+	if err := before.TakeDecoder(vae); err != nil {
+		t.Fatal(err)
+	}
+	want, err := EvaluateEM(context.Background(), before, before.Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grid, dir := trainedRun(t, g)
+	metrics, err := dir.ReadMetrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Means of the same float32 numbers, summed in another order in float64.
+	if got := metrics[0].Train.Bound; math.Abs(got-want.LogP.Value) > 1e-11*math.Abs(got) {
+		t.Errorf("evidence before EM %.12f, of the VAE's decoder %.12f", got, want.LogP.Value)
+	}
+	for i, m := range metrics[1:] {
+		// 36 pixels, each rounded by 2⁻²⁴ of some 30 nats.
+		if m.Train.Bound < metrics[i].Train.Bound-36*30*math.Exp2(-24) {
+			t.Errorf("iteration %d lowers the evidence from %.9f to %.9f", m.Epoch, metrics[i].Train.Bound, m.Train.Bound)
+		}
+	}
+	if last := metrics[len(metrics)-1].Train.Bound; last <= metrics[0].Train.Bound {
+		t.Errorf("EM gained nothing: %.6f after %.6f", last, metrics[0].Train.Bound)
+	}
+	if grid.Config.Binarise != data.Static {
+		t.Errorf("binarise is %s, want static: the draw of evaluation", grid.Config.Binarise)
+	}
+	// The pixels of evaluation are the same for both.
+	if vae.Test.Hash() != grid.Test.Hash() || vae.Validation.Hash() != grid.Validation.Hash() {
+		t.Error("the two models are evaluated on different pixels")
+	}
+}
+
+// TestAFrozenDecoderKeepsItsBytes: of a grid that is given an encoder. The encoder's
+// bound rises towards the evidence, and stays below it.
+func TestAFrozenDecoderKeepsItsBytes(t *testing.T) {
+	grid, source, c := encodedGrid(t)
+	best, _, err := source.Best()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Epochs = 6
+	first := newTestSetup(t, c)
+	vae, dir := trainedRun(t, c)
+	state, _, _ := dir.Latest()
+	changed := 0
+	for _, p := range first.VAE.Params() {
+		got := tensor(t, state.Params, p.Name)
+		if strings.HasPrefix(p.Name, "decoder.") {
+			if !slices.Equal(got, tensor(t, best.Params, p.Name)) {
+				t.Errorf("%s has changed", p.Name)
+			}
+		} else if !slices.Equal(got, p.Value) {
+			changed++
+		}
+	}
+	if changed != len(first.VAE.Params())/2 {
+		t.Errorf("%d of the encoder's parameters have changed, want all", changed)
+	}
+	for _, m := range state.Moments {
+		if strings.Contains(m.Name, "decoder.") {
+			t.Errorf("the checkpoint has %s", m.Name)
+		}
+	}
+	// The table's evidence is unchanged to the last bit.
+	if err := grid.Load(best); err != nil {
+		t.Fatal(err)
+	}
+	o := GapOptions{Samples: 200, Seed: 1, LocalQ: DefaultLocalQ()}
+	before, err := AssessInferences(context.Background(), grid, vae, false, grid.Validation, o, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := grid.TakeDecoder(vae); err != nil {
+		t.Fatal(err)
+	}
+	after, err := AssessInferences(context.Background(), grid, vae, true, grid.Validation, o, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.Table != before.Table || after.LogP != before.LogP {
+		t.Errorf("evidence %+v, %+v before and %+v, %+v after", before.Table, before.LogP, after.Table, after.LogP)
+	}
+	if math.Abs(after.ELBOStar.Value-before.ELBOStar.Value) > o.LocalQ.Tolerance {
+		t.Errorf("L[q*] is %+v from the posterior's moments, %+v from the better of them and the encoder", before.ELBOStar, after.ELBOStar)
+	}
+	if before.ELBO != nil || after.ELBO.Value >= after.ELBOStar.Value || after.ELBOStar.Value > after.LogP.Value+0.1 { // noise of 200 draws of 30 images: 3/√6000
+		t.Errorf("L[q] %+v, L[q*] %+v, log p(x) %+v: want them in this order", after.ELBO, after.ELBOStar, after.LogP)
+	}
+	metrics, err := dir.ReadMetrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, last := metrics[0].Validation.Bound, metrics[len(metrics)-1].Validation.Bound; last <= first {
+		t.Errorf("the encoder has learned nothing: %.4f, then %.4f", first, last)
+	}
+}
+
+// TestARunThatAdoptsParametersResumesBitForBit interrupts after every step, and takes the
+// source away as soon as there is a checkpoint.
+func TestARunThatAdoptsParametersResumesBitForBit(t *testing.T) {
+	_, source, c := encodedGrid(t)
+	for _, freeze := range []model.Part{model.DecoderPart, ""} {
+		c.Freeze = freeze
+		_, whole := trainedRun(t, c)
+		final, path, _ := whole.Latest()
+		for stop := 1; stop < int(final.Step); stop += 3 {
+			dir := newTrainingRun(t, c)
+			ctx, cancel := context.WithCancel(context.Background())
+			taken := 0
+			_, err := Run(ctx, newTestSetup(t, c), dir, nil, &listener{step: func(Progress) {
+				if taken++; taken == stop {
+					cancel()
+				}
+			}}, still)
+			if !errors.Is(err, ErrInterrupted) {
+				t.Fatalf("interrupted after step %d: Run = %v, want ErrInterrupted", stop, err)
+			}
+			away := source.Path + ".away"
+			if err := os.Rename(source.Path, away); err != nil {
+				t.Fatal(err)
+			}
+			state, _, _ := dir.Latest()
+			_, err = Run(context.Background(), newTestSetup(t, c), dir, state, &listener{}, still)
+			if back := os.Rename(away, source.Path); err != nil || back != nil {
+				t.Fatal(err, back)
+			}
+			_, again, _ := dir.Latest()
+			if !bytes.Equal(fileBytes(t, again), fileBytes(t, path)) {
+				t.Errorf("freeze %q, interrupted after step %d: the final checkpoint differs", freeze, stop)
+			}
+		}
+	}
+}
+
+// TestAdoptedParametersAreACheckpointFromTheStart: before the first step of either method.
+func TestAdoptedParametersAreACheckpointFromTheStart(t *testing.T) {
+	_, source, c := encodedGrid(t)
+	best, _, err := source.Best()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	g := c.GridTwin([]int{2, 2}, model.Lattice)
+	g.InitFrom, g.Epochs, g.MSteps = source.Path, 3, 2
+	for _, c := range []Config{c, g} {
+		s := newTestSetup(t, c)
+		dir := newTrainingRun(t, c)
+		dir.Keep = 100
+		fit := Run
+		if s.EM != nil {
+			fit = RunEM
+		}
+		if _, err := fit(ctx, s, dir, nil, &listener{}, still); !errors.Is(err, ErrInterrupted) {
+			t.Fatalf("%s: %v", c.Model, err)
+		}
+		state, err := LoadCheckpoint(dir.File("checkpoint-00000000.safetensors"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(tensor(t, state.Params, "decoder.2.weight"), tensor(t, best.Params, "decoder.2.weight")) {
+			t.Errorf("%s: the decoder is not that of %s", c.Model, source.Path)
+		}
+		// From there as from the beginning.
+		whole, again := newTrainingRun(t, c), newTrainingRun(t, c)
+		if _, err := fit(context.Background(), newTestSetup(t, c), whole, nil, &listener{}, still); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fit(context.Background(), newTestSetup(t, c), again, state, &listener{}, still); err != nil {
+			t.Fatal(err)
+		}
+		_, a, _ := whole.Latest()
+		_, b, _ := again.Latest()
+		if !bytes.Equal(fileBytes(t, a), fileBytes(t, b)) {
+			t.Errorf("%s: resumed from step 0 the final checkpoint differs", c.Model)
+		}
+	}
+}
+
+// TestParametersThatWouldMeanSomethingElseAreRefused, and nothing is changed.
+func TestParametersThatWouldMeanSomethingElseAreRefused(t *testing.T) {
+	_, source, encoder := encodedGrid(t)
+	mixture := DefaultConfig(MixtureModel)
+	mixture.Data, mixture.Split, mixture.Binarise, mixture.Components, mixture.Epochs, mixture.Tolerance = encoder.Data, encoder.Split, data.Static, 3, 1, 0
+	_, mixed := trainedRun(t, mixture)
+	with := func(change func(c *Config)) Config {
+		c := encoder
+		change(&c)
+		return c
+	}
+	for name, c := range map[string]struct {
+		config Config
+		want   string
+	}{
+		"width":      {with(func(c *Config) { c.Hidden = []int{13} }), "its decoder.0.weight is [12 2], and this model's [13 2]: want the same --hidden and --latent"},
+		"latent":     {with(func(c *Config) { c.Latent = 3 }), "its decoder.0.weight is [12 2], and this model's [12 3]"},
+		"depth":      {with(func(c *Config) { c.Hidden = []int{} }), "it has decoder.2.weight [36 12], and this model has no such parameter"},
+		"activation": {with(func(c *Config) { c.Activation = graph.Tanh }), "its activation is relu, and this model's tanh: want --activation relu"},
+		"likelihood": {with(func(c *Config) { c.Likelihood = model.ContinuousBernoulli }), "its likelihood is bernoulli, and this model's continuous-bernoulli: want --likelihood bernoulli"},
+		"encoder":    {with(func(c *Config) { c.Freeze = model.EncoderPart }), "it has no encoder to freeze"},
+		"mixture":    {with(func(c *Config) { c.InitFrom = mixed.Path }), "a mixture has no network: want a vae or a grid"},
+		"nothing":    {with(func(c *Config) { c.InitFrom = "nowhere" }), "there is no such directory"},
+	} {
+		s := newTestSetup(t, c.config)
+		before := slices.Clone(s.Tensors()[0].Data)
+		decoder := slices.Clone(s.Tensors()[len(s.Tensors())-1].Data)
+		err := s.LoadInitial()
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if !slices.Equal(before, s.Tensors()[0].Data) || !slices.Equal(decoder, s.Tensors()[len(s.Tensors())-1].Data) {
+			t.Errorf("%s: parameters have changed", name)
+		}
+	}
+	for _, c := range []struct {
+		config Config
+		want   string
+	}{
+		{with(func(c *Config) { c.InitFrom = "" }), "freeze is decoder, but init-from is empty: want the run that has it"},
+		{with(func(c *Config) { c.Freeze = "prior" }), `freeze: unknown part "prior", want one of encoder, decoder`},
+	} {
+		if err := c.config.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %q", err, c.want)
+		}
+	}
+	if _, err := os.Stat(source.Path); err != nil {
+		t.Error(err)
+	}
+}

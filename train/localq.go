@@ -1,0 +1,271 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"elbo/data"
+	"elbo/graph"
+	"elbo/model"
+)
+
+// LocalQOptions say how hard to look for the best diagonal Gaussian of an image.
+type LocalQOptions struct {
+	Steps     int     // of Adam in a round
+	Rounds    int     // at most
+	Draws     int     // of z for an image in a step; even, as they come in pairs ±ε
+	Selection int     // draws by which a round is judged
+	LR        float64 // at the beginning of a round, in units of σ; it falls to 0
+	Tolerance float64 // an image is done when a round gains less than this, nats
+}
+
+// DefaultLocalQ finds L[q*] of MNIST images to a few hundredths of a nat.
+func DefaultLocalQ() LocalQOptions {
+	return LocalQOptions{Steps: 100, Rounds: 20, Draws: 8, Selection: 200, LR: 0.1, Tolerance: 0.02}
+}
+
+// Validate returns every fault.
+func (o LocalQOptions) Validate() error {
+	var f faults
+	f.add(o.Steps < 1, "steps is %d, want at least 1", o.Steps)
+	f.add(o.Rounds < 1, "rounds is %d, want at least 1", o.Rounds)
+	f.add(o.Draws < 2 || o.Draws%2 == 1, "draws is %d, want an even number from 2", o.Draws)
+	f.add(o.Selection < 1, "selection is %d, want at least 1", o.Selection)
+	f.add(!(o.LR > 0) || math.IsInf(o.LR, 0), "lr is %g, want a positive number", o.LR)
+	f.add(!(o.Tolerance >= 0), "tolerance is %g, want 0 or more nats", o.Tolerance)
+	return errors.Join(f...)
+}
+
+// Encode returns the encoder's h = [μ | log σ²], [N, 2Z], of the images of v as
+// evaluation sees them.
+func Encode(ctx context.Context, m *model.VAE, v data.View) ([]float32, error) {
+	block, d, width := min(evaluationRows, v.N()), v.D(), 2*m.Config.Latent
+	encoder, err := m.NewEncoder(block)
+	if err != nil {
+		return nil, err
+	}
+	x, all := make([]float32, block*d), make([]float32, 0, v.N()*width)
+	for first := 0; first < v.N(); first += block {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		n := min(block, v.N()-first)
+		for i := range n {
+			v.Pixels(x[i*d:][:d], first+i, 0)
+		}
+		h, err := encoder.Encode(x)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, h[:n*width]...)
+	}
+	return all, nil
+}
+
+// FitLocalQ returns q*, the best diagonal Gaussian of each image of v by itself: h*,
+// [N, 2Z], found by gradient ascent on L[q] from h0, [N, 2Z], or from the best of several
+// beginnings. done hears how many images are done.
+//
+// The search goes in rounds. In a round, Adam takes steps of falling length on
+// (δ, log σ²) with μ = μ₀ + σ₀ δ, so that a step is as long as the posterior is wide;
+// its draws of z come in pairs μ ± σ ε, which take the odd part of the noise out of the
+// gradient. What a round has found is kept if it is better than what was there by draws
+// of its own, the same for both; a figure to be reported needs yet other draws, as the
+// kept one was chosen by these. An image whose round gained less than the tolerance is
+// done. Images do not influence each other.
+func FitLocalQ(ctx context.Context, s *Setup, v data.View, seed uint64, o LocalQOptions, done func(images int), h0 ...[]float32) ([]float32, error) {
+	if err := o.Validate(); err != nil {
+		return nil, &ConfigError{err}
+	}
+	f, err := newLocalFit(ctx, s, v, seed, o, h0)
+	if err != nil {
+		return nil, err
+	}
+	left := upTo(v.N())
+	for round := 1; round <= o.Rounds && len(left) > 0; round++ {
+		var better []int
+		for first := 0; first < len(left); first += f.images {
+			images := left[first:min(first+f.images, len(left))]
+			if err := f.round(ctx, images, round); err != nil {
+				return nil, err
+			}
+			found, err := f.selector.bounds(ctx, v, images, f.graph.H(), seed, selection)
+			if err != nil {
+				return nil, err
+			}
+			for slot, i := range images {
+				if f.keep(f.graph.H()[slot*f.width:], i, found[slot]) > o.Tolerance {
+					better = append(better, i)
+				}
+			}
+			done(v.N() - len(better) - (len(left) - min(first+f.images, len(left))))
+		}
+		left = better
+	}
+	return f.h, nil
+}
+
+// localFit is the state of FitLocalQ.
+type localFit struct {
+	o      LocalQOptions
+	engine *graph.Engine
+	v      data.View
+	seed   uint64
+	images int // a block
+	width  int // 2Z
+
+	h        []float32 // the best so far, [N, 2Z]
+	best     []float64 // L of it by the selector's draws
+	selector *desk
+	graph    *model.LocalQ // of a block
+	u        *graph.Param  // [δ | log σ²], [B, 2Z]
+	grad     []float32     // with respect to u
+	noise    []*data.Stream
+}
+
+// selection is the purpose of the draws that decide what is kept.
+const selection = "eps/gap/select/"
+
+func newLocalFit(ctx context.Context, s *Setup, v data.View, seed uint64, o LocalQOptions, h0 [][]float32) (*localFit, error) {
+	m := s.VAE
+	f := &localFit{o: o, engine: s.Engine, v: v, seed: seed, width: 2 * m.Config.Latent, h: slices.Clone(h0[0])}
+	f.images = min(max(1, evaluationRows/o.Draws), v.N())
+	f.u = graph.NewParam("u", f.images, f.width)
+	f.grad = make([]float32, f.images*f.width)
+	for range f.images {
+		f.noise = append(f.noise, new(data.Stream))
+	}
+	var err error
+	if f.graph, err = m.NewLocalQ(f.images, o.Draws); err != nil {
+		return nil, err
+	}
+	images, block := blocks(o.Selection)
+	if f.selector, err = newDesk(m, o.Selection, images, block); err != nil {
+		return nil, err
+	}
+	for k, h := range h0 {
+		bounds, err := f.selector.bounds(ctx, v, upTo(v.N()), h, seed, selection)
+		if err != nil {
+			return nil, err
+		}
+		if k == 0 {
+			f.best = bounds
+			continue
+		}
+		for i, bound := range bounds {
+			f.keep(h[i*f.width:], i, bound)
+		}
+	}
+	return f, nil
+}
+
+// upTo returns 0, 1, ..., n-1.
+func upTo(n int) []int {
+	numbers := make([]int, n)
+	for i := range numbers {
+		numbers[i] = i
+	}
+	return numbers
+}
+
+// round looks for better posteriors of a block of images, and leaves them in the graph.
+func (f *localFit) round(ctx context.Context, images []int, round int) error {
+	d, z, w := f.v.D(), f.width/2, f.width
+	begin := make([]float32, f.images*w)
+	for slot, i := range images {
+		f.v.Pixels(f.graph.X()[slot*d:][:d], i, 0)
+		copy(begin[slot*w:][:w], f.h[i*w:][:w])
+		f.noise[slot].Reset(f.seed, "eps/gap/fit/"+f.v.Part(), uint64(f.v.Index(i)), uint64(round))
+	}
+	// each calls do for each latent dimension of each row: i is the place of the mean
+	// in h, from which that of the log-variance is z further.
+	each := func(do func(i int, sigma float32)) {
+		for row := range f.images {
+			for i := row * w; i < row*w+z; i++ {
+				do(i, float32(math.Exp(float64(begin[i+z])/2)))
+			}
+		}
+	}
+	h, u := f.graph.H(), f.u.Value
+	copy(h, begin)
+	each(func(i int, _ float32) { u[i], u[i+z] = 0, begin[i+z] })
+	adam := NewAdam(f.o.LR, []*graph.Param{f.u}, f.engine)
+	for step := range f.o.Steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		f.drawPairs(len(images))
+		_, dh, err := f.graph.Run()
+		if err != nil {
+			return err
+		}
+		each(func(i int, sigma float32) { f.grad[i], f.grad[i+z] = dh[i]*sigma, dh[i+z] })
+		adam.LR = f.o.LR * (1 + math.Cos(math.Pi*float64(step)/float64(f.o.Steps))) / 2
+		adam.Step(func(int) []float32 { return f.grad })
+		each(func(i int, sigma float32) { h[i], h[i+z] = begin[i]+sigma*u[i], u[i+z] })
+	}
+	return nil
+}
+
+// drawPairs fills the noise of the first n rows with pairs ±ε.
+func (f *localFit) drawPairs(n int) {
+	z := f.width / 2
+	row := f.o.Draws * z
+	for slot := range n {
+		for pair := range slices.Chunk(f.graph.Eps()[slot*row:][:row], 2*z) {
+			for j := range z {
+				pair[j] = float32(f.noise[slot].NormFloat64())
+				pair[z+j] = -pair[j]
+			}
+		}
+	}
+}
+
+// keep takes over a posterior of an image if its bound is better, and returns the gain in
+// nats.
+func (f *localFit) keep(h []float32, image int, bound float64) float64 {
+	gain := bound - f.best[image]
+	if !finite(bound) || gain <= 0 {
+		return 0
+	}
+	copy(f.h[image*f.width:][:f.width], h)
+	f.best[image] = bound
+	if !finite(gain) { // what was there had no bound
+		return math.Inf(1)
+	}
+	return gain
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// bounds returns L[q] of some images of v, in nats, for their posteriors h, [images,
+// 2Z], by draws of a purpose.
+func (k *desk) bounds(ctx context.Context, v data.View, images []int, h []float32, seed uint64, purpose string) ([]float64, error) {
+	width := 2 * k.model.Config.Latent
+	all := make([]float64, 0, len(images))
+	block := make([]float32, k.images*width)
+	for first := 0; first < len(images); first += k.images {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		these := images[first:min(first+k.images, len(images))]
+		k.begin(v, these, seed, purpose)
+		copy(block, h[first*width:][:len(these)*width])
+		recons, _, _, err := k.score(block, len(these))
+		if err != nil {
+			return nil, err
+		}
+		for i, recon := range recons {
+			all = append(all, recon-divergence(block[i*width:][:width]))
+		}
+	}
+	return all, nil
+}
+
+// notFinite names the image whose figure is NaN or infinite.
+func notFinite(v data.View, i int, what string, value float64) error {
+	return fmt.Errorf("train: image %d (%s): %s is %v nats: the checkpoint's encoder or decoder is out of bounds; try another with --checkpoint", v.Index(i), v.Part(), what, value)
+}
