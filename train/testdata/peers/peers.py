@@ -101,13 +101,13 @@ def main():
             for setting, env, threads in settings(script):
                 # elbo before each of them: both see the machine as it is just now.
                 bench = json.loads(run([a.elbo, "bench", "--only", row, "--seconds", str(a.seconds), "--json"], {}))["rows"][0]
-                ours, fraction = max(ours, bench["figure"]), max(fraction, bench["fraction"])
+                ours, fraction = max(ours, bench["figure"]), max(fraction, bench.get("fraction", 0))
                 command = [PYTHON, str(HERE / script), *arguments, "--images", str(IMAGES), "--seconds", str(a.seconds)]
                 if script == "torch_vae.py":
                     command += ["--threads", str(threads)]
                 theirs[setting] = max(theirs.get(setting, 0), float(run(command, env)))
         peer = script.partition("_")[0]
-        print(f"{row}: elbo {ours:.4g} {unit}, {100 * fraction:.0f} % of the roofline")
+        print(f"{row}: elbo {ours:.4g} {unit}, {f'{100 * fraction:.0f} % of the roofline' if fraction else 'with the pure Go product'}")
         for setting, rate in sorted(theirs.items(), key=lambda item: -item[1]):
             print(f"  {ours / rate:5.2f} times {peer} ({setting}): {rate:.4g}", flush=True)
 
