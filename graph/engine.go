@@ -23,6 +23,10 @@ func NewEngine(workers int, lib *blas.Library) *Engine {
 	return &Engine{BLAS: lib, Workers: max(1, workers)}
 }
 
+// Serial returns an engine of one worker with the same matrix product: for programs that
+// workers run side by side, each on its own.
+func (e *Engine) Serial() *Engine { return NewEngine(1, e.BLAS) }
+
 // Numerics identifies all that decides how a sum of float32 numbers is rounded.
 // Two runs of the same seed and configuration agree in every bit if their
 // numerics do.
@@ -54,9 +58,15 @@ func (e *Engine) Numerics() map[string]string {
 // matrix product worth a hand-off: about 10 microseconds of work.
 const productGrain = 1 << 20
 
-// product computes C = op(A) op(B) + β C, C [m,n], all row-major without padding, as
+// product computes C = op(A) op(B), C [m,n], all row-major without padding, as
 // shards of rows or of columns of C, whichever there are more of.
-func (e *Engine) product(transA, transB bool, m, n, k int, a, b []float32, beta float32, c []float32) {
+func (e *Engine) product(transA, transB bool, m, n, k int, a, b, c []float32) {
+	e.layer(transA, transB, m, n, k, a, b, nil, Identity, c)
+}
+
+// layer computes C = f(op(A) op(B) + bias), bias [n] or nil for none, in the way of
+// product: a shard does all of its part while it is in the cache.
+func (e *Engine) layer(transA, transB bool, m, n, k int, a, b, bias []float32, f Activation, c []float32) {
 	lda, ldb := k, n
 	if transA {
 		lda = m
@@ -64,21 +74,31 @@ func (e *Engine) product(transA, transB bool, m, n, k int, a, b []float32, beta 
 	if transB {
 		ldb = k
 	}
-	if m >= n {
-		e.Split(m, 1+productGrain/(n*k), func(lo, hi int) {
-			first := lo * lda
-			if transA {
-				first = lo
+	block := func(rowLo, rowHi, colLo, colHi int) {
+		first := func(trans bool, row, col, ld int) int {
+			if trans {
+				row, col = col, row
 			}
-			e.BLAS.Sgemm(transA, transB, hi-lo, n, k, 1, a[first:], lda, b, ldb, beta, c[lo*n:], n)
-		})
-		return
-	}
-	e.Split(n, 1+productGrain/(m*k), func(lo, hi int) {
-		first := lo
-		if transB {
-			first = lo * ldb
+			return row*ld + col
 		}
-		e.BLAS.Sgemm(transA, transB, m, hi-lo, k, 1, a, lda, b[first:], ldb, beta, c[lo:], n)
-	})
+		beta := float32(0)
+		if bias != nil { // the product is added to it
+			beta = 1
+			for r := rowLo; r < rowHi; r++ {
+				copy(c[r*n+colLo:r*n+colHi], bias[colLo:colHi])
+			}
+		}
+		e.BLAS.Sgemm(transA, transB, rowHi-rowLo, colHi-colLo, k, 1,
+			a[first(transA, rowLo, 0, lda):], lda, b[first(transB, 0, colLo, ldb):], ldb, beta, c[rowLo*n+colLo:], n)
+		if f != Identity {
+			for r := rowLo; r < rowHi; r++ {
+				f.apply(c[r*n+colLo : r*n+colHi])
+			}
+		}
+	}
+	if m >= n {
+		e.Split(m, 1+productGrain/(n*k), func(lo, hi int) { block(lo, hi, 0, n) })
+	} else {
+		e.Split(n, 1+productGrain/(m*k), func(lo, hi int) { block(0, m, lo, hi) })
+	}
 }

@@ -28,13 +28,7 @@ func (b *Builder) Affine(x, w, bias Node, f Activation) Node {
 		in:   []Node{x, w, bias},
 		out:  []int{rows, out},
 		forward: func(y []float32, in32 [][]float32) {
-			for r := range rows { // the product is added to the bias
-				copy(y[r*out:][:out], in32[2])
-			}
-			e.product(false, true, rows, out, in, in32[0], in32[1], 1, y)
-			if f != Identity {
-				e.Split(len(y), elementGrain, func(lo, hi int) { f.apply(y[lo:hi]) })
-			}
+			e.layer(false, true, rows, out, in, in32[0], in32[1], in32[2], f, y)
 		},
 		wrt: []bool{dxWanted, true, true},
 		derivative: func(y, dy Node) []Node {
@@ -77,7 +71,7 @@ func (b *Builder) product(kind string, transA, transC bool, a, c Node, m, n, k i
 		note:    fmt.Sprintf("%d×%d×%d", m, k, n),
 		in:      []Node{a, c},
 		out:     []int{m, n},
-		forward: func(y []float32, in [][]float32) { e.product(transA, transC, m, n, k, in[0], in[1], 0, y) },
+		forward: func(y []float32, in [][]float32) { e.product(transA, transC, m, n, k, in[0], in[1], y) },
 	})
 }
 

@@ -112,6 +112,16 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init func(param string) graph.Uni
 	return m, nil
 }
 
+// Engine is what the model computes on.
+func (m *VAE) Engine() *graph.Engine { return m.engine }
+
+// On returns the same model, with the same parameters, computing on another engine.
+func (m *VAE) On(engine *graph.Engine) *VAE {
+	other := *m
+	other.engine, other.step = engine, nil
+	return &other
+}
+
 // Params returns the parameters: the encoder's, the decoder's, and log σ² where the
 // Gaussian's variance is learned. The slice is new, the parameters are not.
 func (m *VAE) Params() []*graph.Param {

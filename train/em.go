@@ -37,6 +37,7 @@ type emRun struct {
 
 	step      int64   // M-steps taken
 	last      float64 // objective after the step before, NaN for none
+	reached   float64 // evidence of the last E-step
 	best      *Best
 	saved     int64
 	mStep     mStepNote
@@ -79,7 +80,7 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			return Result{}, err
 		}
 		gain := objective - r.last
-		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0 && !r.shortening()
+		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0 && !r.mStep.shortening()
 		if r.step >= int64(s.Config.Epochs) || converged {
 			if err := r.finish(); err != nil {
 				return Result{}, err
@@ -92,7 +93,7 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 				return Result{}, err
 			}
 		}
-		r.last = objective
+		r.last, r.reached = objective, m.Train.Bound
 		if err := r.maximise(); err != nil {
 			return Result{}, err
 		}
@@ -141,11 +142,13 @@ type mStepNote struct {
 	Stalled  bool    `json:"stalled,omitempty"`  // by gradients, it found nothing better
 	Reseeded int     `json:"reseeded,omitempty"` // components that it moved
 	Shorter  float64 `json:"shorter,omitempty"`  // by gradients: the learning rate is divided by 1 + this
+
+	OldTable *float64 `json:"old_table,omitempty"` // see EMTerms
 }
 
-// shortening reports whether the last M-step found nothing better, and shorter steps
+// shortening reports whether the M-step found nothing better, and shorter steps
 // are still to be tried: no gain then says nothing about convergence.
-func (r *emRun) shortening() bool { return r.mStep.Stalled && r.mStep.Shorter < 1000 }
+func (n mStepNote) shortening() bool { return n.Stalled && n.Shorter < 1000 }
 
 // finish saves what the last E-step has changed. With a prior per image that is p(z),
 // which belongs to an M-step that is not taken any more: it is set back to what was
@@ -292,7 +295,7 @@ func (r *emRun) expect() (Metrics, error) {
 	m := Metrics{
 		Epoch: int(r.step), Step: r.step, Beta: 1,
 		Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		EM:    &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded},
+		EM:    &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, OldTable: r.mStep.OldTable},
 	}
 	if err := r.finite(mean); err != nil {
 		return Metrics{}, err
@@ -433,7 +436,9 @@ func (r *emRun) maximise() error {
 	if r.adam == nil {
 		return r.maximiseMixture()
 	}
+	prior := expectedLogPrior(r.EM, r.stats)
 	r.EM.Expect(r.stats)
+	prior = expectedLogPrior(r.EM, r.stats) - prior
 	r.adam.LR = r.Config.LR / (1 + r.mStep.Shorter)
 	decoder := r.EM.Decoder()
 	start, err := r.EM.Expected()
@@ -463,6 +468,7 @@ func (r *emRun) maximise() error {
 		copy(p.Value, kept[i])
 	}
 	r.mStep.Stalled = best == start
+	r.noteOldTable(best - start + prior/r.stats.Images)
 	// Near a maximum the steps are too long, and momentum carries them astray.
 	if r.mStep.Stalled {
 		r.adam.Stop()
@@ -479,9 +485,16 @@ func (r *emRun) maximiseMixture() error {
 	if r.Config.Accelerate {
 		r.jump.points = append(r.jump.points, r.EM.Point())
 	}
+	logLik, logPrior := r.EM.ExpectedLogJoint(r.stats)
+	before := logLik + logPrior
 	r.mStep.Reseeded = r.reseed()
-	if err := r.EM.Maximise(r.stats); err != nil || len(r.jump.points) < 2 {
+	if err := r.EM.Maximise(r.stats); err != nil {
 		return err
+	}
+	logLik, logPrior = r.EM.ExpectedLogJoint(r.stats)
+	r.noteOldTable((logLik + logPrior - before) / r.stats.Images)
+	if len(r.jump.points) < 2 {
+		return nil
 	}
 	t0, t1, t2 := r.jump.points[0], r.jump.points[1], r.EM.Point()
 	r.jump.points = nil

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 
@@ -116,15 +117,22 @@ const ActiveThreshold = 0.01
 // to run at full speed, few enough for a few megabytes.
 const evaluationRows = 1000
 
-// Evaluator computes evaluations with a fixed number of draws.
+// Evaluator computes evaluations with a fixed number of draws. Workers score different
+// images, each with programs of one worker: the figures do not depend on their number.
 type Evaluator struct {
 	model         *model.VAE
 	draws         int
 	images, block int // images, and draws for each, that are scored at once
-	encoder       *model.Encoder
-	scorer        *model.Scorer
-	x, eps        []float32
-	noise         []*data.Stream // one an image of a block
+	desks         chan *desk
+}
+
+// desk is what one worker needs to score a block of images.
+type desk struct {
+	*Evaluator
+	encoder *model.Encoder
+	scorer  *model.Scorer
+	x, eps  []float32
+	noise   []*data.Stream // one an image of a block
 }
 
 // NewEvaluator compiles what evaluating m with the given number of draws for each
@@ -136,17 +144,28 @@ func NewEvaluator(m *model.VAE, draws int) (*Evaluator, error) {
 
 func newEvaluator(m *model.VAE, draws, images, block int) (*Evaluator, error) {
 	e := &Evaluator{model: m, draws: draws, images: images, block: block}
-	e.x = make([]float32, e.images*m.Config.Pixels)
-	e.eps = make([]float32, e.images*e.block*m.Config.Latent)
-	for range e.images {
-		e.noise = append(e.noise, new(data.Stream))
+	workers := m.Engine().Workers
+	e.desks = make(chan *desk, workers)
+	serial := m.On(m.Engine().Serial())
+	for range workers {
+		k := &desk{
+			Evaluator: e,
+			x:         make([]float32, images*m.Config.Pixels),
+			eps:       make([]float32, images*block*m.Config.Latent),
+		}
+		for range images {
+			k.noise = append(k.noise, new(data.Stream))
+		}
+		var err error
+		if k.encoder, err = serial.NewEncoder(images); err != nil {
+			return nil, err
+		}
+		if k.scorer, err = serial.NewScorer(images, block); err != nil {
+			return nil, err
+		}
+		e.desks <- k
 	}
-	var err error
-	if e.encoder, err = m.NewEncoder(e.images); err != nil {
-		return nil, err
-	}
-	e.scorer, err = m.NewScorer(e.images, e.block)
-	return e, err
+	return e, nil
 }
 
 // Evaluate scores the images of v as evaluation sees them. The noise is a pure
@@ -154,52 +173,45 @@ func newEvaluator(m *model.VAE, draws, images, block int) (*Evaluator, error) {
 // draws begin with the same ones. It stops with the context's error.
 func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Evaluation, error) {
 	z := e.model.Config.Latent
+	scores := make([]ImageScore, v.N())
+	posteriors := make([]float32, v.N()*2*z) // h = [μ | log σ²] of each image
+	blocks := (v.N() + e.images - 1) / e.images
+	faults := make([]error, blocks)
+	e.model.Engine().Split(blocks, 1, func(lo, hi int) {
+		k := <-e.desks
+		defer func() { e.desks <- k }()
+		for b := lo; b < hi && ctx.Err() == nil; b++ {
+			first := b * e.images
+			end := min(first+e.images, v.N())
+			faults[b] = k.score(v, seed, first, scores[first:end], posteriors[first*2*z:end*2*z])
+		}
+	})
+	if err := errors.Join(append(faults, ctx.Err())...); err != nil {
+		return Evaluation{}, err
+	}
+	return e.summarise(scores, posteriors), nil
+}
+
+// summarise takes means over images.
+func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) Evaluation {
+	z := e.model.Config.Latent
 	var recon, kl, elbo, iw, ess, bias moments
 	means, perDim := make([]moments, z), make([]moments, z)
-	scores := make([]ImageScore, 0, v.N())
-	for first := 0; first < v.N(); first += e.images {
-		if err := ctx.Err(); err != nil {
-			return Evaluation{}, err
-		}
-		n := min(e.images, v.N()-first)
-		d := v.D()
-		for i := range n {
-			v.Pixels(e.x[i*d:][:d], first+i, 0)
-			e.noise[i].Reset(seed, "eps/evaluate/"+v.Part(), uint64(v.Index(first+i)))
-		}
-		h, err := e.encoder.Encode(e.x)
-		if err != nil {
-			return Evaluation{}, err
-		}
-		recons, weights, tails, err := e.score(h, n)
-		if err != nil {
-			return Evaluation{}, err
-		}
-		for i := range n {
-			divergence := 0.0
-			for j := range z {
-				mu, logVar := float64(h[i*2*z+j]), float64(h[i*2*z+z+j])
-				share := graph.KLStdNormal(mu, logVar)
-				divergence += share
-				means[j].add(mu)
-				perDim[j].add(share)
-			}
-			recon.add(recons[i])
-			kl.add(divergence)
-			elbo.add(recons[i] - divergence)
-			score := ImageScore{
-				Image: v.Index(first + i),
-				Recon: recons[i], KL: divergence, ELBO: recons[i] - divergence,
-				IW: weights[i].Bound(), ESS: weights[i].EffectiveSampleSize(), KHat: tails[i].KHat(),
-			}
-			iw.add(score.IW)
-			ess.add(score.ESS)
-			bias.add((1/score.ESS - 1/float64(e.draws)) / 2)
-			scores = append(scores, score)
+	for i, s := range scores {
+		recon.add(s.Recon)
+		kl.add(s.KL)
+		elbo.add(s.ELBO)
+		iw.add(s.IW)
+		ess.add(s.ESS)
+		bias.add((1/s.ESS - 1/float64(e.draws)) / 2)
+		for j := range z {
+			mu, logVar := float64(posteriors[i*2*z+j]), float64(posteriors[i*2*z+z+j])
+			means[j].add(mu)
+			perDim[j].add(graph.KLStdNormal(mu, logVar))
 		}
 	}
 	result := Evaluation{
-		Images: v.N(), Draws: e.draws,
+		Images: len(scores), Draws: e.draws,
 		Recon: recon.mean, ReconSE: recon.standardError(),
 		KL: kl.mean, KLSE: kl.standardError(),
 		ELBO: elbo.mean, ELBOSE: elbo.standardError(),
@@ -216,39 +228,55 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 		}
 	}
 	result.ActiveUnits = &active
-	return result, nil
+	return result
 }
 
-// score draws from the posteriors of the first n images of the block and returns
-// their mean log-likelihood, their importance weights and the largest of these.
-func (e *Evaluator) score(h []float32, n int) ([]float64, []model.Weights, []*model.Tail, error) {
-	z := e.model.Config.Latent
-	recons, weights, tails := make([]float64, n), make([]model.Weights, n), make([]*model.Tail, n)
-	for i := range tails {
-		tails[i] = model.NewTail(e.draws)
+// score scores the images of v from first on, a block at most, and leaves the parameters
+// of their posteriors.
+func (k *desk) score(v data.View, seed uint64, first int, scores []ImageScore, posteriors []float32) error {
+	d, z := v.D(), k.model.Config.Latent
+	weights, tails := make([]model.Weights, len(scores)), make([]*model.Tail, len(scores))
+	for i := range scores {
+		v.Pixels(k.x[i*d:][:d], first+i, 0)
+		k.noise[i].Reset(seed, "eps/evaluate/"+v.Part(), uint64(v.Index(first+i)))
+		tails[i] = model.NewTail(k.draws)
+		scores[i] = ImageScore{Image: v.Index(first + i)}
 	}
-	for done := 0; done < e.draws; done += e.block {
-		for i := range n {
-			row := e.eps[i*e.block*z:][:e.block*z]
+	h, err := k.encoder.Encode(k.x)
+	if err != nil {
+		return err
+	}
+	copy(posteriors, h)
+	for done := 0; done < k.draws; done += k.block {
+		for i := range scores {
+			row := k.eps[i*k.block*z:][:k.block*z]
 			for j := range row {
-				row[j] = float32(e.noise[i].NormFloat64())
+				row[j] = float32(k.noise[i].NormFloat64())
 			}
 		}
-		logLik, ratio, err := e.scorer.Score(e.x, h, e.eps)
+		logLik, ratio, err := k.scorer.Score(k.x, h, k.eps)
 		if err != nil {
-			return nil, nil, nil, err
+			return err
 		}
-		for i := range n {
-			for s := range min(e.block, e.draws-done) {
-				r := i*e.block + s
-				recons[i] += float64(logLik[r]) / float64(e.draws)
+		for i := range scores {
+			for s := range min(k.block, k.draws-done) {
+				r := i*k.block + s
+				scores[i].Recon += float64(logLik[r]) / float64(k.draws)
 				logW := float64(logLik[r]) + float64(ratio[r])
 				weights[i].Add(logW)
 				tails[i].Add(logW)
 			}
 		}
 	}
-	return recons, weights, tails, nil
+	for i := range scores {
+		s := &scores[i]
+		for j := range z {
+			s.KL += graph.KLStdNormal(float64(h[i*2*z+j]), float64(h[i*2*z+z+j]))
+		}
+		s.ELBO = s.Recon - s.KL
+		s.IW, s.ESS, s.KHat = weights[i].Bound(), weights[i].EffectiveSampleSize(), tails[i].KHat()
+	}
+	return nil
 }
 
 // moments are the running mean and variance of numbers (Welford 1962).

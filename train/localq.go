@@ -244,33 +244,69 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 // 2Z], by draws of a purpose.
 func (e *Evaluator) bounds(ctx context.Context, v data.View, images []int, h []float32, seed uint64, purpose string) ([]float64, error) {
 	width := 2 * e.model.Config.Latent
-	all := make([]float64, 0, len(images))
-	block := make([]float32, e.images*width)
-	for first := 0; first < len(images); first += e.images {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	bounds := make([]float64, len(images))
+	err := e.eachBlock(ctx, len(images), func(k *desk, first, end int) error {
+		h := h[first*width : end*width]
+		k.begin(v, images[first:end], seed, purpose)
+		err := k.draw(h, func(i, _ int, logLik, _ float64) {
+			bounds[first+i] += logLik / float64(k.draws)
+		})
+		for i := range end - first {
+			bounds[first+i] -= divergence(h[i*width:][:width])
 		}
-		these := images[first:min(first+e.images, len(images))]
-		e.begin(v, these, seed, purpose)
-		copy(block, h[first*width:][:len(these)*width])
-		recons, _, _, err := e.score(block, len(these))
-		if err != nil {
-			return nil, err
+		return err
+	})
+	return bounds, err
+}
+
+// eachBlock calls f for blocks of n images, from first to end, on all workers. It stops
+// with the context's error.
+func (e *Evaluator) eachBlock(ctx context.Context, n int, f func(k *desk, first, end int) error) error {
+	blocks := (n + e.images - 1) / e.images
+	faults := make([]error, blocks)
+	e.model.Engine().Split(blocks, 1, func(lo, hi int) {
+		k := <-e.desks
+		defer func() { e.desks <- k }()
+		for b := lo; b < hi && ctx.Err() == nil; b++ {
+			faults[b] = f(k, b*e.images, min((b+1)*e.images, n))
 		}
-		for i, recon := range recons {
-			all = append(all, recon-divergence(block[i*width:][:width]))
-		}
-	}
-	return all, nil
+	})
+	return errors.Join(append(faults, ctx.Err())...)
 }
 
 // begin fills in the pixels of a block of images and sets their noise to its beginning.
-func (e *Evaluator) begin(v data.View, images []int, seed uint64, purpose string) {
+func (k *desk) begin(v data.View, images []int, seed uint64, purpose string) {
 	d := v.D()
 	for slot, i := range images {
-		v.Pixels(e.x[slot*d:][:d], i, 0)
-		e.noise[slot].Reset(seed, purpose+v.Part(), uint64(v.Index(i)))
+		v.Pixels(k.x[slot*d:][:d], i, 0)
+		k.noise[slot].Reset(seed, purpose+v.Part(), uint64(v.Index(i)))
 	}
+}
+
+// draw draws from the posteriors h, [n, 2Z], of a block that has begun, and calls f for
+// each draw of image i: its row in the noise, log p(x|z) and log p(z) - log q(z).
+func (k *desk) draw(h []float32, f func(i, row int, logLik, ratio float64)) error {
+	z := k.model.Config.Latent
+	n, block := len(h)/(2*z), make([]float32, k.images*2*z)
+	copy(block, h)
+	for done := 0; done < k.draws; done += k.block {
+		for i := range n {
+			row := k.eps[i*k.block*z:][:k.block*z]
+			for j := range row {
+				row[j] = float32(k.noise[i].NormFloat64())
+			}
+		}
+		logLik, ratio, err := k.scorer.Score(k.x, block, k.eps)
+		if err != nil {
+			return err
+		}
+		for i := range n {
+			for r := i * k.block; r < i*k.block+min(k.block, k.draws-done); r++ {
+				f(i, r, float64(logLik[r]), float64(ratio[r]))
+			}
+		}
+	}
+	return nil
 }
 
 // divergence is KL(N(μ, diag σ²) ‖ N(0, I)) for h = [μ | log σ²], in nats.

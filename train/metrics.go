@@ -44,6 +44,11 @@ type EMTerms struct {
 	Table    bool `json:"table,omitempty"`
 	Stalled  bool `json:"stalled,omitempty"`  // the M-step before found nothing better
 	Reseeded int  `json:"reseeded,omitempty"` // dead components that the M-step before moved
+	// OldTable is the ELBO at these parameters with the table of the iteration before:
+	// the M-step raised it to here from the evidence before, and this E-step raises it to
+	// the evidence, by KL(old table ‖ new table). Nil where that table is not known:
+	// at iteration 0, and under a prior per image, acceleration, increments or moves.
+	OldTable *float64 `json:"old_table,omitempty"`
 }
 
 // check finds the numbers that JSON has no form for.

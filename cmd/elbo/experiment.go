@@ -1,14 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -112,83 +107,21 @@ func (o priorFreedomOptions) validate() error {
 	return errors.Join(faults...)
 }
 
-// begun returns the settings of the experiment that was begun in the directory --out,
-// or nil if there is none. A directory that holds anything else is an error.
-func (o priorFreedomOptions) begun() (*priorFreedomSettings, error) {
-	if o.out == "" {
-		return nil, nil
-	}
-	entries, err := os.ReadDir(o.out)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, usagef("%s: cannot be listed: %w: choose another --out", o.out, err)
-	}
-	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") }) // interrupted writes
-	if len(entries) == 0 {
-		return nil, nil
-	}
-	text, err := os.ReadFile(filepath.Join(o.out, settingsFile))
-	if err != nil {
-		return nil, usagef("%s: holds other files (%d, among them %s) and no %s, want a new directory or one of this experiment: choose another --out", o.out, len(entries), entries[0].Name(), settingsFile)
-	}
-	var s priorFreedomSettings
-	if err := json.Unmarshal(text, &s); err != nil {
-		return nil, usagef("%s: %s: %w: choose another --out", o.out, settingsFile, err)
-	}
-	return &s, nil
-}
-
 // goOn takes over the settings of an experiment that was begun. A flag may repeat them,
 // and say where the data are now.
 func (o *priorFreedomOptions) goOn(begun priorFreedomSettings) error {
-	var faults []error
-	for _, s := range []struct {
-		name       string
-		then, flag any
-	}{
-		{"components", begun.Components, o.Components},
-		{"limit", begun.Limit, o.Limit},
-		{"iterations", begun.Iterations, o.Iterations},
-		{"seed", begun.Seed, o.Seed},
-	} {
-		if slices.Contains(o.given, s.name) && s.then != s.flag {
-			faults = append(faults, fmt.Errorf("%s is %v, but the experiment in %s was begun with %v: leave --%s out, or choose another --out", s.name, s.flag, o.out, s.then, s.name))
-		}
-	}
+	differ := checkKept(o.out, "experiment", o.given,
+		keptSetting{"components", begun.Components, o.Components},
+		keptSetting{"limit", begun.Limit, o.Limit},
+		keptSetting{"iterations", begun.Iterations, o.Iterations},
+		keptSetting{"seed", begun.Seed, o.Seed},
+	)
 	if slices.Contains(o.given, "data") {
 		begun.Data = o.Data
 	}
 	o.priorFreedomSettings = begun
-	if err := errors.Join(append(faults, o.validate())...); err != nil {
+	if err := errors.Join(differ, o.validate()); err != nil {
 		return &train.ConfigError{Err: err}
 	}
 	return nil
-}
-
-// makeDir makes the directory of a new experiment: the one that --out names, or the
-// first free one under runs/.
-func (o *priorFreedomOptions) makeDir() error {
-	if o.out == "" {
-		if err := os.MkdirAll("runs", 0o777); err != nil {
-			return err
-		}
-		base := filepath.Join("runs", "prior-freedom")
-		o.out = base
-		for n := 2; ; n++ {
-			err := os.Mkdir(o.out, 0o777)
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, fs.ErrExist) {
-				return err
-			}
-			o.out = fmt.Sprintf("%s-%03d", base, n)
-		}
-	}
-	if err := os.MkdirAll(o.out, 0o777); err != nil {
-		return usagef("%s: cannot make the directory: %w: choose another --out", o.out, err)
-	}
-	return writeJSONFile(filepath.Join(o.out, settingsFile), o.priorFreedomSettings)
 }

@@ -39,6 +39,7 @@ var onlyIn = map[string]string{
 	"log":                             "cmd",
 	"github.com/rogpeppe/go-internal": "cmd",
 	"gonum.org/v1/plot":               "cmd",
+	"github.com/chromedp/":            "cmd",
 	"github.com/sbinet/npyio":         "data",
 	"github.com/gofrs/flock":          "train",
 	"github.com/ebitengine/purego":    "graph",

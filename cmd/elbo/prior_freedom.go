@@ -11,7 +11,6 @@ import (
 	"slices"
 
 	"elbo/data"
-	"elbo/graph"
 	"elbo/model"
 	"elbo/train"
 )
@@ -82,7 +81,7 @@ func (r armResult) Choice() float64 { return r.Train - r.Test.TrainLogP }
 type priorFreedom struct {
 	p       *program
 	options priorFreedomOptions
-	engine  *graph.Engine
+	models  oneEngine
 	arms    []arm
 
 	results []armResult
@@ -93,7 +92,7 @@ type priorFreedom struct {
 // runPriorFreedom compares priors that are more and less free: it runs every arm, and
 // reports.
 func runPriorFreedom(ctx context.Context, p *program, o priorFreedomOptions) error {
-	begun, err := o.begun()
+	begun, err := begunIn[priorFreedomSettings](o.out, settingsFile, "experiment")
 	if err != nil {
 		return err
 	}
@@ -102,12 +101,12 @@ func runPriorFreedom(ctx context.Context, p *program, o priorFreedomOptions) err
 			return err
 		}
 	}
-	x := &priorFreedom{p: p, options: o, curves: map[string][]train.Metrics{}}
+	x := &priorFreedom{p: p, options: o, models: oneEngine{p: p}, curves: map[string][]train.Metrics{}}
 	if err := x.plan(); err != nil {
 		return err
 	}
 	if begun == nil {
-		if err := x.options.makeDir(); err != nil {
+		if x.options.out, err = makeMarked(o.out, "prior-freedom", settingsFile, x.options.priorFreedomSettings); err != nil {
 			return err
 		}
 	}
@@ -146,7 +145,7 @@ func (x *priorFreedom) plan() error {
 		images = min(images, o.Limit)
 	}
 	x.arms = arms(o, split, images)
-	s, err := x.setup(x.arms[0])
+	s, err := x.models.setup(x.arms[0].Config)
 	if err != nil {
 		return err
 	}
@@ -201,28 +200,17 @@ func floorGroup(floor float64) string {
 	return fmt.Sprintf("floor-%g", floor)
 }
 
-// setup makes the model of an arm. All share one engine, so that what it has to say is
-// said once.
-func (x *priorFreedom) setup(a arm) (*train.Setup, error) {
-	return train.NewSetup(a.Config, x.p.cpus, func(workers int) *graph.Engine {
-		if x.engine == nil {
-			x.engine = x.p.engine(workers)
-		}
-		return x.engine
-	})
-}
-
 // run takes an arm from where it stands to its end, and keeps its result.
 func (x *priorFreedom) run(ctx context.Context, a arm) error {
 	x.at = 0
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s, err := x.setup(a)
+	s, err := x.models.setup(a.Config)
 	if err != nil {
 		return err
 	}
-	dir, err := x.openArm(a, s)
+	dir, err := openArm(filepath.Join(x.options.out, a.Name()), s.Config)
 	if err != nil {
 		return err
 	}
@@ -239,37 +227,6 @@ func (x *priorFreedom) run(ctx context.Context, a arm) error {
 	x.results = append(x.results, result)
 	x.curves[a.Name()], err = dir.ReadMetrics()
 	return err
-}
-
-// openArm makes the run directory of an arm, or opens the one there is.
-func (x *priorFreedom) openArm(a arm, s *train.Setup) (*train.RunDir, error) {
-	path := filepath.Join(x.options.out, a.Name())
-	dir, err := train.CreateRun(path, s.Config.JSON())
-	if !errors.Is(err, train.ErrRunExists) {
-		return dir, err
-	}
-	if dir, err = train.OpenRun(path); err != nil {
-		return nil, err
-	}
-	if err := sameConfig(dir, s.Config); err != nil {
-		dir.Close()
-		return nil, err
-	}
-	return dir, nil
-}
-
-// sameConfig fails if a run has another configuration than c, but for how many share the
-// work, and for the data, which have a hash to be compared.
-func sameConfig(dir *train.RunDir, c train.Config) error {
-	own, err := runConfig(dir)
-	if err != nil {
-		return err
-	}
-	own.Data, own.Split, own.Workers = c.Data, c.Split, c.Workers
-	if string(own.JSON()) != string(c.JSON()) {
-		return &train.ConfigError{Err: fmt.Errorf("%s is not what this experiment runs (was it resumed with more epochs?): remove that directory, or choose another --out", dir.Path)}
-	}
-	return nil
 }
 
 // readArm returns the result of an arm that is done.
@@ -293,18 +250,15 @@ func readArm(dir *train.RunDir, s *train.Setup) (r armResult, done bool, err err
 
 // fit runs EM to the end, or to where the evidence is no longer finite, and measures.
 func (x *priorFreedom) fit(ctx context.Context, a arm, s *train.Setup, dir *train.RunDir) (armResult, error) {
-	from, _, warnings := dir.Latest()
-	for _, w := range warnings {
-		x.p.say("passed over: %v", w)
+	from, err := x.p.latestOf(dir, s)
+	if err != nil {
+		return armResult{}, err
 	}
 	if from != nil {
-		if err := s.CheckData(from); err != nil {
-			return armResult{}, err
-		}
 		x.p.say("       goes on at iteration %d", from.Step)
 		x.p.sayNumerics(s, from)
 	}
-	_, err := train.RunEM(ctx, s, dir, from, x, x.p.now)
+	_, err = train.RunEM(ctx, s, dir, from, x, x.p.now)
 	diverged, stopped := errors.AsType[*train.DivergedError](err)
 	if err != nil && !stopped {
 		return armResult{}, err

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/term"
 
 	"elbo/graph"
-	"elbo/graph/blas"
 	"elbo/train"
 )
 
@@ -116,7 +115,7 @@ Results go to standard output, words and progress to standard error.`,
 	root.SetHelpCommand(newHelpCmd(p, root))
 	root.AddCommand(
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p),
-		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newDataCmd(p), newExperimentCmd(p), newExitCodesTopic(),
+		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newDataCmd(p), newExperimentCmd(p), newCompareCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
 	return root
 }
@@ -152,7 +151,7 @@ func oneRun(cmd *cobra.Command, args []string) error {
 
 // engine opens the matrix product and says, once, if the fast one cannot be had.
 func (p *program) engine(workers int) *graph.Engine {
-	lib, note := blas.Open(p.blas)
+	lib, note := p.openBLAS()
 	if note != "" {
 		p.say("%s", note)
 	}

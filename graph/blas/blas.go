@@ -1,7 +1,7 @@
 // Package blas finds the fastest single-precision matrix product there is on
 // this machine, without cgo.
 //
-// OpenBLAS (or, on macOS, Accelerate) is opened at run time; where there is
+// OpenBLAS (or MKL, BLIS or, on macOS, Accelerate) is opened at run time; where there is
 // none, gonum's pure Go product takes its place and everything works, slower.
 // The library is asked for one thread: its own threads spin and starve Go's,
 // and a fixed number of goroutines on fixed shards keeps results bit-equal from
@@ -18,7 +18,7 @@ import (
 // Library is one implementation of sgemm and what is known of it. It is safe
 // for concurrent use.
 type Library struct {
-	Name    string // "OpenBLAS", "Accelerate" or "gonum"
+	Name    string // "OpenBLAS", "MKL", "BLIS", "Accelerate", "gonum", or "BLAS" for another
 	Version string // as the library reports itself, "" if it does not
 	Kernel  string // the CPU kernel that the library chose, e.g. "SkylakeX"
 	Path    string // the file that was opened, "" for gonum

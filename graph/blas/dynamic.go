@@ -15,18 +15,32 @@ import (
 )
 
 // candidates are the names under which package managers install a BLAS that is
-// worth having. The reference libblas is left out on purpose: it is slower than
-// gonum.
+// worth having, the fastest on most machines first. The reference libblas is left out
+// on purpose: it is slower than gonum.
 func candidates() []string {
 	if runtime.GOOS == "darwin" {
 		return []string{
 			"/opt/homebrew/opt/openblas/lib/libopenblas.dylib",
 			"/usr/local/opt/openblas/lib/libopenblas.dylib",
+			"/opt/local/lib/libopenblas.dylib",
 			"libopenblas.dylib",
 			"/System/Library/Frameworks/Accelerate.framework/Accelerate",
 		}
 	}
-	return []string{"libopenblas.so.0", "libopenblas.so"}
+	return []string{
+		"libopenblas.so.0", "libopenblas.so",
+		"libmkl_rt.so.2", "libmkl_rt.so", "/opt/intel/oneapi/mkl/latest/lib/libmkl_rt.so.2",
+		"libblis.so.4", "libblis.so",
+	}
+}
+
+// oneThread are the variables that keep a library from making threads of its own while it
+// is loaded: they would never be used.
+var oneThread = [][2]string{
+	{"OPENBLAS_NUM_THREADS", "1"},
+	{"MKL_THREADING_LAYER", "SEQUENTIAL"},
+	{"BLIS_NUM_THREADS", "1"},
+	{"VECLIB_MAXIMUM_THREADS", "1"},
 }
 
 // open loads the chosen library, or the first candidate that loads.
@@ -35,9 +49,9 @@ func open(choice string) (*Library, error) {
 	if choice != "" {
 		paths = []string{choice}
 	}
-	// One thread from the start: the threads that OpenBLAS would make while it
-	// is loaded, each with its own buffers, are never used.
-	setenv("OPENBLAS_NUM_THREADS", "1")
+	for _, v := range oneThread {
+		setenv(v[0], v[1])
+	}
 	var errs []error
 	for _, path := range paths {
 		lib, err := load(path)
@@ -69,17 +83,63 @@ func load(path string) (*Library, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: exports no sgemm_", path)
 	}
-	if setThreads, err := purego.Dlsym(handle, "openblas_set_num_threads"); err == nil {
-		purego.SyscallN(setThreads, 1)
-	}
-	lib := &Library{Name: "BLAS", Kernel: corename(handle), Path: path, sgemm: fortranSgemm(sgemm)}
-	switch {
-	case strings.Contains(path, "Accelerate"):
-		lib.Name = "Accelerate"
-	case lib.Kernel != "":
-		lib.Name, lib.Version = "OpenBLAS", openblasVersion(handle)
-	}
+	lib := &Library{Name: "BLAS", Path: path, sgemm: fortranSgemm(sgemm)}
+	lib.identify(handle)
 	return lib, nil
+}
+
+// identify asks the library who it is and, where it has threads, for one.
+func (l *Library) identify(handle uintptr) {
+	has := func(symbol string) bool {
+		_, err := purego.Dlsym(handle, symbol)
+		return err == nil
+	}
+	switch {
+	case has("openblas_get_config"):
+		l.Name, l.Version, l.Kernel = "OpenBLAS", openblasVersion(handle), corename(handle)
+		call(handle, "openblas_set_num_threads", 1)
+	case has("MKL_Get_Version_String"):
+		l.Name = "MKL"
+		text := make([]byte, 200)
+		call(handle, "MKL_Get_Version_String", uintptr(unsafe.Pointer(&text[0])), uintptr(len(text)))
+		l.Version = mklVersion(string(text))
+	case has("bli_info_get_version_str"):
+		l.Name, l.Version = "BLIS", callString(handle, "bli_info_get_version_str")
+		call(handle, "bli_thread_set_num_threads", 1)
+		l.Kernel = blisKernel(handle)
+	case strings.Contains(l.Path, "Accelerate"):
+		l.Name = "Accelerate"
+	}
+}
+
+// mklVersion is "2024.2" out of "Intel(R) oneAPI Math Kernel Library Version 2024.2-Product
+// Build 20240605 for ...".
+func mklVersion(text string) string {
+	_, rest, _ := strings.Cut(text, "Version ")
+	version, _, _ := strings.Cut(rest, " ")
+	version, _, _ = strings.Cut(version, "-")
+	return version
+}
+
+// blisKernel is the name of the CPU that BLIS takes this one for.
+func blisKernel(handle uintptr) string {
+	name, err := purego.Dlsym(handle, "bli_arch_string")
+	if err != nil {
+		return ""
+	}
+	var arch func(id int32) string
+	purego.RegisterFunc(&arch, name)
+	return arch(int32(call(handle, "bli_arch_query_id")))
+}
+
+// call calls a function of integers, if the library has it.
+func call(handle uintptr, symbol string, args ...uintptr) uintptr {
+	f, err := purego.Dlsym(handle, symbol)
+	if err != nil {
+		return 0
+	}
+	result, _, _ := purego.SyscallN(f, args...)
+	return result
 }
 
 // fortranSgemm wraps sgemm_, which takes every argument by address and matrices

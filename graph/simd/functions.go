@@ -2,10 +2,10 @@ package simd
 
 import "math"
 
-// Exp replaces x by exp x, and by 0 where x is below -87. Arguments above 88 count as 88.
+// Exp replaces x by exp x: 0 where x is below -87, +∞ where it is above 88.
 func Exp(x []float32) { inPlace(exponential, x) }
 
-// Expm1 replaces x by exp(x) - 1, with all digits near 0. Arguments above 88 count as 88.
+// Expm1 replaces x by exp(x) - 1, with all digits near 0, +∞ where x is above 88.
 func Expm1(x []float32) { inPlace(exponentialLess1, x) }
 
 // Tanh replaces x by tanh x.
@@ -86,8 +86,8 @@ func (f function) plain(x []float32) {
 	}
 }
 
-// ExpSum writes q = exp(a - top), as Exp does, and returns Σ q, summed in float64. The
-// slices are of one length.
+// ExpSum writes q = exp(a - top), as Exp does, and returns Σ q, summed in float64. No a
+// is above top by more than 88. The slices are of one length.
 func ExpSum(q, a []float32, top float32) float64 {
 	q = q[:len(a)]
 	if !accelerated {

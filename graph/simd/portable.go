@@ -8,6 +8,9 @@ import "math"
 // subnormal numbers.
 const leastExponent = -87
 
+// mostExponent is the largest whose exponential is not taken for +∞.
+const mostExponent = 88
+
 func expGo(x []float32) {
 	for i, v := range x {
 		x[i] = exp(v)
@@ -18,12 +21,19 @@ func exp(v float32) float32 {
 	if v < leastExponent {
 		return 0
 	}
-	return float32(math.Exp(float64(min(v, 88))))
+	if v > mostExponent {
+		return float32(math.Inf(1))
+	}
+	return float32(math.Exp(float64(v)))
 }
 
 func expm1Go(x []float32) {
 	for i, v := range x {
-		x[i] = float32(math.Expm1(float64(min(v, 88))))
+		if v > mostExponent {
+			x[i] = float32(math.Inf(1))
+		} else {
+			x[i] = float32(math.Expm1(float64(v)))
+		}
 	}
 }
 

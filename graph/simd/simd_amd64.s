@@ -20,6 +20,7 @@ EIGHT(magnitude, $0x7fffffff)
 EIGHT(sign, $0x80000000)
 EIGHT(least, $0xc2ae0000)  // -87
 EIGHT(most, $0x42b00000)   // 88
+EIGHT(infinity, $0x7f800000)
 EIGHT(twenty, $0x41a00000) // 20
 EIGHT(log2e, $0x3fb8aa3b)  // 1/ln 2
 EIGHT(ln2hi, $0x3f318000)  // ln 2 in two parts; the first has 9 bits, so that its
@@ -57,12 +58,13 @@ EIGHT(a13, $0x3d9d89d9)
 	VPADDD       one<>(SB), s, s
 
 // func expAVX2(x *float32, n int)
-// x = exp x, and 0 below -87. n is a multiple of 8.
+// x = exp x, 0 below -87 and +∞ above 88. n is a multiple of 8.
 TEXT ·expAVX2(SB), NOSPLIT, $0-16
 	MOVQ    x+0(FP), SI
 	MOVQ    n+8(FP), CX
 	VMOVUPS least<>(SB), Y12
 	VMOVUPS most<>(SB), Y13
+	VMOVUPS infinity<>(SB), Y14
 	SHRQ    $3, CX
 	JZ      done
 
@@ -74,6 +76,8 @@ loop:
 	REDUCE(Y0, Y1, Y2, Y3)
 	VFMADD213PS Y2, Y2, Y1              // s p + s
 	VANDNPS     Y1, Y6, Y1
+	VCMPPS      $1, Y5, Y13, Y6         // 88 < x
+	VBLENDVPS   Y6, Y14, Y1, Y1
 	VMOVUPS     Y1, (SI)
 	ADDQ        $32, SI
 	DECQ        CX
@@ -84,22 +88,25 @@ done:
 	RET
 
 // func expm1AVX2(x *float32, n int)
-// x = exp(x) - 1 = s p + (s - 1). n is a multiple of 8.
+// x = exp(x) - 1 = s p + (s - 1), +∞ above 88. n is a multiple of 8.
 TEXT ·expm1AVX2(SB), NOSPLIT, $0-16
 	MOVQ    x+0(FP), SI
 	MOVQ    n+8(FP), CX
 	VMOVUPS least<>(SB), Y12
 	VMOVUPS most<>(SB), Y13
+	VMOVUPS infinity<>(SB), Y14
 	SHRQ    $3, CX
 	JZ      done
 
 loop:
-	VMOVUPS     (SI), Y0
-	VMAXPS      Y0, Y12, Y0
+	VMOVUPS     (SI), Y5
+	VMAXPS      Y5, Y12, Y0
 	VMINPS      Y0, Y13, Y0
 	REDUCE(Y0, Y1, Y2, Y3)
 	VSUBPS      one<>(SB), Y2, Y3
 	VFMADD213PS Y3, Y2, Y1
+	VCMPPS      $1, Y5, Y13, Y6
+	VBLENDVPS   Y6, Y14, Y1, Y1
 	VMOVUPS     Y1, (SI)
 	ADDQ        $32, SI
 	DECQ        CX

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"elbo/graph/blas"
+)
+
+// openBLAS opens the matrix product that the user chose, or the best there is. A library
+// that the user names may be anything, also one that crashes whoever calls it: it is
+// tried in a process of its own first.
+func (p *program) openBLAS() (*blas.Library, string) {
+	if p.blas == "" || p.blas == "gonum" {
+		return blas.Open(p.blas)
+	}
+	if err := tryInChild(p.blas); err != nil {
+		return blas.Gonum(), err.Error()
+	}
+	return blas.Open(p.blas)
+}
+
+// tryTimeout is for a library that hangs.
+const tryTimeout = 20 * time.Second
+
+func tryInChild(library string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), tryTimeout)
+	defer cancel()
+	self, err := os.Executable()
+	if err != nil {
+		return nil // then there is no child to ask
+	}
+	output, err := exec.CommandContext(ctx, self, "try-blas", library).Output()
+	if failed, ended := errors.AsType[*exec.ExitError](err); ended {
+		return fmt.Errorf("BLAS %s crashes (%v): going on with pure Go, which is several times slower", library, failed)
+	}
+	if note := strings.TrimSpace(string(output)); err == nil && note != "" {
+		return errors.New(note)
+	}
+	return nil // also where no child can be started
+}
+
+// newTryBLASCmd is the child's side of tryInChild.
+func newTryBLASCmd(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:    "try-blas LIBRARY",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if _, note := blas.Open(args[0]); note != "" {
+				fmt.Fprintln(p.stdout, note)
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,492 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"elbo/cmd/elbo/internal/report"
+	"elbo/data"
+	"elbo/model"
+	"elbo/train"
+)
+
+// compareFile marks the directory of a comparison, and keeps what was asked.
+const compareFile = "compare.json"
+
+// compareOptions is what the command line of compare says.
+type compareOptions struct {
+	compareSettings
+	given    []string // the flags that were given
+	out      string   // "": the first free name under runs/
+	split    string
+	limit    int // images that are scored
+	samples  int
+	binarise string // "": as the runs were trained
+	ais      aisFlags
+	workers  int
+	json     bool
+}
+
+// compareSettings are what decides the figures of a comparison: the runs, or how to
+// train them.
+type compareSettings struct {
+	Runs       []string `json:"runs,omitempty"`
+	Data       string   `json:"data,omitempty"`
+	TrainLimit int      `json:"train_limit"`
+	Components int      `json:"components"`
+	Grid       string   `json:"grid"`
+	Hidden     string   `json:"hidden"`
+	Iterations int      `json:"iterations"`
+	Epochs     int      `json:"epochs"`
+	Seed       uint64   `json:"seed"`
+}
+
+// trainedFlags are the flags of the comparison that trains its models itself.
+var trainedFlags = []string{"train-limit", "components", "grid", "hidden", "iterations", "epochs"}
+
+func newCompareCmd(p *program) *cobra.Command {
+	var o compareOptions
+	cmd := &cobra.Command{
+		Use:   "compare [RUN...]",
+		Short: "Bounds of several models on the same images, side by side",
+		Long: `Score finished runs of any kind (vae, mixture, grid) on the same images, binarised
+the same way, and put them in one table and one page: reconstruction, KL, ELBO, L_k,
+log p(x) and how it was obtained, the gap between ELBO and log p(x), bits per
+dimension, differences with paired standard errors, seconds of training.
+
+log p(x) is a sum over states for a mixture or a grid, a quadrature for a VAE of up to
+three latent dimensions, and bounded by L_k for others, or estimated with --ais.
+
+Without runs it trains its own first, in a few minutes: a mixture, a grid decoder by
+EM, and a VAE of two latent dimensions with the same decoder, on MNIST, drawn once.
+Interrupted, it goes on when it is called with the same --out.
+
+--out gets report.html, one page that needs nothing else; report.json; and
+per-image.csv, a row for each image and model.`,
+		Example: "  elbo compare\n  elbo compare runs/vae-001 runs/mixture-001 --samples 1000\n  elbo compare runs/vae-001 runs/grid-001 --binarise static --out runs/both",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Runs = args
+			for _, name := range append([]string{"data", "seed", "binarise"}, trainedFlags...) {
+				if cmd.Flags().Changed(name) {
+					o.given = append(o.given, name)
+				}
+			}
+			if err := o.validate(); err != nil {
+				return &train.ConfigError{Err: err}
+			}
+			if err := o.ais.check(cmd); err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return runOwnComparison(cmd.Context(), p, o)
+			}
+			return runCompare(cmd.Context(), p, o)
+		},
+	}
+	cmd.Flags().StringVar(&o.out, "out", "", "directory of the report, to make or to go on with (default: the first free runs/compare)")
+	cmd.Flags().StringVar(&o.split, "split", "test", "images to score: train, validation or test")
+	cmd.Flags().IntVar(&o.limit, "limit", 0, "only the first N images of the split (0: all)")
+	cmd.Flags().IntVar(&o.samples, "samples", 100, "draws of z for each image: the k of L_k")
+	cmd.Flags().StringVar(&o.Data, "data", "", "score all runs on these data, whatever they were trained on; without runs: what to train on (default mnist)")
+	cmd.Flags().StringVar(&o.binarise, "binarise", "", "score all runs on threshold, static or none, whatever they were trained on")
+	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the draws of z and of --binarise (default with runs: the first run's); without runs: of all randomness")
+	o.ais.add(cmd)
+	cmd.Flags().BoolVar(&o.json, "json", false, "print the report as JSON")
+	cmd.Flags().IntVar(&o.workers, "workers", 0, "goroutines that share the work (0: one for each CPU)")
+	cmd.Flags().IntVar(&o.Components, "components", 200, "without runs: components of the mixture")
+	cmd.Flags().StringVar(&o.Grid, "grid", "20x20", "without runs: points of the grid")
+	cmd.Flags().StringVar(&o.Hidden, "hidden", "200,200", "without runs: hidden layers of the decoder that grid and VAE share")
+	cmd.Flags().IntVar(&o.Iterations, "iterations", 60, "without runs: iterations of EM, at most")
+	cmd.Flags().IntVar(&o.Epochs, "epochs", 40, "without runs: epochs of the VAE")
+	cmd.Flags().IntVar(&o.TrainLimit, "train-limit", 0, "without runs: first N training images only (0: all)")
+	cmd.Flags().SortFlags = false
+	return cmd
+}
+
+// validate returns every fault that can be seen without runs and data.
+func (o compareOptions) validate() error {
+	var faults []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	fault(!slices.Contains([]string{"train", "validation", "test"}, o.split), "split is %q, want train, validation or test", o.split)
+	fault(o.limit < 0, "limit is %d, want 0 (all) or more", o.limit)
+	fault(o.samples < 1, "samples is %d, want at least 1", o.samples)
+	fault(o.workers < 0, "workers is %d, want 0 (one for each CPU) or more", o.workers)
+	fault(o.binarise == string(data.Dynamic), "binarise is dynamic, but images are scored on one draw: want static, which is that draw, threshold or none")
+	if _, err := data.ParseBinarisation(o.binarise); err != nil && o.binarise != "" {
+		fault(true, "binarise is %q, want threshold, static or none", o.binarise)
+	}
+	fault(slices.Contains(o.given, "data") && o.Data == "", "data is empty, want mnist, a directory or a file")
+	for _, name := range trainedFlags {
+		fault(len(o.Runs) > 0 && slices.Contains(o.given, name), "--%s is for the models that compare trains itself, but runs were named: leave it, or them, out", name)
+	}
+	for i, run := range o.Runs {
+		fault(slices.IndexFunc(o.Runs, func(other string) bool { return filepath.Clean(other) == filepath.Clean(run) }) < i, "%s is named twice", run)
+	}
+	return errors.Join(faults...)
+}
+
+// contestant is a run that is compared.
+type contestant struct {
+	name   string
+	dir    *train.RunDir
+	state  *train.State
+	file   string // its checkpoint
+	config train.Config
+	setup  *train.Setup
+	view   data.View // what is scored
+}
+
+// runCompare compares runs that exist.
+func runCompare(ctx context.Context, p *program, o compareOptions) error {
+	begun, err := begunIn[compareSettings](o.out, compareFile, "comparison")
+	if err != nil {
+		return err
+	}
+	if begun != nil && len(begun.Runs) == 0 {
+		return usagef("%s holds the comparison that `%s compare` trains itself: choose another --out", o.out, p.name)
+	}
+	x := comparison{p: p, options: o, models: oneEngine{p: p}}
+	if err := x.open(); err != nil {
+		return err
+	}
+	if err := x.score(ctx); err != nil {
+		return err
+	}
+	settings := compareSettings{Runs: o.Runs, Data: o.Data, Seed: x.report.Seed}
+	if x.options.out, err = makeMarked(o.out, "compare", compareFile, settings); err != nil {
+		return err
+	}
+	return x.write(ctx)
+}
+
+// comparison is a comparison as it is made.
+type comparison struct {
+	p       *program
+	options compareOptions
+	models  oneEngine
+	runs    []*contestant
+	report  report.Comparison
+}
+
+// open reads the runs, and refuses those that cannot be compared before any work is
+// done: all that is wrong is said at once.
+func (x *comparison) open() error {
+	names := runNames(x.options.Runs)
+	var faults []error
+	for i, path := range x.options.Runs {
+		dir, err := train.ReadRun(path)
+		if err != nil {
+			return err
+		}
+		why, err := dir.Unfinished()
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			faults = append(faults, fmt.Errorf("%s %s: `%s resume %s` goes on with it, `--epochs N` there changes its end", path, why, x.p.name, path))
+			continue
+		}
+		c := &contestant{name: names[i], dir: dir, config: train.DefaultConfig(train.VAEModel)}
+		if c.state, c.file, err = x.p.loadState(path, "best"); err != nil {
+			return err
+		}
+		if err := c.config.ReadConfig(c.state.Config); err != nil {
+			return fmt.Errorf("%s: %w", c.file, err)
+		}
+		x.runs = append(x.runs, c)
+	}
+	if len(x.runs) > 0 {
+		faults = append(faults, x.comparable()...)
+	}
+	if len(faults) > 0 {
+		return &usageError{errors.Join(faults...)}
+	}
+	x.report.Samples, x.report.Seed = x.options.samples, x.runs[0].config.Seed
+	if slices.Contains(x.options.given, "seed") || len(x.options.Runs) == 0 {
+		x.report.Seed = x.options.Seed
+	}
+	for _, c := range x.runs {
+		if err := x.prepare(c); err != nil {
+			return err
+		}
+	}
+	return x.samePixels()
+}
+
+// comparable returns what makes a run incomparable with the first one.
+func (x *comparison) comparable() []error {
+	first := x.runs[0]
+	var faults []error
+	for _, c := range x.runs[1:] {
+		if measure(c.config.Likelihood) != measure(first.config.Likelihood) {
+			faults = append(faults, fmt.Errorf("%s has the likelihood %s (%s), %s has %s (%s): nats of one do not compare with nats of the other",
+				first.dir.Path, first.config.Likelihood, measure(first.config.Likelihood), c.dir.Path, c.config.Likelihood, measure(c.config.Likelihood)))
+		}
+		if x.options.Data == "" && c.state.Data != first.state.Data {
+			faults = append(faults, fmt.Errorf("%s was trained on %s (SHA-256 %.12s…), %s on %s (SHA-256 %.12s…): --data PATH scores all on one data set",
+				first.dir.Path, first.config.Data, first.state.Data, c.dir.Path, c.config.Data, c.state.Data))
+		}
+		if x.options.binarise == "" && pixelsOf(c.config) != pixelsOf(first.config) {
+			faults = append(faults, fmt.Errorf("%s was trained with %s, %s with %s: --binarise static (or threshold) scores all on the same pixels",
+				first.dir.Path, pixelsOf(first.config), c.dir.Path, pixelsOf(c.config)))
+		}
+	}
+	return faults
+}
+
+// measure says what a likelihood's log p(x) is the logarithm of.
+func measure(l model.Likelihood) string {
+	switch {
+	case !l.IsLikelihood():
+		return report.NoLikelihood
+	case l == model.Bernoulli:
+		return report.Mass
+	}
+	return report.Density
+}
+
+// pixelsOf names the binarisation of a run and, where it draws, its seed.
+func pixelsOf(c train.Config) string {
+	switch c.Binarise {
+	case data.Static, data.Dynamic:
+		return fmt.Sprintf("binarise %s (seed %d)", c.Binarise, c.Seed)
+	}
+	return fmt.Sprintf("binarise %s", c.Binarise)
+}
+
+// prepare makes the model of a run, on the data that are to be scored.
+func (x *comparison) prepare(c *contestant) error {
+	config := c.config
+	if x.options.Data != "" {
+		config.Data, config.Split, config.Limit = x.options.Data, nil, 0 // other data, perhaps of another size
+	}
+	if x.options.binarise != "" {
+		config.Binarise, config.Seed = data.Binarisation(x.options.binarise), x.report.Seed
+	}
+	if x.options.workers > 0 {
+		config.Workers = x.options.workers
+	}
+	var err error
+	if c.setup, err = x.models.setup(config); err != nil {
+		return fmt.Errorf("%s: %w", c.dir.Path, x.p.moved(err, x.options.Data))
+	}
+	if err := c.setup.Load(c.state); err != nil {
+		return fmt.Errorf("%s: %w", c.file, err)
+	}
+	if err := c.setup.CheckData(c.state); err != nil {
+		if x.options.Data == "" {
+			return fmt.Errorf("%s: %w", c.dir.Path, err)
+		}
+		x.p.say("%s is not the data set that %s was trained on", x.options.Data, c.dir.Path)
+	}
+	t := trained{Setup: c.setup, Path: c.file, State: c.state}
+	c.view, err = t.view(x.options.split, x.options.limit)
+	return err
+}
+
+// samePixels makes sure of what all else rests on: the very same pixels for every model.
+func (x *comparison) samePixels() error {
+	first := x.runs[0].view
+	hash := first.Hash()
+	for _, c := range x.runs[1:] {
+		if other := c.view.Hash(); other != hash || c.view.N() != first.N() {
+			return usagef("the %s images of %s (%d, SHA-256 of their pixels %.12s…) are not those of %s (%d, %.12s…), as the runs part the data differently: choose another --split",
+				x.options.split, x.runs[0].dir.Path, first.N(), hash, c.dir.Path, c.view.N(), other)
+		}
+	}
+	s := x.runs[0].setup
+	x.report.Data = report.Data{
+		Name: s.Dataset.Name, SHA256: s.Dataset.SHA256, Split: x.options.split, Images: first.N(), Pixels: first.D(),
+		Binarise: string(first.Mode), BinariseSeed: first.Seed, PixelsSHA256: hash, Measure: measure(s.Config.Likelihood),
+	}
+	return nil
+}
+
+// score has every model score the images.
+func (x *comparison) score(ctx context.Context) error {
+	for _, c := range x.runs {
+		how := ""
+		if c.setup.VAE != nil {
+			how = fmt.Sprintf(", %d draws of z each", x.options.samples)
+		}
+		x.p.say("scoring %s: %d %s images%s", c.name, c.view.N(), x.options.split, how)
+		m, err := x.scoreOne(ctx, c)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.dir.Path, err)
+		}
+		x.report.Models = append(x.report.Models, m)
+	}
+	x.report.Refer()
+	x.report.Findings = compareFindings(x.report)
+	return nil
+}
+
+func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model, error) {
+	s := c.setup
+	ask := train.AssessOptions{Samples: x.options.samples, Seed: x.report.Seed}
+	if s.VAE != nil && s.Config.Likelihood.IsLikelihood() {
+		ask.Exact = s.Config.Latent <= train.MaxExactLatent
+		if x.options.ais.on && !ask.Exact {
+			bar := newAISProgress(x.p, c.view.N())
+			defer bar.done()
+			ask.AIS = &x.options.ais.AISOptions
+			ask.AIS.Progress = bar.step
+		}
+	}
+	spoke := x.p.now()
+	ask.Progress = func(images int) {
+		if now := x.p.now(); now.Sub(spoke) >= plainEvery {
+			spoke = now
+			x.p.say("  quadrature: %d of %d images", images, c.view.N())
+		}
+	}
+	e, err := train.Assess(ctx, s, c.view, ask)
+	if err != nil {
+		return report.Model{}, err
+	}
+	m := report.Model{
+		Name: c.name, Run: c.dir.Path, Checkpoint: c.file, Kind: s.Config.Model, Description: describeModel(s),
+		Likelihood: string(s.Config.Likelihood), Binarise: string(c.config.Binarise),
+		Recon: report.Figure{Value: e.Recon, SE: e.ReconSE}, KL: report.Figure{Value: e.KL, SE: e.KLSE}, ELBO: report.Figure{Value: e.ELBO, SE: e.ELBOSE},
+	}
+	m.Parameters, m.Encoder = countParameters(s)
+	if e.IW != nil {
+		m.IW = &report.IW{K: e.IW.K, Figure: report.Figure{Value: e.IW.Bound, SE: e.IW.SE}, ESS: e.IW.ESS}
+	}
+	m.LogP = logPOf(s, e)
+	gaps := make([]float64, 0, len(e.PerImage))
+	for i, score := range e.PerImage {
+		image := report.Image{Number: score.Image, Label: -1, Recon: score.Recon, KL: score.KL, ELBO: score.ELBO, IW: score.IW, ESS: score.ESS, LogP: score.LogP, Error: score.Error}
+		switch {
+		case e.LogP != nil:
+		case e.AIS != nil:
+			image.LogP = score.AIS
+		default:
+			image.LogP = score.IW
+		}
+		if label, ok := c.view.Label(i); ok {
+			image.Label = int(label)
+		}
+		gaps = append(gaps, image.LogP-image.ELBO)
+		m.Images = append(m.Images, image)
+	}
+	m.Gap = report.NewFigure(gaps)
+	d := c.view.D()
+	m.BitsPD = report.Figure{Value: model.BitsPerDim(m.LogP.Value, d), SE: -model.BitsPerDim(m.LogP.SE, d)}
+	return m, c.addHistory(&m)
+}
+
+// logPOf says what is known of log p(x), and how.
+func logPOf(s *train.Setup, e train.Evaluation) report.LogP {
+	var l report.LogP
+	switch {
+	case e.LogP == nil && e.AIS != nil:
+		a := e.AIS
+		l = report.LogP{Figure: report.Figure{Value: a.Value, SE: a.SE}, How: report.Estimate, Error: 1.96 * a.ChainSE,
+			Method: fmt.Sprintf("annealed importance sampling, %d chains of %d steps, a lower bound in expectation", a.Chains, a.Steps)}
+		if v := a.Simulated; v != nil { // how far apart both sides are bounds how far off one is
+			l.Error = max(l.Error, v.Gap)
+			l.Method += fmt.Sprintf("; on %d images of the model's own two sides are %.2f nats apart", v.Images, v.Gap)
+		}
+	case e.LogP == nil:
+		l = report.LogP{Figure: report.Figure{Value: e.IW.Bound, SE: e.IW.SE}, How: report.LowerBound,
+			Method: fmt.Sprintf("L_%d, in expectation below log p(x)", e.IW.K)}
+	default:
+		l = report.LogP{Figure: report.Figure{Value: e.LogP.Value, SE: e.LogP.SE}, How: report.Estimate, Method: e.LogP.Method, Error: e.LogP.Error}
+		if s.EM != nil {
+			l.How = report.ExactSum
+		} else if strings.Contains(e.LogP.Method, "quadrature") {
+			l.How = report.Quadrature
+		}
+	}
+	// Of the method an error is a bound on either side, and no part of the spread over images.
+	l.CI95 = [2]float64{l.Value - 1.96*l.SE - l.Error, l.Value + 1.96*l.SE + l.Error}
+	return l
+}
+
+// countParameters counts what the data choose, and what of it is an encoder's.
+func countParameters(s *train.Setup) (all, encoder int) {
+	if s.EM != nil {
+		return s.EM.FreeParameters(), 0
+	}
+	for _, t := range s.Tensors() {
+		all += len(t.Data)
+		if strings.HasPrefix(t.Name, "encoder.") {
+			encoder += len(t.Data)
+		}
+	}
+	return all, encoder
+}
+
+// addHistory adds how a run was trained.
+func (c *contestant) addHistory(m *report.Model) error {
+	metrics, err := c.dir.ReadMetrics()
+	if err != nil {
+		return err
+	}
+	m.Passes = "epoch"
+	if c.setup.EM != nil {
+		m.Passes = "iteration"
+	}
+	for _, line := range metrics {
+		m.Seconds += line.Seconds
+		pass := report.Pass{Pass: line.Epoch, Seconds: m.Seconds}
+		if line.Train == nil {
+			continue
+		}
+		pass.Train = line.Train.Bound
+		if v := line.Validation; v != nil {
+			pass.Validation = &report.Figure{Value: v.Bound, SE: v.BoundSE}
+		}
+		if line.EM != nil {
+			pass.OldTable = line.EM.OldTable
+		}
+		m.History = append(m.History, pass)
+	}
+	// A run with restarts took the time of all its beginnings.
+	others, err := filepath.Glob(filepath.Join(c.dir.Path, "restart-*"))
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	m.Seconds = 0
+	for _, path := range others {
+		beginning, err := train.ReadRun(path)
+		if err != nil {
+			return err
+		}
+		lines, err := beginning.ReadMetrics()
+		if err != nil {
+			return err
+		}
+		for _, line := range lines {
+			m.Seconds += line.Seconds
+		}
+	}
+	return nil
+}
+
+// runNames are the last elements of paths, or whole paths where those are not all
+// different.
+func runNames(paths []string) []string {
+	names := make([]string, len(paths))
+	seen := map[string]bool{}
+	for i, path := range paths {
+		names[i] = filepath.Base(filepath.Clean(path))
+		if seen[names[i]] || names[i] == "." || names[i] == ".." {
+			return slices.Clone(paths)
+		}
+		seen[names[i]] = true
+	}
+	return names
+}

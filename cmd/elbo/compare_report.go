@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"elbo/cmd/elbo/internal/report"
+	"elbo/data"
+	"elbo/train"
+)
+
+// write writes the files of the comparison, and prints its table.
+func (x *comparison) write(ctx context.Context) error {
+	page := report.Page{Comparison: x.report}
+	if err := x.picture(ctx, &page); err != nil {
+		return err
+	}
+	file := func(name string) string { return filepath.Join(x.options.out, name) }
+	if err := writeJSONFile(file("report.json"), x.report); err != nil {
+		return err
+	}
+	if err := train.WriteAtomic(file("per-image.csv"), func(w io.Writer) error { return writeScores(w, x.report) }); err != nil {
+		return err
+	}
+	if err := train.WriteAtomic(file("report.html"), page.Write); err != nil {
+		return err
+	}
+	if x.options.json {
+		return writeJSON(x.p.stdout, x.report)
+	}
+	writeComparison(x.p.stdout, x.report)
+	fmt.Fprintf(x.p.stdout, "report %s\n", file("report.html"))
+	return nil
+}
+
+// writeComparison prints the table and what was found.
+func writeComparison(w io.Writer, c report.Comparison) {
+	figure := func(f report.Figure) string { return fmt.Sprintf("%s ± %.2f", nats(f.Value), f.SE) }
+	difference := func(f *report.Figure) string {
+		if f == nil {
+			return "-"
+		}
+		return fmt.Sprintf("%+.2f ± %.2f", f.Value, f.SE)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "model\tparameters\trecon\tKL\tELBO\tL_%d\tlog p(x)\thow\tgap\tbits/dim\tELBO less %[2]s's\tlog p less %[2]s's\tseconds\t\n", c.Samples, c.Reference)
+	for _, m := range c.Models {
+		iw, sign := "-", ""
+		if m.IW != nil {
+			iw = figure(m.IW.Figure)
+		}
+		if m.LogP.How == report.LowerBound {
+			sign = "≥ "
+		}
+		bits := "≤ "
+		if sign == "" {
+			bits = ""
+		}
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s%.4f\t%s\t%s\t%.1f\t\n", m.Name, m.Parameters, figure(m.Recon), figure(m.KL), figure(m.ELBO), iw,
+			sign+figure(m.LogP.Figure), howOf(m.LogP), sign+figure(m.Gap), bits, m.BitsPD.Value, difference(m.DiffELBO), difference(m.DiffLogP), m.Seconds)
+	}
+	t.Flush()
+	d := c.Data
+	seeded := ""
+	if d.Binarise == string(data.Static) || d.Binarise == string(data.Dynamic) {
+		seeded = fmt.Sprintf(" (seed %d)", d.BinariseSeed)
+	}
+	fmt.Fprintf(w, "%d %s images of %s (SHA-256 %.12s…), binarise %s%s; %d draws of z an image (seed %d); nats per image ± standard error over images, of differences over pairs\n",
+		d.Images, d.Split, d.Name, d.SHA256, d.Binarise, seeded, c.Samples, c.Seed)
+	if d.Measure == report.NoLikelihood {
+		fmt.Fprintln(w, "grey-bernoulli is the cross-entropy of grey levels, not a likelihood: these are no bounds on log p(x)")
+	}
+	for _, finding := range c.Findings {
+		fmt.Fprintf(w, "- %s\n", finding)
+	}
+}
+
+// howOf says in a word or two how log p(x) was obtained, with the error of the method.
+func howOf(l report.LogP) string {
+	switch l.How {
+	case report.LowerBound:
+		return "bound only"
+	case report.Estimate:
+		return fmt.Sprintf("AIS ± %.1g", l.Error)
+	}
+	return fmt.Sprintf("%s ± %.1g", strings.TrimPrefix(l.How, "exact "), l.Error)
+}
+
+// writeScores writes a row for each image and model.
+func writeScores(w io.Writer, c report.Comparison) error {
+	out := csv.NewWriter(w)
+	out.Write([]string{"image", "label", "model", "recon", "kl", "elbo", "l_k", "ess", "log_p", "log_p_how", "log_p_error", "gap"})
+	number := func(v float64) string { return strconv.FormatFloat(v, 'g', 9, 64) }
+	for i := range c.Data.Images {
+		for _, m := range c.Models {
+			s := m.Images[i]
+			label, iw, ess := "", "", ""
+			if s.Label >= 0 {
+				label = strconv.Itoa(s.Label)
+			}
+			if m.IW != nil {
+				iw, ess = number(s.IW), number(s.ESS)
+			}
+			out.Write([]string{strconv.Itoa(s.Number), label, m.Name, number(s.Recon), number(s.KL), number(s.ELBO), iw, ess, number(s.LogP), m.LogP.How, number(s.Error), number(s.LogP - s.ELBO)})
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// compareFindings says in sentences what the figures say.
+func compareFindings(c report.Comparison) []string {
+	var findings []string
+	if c.Data.Measure == report.NoLikelihood {
+		return []string{"grey-bernoulli is the cross-entropy of grey levels: no figure here is a bound on log p(x)."}
+	}
+	var touching, apart []string
+	for _, m := range c.Models {
+		switch {
+		case m.LogP.How == report.ExactSum:
+			touching = append(touching, m.Name)
+		case m.LogP.How == report.Estimate:
+			apart = append(apart, fmt.Sprintf("The ELBO of %s lies about %.2f ± %.2f nats below log p(x), by an estimate that is itself a lower bound in expectation.", m.Name, m.Gap.Value, m.Gap.SE))
+		case m.LogP.Known():
+			apart = append(apart, fmt.Sprintf("The ELBO of %s lies %.2f ± %.2f nats below log p(x), of which L_%d closes %.2f.", m.Name, m.Gap.Value, m.Gap.SE, m.IW.K, m.IW.Value-m.ELBO.Value))
+		default:
+			apart = append(apart, fmt.Sprintf("The ELBO of %s lies at least %.2f ± %.2f nats below log p(x), as L_%d is that much higher.", m.Name, m.Gap.Value, m.Gap.SE, m.IW.K))
+		}
+	}
+	if len(touching) > 0 {
+		findings = append(findings, fmt.Sprintf("The posterior table of %s is exact, so its ELBO is log p(x): the gap is 0.", strings.Join(touching, " and of ")))
+	}
+	findings = append(findings, apart...)
+	for _, m := range c.Models {
+		if m.DiffLogP == nil {
+			continue
+		}
+		d, what, sure := m.DiffLogP, "The log p(x)", "by more than two paired standard errors"
+		if d.Value > -2*d.SE && d.Value < 2*d.SE {
+			sure = "within two paired standard errors"
+		}
+		for _, other := range c.Models {
+			if (other.Name == m.Name || other.Name == c.Reference) && other.LogP.How == report.LowerBound {
+				what = "What is known of log p(x)"
+			}
+		}
+		finding := fmt.Sprintf("%s of %s is %.2f ± %.2f nats lower than that of %s, %s", what, m.Name, -d.Value, d.SE, c.Reference, sure)
+		if *m.DiffELBO != *d { // not both exact
+			finding += fmt.Sprintf("; its ELBO is %.2f ± %.2f lower", -m.DiffELBO.Value, m.DiffELBO.SE)
+		}
+		findings = append(findings, finding+".")
+	}
+	return findings
+}

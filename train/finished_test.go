@@ -1,0 +1,69 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+)
+
+// TestARunIsFinishedWhenItsLoopSaysSo: a run that was interrupted is not, and one that
+// reached its last epoch, or converged, is; whichever way it was fitted.
+func TestARunIsFinishedWhenItsLoopSaysSo(t *testing.T) {
+	vae := smallConfig(t)
+	vae.Epochs = 2
+	full := emConfig(t, MixtureModel)
+	full.Epochs = 3
+	converging := full
+	converging.Epochs, converging.Tolerance = 200, 1e-3
+	stalling := emConfig(t, GridModel)
+	stalling.LR, stalling.MSteps, stalling.Epochs, stalling.Tolerance = 3, 2, 8, 1e-9 // stalls, which is no convergence
+	for _, test := range []struct {
+		name string
+		c    Config
+	}{{"vae", vae}, {"all iterations", full}, {"converged", converging}, {"stalled", stalling}} {
+		t.Run(test.name, func(t *testing.T) {
+			dir, s := newHastyRun(t, test.c), newTestSetup(t, test.c)
+			reader, err := ReadRun(dir.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fit := Run
+			if s.EM != nil {
+				fit = RunEM
+			}
+			says := func(want string) {
+				t.Helper()
+				if got, err := reader.Unfinished(); err != nil || (got == "") != (want == "") || !strings.Contains(got, want) {
+					t.Errorf("unfinished: %q, %v, want %q", got, err, want)
+				}
+			}
+			says("in training") // the lock is held
+			dir.Close()
+			says("no checkpoint")
+			if dir.acquire() != nil {
+				t.Fatal("the lock is not free")
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := fit(ctx, s, dir, nil, &emListener{}, still); !errors.Is(err, ErrInterrupted) {
+				t.Fatal(err)
+			}
+			dir.Close()
+			says(" of ")
+			if dir.acquire() != nil {
+				t.Fatal("the lock is not free")
+			}
+			state, _, _ := dir.Latest()
+			result, err := fit(t.Context(), newTestSetup(t, test.c), dir, state, &emListener{}, still)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir.Close()
+			if result.Converged != (test.name == "converged") {
+				t.Errorf("converged: %v", result.Converged)
+			}
+			says("")
+		})
+	}
+}
