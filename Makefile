@@ -4,7 +4,7 @@ export CGO_ENABLED = 0
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 30s
 
-.PHONY: build check test race bench fuzz reference cross
+.PHONY: build check test race bench bench-peers fuzz reference reference-recompute cross
 
 build:            ## the program, ./elbo
 	go build -o elbo ./cmd/elbo
@@ -31,6 +31,9 @@ race:             ## the race detector on what is concurrent (it alone needs cgo
 bench:            ## benchmarks, in benchstat's format
 	go test -run xxx -bench . -benchmem ./graph/... ./model ./data ./train
 
+bench-peers: build ## elbo next to PyTorch and numpy, in alternating runs (it says what to install); some 20 minutes on an idle machine
+	/usr/bin/python3 train/testdata/peers/peers.py --elbo ./elbo
+
 fuzz:             ## each fuzz target for FUZZTIME
 	@for package in ./data ./train; do \
 	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
@@ -41,3 +44,10 @@ fuzz:             ## each fuzz target for FUZZTIME
 
 reference:        ## write the frozen PyTorch figures anew (needs Debian's python3-torch); look at the diff
 	/usr/bin/python3 train/testdata/torch/reference.py
+
+RECOMPUTE = train/testdata/recompute
+reference-recompute: build ## train the frozen checkpoint anew, and recompute its bounds with numpy alone; look at the diff
+	ELBO_WRITE_REFERENCE=1 go test ./train -count=1 -run '^TestWriteTheCheckpointToRecompute$$'
+	./elbo data export --binarise static --seed 1 --split test --limit 500 --out $(RECOMPUTE)/test.npy
+	/usr/bin/python3 $(RECOMPUTE)/recompute.py $(RECOMPUTE)/checkpoint.safetensors $(RECOMPUTE)/test.npy --out $(RECOMPUTE)/reference.json
+	rm $(RECOMPUTE)/test.npy

@@ -22,7 +22,14 @@ type AISOptions struct {
 }
 
 // DefaultAIS are options for some hundred images.
-func DefaultAIS() AISOptions { return AISOptions{Steps: 500, Chains: 8, Leapfrogs: 5, Simulated: 50} }
+//
+// At one cost, steps times leapfrogs, many steps of few leapfrogs left the smallest gap
+// of a Sandwich: of 128 images from a VAE 784-200-200-50 of MNIST 0.90 ± 0.14 nats with
+// 250 x 10 (64 images), 0.29 ± 0.05 with 500 x 5, 0.07 ± 0.05 with 800 x 3, 0.03 ± 0.03
+// with 1250 x 2, 0.07 ± 0.04 with 2500 x 1; 0.06 ± 0.03 with 1000 x 2.
+func DefaultAIS() AISOptions {
+	return AISOptions{Steps: 1000, Chains: 8, Leapfrogs: 2, Simulated: 50}
+}
 
 // Validate returns every fault.
 func (o AISOptions) Validate() error {

@@ -113,54 +113,29 @@ func (iw *IW) tails(scores []ImageScore) {
 // Source: Burda, Grosse, Salakhutdinov 2016, section 5.2.
 const ActiveThreshold = 0.01
 
-// evaluationRows is how many draws are decoded at once: enough for a matrix product
-// to run at full speed, few enough for a few megabytes.
-const evaluationRows = 1000
-
 // Evaluator computes evaluations with a fixed number of draws. Workers score different
 // images, each with programs of one worker: the figures do not depend on their number.
 type Evaluator struct {
-	model         *model.VAE
-	draws         int
-	images, block int // images, and draws for each, that are scored at once
-	desks         chan *desk
-}
-
-// desk is what one worker needs to score a block of images.
-type desk struct {
-	*Evaluator
-	encoder *model.Encoder
-	scorer  *model.Scorer
-	x, eps  []float32
-	noise   []*data.Stream // one an image of a block
+	model  *model.VAE
+	draws  int
+	images int // in a block
+	desks  chan *desk
 }
 
 // NewEvaluator compiles what evaluating m with the given number of draws for each
 // image needs.
 func NewEvaluator(m *model.VAE, draws int) (*Evaluator, error) {
-	block := min(draws, evaluationRows)
-	return newEvaluator(m, draws, evaluationRows/block, block)
+	images, block := blocks(draws)
+	return newEvaluator(m, draws, images, block)
 }
 
 func newEvaluator(m *model.VAE, draws, images, block int) (*Evaluator, error) {
-	e := &Evaluator{model: m, draws: draws, images: images, block: block}
 	workers := m.Engine().Workers
-	e.desks = make(chan *desk, workers)
+	e := &Evaluator{model: m, draws: draws, images: images, desks: make(chan *desk, workers)}
 	serial := m.On(m.Engine().Serial())
 	for range workers {
-		k := &desk{
-			Evaluator: e,
-			x:         make([]float32, images*m.Config.Pixels),
-			eps:       make([]float32, images*block*m.Config.Latent),
-		}
-		for range images {
-			k.noise = append(k.noise, new(data.Stream))
-		}
-		var err error
-		if k.encoder, err = serial.NewEncoder(images); err != nil {
-			return nil, err
-		}
-		if k.scorer, err = serial.NewScorer(images, block); err != nil {
+		k, err := newDesk(serial, draws, images, block)
+		if err != nil {
 			return nil, err
 		}
 		e.desks <- k
@@ -176,14 +151,13 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 	scores := make([]ImageScore, v.N())
 	posteriors := make([]float32, v.N()*2*z) // h = [μ | log σ²] of each image
 	blocks := (v.N() + e.images - 1) / e.images
-	faults := make([]error, blocks)
+	faults, all := make([]error, blocks), upTo(v.N())
 	e.model.Engine().Split(blocks, 1, func(lo, hi int) {
 		k := <-e.desks
 		defer func() { e.desks <- k }()
 		for b := lo; b < hi && ctx.Err() == nil; b++ {
-			first := b * e.images
-			end := min(first+e.images, v.N())
-			faults[b] = k.score(v, seed, first, scores[first:end], posteriors[first*2*z:end*2*z])
+			first, end := b*e.images, min((b+1)*e.images, v.N())
+			faults[b] = k.assess(v, all[first:end], seed, scores[first:end], posteriors[first*2*z:end*2*z])
 		}
 	})
 	if err := errors.Join(append(faults, ctx.Err())...); err != nil {
@@ -229,54 +203,6 @@ func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) Evaluat
 	}
 	result.ActiveUnits = &active
 	return result
-}
-
-// score scores the images of v from first on, a block at most, and leaves the parameters
-// of their posteriors.
-func (k *desk) score(v data.View, seed uint64, first int, scores []ImageScore, posteriors []float32) error {
-	d, z := v.D(), k.model.Config.Latent
-	weights, tails := make([]model.Weights, len(scores)), make([]*model.Tail, len(scores))
-	for i := range scores {
-		v.Pixels(k.x[i*d:][:d], first+i, 0)
-		k.noise[i].Reset(seed, "eps/evaluate/"+v.Part(), uint64(v.Index(first+i)))
-		tails[i] = model.NewTail(k.draws)
-		scores[i] = ImageScore{Image: v.Index(first + i)}
-	}
-	h, err := k.encoder.Encode(k.x)
-	if err != nil {
-		return err
-	}
-	copy(posteriors, h)
-	for done := 0; done < k.draws; done += k.block {
-		for i := range scores {
-			row := k.eps[i*k.block*z:][:k.block*z]
-			for j := range row {
-				row[j] = float32(k.noise[i].NormFloat64())
-			}
-		}
-		logLik, ratio, err := k.scorer.Score(k.x, h, k.eps)
-		if err != nil {
-			return err
-		}
-		for i := range scores {
-			for s := range min(k.block, k.draws-done) {
-				r := i*k.block + s
-				scores[i].Recon += float64(logLik[r]) / float64(k.draws)
-				logW := float64(logLik[r]) + float64(ratio[r])
-				weights[i].Add(logW)
-				tails[i].Add(logW)
-			}
-		}
-	}
-	for i := range scores {
-		s := &scores[i]
-		for j := range z {
-			s.KL += graph.KLStdNormal(float64(h[i*2*z+j]), float64(h[i*2*z+z+j]))
-		}
-		s.ELBO = s.Recon - s.KL
-		s.IW, s.ESS, s.KHat = weights[i].Bound(), weights[i].EffectiveSampleSize(), tails[i].KHat()
-	}
-	return nil
 }
 
 // moments are the running mean and variance of numbers (Welford 1962).

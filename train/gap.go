@@ -187,55 +187,63 @@ func (g *Gap) summarise() {
 
 // scorePairs measures L[q] and L[q*] with common draws, and L_k under their mixture.
 func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float32, o GapOptions, tell func(string, int)) ([]GapScore, error) {
-	e, err := NewEvaluator(m, o.Samples)
+	size, block := blocks(o.Samples)
+	k, err := newDesk(m, o.Samples, size, block)
 	if err != nil {
 		return nil, err
 	}
-	tell("measuring", 0)
-	width, images := 2*m.Config.Latent, upTo(v.N())
-	scores := make([]GapScore, v.N())
-	err = e.eachBlock(ctx, v.N(), func(k *desk, first, end int) error {
-		h, star, scores := h[first*width:end*width], star[first*width:end*width], scores[first:end]
-		weights := make([]model.Weights, end-first)
-		for i := range scores {
-			scores[i] = GapScore{Image: v.Index(first + i)}
+	width := 2 * m.Config.Latent
+	scores, all := make([]GapScore, 0, v.N()), upTo(v.N())
+	for first := 0; first < v.N(); first += k.images {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-		k.begin(v, images[first:end], o.Seed, "eps/evaluate/")
-		if err := k.addDraws(h, star, weights, func(i int) *float64 { return &scores[i].ELBO }); err != nil {
-			return err
+		images := all[first:min(first+k.images, v.N())]
+		h, star := h[first*width:][:len(images)*width], star[first*width:][:len(images)*width]
+		weights := make([]model.Weights, len(images))
+		k.begin(v, images, o.Seed, "eps/evaluate/")
+		recons, err := k.scoreMixture(h, star, weights)
+		if err != nil {
+			return nil, err
 		}
-		k.begin(v, images[first:end], o.Seed, "eps/evaluate/")
-		if err := k.addDraws(star, h, weights, func(i int) *float64 { return &scores[i].ELBOStar }); err != nil {
-			return err
+		k.begin(v, images, o.Seed, "eps/evaluate/")
+		reconsStar, err := k.scoreMixture(star, h, weights)
+		if err != nil {
+			return nil, err
 		}
-		for i := range scores {
-			s, w := &scores[i], &weights[i]
-			s.ELBO -= divergence(h[i*width:][:width])
-			s.ELBOStar -= divergence(star[i*width:][:width])
-			s.LogP = w.Bound()
-			s.Error = math.Sqrt(max(0, 1/w.EffectiveSampleSize()-1/float64(2*o.Samples))) // of the log of a mean, by the delta method
-			if !finite(s.ELBO) {
-				return notFinite(v, first+i, "L[q]", s.ELBO)
+		for i, image := range images {
+			w := &weights[i]
+			score := GapScore{
+				Image: v.Index(image), LogP: w.Bound(),
+				Error:    math.Sqrt(max(0, 1/w.EffectiveSampleSize()-1/float64(2*o.Samples))), // of the log of a mean, by the delta method
+				ELBO:     recons[i] - divergence(h[i*width:][:width]),
+				ELBOStar: reconsStar[i] - divergence(star[i*width:][:width]),
 			}
-			if !finite(s.ELBOStar) {
-				return notFinite(v, first+i, "L[q*]", s.ELBOStar)
+			for what, value := range map[string]float64{"L[q]": score.ELBO, "L[q*]": score.ELBOStar} {
+				if !finite(value) {
+					return nil, notFinite(v, image, what, value)
+				}
 			}
+			scores = append(scores, score)
 		}
-		return nil
-	})
-	return scores, err
+		tell("measuring", len(scores))
+	}
+	return scores, nil
 }
 
-// addDraws draws from the posteriors h, adds the mean of log p(x|z) to the bounds, and
-// the importance weights under the even mixture of h and other.
-func (k *desk) addDraws(h, other []float32, weights []model.Weights, bound func(i int) *float64) error {
+// scoreMixture draws from the posteriors h, returns their mean log-likelihoods, and adds
+// the draws' importance weights under the even mixture of h and other.
+func (k *desk) scoreMixture(h, other []float32, weights []model.Weights) ([]float64, error) {
 	z := k.model.Config.Latent
-	width := 2 * z
-	return k.draw(h, func(i, row int, logLik, ratio float64) {
-		*bound(i) += logLik / float64(k.draws)
+	width, recons := 2*z, make([]float64, len(weights))
+	block := make([]float32, k.images*width)
+	copy(block, h)
+	err := k.each(block, len(weights), func(i, row int, logLik, ratio float64) {
+		recons[i] += logLik / float64(k.draws)
 		against := logRatio(other[i*width:][:width], h[i*width:][:width], k.eps[row*z:][:z])
 		weights[i].Add(logLik + ratio - logHalfOnePlusExp(against))
 	})
+	return recons, err
 }
 
 // logRatio is log N(z; h') - log N(z; h) at z = μ + σ ε, for h = [μ | log σ²].

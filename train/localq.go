@@ -119,7 +119,7 @@ type localFit struct {
 
 	h        []float32 // the best so far, [N, 2Z]
 	best     []float64 // L of it by the selector's draws
-	selector *Evaluator
+	selector *desk
 	graph    *model.LocalQ // of a block
 	u        *graph.Param  // [δ | log σ²], [B, 2Z]
 	grad     []float32     // with respect to u
@@ -142,7 +142,8 @@ func newLocalFit(ctx context.Context, s *Setup, v data.View, seed uint64, o Loca
 	if f.graph, err = m.NewLocalQ(f.images, o.Draws); err != nil {
 		return nil, err
 	}
-	if f.selector, err = NewEvaluator(m, o.Selection); err != nil {
+	images, block := blocks(o.Selection)
+	if f.selector, err = newDesk(m, o.Selection, images, block); err != nil {
 		return nil, err
 	}
 	for k, h := range h0 {
@@ -242,80 +243,26 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // bounds returns L[q] of some images of v, in nats, for their posteriors h, [images,
 // 2Z], by draws of a purpose.
-func (e *Evaluator) bounds(ctx context.Context, v data.View, images []int, h []float32, seed uint64, purpose string) ([]float64, error) {
-	width := 2 * e.model.Config.Latent
-	bounds := make([]float64, len(images))
-	err := e.eachBlock(ctx, len(images), func(k *desk, first, end int) error {
-		h := h[first*width : end*width]
-		k.begin(v, images[first:end], seed, purpose)
-		err := k.draw(h, func(i, _ int, logLik, _ float64) {
-			bounds[first+i] += logLik / float64(k.draws)
-		})
-		for i := range end - first {
-			bounds[first+i] -= divergence(h[i*width:][:width])
+func (k *desk) bounds(ctx context.Context, v data.View, images []int, h []float32, seed uint64, purpose string) ([]float64, error) {
+	width := 2 * k.model.Config.Latent
+	all := make([]float64, 0, len(images))
+	block := make([]float32, k.images*width)
+	for first := 0; first < len(images); first += k.images {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-		return err
-	})
-	return bounds, err
-}
-
-// eachBlock calls f for blocks of n images, from first to end, on all workers. It stops
-// with the context's error.
-func (e *Evaluator) eachBlock(ctx context.Context, n int, f func(k *desk, first, end int) error) error {
-	blocks := (n + e.images - 1) / e.images
-	faults := make([]error, blocks)
-	e.model.Engine().Split(blocks, 1, func(lo, hi int) {
-		k := <-e.desks
-		defer func() { e.desks <- k }()
-		for b := lo; b < hi && ctx.Err() == nil; b++ {
-			faults[b] = f(k, b*e.images, min((b+1)*e.images, n))
-		}
-	})
-	return errors.Join(append(faults, ctx.Err())...)
-}
-
-// begin fills in the pixels of a block of images and sets their noise to its beginning.
-func (k *desk) begin(v data.View, images []int, seed uint64, purpose string) {
-	d := v.D()
-	for slot, i := range images {
-		v.Pixels(k.x[slot*d:][:d], i, 0)
-		k.noise[slot].Reset(seed, purpose+v.Part(), uint64(v.Index(i)))
-	}
-}
-
-// draw draws from the posteriors h, [n, 2Z], of a block that has begun, and calls f for
-// each draw of image i: its row in the noise, log p(x|z) and log p(z) - log q(z).
-func (k *desk) draw(h []float32, f func(i, row int, logLik, ratio float64)) error {
-	z := k.model.Config.Latent
-	n, block := len(h)/(2*z), make([]float32, k.images*2*z)
-	copy(block, h)
-	for done := 0; done < k.draws; done += k.block {
-		for i := range n {
-			row := k.eps[i*k.block*z:][:k.block*z]
-			for j := range row {
-				row[j] = float32(k.noise[i].NormFloat64())
-			}
-		}
-		logLik, ratio, err := k.scorer.Score(k.x, block, k.eps)
+		these := images[first:min(first+k.images, len(images))]
+		k.begin(v, these, seed, purpose)
+		copy(block, h[first*width:][:len(these)*width])
+		recons, _, _, err := k.score(block, len(these))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for i := range n {
-			for r := i * k.block; r < i*k.block+min(k.block, k.draws-done); r++ {
-				f(i, r, float64(logLik[r]), float64(ratio[r]))
-			}
+		for i, recon := range recons {
+			all = append(all, recon-divergence(block[i*width:][:width]))
 		}
 	}
-	return nil
-}
-
-// divergence is KL(N(μ, diag σ²) ‖ N(0, I)) for h = [μ | log σ²], in nats.
-func divergence(h []float32) float64 {
-	z, sum := len(h)/2, 0.0
-	for j := range z {
-		sum += graph.KLStdNormal(float64(h[j]), float64(h[z+j]))
-	}
-	return sum
+	return all, nil
 }
 
 // notFinite names the image whose figure is NaN or infinite.

@@ -191,18 +191,15 @@ func (r *run) endEpoch(ctx context.Context) error {
 		ImagesPerSecond: (r.totals.Images - r.counted) / max(seconds, 1e-9),
 	}
 	if r.evaluator != nil {
-		v, err := r.evaluator.Evaluate(ctx, r.Validation, r.Config.Seed)
+		v, err := r.validate(ctx, r.evaluator)
 		if ctx.Err() != nil {
 			return r.interrupted()
 		}
 		if err != nil {
 			return err
 		}
-		m.Validation = &EpochTerms{Recon: v.Recon, KL: v.KL, Bound: v.ELBO, BoundSE: v.ELBOSE}
-		if r.Config.Objective == model.IWAE {
-			m.Validation.Bound, m.Validation.BoundSE = v.IW.Bound, v.IW.SE
-		}
-		if err := r.finite(model.Totals{Images: 1, Recon: v.Recon, KL: v.KL, Bound: m.Validation.Bound}); err != nil {
+		m.Validation = v
+		if err := r.finite(model.Totals{Images: 1, Recon: v.Recon, KL: v.KL, Bound: v.Bound}); err != nil {
 			return err
 		}
 	}

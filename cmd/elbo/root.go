@@ -115,7 +115,8 @@ Results go to standard output, words and progress to standard error.`,
 	root.SetHelpCommand(newHelpCmd(p, root))
 	root.AddCommand(
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p),
-		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newDataCmd(p), newExperimentCmd(p), newCompareCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
+		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newDataCmd(p), newExperimentCmd(p),
+		newBenchCmd(p), newVerifyCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
 	return root
 }

@@ -167,9 +167,7 @@ func TanhChain(da, y, dy []float32) {
 		n = whole(len(da))
 		tanhChainAVX2(&da[0], &y[0], &dy[0], n)
 	}
-	for ; n < len(da); n++ { // as fused as the rest
-		da[n] = dy[n] * float32(1-float64(y[n])*float64(y[n]))
-	}
+	tanhChainGo(da[n:], y[n:], dy[n:])
 }
 
 // SoftplusChain writes da = dy (1 - exp(-y)). The slices are of one length.

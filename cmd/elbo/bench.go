@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"elbo/cmd/elbo/internal/bench"
+	"elbo/train"
+)
+
+type benchOptions struct {
+	seconds float64
+	only    []string
+	workers int
+	json    bool
+}
+
+func newBenchCmd(p *program) *cobra.Command {
+	o := benchOptions{}
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "How fast this machine fits and scores models, next to what it could do",
+		Long: `Measure sgemm, training, EM and evaluation on the built-in MNIST, and say for each which
+fraction of the roofline it reaches: the time of its matrix products at the speed of sgemm,
+measured next to it in the same process and on the same cores, divided by the time it took.
+Every row is measured in short windows, of which the best counts. Nothing is kept.
+
+The goals in images a second were set on a machine with 460 GFLOP/s; the goals for the
+fraction are what travels, and decide the verdict. A goal that is not met is no failure:
+the exit code is 0 when everything was measured.
+
+Rows: ` + strings.Join(bench.Names(), ", ") + `.`,
+		Example: "  elbo bench\n  elbo bench --only vae,mixture --seconds 10 --json",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return &train.ConfigError{Err: err}
+			}
+			return runBench(cmd.Context(), p, o)
+		},
+	}
+	cmd.Flags().Float64Var(&o.seconds, "seconds", 3, "seconds of measuring for each row; slow machines take longer")
+	cmd.Flags().StringSliceVar(&o.only, "only", nil, "measure these rows only")
+	cmd.Flags().IntVar(&o.workers, "workers", 0, "goroutines that share the work (0: one for each CPU)")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object")
+	cmd.Flags().SortFlags = false
+	return cmd
+}
+
+// validate returns every fault.
+func (o benchOptions) validate() error {
+	faults := []error{bench.Validate(o.only)}
+	if !(o.seconds > 0) || math.IsInf(o.seconds, 0) {
+		faults = append(faults, fmt.Errorf("seconds is %g, want a positive number", o.seconds))
+	}
+	if o.workers < 0 {
+		faults = append(faults, fmt.Errorf("workers is %d, want 0 (one for each CPU) or more", o.workers))
+	}
+	return errors.Join(faults...)
+}
+
+// benched is the report of bench.
+type benched struct {
+	BLAS         string      `json:"blas"`
+	BLASPath     string      `json:"blas_path,omitempty"`
+	Kernel       string      `json:"kernel,omitempty"`
+	Restrictions []string    `json:"restrictions,omitempty"`
+	Go           string      `json:"go"`
+	System       string      `json:"system"`
+	CPUs         int         `json:"cpus"`
+	Workers      int         `json:"workers"`
+	SgemmOne     float64     `json:"sgemm_gflops_one_core"`
+	SgemmAll     float64     `json:"sgemm_gflops_all_workers"`
+	Reference    float64     `json:"reference_gflops"` // of the machine of the goals
+	Busy         bool        `json:"busy"`             // the machine did other work: no figure can be trusted
+	Rows         []bench.Row `json:"rows"`
+}
+
+// steady is by how much sgemm may vary in one run on a machine that does nothing else.
+const steady = 1.25
+
+// sgemmRange returns the least and the most GFLOP/s of sgemm on all workers.
+func (r benched) sgemmRange() (least, most float64) {
+	least, most = r.SgemmAll, r.SgemmAll
+	for _, row := range r.Rows {
+		if row.SgemmGFLOPS > 0 {
+			least, most = min(least, row.SgemmGFLOPS), max(most, row.SgemmGFLOPS)
+		}
+	}
+	return least, most
+}
+
+func runBench(ctx context.Context, p *program, o benchOptions) error {
+	if o.workers == 0 {
+		o.workers = p.cpus
+	}
+	temp, err := os.MkdirTemp("", "elbo-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	engine := p.engine(o.workers)
+	b := &bench.Bench{Seconds: o.seconds, Engine: engine, Now: p.now, Temp: temp, Start: p.startTraining(temp, o.workers)}
+	report := benched{
+		BLAS: engine.BLAS.String(), BLASPath: engine.BLAS.Path, Kernel: engine.BLAS.Kernel, Restrictions: engine.BLAS.Restrictions(os.Getenv),
+		Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, CPUs: p.cpus, Workers: o.workers, Reference: bench.ReferenceGFLOPS,
+		SgemmOne: b.Sgemm(1, o.seconds/4), SgemmAll: b.Sgemm(o.workers, o.seconds/4),
+	}
+	if !o.json {
+		report.writeMachine(p.stdout)
+	}
+	err = b.Measure(ctx, o.only,
+		func(what string) { p.say("measuring: %s", what) },
+		func(row bench.Row) { report.Rows = append(report.Rows, row) })
+	if err != nil {
+		return err
+	}
+	least, most := report.sgemmRange()
+	report.Busy = most > steady*least
+	if o.json {
+		return writeJSON(p.stdout, report)
+	}
+	report.writeRows(p.stdout)
+	return nil
+}
+
+func (r benched) writeMachine(w io.Writer) {
+	library := r.BLAS
+	if r.BLASPath != "" {
+		library += " (" + r.BLASPath + ")"
+	}
+	fmt.Fprintf(w, "%s; %s %s, CPUs: %d, workers: %d\n", library, r.Go, r.System, r.CPUs, r.Workers)
+	for _, line := range r.Restrictions {
+		fmt.Fprintln(w, line)
+	}
+	fmt.Fprintf(w, "sgemm: %.0f GFLOP/s on one core, %.0f on all workers\n", r.SgemmOne, r.SgemmAll)
+}
+
+func (r benched) writeRows(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "row\tmeasured\tgoal*\troofline\tgoal\tverdict\twhat")
+	for _, row := range r.Rows {
+		fraction, goal := "-", "-"
+		if row.FractionGoal > 0 {
+			fraction, goal = fmt.Sprintf("%.1f %%", 100*row.Fraction), fmt.Sprintf("%.1f %%", 100*row.FractionGoal)
+		}
+		limit := ""
+		if row.AtMost {
+			limit = "≤ "
+		}
+		fmt.Fprintf(t, "%s\t%s %s\t%s%s\t%s\t%s\t%s\t%s\n", row.Name, benchFigure(row.Figure), row.Unit, limit, benchFigure(row.Goal), fraction, goal, row.Verdict, row.What)
+	}
+	t.Flush()
+	fmt.Fprintf(w, "* of a machine with %.0f GFLOP/s; the roofline is what this one would do if it did nothing but the matrix products\n", r.Reference)
+	fmt.Fprintln(w, "  at the speed of sgemm (training: 6 FLOP a weight and image, without the first layer's gradient for the pixels)")
+	if r.Busy {
+		least, most := r.sgemmRange()
+		fmt.Fprintf(w, "sgemm varied from %.0f to %.0f GFLOP/s in this run: the machine does other work, so trust no figure and no verdict\n", least, most)
+	}
+}
+
+// benchFigure writes three digits or more.
+func benchFigure(v float64) string {
+	if v >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
+}
+
+// firstEpoch is the line that ends an epoch.
+var firstEpoch = regexp.MustCompile(`^ *1/\d`)
+
+// startTraining returns a function that runs `elbo train` in a process of its own, which
+// it ends after the first epoch, or after some seconds.
+func (p *program) startTraining(temp string, workers int) func(ctx context.Context, seconds float64, args ...string) (float64, uint64, error) {
+	return func(ctx context.Context, seconds float64, args ...string) (first float64, resident uint64, err error) {
+		program, err := os.Executable()
+		if err != nil {
+			return 0, 0, err
+		}
+		out, err := os.MkdirTemp(temp, "train-")
+		if err != nil {
+			return 0, 0, err
+		}
+		cmd := exec.CommandContext(ctx, program, append([]string{"train", "--out", out, "--workers", strconv.Itoa(workers)}, args...)...)
+		cmd.Args[0] = os.Args[0]
+		words, err := cmd.StderrPipe()
+		if err != nil {
+			return 0, 0, err
+		}
+		began := p.now()
+		if err := cmd.Start(); err != nil {
+			return 0, 0, err
+		}
+		defer cmd.Wait() // it was killed: an error says nothing
+		defer cmd.Process.Kill()
+		if seconds > 0 {
+			go io.Copy(io.Discard, words)
+			select {
+			case <-ctx.Done():
+				return 0, 0, ctx.Err()
+			case <-time.After(time.Duration(seconds * float64(time.Second))):
+			}
+			return 0, largestResident(cmd.Process.Pid), nil
+		}
+		last := ""
+		for lines := bufio.NewScanner(words); lines.Scan(); last = lines.Text() {
+			if firstEpoch.MatchString(lines.Text()) {
+				return p.now().Sub(began).Seconds(), largestResident(cmd.Process.Pid), nil
+			}
+		}
+		if ctx.Err() != nil {
+			return 0, 0, ctx.Err()
+		}
+		return 0, 0, fmt.Errorf("`elbo train` ended before its first epoch: %s", last)
+	}
+}
+
+var highWater = regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`)
+
+// largestResident is the largest resident memory that a process has had, in bytes; 0
+// where the system has no /proc.
+func largestResident(pid int) uint64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	found := highWater.FindSubmatch(status)
+	if found == nil {
+		return 0
+	}
+	kilobytes, _ := strconv.ParseUint(string(found[1]), 10, 64) // digits
+	return kilobytes << 10
+}

@@ -1,0 +1,213 @@
+package graph_test
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"testing"
+
+	"elbo/graph"
+	"elbo/graph/graphtest"
+)
+
+// sizes are the extents at which an operation is timed.
+type sizes struct {
+	name           string
+	images, draws  int
+	pixels, hidden int
+	latent, states int
+	activation     graph.Activation
+}
+
+// The two VAEs whose speed the program promises, and a chunk of EM.
+var (
+	wide784 = sizes{name: "784-400-20_b128", images: 128, draws: 1, pixels: 784, hidden: 400, latent: 20, activation: graph.ReLU}
+	deep784 = sizes{name: "784-200-200-50_b20", images: 20, draws: 1, pixels: 784, hidden: 200, latent: 50, activation: graph.Tanh}
+	table   = sizes{name: "2000x784_k500", images: 2000, pixels: 784, states: 500}
+	iwae    = sizes{name: "20x50_k50", images: 20, draws: 50}
+)
+
+// timed is an operation to be timed: forward and backward where it has operands with a
+// gradient, else forward.
+type timed struct {
+	at     []sizes
+	params func(s sizes) []*graph.Param
+	inputs func(s sizes) []*graph.Param
+	build  func(b *graph.Builder, s sizes, p, in nodes) graph.Node
+}
+
+func operands(make func(s sizes) []*graph.Param) func(sizes) []*graph.Param { return make }
+
+// timings has an entry for every operation of Builder, under its name.
+func timings() map[string]timed {
+	random := graphtest.Random
+	vaes := []sizes{wide784, deep784}
+	pixels := operands(func(s sizes) []*graph.Param {
+		x := graph.NewParam("x", s.images, s.pixels)
+		for i := range x.Value {
+			x.Value[i] = float32(i * i % 3 % 2)
+		}
+		return []*graph.Param{x}
+	})
+	logits := operands(func(s sizes) []*graph.Param { return []*graph.Param{random("l", 1, 2, s.images, s.pixels)} })
+	posterior := operands(func(s sizes) []*graph.Param { return []*graph.Param{random("h", 2, 1, s.images, 2*s.latent)} })
+	noise := operands(func(s sizes) []*graph.Param { return []*graph.Param{random("eps", 3, 1, s.images, s.latent)} })
+	draws := operands(func(s sizes) []*graph.Param { return []*graph.Param{random("v", 4, 5, s.images*s.draws)} })
+	perImage := operands(func(s sizes) []*graph.Param {
+		return []*graph.Param{random("a", 5, 1, s.images), random("c", 6, 1, s.images)}
+	})
+	ones := func(name string, shape ...int) *graph.Param {
+		p := graph.NewParam(name, shape...)
+		for i := range p.Value {
+			p.Value[i] = 1
+		}
+		return p
+	}
+	joint := operands(func(s sizes) []*graph.Param {
+		return []*graph.Param{random("joint", 7, 30, s.images, s.states), ones("weight", s.images)}
+	})
+	tables := operands(func(s sizes) []*graph.Param {
+		return []*graph.Param{random("q", 8, 1, s.images, s.states), random("a", 9, 1, s.images, s.states)}
+	})
+	row := operands(func(s sizes) []*graph.Param {
+		return []*graph.Param{random("a", 10, 1, s.images, s.states), random("row", 11, 1, s.states)}
+	})
+	tableAndPixels := operands(func(s sizes) []*graph.Param {
+		return append([]*graph.Param{random("q", 12, 1, s.images, s.states)}, pixels(s)...)
+	})
+	statistics := operands(func(s sizes) []*graph.Param {
+		return []*graph.Param{ones("sums", s.states, s.pixels), ones("squares", s.states, s.pixels), ones("counts", s.states)}
+	})
+	return map[string]timed{
+		"Affine": {vaes, func(s sizes) []*graph.Param { // the decoder's last hidden layer to the pixels, the largest product
+			return []*graph.Param{random("x", 13, 1, s.images, s.hidden), random("w", 14, 0.05, s.pixels, s.hidden), random("b", 15, 1, s.pixels)}
+		}, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
+			return b.Affine(p[0], p[1], p[2], s.activation)
+		}},
+		"Reparameterise": {vaes, posterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Reparameterise(p[0], in[0]) }},
+		"KLStdNormal":    {vaes, posterior, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.KLStdNormal(p[0]) }},
+		"LogPriorRatio": {vaes, func(s sizes) []*graph.Param {
+			return append(posterior(s), random("z", 16, 1, s.images, s.latent))
+		}, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.LogPriorRatio(p[0], in[0], p[1]) }},
+		"BernoulliLogLik": {vaes, logits, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.BernoulliLogLik(in[0], p[0]) }},
+		"ContinuousBernoulliLogLik": {vaes, logits, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.ContinuousBernoulliLogLik(in[0], p[0])
+		}},
+		"GaussianLogLik": {vaes, func(s sizes) []*graph.Param {
+			return append(logits(s), graph.NewParam("log_variance", 1))
+		}, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.GaussianLogLik(in[0], p[0], p[1]) }},
+		"SampleMean": {[]sizes{iwae}, draws, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.SampleMean(p[0], s.draws) }},
+		"LogMeanExp": {[]sizes{iwae}, draws, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.LogMeanExp(p[0], s.draws) }},
+		"Add":        {vaes, perImage, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Add(p[0], p[1]) }},
+		"Bound": {vaes, perImage, func(sizes) []*graph.Param { return []*graph.Param{ones("beta", 1)} },
+			func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Bound(p[0], p[1], in[0]) }},
+		"NegMean": {vaes, func(s sizes) []*graph.Param { return perImage(s)[:1] }, func(s sizes) []*graph.Param { return []*graph.Param{ones("weight", s.images)} },
+			func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.NegMean(p[0], in[0]) }},
+		"Dot": {vaes, logits, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Dot(p[0], in[0]) }},
+
+		"Posterior": {[]sizes{table}, nil, joint, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { _, q := b.Posterior(in[0], in[1]); return q }},
+		"AddRow":    {[]sizes{table}, nil, row, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.AddRow(in[0], in[1]) }},
+		"AddTable":  {[]sizes{table}, nil, tables, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.AddTable(in[0], in[1]) }},
+		"ExpectedRows": {[]sizes{table}, nil, row, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node {
+			return b.ExpectedRows(in[1], in[0])
+		}},
+		"RowDot": {[]sizes{table}, nil, tables, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.RowDot(in[0], in[1]) }},
+		"Sums":   {[]sizes{table}, nil, tableAndPixels, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.Sums(in[0], in[1]) }},
+		"Counts": {[]sizes{table}, nil, func(s sizes) []*graph.Param { return tables(s)[:1] }, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.Counts(in[0]) }},
+		"Square": {[]sizes{table}, nil, pixels, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.Square(in[0]) }},
+		"GaussianStates": {[]sizes{table}, nil, func(s sizes) []*graph.Param {
+			return append(pixels(s), random("mean", 17, 1, s.states, s.pixels), ones("precision", s.states, s.pixels), ones("base", s.states))
+		}, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node {
+			return b.GaussianStates(in[0], in[1], in[2], in[3])
+		}},
+		"BernoulliMax": {[]sizes{table}, nil, func(s sizes) []*graph.Param { all := statistics(s); return []*graph.Param{all[0], all[2]} },
+			func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.BernoulliMax(in[0], in[1], 0.1) }},
+		"GaussianMean": {[]sizes{table}, nil, func(s sizes) []*graph.Param { all := statistics(s); return []*graph.Param{all[0], all[2]} },
+			func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.GaussianMean(in[0], in[1]) }},
+		"GaussianPrecision": {[]sizes{table}, nil, statistics, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node {
+			return b.GaussianPrecision(in[0], in[1], in[2], 1e-3)
+		}},
+		"GaussianBase":   {[]sizes{table}, nil, func(s sizes) []*graph.Param { return statistics(s)[:1] }, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.GaussianBase(in[0]) }},
+		"LogProportions": {[]sizes{table}, nil, func(s sizes) []*graph.Param { return statistics(s)[2:] }, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.LogProportions(in[0]) }},
+	}
+}
+
+// BenchmarkOp times every operation by itself. A run of the machine takes some tens of
+// microseconds besides, which decides the figures of the small ones.
+func BenchmarkOp(b *testing.B) {
+	all := timings()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		c := all[name]
+		for _, s := range c.at {
+			b.Run(name+"/"+s.name, func(b *testing.B) {
+				program, err := c.compile(s)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := program.Run(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func (c timed) compile(s sizes) (*graph.Program, error) {
+	b := graph.NewBuilder(graphtest.Engine(2))
+	var params []*graph.Param
+	var p, in nodes
+	if c.params != nil {
+		params = c.params(s)
+	}
+	for _, param := range params {
+		p = append(p, b.Param(param))
+	}
+	if c.inputs != nil {
+		for _, param := range c.inputs(s) {
+			n, values := b.Input(param.Name, param.Shape...)
+			copy(values, param.Value)
+			in = append(in, n)
+		}
+	}
+	y := c.build(b, s, p, in)
+	if len(params) == 0 {
+		return b.Compile(y)
+	}
+	loss := y
+	if len(y.Shape()) > 0 {
+		pull, values := b.Input("pull", y.Shape()...)
+		for i := range values {
+			values[i] = 1
+		}
+		loss = b.Dot(y, pull)
+	}
+	return b.CompileGrad(loss, params, y)
+}
+
+// TestEveryOperationIsTimed: each has a benchmark, and each benchmark runs, at sizes
+// that take no time.
+func TestEveryOperationIsTimed(t *testing.T) {
+	all := timings()
+	builder := reflect.TypeFor[*graph.Builder]()
+	for i := range builder.NumMethod() {
+		m := builder.Method(i)
+		if m.Type.NumOut() == 0 || m.Type.Out(0) != reflect.TypeFor[graph.Node]() || m.Name == "Param" || m.Name == "Input" {
+			continue
+		}
+		if _, ok := all[m.Name]; !ok {
+			t.Errorf("operation %s has no benchmark: add it to timings", m.Name)
+		}
+	}
+	for name, c := range all {
+		program, err := c.compile(sizes{images: 3, draws: 2, pixels: 5, hidden: 4, latent: 2, states: 6, activation: graph.Tanh})
+		if err == nil {
+			err = program.Run()
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package train
+
+import (
+	"context"
+	"testing"
+
+	"elbo/data"
+	"elbo/graph"
+	"elbo/model"
+)
+
+// BenchmarkTrainingStep is a whole step as Run takes it: a batch out of the feed, terms
+// and gradients, Adam.
+func BenchmarkTrainingStep(b *testing.B) {
+	wide := DefaultConfig(VAEModel)
+	wide.Binarise = data.Threshold
+	deep := wide
+	deep.Hidden, deep.Latent, deep.Activation, deep.Batch, deep.Binarise = []int{200, 200}, 50, graph.Tanh, 20, data.Dynamic
+	for _, c := range []struct {
+		name   string
+		config Config
+	}{{"vae_784_400_20_b128_threshold", wide}, {"vae_784_200_200_50_b20_dynamic", deep}} {
+		b.Run(c.name, func(b *testing.B) {
+			c.config.Workers, c.config.Epochs, c.config.Split = 2, 1<<30, []int{60_000, 0}
+			s := newTestSetup(b, c.config)
+			if err := s.VAE.CompileStep(s.Config.Batch); err != nil {
+				b.Fatal(err)
+			}
+			adam := NewAdam(s.Config.LR, s.VAE.Params(), s.Engine)
+			batches := newFeed(s, 1, 0)
+			defer batches.close()
+			images := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				batch := batches.next()
+				if _, err := s.VAE.Step(&batch.Batch); err != nil {
+					b.Fatal(err)
+				}
+				adam.Step(s.VAE.Grad)
+				images += batch.Images
+				batches.recycle(batch)
+			}
+			b.ReportMetric(float64(images)/b.Elapsed().Seconds(), "images/s")
+		})
+	}
+}
+
+// BenchmarkImportanceWeighted is L_1000 of one image.
+func BenchmarkImportanceWeighted(b *testing.B) {
+	c := DefaultConfig(VAEModel)
+	c.Hidden, c.Latent, c.Activation, c.Workers = []int{200, 200}, 50, graph.Tanh, 2
+	c.Binarise, c.Objective = data.Threshold, model.ELBO
+	s := newTestSetup(b, c)
+	e, err := NewEvaluator(s.VAE, 1000)
+	if err != nil {
+		b.Fatal(err)
+	}
+	v := s.Test
+	v.Subset = v.First(1)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := e.Evaluate(context.Background(), v, 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "draws/s")
+}

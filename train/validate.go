@@ -1,0 +1,43 @@
+package train
+
+import (
+	"context"
+
+	"elbo/model"
+)
+
+// Validate returns the terms of the validation images under the present parameters, in
+// nats per image, computed as a run computes them at the end of an epoch: from the same
+// parameters, data and numerics it comes to the same bits. Nil without validation
+// images.
+func Validate(ctx context.Context, s *Setup) (*EpochTerms, error) {
+	if s.Validation.N() == 0 {
+		return nil, nil
+	}
+	if s.EM != nil {
+		e, err := s.EM.NewEStep(min(emChunk, s.Validation.N()), false, false)
+		if err != nil {
+			return nil, err
+		}
+		return s.evidence(e, s.Validation)
+	}
+	e, err := NewEvaluator(s.VAE, s.Config.K)
+	if err != nil {
+		return nil, err
+	}
+	return s.validate(ctx, e)
+}
+
+// validate scores the validation images of a VAE: by the bound of its objective, at
+// weight 1 of the divergence.
+func (s *Setup) validate(ctx context.Context, e *Evaluator) (*EpochTerms, error) {
+	v, err := e.Evaluate(ctx, s.Validation, s.Config.Seed)
+	if err != nil {
+		return nil, err
+	}
+	terms := &EpochTerms{Recon: v.Recon, KL: v.KL, Bound: v.ELBO, BoundSE: v.ELBOSE}
+	if s.Config.Objective == model.IWAE {
+		terms.Bound, terms.BoundSE = v.IW.Bound, v.IW.SE
+	}
+	return terms, nil
+}
