@@ -25,7 +25,7 @@ func (b *Builder) BernoulliLogLik(x, l Node) Node {
 
 // pixelLogLik is a log-likelihood that is a sum over pixels, of x [B, D] and the
 // decoder's output l [B·S, D]. rowLogLik returns the log-likelihood of one row and
-// leaves its derivative with respect to l in residual.
+// leaves its derivative with respect to l in residual, unless that is nil.
 func (b *Builder) pixelLogLik(kind string, x, l Node, rowLogLik func(x, l, residual []float32) float64) Node {
 	images, d, rows := x.Rows(), x.Cols(), l.Rows()
 	b.want(l.Cols() == d && images > 0 && rows%images == 0, "%s: pixels %v and decoder output %v: want [B D] and [B·S D]", kind, x.Shape(), l.Shape())
@@ -34,8 +34,9 @@ func (b *Builder) pixelLogLik(kind string, x, l Node, rowLogLik func(x, l, resid
 	}
 	s, e := rows/images, b.engine
 	// What the forward pass knows, the backward pass need not compute again. No
-	// operation but this pair touches the buffer, and an edge orders the two.
-	residual := make([]float32, rows*d)
+	// operation but this pair touches the buffer, and an edge orders the two. It is nil
+	// where nobody asks for a gradient.
+	var residual []float32
 	return b.apply(op{
 		kind: kind,
 		in:   []Node{x, l},
@@ -43,12 +44,17 @@ func (b *Builder) pixelLogLik(kind string, x, l Node, rowLogLik func(x, l, resid
 		forward: func(y []float32, in [][]float32) {
 			e.Split(rows, 1+elementGrain/d, func(lo, hi int) {
 				for r := lo; r < hi; r++ {
-					y[r] = float32(rowLogLik(in[0][r/s*d:][:d], in[1][r*d:][:d], residual[r*d:][:d]))
+					var row []float32
+					if residual != nil {
+						row = residual[r*d:][:d]
+					}
+					y[r] = float32(rowLogLik(in[0][r/s*d:][:d], in[1][r*d:][:d], row))
 				}
 			})
 		},
 		wrt: []bool{false, true},
 		derivative: func(y, dy Node) []Node {
+			residual = make([]float32, rows*d)
 			return []Node{none, b.apply(op{
 				kind: kind + ".dl",
 				in:   []Node{y, dy},

@@ -21,7 +21,9 @@ func (b *Builder) ContinuousBernoulliLogLik(x, l Node) Node {
 		for j, v := range l {
 			logNormaliser, mean := continuousBernoulli(float64(v))
 			sum += float64(x[j])*float64(v) - logNormaliser
-			residual[j] = float32(float64(x[j]) - mean)
+			if residual != nil {
+				residual[j] = float32(float64(x[j]) - mean)
+			}
 		}
 		return sum
 	})

@@ -133,17 +133,38 @@ func (b *Builder) ExpectedRows(logP, a Node) Node {
 					if shared {
 						first = 0
 					}
-					sum := 0.0
-					for j, p := range p[first:][:k] {
-						if p > 0 {
-							sum += float64(p) * float64(in[1][r*k+j])
-						}
-					}
-					y[r] = float32(sum)
+					y[r] = expectation(p[first:][:k], in[1][r*k:][:k])
 				}
 			})
 		},
 	})
+}
+
+// expectation is Σ p a, where p = 0 counts 0 whatever a is, in four sums that do not wait
+// for each other.
+func expectation(p, a []float32) float32 {
+	a = a[:len(p)]
+	var s [4]float64
+	j := 0
+	for ; j+4 <= len(p); j += 4 {
+		for i := range s {
+			s[i] += float64(p[j+i]) * float64(a[j+i])
+		}
+	}
+	for ; j < len(p); j++ {
+		s[0] += float64(p[j]) * float64(a[j])
+	}
+	sum := (s[0] + s[1]) + (s[2] + s[3])
+	if sum-sum == 0 {
+		return float32(sum)
+	}
+	sum = 0 // 0 · ∞
+	for j, p := range p {
+		if p > 0 {
+			sum += float64(p) * float64(a[j])
+		}
+	}
+	return float32(sum)
 }
 
 // RowDot returns Σ_K q a of each row: q and a are [B, K], the result [B]. It has no

@@ -7,8 +7,8 @@ import (
 )
 
 // evaluationRows is how many draws are decoded at once: enough for a matrix product
-// to run at full speed, few enough for a few megabytes.
-const evaluationRows = 1000
+// to run at full speed, few enough to stay near a worker's cache.
+const evaluationRows = 500
 
 // blocks is how many images, and draws for each, are scored at once.
 func blocks(draws int) (images, block int) {

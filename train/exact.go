@@ -121,7 +121,7 @@ func (q *Quadrature) Method() string {
 
 // Sizes of the work: none of them changes a result but for rounding.
 const (
-	latticeImages = 128     // images whose log joint over the whole first lattice is held at once
+	latticeImages = 256     // images whose log joint over the whole first lattice is held at once
 	tileImages    = 64      // and over a tile
 	groupImages   = 1 << 14 // images that share decoded tiles
 	batchNodes    = 1 << 25 // nodes of all images whose log joints are held at once, on tiles

@@ -34,11 +34,15 @@ const (
 
 // inPlace applies f to all elements.
 func inPlace(f function, x []float32) {
-	if !accelerated {
+	if lanes == 1 {
 		f.plain(x)
 		return
 	}
-	n := whole(len(x))
+	if n := whole(len(x), 16); lanes == 16 && f == tangent && n > 0 {
+		tanhAVX512(&x[0], n)
+		x = x[n:]
+	}
+	n := whole(len(x), 8)
 	if n > 0 {
 		f.vector(&x[0], n)
 	}
@@ -90,12 +94,17 @@ func (f function) plain(x []float32) {
 // is above top by more than 88. The slices are of one length.
 func ExpSum(q, a []float32, top float32) float64 {
 	q = q[:len(a)]
-	if !accelerated {
+	if lanes == 1 {
 		return expSumGo(q, a, top)
 	}
-	n, sum := whole(len(a)), 0.0
+	sum := 0.0
+	if n := whole(len(a), 16); lanes == 16 && n > 0 {
+		sum = expSumAVX512(&q[0], &a[0], top, n)
+		q, a = q[n:], a[n:]
+	}
+	n := whole(len(a), 8)
 	if n > 0 {
-		sum = expSumAVX2(&q[0], &a[0], top, n)
+		sum += expSumAVX2(&q[0], &a[0], top, n)
 	}
 	if n < len(a) {
 		pad := filled(float32(math.Inf(-1)))
@@ -110,30 +119,37 @@ func ExpSum(q, a []float32, top float32) float64 {
 //
 //	Σ x l - log(1 + exp l)
 //
-// in nats, and leaves its derivative with respect to l in residual, x - σ(l). It is
-// stable for all finite logits; the logarithm is taken of products of up to 512 terms.
-// The slices are of one length.
+// in nats, and leaves its derivative with respect to l in residual, x - σ(l), unless that
+// is nil. It is stable for all finite logits; the logarithm is taken of products of up
+// to 512 terms. The slices are of one length.
 func Bernoulli(residual, x, l []float32) float64 {
-	residual, x = residual[:len(l)], x[:len(l)]
-	sum := 0.0
+	sum, x := 0.0, x[:len(l)]
 	for i := 0; i < len(l); i += block {
 		j := min(i+block, len(l))
-		var linear, product float64
-		if accelerated {
-			linear, product = bernoulliPadded(residual[i:j], x[i:j], l[i:j])
-		} else {
-			linear, product = bernoulliGo(residual[i:j], x[i:j], l[i:j])
+		var part []float32
+		if residual != nil {
+			part = residual[i:j]
 		}
+		linear, product := bernoulli(part, x[i:j], l[i:j])
 		sum += linear - math.Log(product)
 	}
 	return sum
 }
 
-func bernoulliPadded(residual, x, l []float32) (sum, product float64) {
-	n := whole(len(l))
+// bernoulli returns Σ x l - max(l, 0) and Π 1 + exp(-|l|) of up to a block of pixels.
+func bernoulli(residual, x, l []float32) (sum, product float64) {
+	if lanes == 1 {
+		return bernoulliGo(residual, x, l)
+	}
 	product = 1
+	if n := whole(len(l), 16); lanes == 16 && n > 0 {
+		sum, product = bernoulliAVX512(first(residual), &x[0], &l[0], n)
+		residual, x, l = from(residual, n), x[n:], l[n:]
+	}
+	n := whole(len(l), 8)
 	if n > 0 {
-		sum, product = bernoulliAVX2(&residual[0], &x[0], &l[0], n)
+		s, p := bernoulliAVX2(first(residual), &x[0], &l[0], n)
+		sum, product = sum+s, product*p
 	}
 	if n < len(l) {
 		// A logit of -∞ would be 0 · ∞; at -1000 a black pixel costs nothing.
@@ -142,18 +158,36 @@ func bernoulliPadded(residual, x, l []float32) (sum, product float64) {
 		copy(padX[:], x[n:])
 		copy(padL[:], l[n:])
 		s, p := bernoulliAVX2(&padX[0], &padX[0], &padL[0], 8)
-		copy(residual[n:], padX[:])
+		if residual != nil {
+			copy(residual[n:], padX[:])
+		}
 		sum, product = sum+s, product*p
 	}
 	return sum, product
+}
+
+// first is where a slice begins, nil for none.
+func first(x []float32) *float32 {
+	if len(x) == 0 {
+		return nil
+	}
+	return &x[0]
+}
+
+// from is x[n:], nil for none.
+func from(x []float32, n int) []float32 {
+	if x == nil {
+		return nil
+	}
+	return x[n:]
 }
 
 // ReLUChain writes da = dy where y > 0, else 0. The slices are of one length.
 func ReLUChain(da, y, dy []float32) {
 	y, dy = y[:len(da)], dy[:len(da)]
 	n := 0
-	if accelerated && len(da) >= 8 {
-		n = whole(len(da))
+	if lanes > 1 && len(da) >= 8 {
+		n = whole(len(da), 8)
 		reluChainAVX2(&da[0], &y[0], &dy[0], n)
 	}
 	reluChainGo(da[n:], y[n:], dy[n:])
@@ -163,8 +197,8 @@ func ReLUChain(da, y, dy []float32) {
 func TanhChain(da, y, dy []float32) {
 	y, dy = y[:len(da)], dy[:len(da)]
 	n := 0
-	if accelerated && len(da) >= 8 {
-		n = whole(len(da))
+	if lanes > 1 && len(da) >= 8 {
+		n = whole(len(da), 8)
 		tanhChainAVX2(&da[0], &y[0], &dy[0], n)
 	}
 	tanhChainGo(da[n:], y[n:], dy[n:])
@@ -191,8 +225,8 @@ func SoftplusChain(da, y, dy []float32) {
 func Adam(theta, g, m, v []float32, d1, d2, rate, epsilon float32) {
 	g, m, v = g[:len(theta)], m[:len(theta)], v[:len(theta)]
 	n := 0
-	if accelerated && len(theta) >= 8 {
-		n = whole(len(theta))
+	if lanes > 1 && len(theta) >= 8 {
+		n = whole(len(theta), 8)
 		adamAVX2(&theta[0], &g[0], &m[0], &v[0], n, d1, d2, rate, epsilon)
 	}
 	adamGo(theta[n:], g[n:], m[n:], v[n:], d1, d2, rate, epsilon)

@@ -62,7 +62,9 @@ func bernoulliGo(residual, x, l []float32) (sum, product float64) {
 		}
 		sum += float64(x[j]*v - max(v, 0))
 		product *= 1 + float64(e)
-		residual[j] = x[j] - numerator/(1+e)
+		if residual != nil {
+			residual[j] = x[j] - numerator/(1+e)
+		}
 	}
 	return sum, product
 }

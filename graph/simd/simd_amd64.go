@@ -2,7 +2,16 @@ package simd
 
 import "golang.org/x/sys/cpu"
 
-var accelerated = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+// lanes is how many numbers are worked on at once: 16, 8 or 1.
+var lanes = func() int {
+	switch x := cpu.X86; {
+	case x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL:
+		return 16
+	case x.HasAVX2 && x.HasFMA:
+		return 8
+	}
+	return 1
+}()
 
 //go:noescape
 func expAVX2(x *float32, n int)
@@ -36,3 +45,12 @@ func tanhChainAVX2(da, y, dy *float32, n int)
 
 //go:noescape
 func adamAVX2(theta, grad, m, v *float32, n int, d1, d2, rate, epsilon float32)
+
+//go:noescape
+func expSumAVX512(q, a *float32, top float32, n int) float64
+
+//go:noescape
+func tanhAVX512(x *float32, n int)
+
+//go:noescape
+func bernoulliAVX512(residual, x, l *float32, n int) (sum, product float64)

@@ -2,9 +2,9 @@
 
 package simd
 
-var accelerated = false
+var lanes = 1
 
-const unreachable = "simd: this CPU has no AVX2"
+const unreachable = "simd: this CPU has no AVX"
 
 func expAVX2(*float32, int)                                   { panic(unreachable) }
 func expm1AVX2(*float32, int)                                 { panic(unreachable) }
@@ -17,3 +17,6 @@ func softplusAVX2(*float32, int)                              { panic(unreachabl
 func reluChainAVX2(_, _, _ *float32, _ int)                   { panic(unreachable) }
 func tanhChainAVX2(_, _, _ *float32, _ int)                   { panic(unreachable) }
 func adamAVX2(_, _, _, _ *float32, _ int, _, _, _, _ float32) { panic(unreachable) }
+func expSumAVX512(_, _ *float32, _ float32, _ int) float64    { panic(unreachable) }
+func tanhAVX512(*float32, int)                                { panic(unreachable) }
+func bernoulliAVX512(_, _, _ *float32, _ int) (_, _ float64)  { panic(unreachable) }

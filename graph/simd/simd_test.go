@@ -25,13 +25,14 @@ func ulps(got float32, want float64) float64 {
 	return math.Abs(float64(got)-want) / unit
 }
 
-// eachWay runs a test as the CPU can, and in plain Go.
+// eachWay runs a test in each of the ways that the CPU can, and in plain Go.
 func eachWay(t *testing.T, f func(t *testing.T)) {
-	t.Run(Name(), f)
-	if accelerated {
-		accelerated = false
-		defer func() { accelerated = true }()
-		t.Run(Name(), f)
+	best := lanes
+	defer func() { lanes = best }()
+	for _, lanes = range []int{16, 8, 1} {
+		if lanes <= best {
+			t.Run(Name(), f)
+		}
 	}
 }
 
@@ -140,6 +141,9 @@ func testBernoulli(t *testing.T) {
 			if math.Abs(got-want) > 64*0x1p-24*size {
 				t.Errorf("length %d, scale %g: %.9g, want %.9g", n, scale, got, want)
 			}
+			if value := Bernoulli(nil, x, l); value != got {
+				t.Errorf("length %d, scale %g: %.9g without residuals, %.9g with", n, scale, value, got)
+			}
 			for i, v := range l {
 				if want := float64(x[i]) - 1/(1+math.Exp(-float64(v))); math.Abs(float64(residual[i])-want) > 4*0x1p-24 {
 					t.Fatalf("length %d, scale %g: residual %d of logit %g is %g, want %g", n, scale, i, v, residual[i], want)
@@ -235,6 +239,7 @@ func BenchmarkSIMD(b *testing.B) {
 		{"expsum", func() { ExpSum(z, x, 1) }},
 		{"tanh", func() { copy(z, x); Tanh(z) }},
 		{"bernoulli", func() { Bernoulli(z, y, x) }},
+		{"bernoulli_value", func() { Bernoulli(nil, y, x) }},
 		{"relu", func() { copy(z, x); ReLU(z) }},
 		{"elu", func() { copy(z, x); ELU(z) }},
 		{"softplus", func() { copy(z, x); Softplus(z) }},

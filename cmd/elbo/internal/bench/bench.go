@@ -474,8 +474,8 @@ func integrate(c train.Config) func(*Bench, context.Context, work) (float64, flo
 			}
 			decode = min(decode, b.Now().Sub(t).Seconds())
 		}
-		// Images are worked through in blocks of 128.
-		for images, window := 128, 0; window <= windows; {
+		// Images are worked through in blocks of 256.
+		for images, window := 256, 0; window <= windows; {
 			v := s.Test
 			v.Subset = v.First(images)
 			t := b.Now()

@@ -196,6 +196,8 @@ done:
 // For n pixels, a multiple of 8 and at most 512, with e = exp(-|l|):
 //
 //	residual = x - σ(l),  sum = Σ x l - max(l, 0),  product = Π (1 + e)
+//
+// Where residual is nil it is not computed.
 TEXT ·bernoulliAVX2(SB), NOSPLIT, $0-48
 	MOVQ    residual+0(FP), DI
 	MOVQ    x+8(FP), DX
@@ -208,6 +210,8 @@ TEXT ·bernoulliAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS one<>(SB), Y11
 	VXORPS  Y12, Y12, Y12
 	JZ      done
+	TESTQ   DI, DI
+	JZ      value
 
 loop:
 	VMOVUPS     (SI), Y5
@@ -230,6 +234,23 @@ loop:
 	ADDQ        $32, DI
 	DECQ        CX
 	JNZ         loop
+	JMP         done
+
+value:
+	VMOVUPS     (SI), Y5
+	VFMADD231PS (DX), Y5, Y8
+	VMAXPS      Y12, Y5, Y4
+	VADDPS      Y4, Y9, Y9
+	VORPS       sign<>(SB), Y5, Y0
+	VMAXPS      least<>(SB), Y0, Y0
+	REDUCE(Y0, Y1, Y2, Y3)
+	VFMADD213PS Y2, Y2, Y1
+	VADDPS      Y11, Y1, Y3
+	VMULPS      Y3, Y10, Y10
+	ADDQ        $32, SI
+	ADDQ        $32, DX
+	DECQ        CX
+	JNZ         value
 
 done:
 	// The eight lanes in float64: a product of 64 terms of a lane is below 2⁶⁴.
