@@ -99,9 +99,13 @@ func (e *EStep) DOT() string { return e.program.DOT() }
 func (e *EStep) AddStatistics(s *Statistics, n int) {
 	s.Images += float64(n)
 	add := func(sum []float64, of graph.Node) {
-		for i, v := range e.program.Values(of) {
-			sum[i] += float64(v)
-		}
+		values := e.program.Values(of)
+		e.em.engine.Split(len(values), 1<<14, func(lo, hi int) {
+			sum := sum[lo:hi]
+			for i, v := range values[lo:hi] {
+				sum[i] += float64(v)
+			}
+		})
 	}
 	add(s.Counts, e.counts)
 	add(s.Sums, e.sums)

@@ -31,6 +31,7 @@ type emRun struct {
 
 	fit        *model.EStep // with statistics
 	validation *model.EStep // or nil
+	kept       *data.Kept   // the training images' outcomes; nil for grey levels
 	stats      *model.Statistics
 	table      []float32 // log p_n(z), [N, K], for a prior per image
 	adam       *Adam     // of a grid's decoder
@@ -163,6 +164,7 @@ func (r *emRun) finish() error {
 
 func (r *emRun) compile() error {
 	perImage := r.Config.Prior == model.PerImage
+	r.kept = r.Train.Keep()
 	var err error
 	chunk := emChunk
 	if r.Config.Incremental > 0 {
@@ -264,7 +266,7 @@ func (r *emRun) expect() (Metrics, error) {
 	note := 0.0
 	for first := 0; first < n; first += r.fit.Chunk() {
 		count := min(r.fit.Chunk(), n-first)
-		r.fillPixels(r.fit, r.Train, first, count)
+		r.fillPixels(r.fit, r.Train, r.kept, first, count)
 		if r.table != nil {
 			copy(r.fit.LogPriors(), r.table[first*k:][:count*k])
 		}
@@ -334,12 +336,18 @@ func (r *emRun) record(m Metrics) error {
 	return nil
 }
 
-// fillPixels copies images, as evaluation sees them, into a chunk.
-func (s *Setup) fillPixels(e *model.EStep, v data.View, first, count int) {
+// fillPixels copies images, as evaluation sees them, into a chunk. kept are those of v, if
+// they were kept.
+func (s *Setup) fillPixels(e *model.EStep, v data.View, kept *data.Kept, first, count int) {
 	d := v.D()
 	s.Engine.Split(count, 100, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			v.Pixels(e.X()[i*d:][:d], first+i, 0)
+			x := e.X()[i*d:][:d]
+			if kept != nil {
+				kept.Pixels(x, first+i)
+			} else {
+				v.Pixels(x, first+i, 0)
+			}
 		}
 	})
 }
@@ -352,7 +360,7 @@ func (s *Setup) eachChunk(ctx context.Context, e *model.EStep, v data.View, f fu
 			return err
 		}
 		count := min(e.Chunk(), v.N()-first)
-		s.fillPixels(e, v, first, count)
+		s.fillPixels(e, v, nil, first, count)
 		if err := e.Run(count); err != nil {
 			return err
 		}

@@ -244,7 +244,7 @@ func (s *Setup) eachEvidence(f func(float32)) error {
 	if err != nil {
 		return err
 	}
-	s.fillPixels(e, s.Train, 0, s.Train.N())
+	s.fillPixels(e, s.Train, nil, 0, s.Train.N())
 	if err := e.Run(s.Train.N()); err != nil {
 		return err
 	}

@@ -52,6 +52,10 @@ func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
 	n := s.Train.N()
 	order := make([]int32, n)
 	noise := new(data.Stream)
+	var kept *data.Kept
+	if s.Train.Mode != data.Dynamic { // the same in every epoch
+		kept = s.Train.Keep()
+	}
 	for ; epoch <= s.Config.Epochs; epoch, position = epoch+1, 0 {
 		order = data.Order(order, n, s.Config.Seed, epoch)
 		for ; position < n; position += s.Config.Batch {
@@ -60,7 +64,7 @@ func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
 				return
 			case b := <-f.spare:
 				b.epoch, b.position = epoch, position
-				s.fillBatch(b, order[position:min(position+s.Config.Batch, n)], noise)
+				s.fillBatch(b, order[position:min(position+s.Config.Batch, n)], kept, noise)
 				f.batches <- b // never blocks: there is room for every buffer
 			}
 		}
@@ -68,13 +72,17 @@ func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
 }
 
 // fillBatch makes the batch of the given training images in b's epoch: pixels and
-// noise come from streams of their own for each image.
-func (s *Setup) fillBatch(b *fedBatch, images []int32, noise *data.Stream) {
+// noise come from streams of their own for each image, pixels that were kept from there.
+func (s *Setup) fillBatch(b *fedBatch, images []int32, kept *data.Kept, noise *data.Stream) {
 	d, row := s.Train.D(), s.Config.K*s.Config.Latent
 	b.Images = len(images)
 	b.Beta = float32(s.Config.betaAt(b.epoch, b.position, s.Train.N()))
 	for i, image := range images {
-		s.Train.Pixels(b.X[i*d:][:d], int(image), b.epoch)
+		if x := b.X[i*d:][:d]; kept != nil {
+			kept.Pixels(x, int(image))
+		} else {
+			s.Train.Pixels(x, int(image), b.epoch)
+		}
 		noise.Reset(s.Config.Seed, "eps/"+s.Train.Part(), uint64(b.epoch), uint64(s.Train.Index(int(image))))
 		eps := b.Eps[i*row:][:row]
 		for j := range eps {

@@ -83,7 +83,7 @@ func (r *emRun) sweep() error {
 	for b := range r.inc.batches {
 		first := b * r.fit.Chunk()
 		count := min(r.fit.Chunk(), r.Train.N()-first)
-		r.fillPixels(r.fit, r.Train, first, count)
+		r.fillPixels(r.fit, r.Train, r.kept, first, count)
 		if err := r.fit.Run(count); err != nil {
 			return err
 		}

@@ -1,0 +1,47 @@
+package data
+
+// Kept are the images of a view as evaluation sees them, drawn once and kept, one bit a
+// pixel: for a method that goes over the same outcomes again and again, and would draw
+// them anew each time. It is safe for concurrent use.
+type Kept struct {
+	d, stride int // pixels, and bytes, of an image
+	bits      []byte
+	outcomes  [256][8]float32 // of a byte, its lowest bit first
+}
+
+// Keep draws the images of v; nil where Mode is None and there is nothing to draw.
+func (v View) Keep() *Kept {
+	if v.Mode == None {
+		return nil
+	}
+	d := v.D()
+	k := &Kept{d: d, stride: (d + 7) / 8}
+	for b := range k.outcomes {
+		for j := range k.outcomes[b] {
+			k.outcomes[b][j] = float32(b >> j & 1)
+		}
+	}
+	k.bits = make([]byte, v.N()*k.stride)
+	x := make([]float32, d)
+	for i := range v.N() {
+		v.Pixels(x, i, 0)
+		image := k.bits[i*k.stride:][:k.stride]
+		for p, outcome := range x {
+			image[p/8] |= byte(outcome) << (p % 8)
+		}
+	}
+	return k
+}
+
+// Pixels fills dst[:D] with image i of the view, as View.Pixels does for epoch 0.
+func (k *Kept) Pixels(dst []float32, i int) {
+	dst = dst[:k.d]
+	for _, b := range k.bits[i*k.stride:][:k.stride] {
+		if len(dst) < 8 {
+			copy(dst, k.outcomes[b][:])
+			return
+		}
+		*(*[8]float32)(dst) = k.outcomes[b]
+		dst = dst[8:]
+	}
+}
