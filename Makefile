@@ -31,7 +31,7 @@ race:             ## the race detector on what is concurrent (it alone needs cgo
 bench:            ## benchmarks, in benchstat's format
 	go test -run xxx -bench . -benchmem ./graph/... ./model ./data ./train
 
-bench-peers: build ## elbo next to PyTorch and numpy, in alternating runs (it says what to install); some 20 minutes on an idle machine
+bench-peers: build ## elbo next to PyTorch and numpy, in alternating runs (it says what to install); some ten minutes on an idle machine
 	/usr/bin/python3 train/testdata/peers/peers.py --elbo ./elbo
 
 fuzz:             ## each fuzz target for FUZZTIME

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"errors"
+	"math"
 
 	"elbo/data"
 )
@@ -71,14 +72,21 @@ func addExact(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Ev
 		return err
 	}
 	var logP, stated, gap moments
+	missed := 0
 	for i, x := range exact {
 		score := &e.PerImage[i]
+		// L_k is below log p(x) but for the scatter of its mean weight. Where it is not, the
+		// posterior lies where no node stands, and the error is at least what it lacks.
+		if score.IW-5/math.Sqrt(score.ESS) > x.LogP+x.Error {
+			missed++
+			x.Error = score.IW - x.LogP
+		}
 		score.LogP, score.Error = x.LogP, x.Error
 		logP.add(x.LogP)
 		stated.add(x.Error)
 		gap.add(x.LogP - score.ELBO)
 	}
-	e.LogP = &LogP{Value: logP.mean, SE: logP.standardError(), Error: stated.mean, Method: q.Method()}
+	e.LogP = &LogP{Value: logP.mean, SE: logP.standardError(), Error: stated.mean, Method: q.Method(), Missed: missed}
 	e.Gap = &PosteriorGap{Value: gap.mean, SE: gap.standardError()}
 	return nil
 }

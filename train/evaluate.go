@@ -44,6 +44,7 @@ type LogP struct {
 	SE     float64 `json:"se"`
 	Error  float64 `json:"error"` // of the method, not of the images
 	Method string  `json:"method"`
+	Missed int     `json:"missed,omitempty"` // images whose L_k is above, so that the method cannot have seen their posterior
 }
 
 // PosteriorGap is log p(x) - ELBO = KL(q(z|x) ‖ p(z|x)) of a VAE whose log p(x) is known, nats per

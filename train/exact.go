@@ -79,8 +79,9 @@ type Exact struct {
 	// Aliasing is what a lattice of this spacing may miss of peaks as narrow as the
 	// posterior's curvature says: all 2^Z coarser lattices may miss it alike.
 	Aliasing float64
-	// Outside bounds the mass outside the box, if p(x|z) is nowhere higher there than
-	// in it: P(z outside) max p(x|z) / p(x).
+	// Outside is for the mass outside the box. It bounds it if p(x|z) is nowhere higher
+	// there than in it: P(z outside) max p(x|z) / p(x). What stands on the box's faces is
+	// taken to go on outside for one unit, the prior's standard deviation.
 	Outside  float64
 	Dropped  float64 // mass of the regions that were not refined
 	Rounding float64 // of float32
@@ -212,6 +213,7 @@ type refinement struct {
 	tiles   []node  // where the next level looks, sorted
 	dropped float64 // logarithm of the mass of what other levels leave out
 	lik     float64 // max log p(x|z) seen
+	edge    float64 // share of the first lattice's sum that stands on the box's faces
 }
 
 // Evidence returns log p(x) of the images of v, as evaluation sees them, in order. It
@@ -402,7 +404,7 @@ func (q *Quadrature) assess(r *refinement, patches []patch, level int, best *Exa
 	var curvature, mean [MaxExactLatent]float64
 	var second [MaxExactLatent][MaxExactLatent]float64
 	var coset [1 << (2 * MaxExactLatent)]float64 // of nodes m that are alike modulo 4
-	density := make([]float32, patches[0].side)
+	density, edge := make([]float32, patches[0].side), 0.0
 	nodes := 0
 	for _, p := range patches {
 		nodes += len(p.joint)
@@ -442,6 +444,9 @@ func (q *Quadrature) assess(r *refinement, patches []patch, level int, best *Exa
 			}
 			sum := sums[0] + sums[1] + sums[2] + sums[3]
 			total += sum
+			if level == 0 {
+				edge += onFaces(m, z, p.side, sum, float64(density[0])+float64(density[len(density)-1]))
+			}
 			class := 0
 			for a := range z - 1 {
 				class |= m[a]&1<<a | m[a]&2<<(z+a-1)
@@ -477,7 +482,10 @@ func (q *Quadrature) assess(r *refinement, patches []patch, level int, best *Exa
 			e.Covariance[b*z+a] = e.Covariance[a*z+b]
 		}
 	}
-	e.Outside = math.Log1p(q.first.outside * math.Exp(r.lik-e.LogP))
+	if level == 0 {
+		r.edge = edge / total
+	}
+	e.Outside = math.Log1p(q.first.outside*math.Exp(r.lik-e.LogP) + r.edge/q.options.Spacing)
 	e.Dropped = math.Log1p(math.Exp(r.dropped - e.LogP))
 	base := patches[at].base
 	e.Rounding = math.Exp2(-24) * (math.Abs(base) + math.Sqrt(float64(q.generator.Pixels))*math.Abs(top-patches[at].offset-base))
@@ -489,6 +497,17 @@ func (q *Quadrature) assess(r *refinement, patches []patch, level int, best *Exa
 		return nil, nil
 	}
 	return q.refine(r, patches, top, min(cut, negligible), h), nil
+}
+
+// onFaces is what of a line of the first lattice stands on the box's faces: all of it, sum,
+// where the line lies in one, else its ends.
+func onFaces(m node, z, side int, sum, ends float64) float64 {
+	for _, a := range m[:z-1] {
+		if a == -(side-1)/2 || a == (side-1)/2 {
+			return sum
+		}
+	}
+	return ends
 }
 
 // halving is the error that the disagreement of resolutions speaks of, from sums over the
@@ -578,7 +597,7 @@ func (q *Quadrature) refine(r *refinement, patches []patch, top, cut, h float64)
 		return nil
 	}
 	dropped := floats.LogSumExp([]float64{r.dropped, math.Log(left) + top + float64(z)*math.Log(h)})
-	next := &refinement{image: r.image, lik: r.lik, dropped: dropped}
+	next := &refinement{image: r.image, lik: r.lik, edge: r.edge, dropped: dropped}
 	for tile := range set {
 		next.tiles = append(next.tiles, tile)
 	}

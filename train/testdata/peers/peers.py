@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """elbo next to PyTorch and numpy, on this machine, in alternating runs.
 
-    python3 train/testdata/peers/peers.py --elbo ./elbo [--rounds 3] [--seconds 5]
+    python3 train/testdata/peers/peers.py --elbo ./elbo [--rounds 2] [--seconds 3]
 
 Each round runs `elbo bench --only ROW` and every setting of the peer once, one after the
 other. Of each the best round counts, and of the peer the best setting: threads 1 or 2
@@ -83,8 +83,8 @@ def run(command, env):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--elbo", default="./elbo", help="the program")
-    p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--seconds", type=float, default=5, help="of measuring, for each run")
+    p.add_argument("--rounds", type=int, default=2)
+    p.add_argument("--seconds", type=float, default=3, help="of measuring, for each run")
     p.add_argument("--only", choices=ROWS, nargs="*", default=list(ROWS))
     a = p.parse_args()
     if packages := missing():
