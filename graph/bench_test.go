@@ -63,14 +63,11 @@ func timings() map[string]timed {
 		}
 		return p
 	}
-	joint := operands(func(s sizes) []*graph.Param {
-		return []*graph.Param{random("joint", 7, 30, s.images, s.states), ones("weight", s.images)}
+	posteriors := operands(func(s sizes) []*graph.Param {
+		return []*graph.Param{random("loglik", 7, 30, s.images, s.states), random("p", 8, 1, s.states), ones("weight", s.images)}
 	})
 	tables := operands(func(s sizes) []*graph.Param {
 		return []*graph.Param{random("q", 8, 1, s.images, s.states), random("a", 9, 1, s.images, s.states)}
-	})
-	row := operands(func(s sizes) []*graph.Param {
-		return []*graph.Param{random("a", 10, 1, s.images, s.states), random("row", 11, 1, s.states)}
 	})
 	tableAndPixels := operands(func(s sizes) []*graph.Param {
 		return append([]*graph.Param{random("q", 12, 1, s.images, s.states)}, pixels(s)...)
@@ -105,13 +102,10 @@ func timings() map[string]timed {
 			func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.NegMean(p[0], in[0]) }},
 		"Dot": {vaes, logits, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Dot(p[0], in[0]) }},
 
-		"Posterior": {[]sizes{table}, nil, joint, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { _, q := b.Posterior(in[0], in[1]); return q }},
-		"AddRow":    {[]sizes{table}, nil, row, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.AddRow(in[0], in[1]) }},
-		"AddTable":  {[]sizes{table}, nil, tables, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.AddTable(in[0], in[1]) }},
-		"ExpectedRows": {[]sizes{table}, nil, row, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node {
-			return b.ExpectedRows(in[1], in[0])
+		"Posterior": {[]sizes{table}, nil, posteriors, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node {
+			evidence, _ := b.Posterior(in[0], in[1], in[2])
+			return evidence
 		}},
-		"RowDot": {[]sizes{table}, nil, tables, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.RowDot(in[0], in[1]) }},
 		"Sums":   {[]sizes{table}, nil, tableAndPixels, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.Sums(in[0], in[1]) }},
 		"Counts": {[]sizes{table}, nil, func(s sizes) []*graph.Param { return tables(s)[:1] }, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.Counts(in[0]) }},
 		"Square": {[]sizes{table}, nil, pixels, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.Square(in[0]) }},

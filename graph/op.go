@@ -31,9 +31,9 @@ type op struct {
 	derivative func(y, dy Node) []Node
 	wrt        []bool // which inputs have a gradient
 
-	serial int // tells apart operations that are otherwise equal
+	serial int       // tells apart operations that are otherwise equal
+	y      []float32 // the output; made for it unless it is given
 	buffer *tensor.Dense
-	y      []float32
 	scalar *G.F32
 }
 
@@ -47,11 +47,13 @@ func (b *Builder) apply(o op) Node {
 	}
 	b.serial++
 	o.serial = b.serial
+	if o.y == nil {
+		o.y = make([]float32, tensor.Shape(o.out).TotalSize())
+	}
 	if o.out == nil {
-		o.scalar, o.y = new(G.F32), make([]float32, 1)
+		o.scalar = new(G.F32)
 	} else {
-		o.buffer = tensor.New(tensor.WithShape(o.out...), tensor.Of(tensor.Float32))
-		o.y = o.buffer.Float32s()
+		o.buffer = tensor.New(tensor.WithShape(o.out...), tensor.WithBacking(o.y))
 	}
 	children := make(G.Nodes, len(o.in))
 	for i, n := range o.in {

@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -213,108 +214,77 @@ const K = 5
 // addStateChecks adds the operations of EM.
 func addStateChecks(all map[string][]check) {
 	random := graphtest.Random
-	joint, weight := random("joint", 20, 30, B, K), &graph.Param{Name: "w", Shape: []int{B}, Value: []float32{1, 0, 1}}
-	posterior := func(joint []float64, r int) (evidence float64, q []float64) {
-		sum, row := 0.0, joint[r*K:][:K]
-		for _, j := range row {
-			sum += math.Exp(j - row[0])
+	logLik, weight := random("logLik", 20, 30, B, K), &graph.Param{Name: "w", Shape: []int{B}, Value: []float32{1, 0, 1}}
+	table, pixels := random("q", 21, 1, B, K), random("x", 22, 1, B, D)
+	shared, own := random("p", 23, 1, K), random("p", 24, 1, B, K)
+	// row is log p(x), the joint, and p(z|x) of image r.
+	row := func(logLik, logPrior []float64, r int) (evidence float64, joint, q []float64) {
+		sum := 0.0
+		for k, l := range logLik[r*K:][:K] {
+			joint = append(joint, l+logPrior[(r*K+k)%len(logPrior)])
 		}
-		evidence = row[0] + math.Log(sum)
-		for _, j := range row {
+		for _, j := range joint {
+			sum += math.Exp(j - joint[0])
+		}
+		evidence = joint[0] + math.Log(sum)
+		for _, j := range joint {
 			q = append(q, math.Exp(j-evidence))
 		}
-		return evidence, q
+		return evidence, joint, q
 	}
 	all["Posterior"] = []check{{
 		Name:   "evidence",
-		Params: []*graph.Param{joint},
-		Build: func(b *graph.Builder, p, _ nodes) graph.Node {
-			unused := b.Param(weight) // it weighs the table only
-			evidence, _ := b.Posterior(p[0], unused)
+		Params: []*graph.Param{logLik},
+		Inputs: []*graph.Param{shared, {Name: "w", Shape: []int{B}, Value: []float32{1, 1, 1}}},
+		Build: func(b *graph.Builder, p, in nodes) graph.Node {
+			evidence, _ := b.Posterior(p[0], in[0], in[1])
 			return evidence
 		},
-		Twin: func(p, _ wide) (y []float64) {
+		Twin: func(p, in wide) (y []float64) {
 			for r := range B {
-				evidence, _ := posterior(p[0], r)
+				evidence, _, _ := row(p[0], in[0], r)
 				y = append(y, evidence)
 			}
 			return y
 		},
 		Terms: K,
-	}, {
-		Name:   "table",
-		Inputs: []*graph.Param{joint, weight},
-		Build:  func(b *graph.Builder, _, in nodes) graph.Node { _, table := b.Posterior(in[0], in[1]); return table },
-		Twin: func(_, in wide) (y []float64) {
-			for r := range B {
-				_, q := posterior(in[0], r)
-				for _, v := range q {
-					y = append(y, v*in[1][r])
+	}}
+	for _, logPrior := range []*graph.Param{shared, own} {
+		part := func(name string, of func(graph.PosteriorParts) graph.Node, twin func(logLik, logPrior, joint, q []float64, w float64) []float64, terms int) {
+			all["Posterior"] = append(all["Posterior"], check{
+				Name:   fmt.Sprint(name, ", prior ", logPrior.Shape),
+				Inputs: []*graph.Param{logLik, logPrior, weight},
+				Build: func(b *graph.Builder, _, in nodes) graph.Node {
+					_, parts := b.Posterior(in[0], in[1], in[2])
+					return of(parts)
+				},
+				Twin: func(_, in wide) (y []float64) {
+					for r := range B {
+						_, joint, q := row(in[0], in[1], r)
+						first := r * K % len(in[1])
+						y = append(y, twin(in[0][r*K:][:K], in[1][first:][:K], joint, q, in[2][r])...)
+					}
+					return y
+				},
+				Terms: terms,
+			})
+		}
+		const rounded = 64 // exp of a difference of numbers near 60: their rounding, 2^-18, in its exponent
+		part("joint", func(p graph.PosteriorParts) graph.Node { return p.Joint },
+			func(_, _, joint, _ []float64, _ float64) []float64 { return joint }, 1)
+		part("table", func(p graph.PosteriorParts) graph.Node { return p.Table },
+			func(_, _, _, q []float64, w float64) []float64 { return addScaled(make([]float64, K), w, q) }, rounded)
+		part("recon", func(p graph.PosteriorParts) graph.Node { return p.Recon },
+			func(l, _, _, q []float64, w float64) []float64 { return []float64{w * inner(q, l)} }, rounded)
+		part("note", func(p graph.PosteriorParts) graph.Node { return p.Note },
+			func(l, logP, _, _ []float64, _ float64) []float64 {
+				p := make([]float64, K)
+				for k, v := range logP {
+					p[k] = math.Exp(v)
 				}
-			}
-			return y
-		},
-		Terms: 64, // exp of a difference of numbers near 60: their rounding, 2^-18, in its exponent
-	}}
-	table, pixels := random("q", 21, 1, B, K), random("x", 22, 1, B, D)
-	logP := random("p", 23, 1, K)
-	all["AddRow"] = []check{{
-		Name:   "addrow",
-		Inputs: []*graph.Param{table, logP},
-		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.AddRow(in[0], in[1]) },
-		Twin: func(_, in wide) (y []float64) {
-			for i, v := range in[0] {
-				y = append(y, v+in[1][i%K])
-			}
-			return y
-		},
-		Terms: 1,
-	}}
-	all["AddTable"] = []check{{
-		Name:   "addtable",
-		Inputs: []*graph.Param{table, random("c", 27, 1, B, K)},
-		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.AddTable(in[0], in[1]) },
-		Twin:   func(_, in wide) []float64 { return addScaled(in[0], 1, in[1]) },
-		Terms:  1,
-	}}
-	all["RowDot"] = []check{{
-		Name:   "rowdot",
-		Inputs: []*graph.Param{table, random("c", 28, 1, B, K)},
-		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.RowDot(in[0], in[1]) },
-		Twin: func(_, in wide) []float64 {
-			y := make([]float64, B)
-			for i, v := range in[0] {
-				y[i/K] += v * in[1][i]
-			}
-			return y
-		},
-		Terms: K,
-	}}
-	all["ExpectedRows"] = []check{{
-		Name:   "expectedrows",
-		Inputs: []*graph.Param{logP, table},
-		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.ExpectedRows(in[0], in[1]) },
-		Twin: func(_, in wide) []float64 {
-			y := make([]float64, B)
-			for i, v := range in[1] {
-				y[i/K] += math.Exp(in[0][i%K]) * v
-			}
-			return y
-		},
-		Terms: K,
-	}, {
-		Name:   "expectedrows, each row its own",
-		Inputs: []*graph.Param{random("p", 24, 1, B, K), table},
-		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.ExpectedRows(in[0], in[1]) },
-		Twin: func(_, in wide) []float64 {
-			y := make([]float64, B)
-			for i, v := range in[1] {
-				y[i/K] += math.Exp(in[0][i]) * v
-			}
-			return y
-		},
-		Terms: K,
-	}}
+				return []float64{inner(p, l)}
+			}, K)
+	}
 	all["Sums"] = []check{{
 		Name:   "sums",
 		Inputs: []*graph.Param{table, pixels},
@@ -462,17 +432,16 @@ func addStateChecks(all map[string][]check) {
 // TestImpossibleStatesAndImages: a joint of -∞ is a state of no probability.
 func TestImpossibleStatesAndImages(t *testing.T) {
 	b := graph.NewBuilder(graphtest.Engine(1))
-	joint, values := b.Input("joint", 2, 3)
+	logLik, values := b.Input("logLik", 2, 3)
 	weight, weights := b.Input("weight", 2)
 	logP, logPs := b.Input("logP", 3)
-	evidence, table := b.Posterior(joint, weight)
-	expected := b.ExpectedRows(logP, joint)
-	p, err := b.Compile(evidence, table, expected)
+	evidence, parts := b.Posterior(logLik, logP, weight)
+	p, err := b.Compile(evidence, parts.Table, parts.Recon, parts.Note)
 	if err != nil {
 		t.Fatal(err)
 	}
 	inf := float32(math.Inf(1))
-	copy(values, []float32{-inf, -2, -inf, -inf, -inf, -inf})
+	copy(values, []float32{-inf, -2, -3, -inf, -inf, -inf})
 	copy(weights, []float32{1, 1})
 	copy(logPs, []float32{-inf, 0, -inf})
 	if err := p.Run(); err != nil {
@@ -481,11 +450,13 @@ func TestImpossibleStatesAndImages(t *testing.T) {
 	if got := p.Values(evidence); got[0] != -2 || got[1] != -inf {
 		t.Errorf("evidence %v, want -2, -Inf", got)
 	}
-	if got := p.Values(table); !slices.Equal(got, []float32{0, 1, 0, 0, 0, 0}) {
+	if got := p.Values(parts.Table); !slices.Equal(got, []float32{0, 1, 0, 0, 0, 0}) {
 		t.Errorf("table %v, want the one possible state, and zeros", got)
 	}
-	if got := p.Values(expected)[0]; got != -2 {
-		t.Errorf("expected row %v, want -2: a state of no probability counts 0", got)
+	for _, n := range []graph.Node{parts.Recon, parts.Note} {
+		if got := p.Values(n)[0]; got != -2 {
+			t.Errorf("an expectation is %v, want -2: a state of no probability counts 0", got)
+		}
 	}
 }
 
@@ -515,6 +486,14 @@ func TestEveryOperationHasACheck(t *testing.T) {
 	if found != len(checked) {
 		t.Errorf("%d operations, checks for %d", found, len(checked))
 	}
+}
+
+func inner(a, c []float64) float64 {
+	sum := 0.0
+	for i, v := range a {
+		sum += v * c[i]
+	}
+	return sum
 }
 
 func naiveAffine(x, w, bias []float64, f graph.Activation) []float64 {

@@ -22,21 +22,18 @@ type EStep struct {
 func (m *EM) NewEStep(images int, statistics, perImage bool) (*EStep, error) {
 	e := &EStep{em: m, images: images}
 	b := graph.NewBuilder(m.engine)
-	var x, weight, joint, logPrior graph.Node
+	var x, weight, logPrior graph.Node
 	x, e.x = b.Input("x", images, m.Config.Pixels)
 	weight, e.weight = b.Input("weight", images)
 	e.logLik = m.states.logLik(b, x)
 	if perImage {
 		logPrior, e.logPrior = b.Input("log_prior", images, m.Config.States)
-		joint = b.AddTable(e.logLik, logPrior)
 	} else {
 		logPrior = b.Param(m.logPrior)
-		joint = b.AddRow(e.logLik, logPrior)
 	}
-	e.joint, e.note = joint, b.ExpectedRows(logPrior, e.logLik)
-	e.evidence, e.table = b.Posterior(joint, weight)
-	e.recon = b.RowDot(e.table, e.logLik)
-	outputs := []graph.Node{e.logLik, joint, e.evidence, e.table, e.recon, e.note}
+	evidence, parts := b.Posterior(e.logLik, logPrior, weight)
+	e.evidence, e.joint, e.table, e.recon, e.note = evidence, parts.Joint, parts.Table, parts.Recon, parts.Note
+	outputs := []graph.Node{e.logLik, e.joint, e.evidence, e.table, e.recon, e.note}
 	if statistics {
 		e.counts, e.sums = b.Counts(e.table), b.Sums(e.table, x)
 		outputs = append(outputs, e.counts, e.sums)

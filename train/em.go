@@ -16,7 +16,7 @@ import (
 
 // emChunk is how many images the E-graph takes at once: enough for its products to run
 // at full speed.
-const emChunk = 2000
+const emChunk = 1000
 
 // tableName is the tensor of a checkpoint that holds log p_n(z), [N, K], for a prior
 // per image. It is the run's state and no parameter of the model.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -95,6 +96,39 @@ func randomMatrix(rng *rand.Rand, rows, cols, pad int) []float32 {
 		x[i] = rng.Float32()*2 - 1
 	}
 	return x
+}
+
+// TestProductsRunSideBySide: also in OpenBLAS built with OpenMP, which without a word
+// from us makes its callers wait for each other.
+func TestProductsRunSideBySide(t *testing.T) {
+	choices := []string{""}
+	openmp, err := filepath.Glob("/usr/lib/*/openblas-openmp/libopenblas.so.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, choice := range append(choices, openmp...) {
+		lib, _ := Open(choice)
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				const n = 64
+				a, c := make([]float32, n*n), make([]float32, n*n)
+				for i := range n {
+					a[i*n+i] = 2
+				}
+				for range 100 {
+					lib.Sgemm(false, false, n, n, n, 1, a, n, a, n, 0, c, n)
+				}
+				for i := range n {
+					if c[i*n+i] != 4 {
+						t.Errorf("%v: 2 · 2 = %g", lib, c[i*n+i])
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
 }
 
 func TestAnUnusableLibraryFallsBackAndSaysSo(t *testing.T) {

@@ -38,6 +38,7 @@ func candidates() []string {
 // is loaded: they would never be used.
 var oneThread = [][2]string{
 	{"OPENBLAS_NUM_THREADS", "1"},
+	{"OMP_NUM_THREADS", "1"}, // OpenBLAS built with OpenMP listens to this alone; several callers would wait for each other
 	{"MKL_THREADING_LAYER", "SEQUENTIAL"},
 	{"BLIS_NUM_THREADS", "1"},
 	{"VECLIB_MAXIMUM_THREADS", "1"},
