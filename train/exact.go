@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/viterin/vek/vek32"
 	"gonum.org/v1/gonum/floats"
 
 	"elbo/data"
@@ -199,9 +198,9 @@ type patch struct {
 
 // newPatch describes one row of a table.
 func newPatch(origin node, side int, joint, base []float32, offset float64) patch {
-	top := vek32.ArgMax(joint)
+	top := simd.ArgMax(joint)
 	p := patch{origin: origin, side: side, joint: joint, offset: offset, top: joint[top], base: float64(base[top])}
-	if sum := vek32.Sum(joint); sum != sum { // NaN is no maximum
+	if sum := simd.Sum(joint); sum != sum { // NaN is no maximum
 		p.top = sum
 	}
 	return p
@@ -417,7 +416,7 @@ func (q *Quadrature) assess(r *refinement, patches []patch, level int, best *Exa
 			if level == 0 {
 				r.lik = max(r.lik, highestLikelihood(line, m[z-1], h)+p.offset+norm/2)
 			}
-			if float64(vek32.Max(line))+p.offset < top-negligible {
+			if float64(simd.Max(line))+p.offset < top-negligible {
 				return
 			}
 			var sums [4]float64 // over nodes alike modulo 4 along the line
@@ -628,7 +627,7 @@ func (p patch) lines(z int, f func(k int, m node, line []float32)) {
 func (p patch) each(z int, least float64, f func(m node, joint float64)) {
 	at := float32(least - p.offset)
 	p.lines(z, func(_ int, m node, line []float32) {
-		if vek32.Max(line) < at {
+		if simd.Max(line) < at {
 			return
 		}
 		last := m[z-1]
