@@ -27,6 +27,11 @@ func NewEngine(workers int, lib *blas.Library) *Engine {
 // workers run side by side, each on its own.
 func (e *Engine) Serial() *Engine { return NewEngine(1, e.BLAS) }
 
+// sums counts the ways in which this program has cut and ordered its sums: it goes up with
+// every change of an operation, a block or a chunk after which the same run has other
+// bits.
+const sums = "2"
+
 // Numerics identifies all that decides how a sum of float32 numbers is rounded.
 // Two runs of the same seed and configuration agree in every bit if their
 // numerics do.
@@ -37,6 +42,7 @@ func (e *Engine) Numerics() map[string]string {
 		"blas":    e.BLAS.Name,
 		"workers": strconv.Itoa(e.Workers),
 		"simd":    simd.Name(),
+		"sums":    sums,
 	}
 	if e.BLAS.Version != "" {
 		id["blas_version"] = e.BLAS.Version

@@ -39,8 +39,17 @@ func (b *Builder) LogPriorRatio(h, eps, z Node) Node {
 				in:   []Node{h, dy},
 				out:  h.Shape(),
 				forward: func(dh []float32, in [][]float32) {
-					clear(dh)
-					d.each(in[0], func(i, r int, _, _ float32) { dh[i+d.z] += in[1][r/d.z] / 2 })
+					for i := range d.b {
+						sum := float32(0)
+						for _, g := range in[1][i*d.s:][:d.s] {
+							sum += g / 2
+						}
+						row := dh[i*2*d.z:][:2*d.z]
+						clear(row[:d.z])
+						for j := d.z; j < 2*d.z; j++ {
+							row[j] = sum
+						}
+					}
 				},
 			})
 			dz := b.apply(op{

@@ -60,7 +60,7 @@ func (b *Builder) Reparameterise(h, eps Node) Node {
 	})
 }
 
-// drawLoop walks over S draws from each of B diagonal Gaussians over Z
+// drawLoop are the extents of S draws from each of B diagonal Gaussians over Z
 // dimensions.
 type drawLoop struct{ b, s, z int }
 
@@ -71,17 +71,4 @@ func (b *Builder) draws(kind string, h, z Node) drawLoop {
 	}
 	b.want(h.Cols() == 2*d.z && d.s*d.b == z.Rows(), "%s: posterior %v and draws %v: want [B 2Z] and [B·S Z]", kind, h.Shape(), z.Shape())
 	return d
-}
-
-// each calls f for every element of the draws: i is the index of its mean in h
-// (its log-variance is Z further), r its own index.
-func (d drawLoop) each(h []float32, f func(i, r int, mu, logVar float32)) {
-	for image := range d.b {
-		for s := range d.s {
-			for j := range d.z {
-				i := image*2*d.z + j
-				f(i, (image*d.s+s)*d.z+j, h[i], h[i+d.z])
-			}
-		}
-	}
 }

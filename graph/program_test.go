@@ -1,9 +1,13 @@
 package graph
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -100,16 +104,56 @@ func TestAProgramComputesWhatGorgoniasMachineDoes(t *testing.T) {
 }
 
 func TestAPanicInAShardReachesTheCaller(t *testing.T) {
-	defer func() {
-		if got := recover(); got != "shard" {
-			t.Errorf("recovered %v, want the shard's panic", got)
+	for _, at := range []int{0, 10, 20} { // the caller's shard, and others
+		func() {
+			defer func() {
+				if got, _ := recover().(string); !strings.HasPrefix(got, "shard\n") || !strings.Contains(got, "program_test.go") {
+					t.Errorf("recovered %q, want the shard's panic and where it came from", got)
+				}
+			}()
+			NewEngine(3, blas.Gonum()).Split(30, 1, func(lo, _ int) {
+				if lo == at {
+					panic("shard")
+				}
+			})
+		}()
+	}
+}
+
+// TestShardsAreWorkedOnSideBySide: each waits for all others to have begun.
+func TestShardsAreWorkedOnSideBySide(t *testing.T) {
+	e := NewEngine(3, blas.Gonum())
+	for range 50 {
+		var begun sync.WaitGroup
+		begun.Add(3)
+		e.Split(3, 1, func(int, int) {
+			begun.Done()
+			begun.Wait()
+		})
+		if rand.IntN(10) == 0 { // helpers end meanwhile
+			time.Sleep(time.Millisecond)
 		}
-	}()
-	NewEngine(3, blas.Gonum()).Split(30, 1, func(lo, _ int) {
-		if lo == 10 {
-			panic("shard")
-		}
-	})
+	}
+}
+
+// TestSplitsNestAndHaveSeveralCallers: who finds the helpers taken does the work alone.
+func TestSplitsNestAndHaveSeveralCallers(t *testing.T) {
+	e := NewEngine(2, blas.Gonum())
+	var total atomic.Int64
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for range 100 {
+				e.Split(8, 1, func(lo, hi int) {
+					e.Split(hi-lo, 1, func(lo, hi int) { total.Add(int64(hi - lo)) })
+				})
+			}
+		})
+	}
+	callers.Wait()
+	if got := total.Load(); got != 4*100*8 {
+		t.Errorf("%d elements were worked on, want %d", got, 4*100*8)
+	}
 }
 
 func TestShardsCoverTheRangeOnce(t *testing.T) {

@@ -1,7 +1,9 @@
 package graph
 
 import (
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -18,7 +20,7 @@ func (e *Engine) Split(n, grain int, f func(lo, hi int)) {
 		f(0, n)
 		return
 	}
-	s := &split{f: f, n: n, shards: int32(shards), panics: make([]any, shards)}
+	s := &split{f: f, n: n, shards: int32(shards), panics: make([]string, shards)}
 	s.left.Store(s.shards)
 	s.done.Add(shards)
 	if e.crew.split.CompareAndSwap(nil, s) {
@@ -34,7 +36,7 @@ func (e *Engine) Split(n, grain int, f func(lo, hi int)) {
 		}
 	}
 	for _, p := range s.panics {
-		if p != nil {
+		if p != "" {
 			panic(p)
 		}
 	}
@@ -45,7 +47,7 @@ type split struct {
 	f      func(lo, hi int)
 	n      int
 	shards int32
-	panics []any // by shard
+	panics []string // by shard, with where they came from; "" for none
 
 	next atomic.Int32 // the first shard that nobody has taken
 	left atomic.Int32 // how many are not finished
@@ -61,13 +63,20 @@ func (s *split) work() bool {
 			return worked
 		}
 		worked = true
-		func() {
-			defer func() { s.panics[i] = recover() }()
-			s.f(s.n*i/int(s.shards), s.n*(i+1)/int(s.shards))
-		}()
+		s.shard(i)
+	}
+}
+
+// shard does the i-th shard, and counts it as done whatever becomes of it.
+func (s *split) shard(i int) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.panics[i] = fmt.Sprintf("%v\n%s", p, debug.Stack())
+		}
 		s.left.Add(-1)
 		s.done.Done()
-	}
+	}()
+	s.f(s.n*i/int(s.shards), s.n*(i+1)/int(s.shards))
 }
 
 // crew are an engine's helpers: goroutines that look out for splits. To wake a
@@ -96,9 +105,8 @@ func (c *crew) call(wanted int) {
 }
 
 func (c *crew) help() {
-	defer c.helpers.Add(-1)
 	var last *split // known to have no shard left
-	for idle := 1; idle < spinsPerYield*yieldsToEnd; idle++ {
+	for idle := 1; ; idle++ {
 		if s := c.split.Load(); s != last {
 			if last = s; s != nil && s.work() {
 				idle = 0
@@ -107,5 +115,16 @@ func (c *crew) help() {
 		if idle%spinsPerYield == 0 {
 			runtime.Gosched()
 		}
+		if idle < spinsPerYield*yieldsToEnd {
+			continue
+		}
+		// A split that was published before this helper counted itself out has called
+		// for no other.
+		c.helpers.Add(-1)
+		if s := c.split.Load(); s == last || s == nil {
+			return
+		}
+		c.helpers.Add(1)
+		idle = 0
 	}
 }

@@ -75,11 +75,9 @@ func addExact(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Ev
 	missed := 0
 	for i, x := range exact {
 		score := &e.PerImage[i]
-		// L_k is below log p(x) but for the scatter of its mean weight. Where it is not, the
-		// posterior lies where no node stands, and the error is at least what it lacks.
-		if score.IW-5/math.Sqrt(score.ESS) > x.LogP+x.Error {
+		if scatter := 1 / math.Sqrt(score.ESS); x.missed(score.IW, scatter) {
 			missed++
-			x.Error = score.IW - x.LogP
+			x.LogP, x.Error = score.IW, scatter
 		}
 		score.LogP, score.Error = x.LogP, x.Error
 		logP.add(x.LogP)

@@ -92,6 +92,14 @@ type Exact struct {
 	Covariance []float64 // of z given x, [Z, Z]
 }
 
+// missed reports that a lower bound on log p(x), known to boundError, shows the quadrature
+// to be too low by more than chance and what it states: the posterior lies where no node
+// stands. The bound then stands in for it.
+func (x Exact) missed(bound, boundError float64) bool {
+	rounding := 32 * math.Exp2(-24) * math.Abs(bound) // of a log-likelihood in float32
+	return bound-5*boundError > x.LogP+x.Error+rounding
+}
+
 // Quadrature computes log p(x) of a decoder with the prior N(0, I) over one to three
 // latent dimensions.
 //

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 
+	"gonum.org/v1/gonum/floats"
+
 	"elbo/data"
 	"elbo/model"
 )
@@ -15,6 +17,14 @@ type GapOptions struct {
 	Seed    uint64 // of the draws
 	Exact   bool   // log p(x) by quadrature; else the bound L_k of all draws
 	LocalQ  LocalQOptions
+}
+
+// Validate returns every fault.
+func (o GapOptions) Validate() error {
+	if o.Samples < 1 {
+		return fmt.Errorf("samples is %d, want at least 1", o.Samples)
+	}
+	return o.LocalQ.Validate()
 }
 
 // Estimate is a mean over images with its standard error, in nats per image.
@@ -37,7 +47,6 @@ type Gap struct {
 	Draws         int      `json:"draws"` // of z for each image, from q and from q*
 	LogP          LogP     `json:"log_p"`
 	LowerBound    bool     `json:"log_p_is_lower_bound"` // and so the approximation and the inference gap
-	Missed        int      `json:"missed"`               // images whose posterior the quadrature missed; see AssessGap
 	ELBOStar      Estimate `json:"elbo_star"`
 	ELBO          Estimate `json:"elbo"`
 	Approximation Estimate `json:"approximation"`
@@ -98,6 +107,9 @@ func AssessGap(ctx context.Context, s *Setup, v data.View, o GapOptions, tell fu
 // assessGap is AssessGap for the encoder's output h, [N, 2Z]. Without one, h is nil and
 // q stands for q*; log p(x) is then by quadrature.
 func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOptions, tell func(what string, images int)) (*Gap, error) {
+	if err := o.Validate(); err != nil {
+		return nil, &ConfigError{err}
+	}
 	g := &Gap{Images: v.N(), Draws: o.Samples, LowerBound: !o.Exact, H: h}
 	g.LogP.Method = fmt.Sprintf("L_%d, a lower bound: half of the draws from q, half from q*", 2*o.Samples)
 	var starts [][]float32
@@ -123,19 +135,16 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 	}
 	for i, x := range exact {
 		score := &g.PerImage[i]
-		if score.LogP-5*score.Error > x.LogP+roundingOf(score.LogP) {
-			g.Missed++
+		if x.missed(score.LogP, score.Error) {
+			g.LogP.Missed++
 			continue
 		}
 		score.LogP, score.Error = x.LogP, x.Error
 	}
-	g.LowerBound = g.LowerBound || g.Missed > 0
+	g.LowerBound = g.LowerBound || g.LogP.Missed > 0
 	g.summarise()
 	return g, nil
 }
-
-// roundingOf bounds the rounding of a log-likelihood in float32, in nats.
-func roundingOf(logLik float64) float64 { return 32 * math.Exp2(-24) * math.Abs(logLik) }
 
 // momentsOf returns the diagonal Gaussians of the means and variances of posteriors, as
 // [μ | log σ²], [N, 2Z].
@@ -200,22 +209,25 @@ func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float3
 		}
 		images := all[first:min(first+k.images, v.N())]
 		h, star := h[first*width:][:len(images)*width], star[first*width:][:len(images)*width]
-		weights := make([]model.Weights, len(images))
 		k.begin(v, images, o.Seed, "eps/evaluate/")
-		recons, err := k.scoreMixture(h, star, weights)
+		recons, logW, err := k.scoreMixture(h, star)
 		if err != nil {
 			return nil, err
 		}
 		k.begin(v, images, o.Seed, "eps/evaluate/")
-		reconsStar, err := k.scoreMixture(star, h, weights)
+		reconsStar, logWStar, err := k.scoreMixture(star, h)
 		if err != nil {
 			return nil, err
 		}
 		for i, image := range images {
-			w := &weights[i]
+			// Both halves use the same ε: what is independent is a pair of draws.
+			var pairs model.Weights
+			for draw, a := range logW[i] {
+				pairs.Add(floats.LogSumExp([]float64{a, logWStar[i][draw]}) - math.Ln2)
+			}
 			score := GapScore{
-				Image: v.Index(image), LogP: w.Bound(),
-				Error:    math.Sqrt(max(0, 1/w.EffectiveSampleSize()-1/float64(2*o.Samples))), // of the log of a mean, by the delta method
+				Image: v.Index(image), LogP: pairs.Bound(),
+				Error:    math.Sqrt(max(0, 1/pairs.EffectiveSampleSize()-1/float64(o.Samples))), // of the log of a mean, by the delta method
 				ELBO:     recons[i] - divergence(h[i*width:][:width]),
 				ELBOStar: reconsStar[i] - divergence(star[i*width:][:width]),
 			}
@@ -231,19 +243,22 @@ func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float3
 	return scores, nil
 }
 
-// scoreMixture draws from the posteriors h, returns their mean log-likelihoods, and adds
-// the draws' importance weights under the even mixture of h and other.
-func (k *desk) scoreMixture(h, other []float32, weights []model.Weights) ([]float64, error) {
+// scoreMixture draws from the posteriors h of the block's images and returns, for each,
+// the mean log-likelihood of its draws, and the logarithms of their importance weights
+// under the even mixture of h and other.
+func (k *desk) scoreMixture(h, other []float32) (recons []float64, logW [][]float64, err error) {
 	z := k.model.Config.Latent
-	width, recons := 2*z, make([]float64, len(weights))
+	width := 2 * z
+	images := len(h) / width
+	recons, logW = make([]float64, images), make([][]float64, images)
 	block := make([]float32, k.images*width)
 	copy(block, h)
-	err := k.each(block, len(weights), func(i, row int, logLik, ratio float64) {
+	err = k.each(block, images, func(i, row int, logLik, ratio float64) {
 		recons[i] += logLik / float64(k.draws)
 		against := logRatio(other[i*width:][:width], h[i*width:][:width], k.eps[row*z:][:z])
-		weights[i].Add(logLik + ratio - logHalfOnePlusExp(against))
+		logW[i] = append(logW[i], logLik+ratio-logHalfOnePlusExp(against))
 	})
-	return recons, err
+	return recons, logW, err
 }
 
 // logRatio is log N(z; h') - log N(z; h) at z = μ + σ ε, for h = [μ | log σ²].

@@ -149,8 +149,33 @@ func TestTheAmortisationGapOfATrainedModelIsPositive(t *testing.T) {
 		if g.Approximation.Value < -noise {
 			t.Errorf("approximation gap %+v, want above 0", g.Approximation)
 		}
-		if math.Abs(g.Inference.Value-g.Approximation.Value-g.Amortisation.Value) > 1e-9 {
-			t.Errorf("%+v and %+v do not sum to %+v", g.Approximation, g.Amortisation, g.Inference)
+	}
+}
+
+// TestCommonDrawsCountOnce: where q* is q, both halves of the mixture are the same draws,
+// and the bound and its error are those of one half.
+func TestCommonDrawsCountOnce(t *testing.T) {
+	s := newTestSetup(t, smallConfig(t))
+	v := s.Validation
+	h, err := Encode(context.Background(), s.VAE, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const draws = 50
+	scores, err := scorePairs(context.Background(), s.VAE, v, h, h, GapOptions{Samples: draws, Seed: 3}, func(string, int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := Assess(context.Background(), s, v, AssessOptions{Samples: draws, Seed: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, score := range scores {
+		half := e.PerImage[i]
+		want := math.Sqrt(1/half.ESS - 1/float64(draws))
+		// The same float32 weights, in blocks of another shape.
+		if math.Abs(score.LogP-half.IW) > 1e-4 || math.Abs(score.Error-want) > 1e-3*want+1e-6 {
+			t.Errorf("image %d: %.6f ± %.6f, half of the draws give %.6f ± %.6f", i, score.LogP, score.Error, half.IW, want)
 		}
 	}
 }
@@ -243,8 +268,8 @@ func TestAPosteriorThatTheQuadratureMissesIsNotTakenForGranted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.Missed != v.N() || !g.LowerBound {
-		t.Errorf("%d of %d posteriors are said to be missed, lower bound %v", g.Missed, v.N(), g.LowerBound)
+	if g.LogP.Missed != v.N() || !g.LowerBound {
+		t.Errorf("%d of %d posteriors are said to be missed, lower bound %v", g.LogP.Missed, v.N(), g.LowerBound)
 	}
 	x := make([]float32, v.D())
 	for i, score := range g.PerImage {

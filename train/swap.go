@@ -12,7 +12,6 @@ import (
 // others', as its p(z) is a sum over points: it may lie on either side of log p(x).
 type Inferences struct {
 	Images   int       `json:"images"`
-	Missed   int       `json:"missed"`         // images whose posterior the quadrature missed; see AssessGap
 	LogP     LogP      `json:"log_p"`          // under the prior N(0, I), by quadrature
 	Table    LogP      `json:"table"`          // under the grid's p(z), by its table: exact for the model made discrete
 	ELBOStar Estimate  `json:"elbo_star"`      // each image's best diagonal Gaussian, prior N(0, I)
@@ -38,7 +37,7 @@ func AssessInferences(ctx context.Context, grid, vae *Setup, encoder bool, v dat
 	if err != nil {
 		return nil, err
 	}
-	result := &Inferences{Images: v.N(), Missed: gap.Missed, LogP: gap.LogP, Table: *table.LogP, ELBOStar: gap.ELBOStar}
+	result := &Inferences{Images: v.N(), LogP: gap.LogP, Table: *table.LogP, ELBOStar: gap.ELBOStar}
 	if encoder {
 		result.ELBO = &gap.ELBO
 	}

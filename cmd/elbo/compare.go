@@ -33,8 +33,8 @@ type compareOptions struct {
 	json     bool
 }
 
-// compareSettings are what decides the figures of a comparison: the runs, or how to
-// train them.
+// compareSettings are what a directory of a comparison was made for: the runs, or how to
+// train them. What they are scored on may change from call to call.
 type compareSettings struct {
 	Runs       []string `json:"runs,omitempty"`
 	Data       string   `json:"data,omitempty"`
@@ -160,11 +160,14 @@ func runCompare(ctx context.Context, p *program, o compareOptions) error {
 	if err := x.open(); err != nil {
 		return err
 	}
-	if err := x.score(ctx); err != nil {
+	settings := compareSettings{Runs: o.Runs, Data: o.Data, Seed: x.report.Seed}
+	if begun != nil && !slices.Equal(begun.Runs, o.Runs) {
+		return usagef("%s holds the comparison of %s: choose another --out", o.out, strings.Join(begun.Runs, ", "))
+	}
+	if x.options.out, err = makeMarked(o.out, "compare", compareFile, settings); err != nil {
 		return err
 	}
-	settings := compareSettings{Runs: o.Runs, Data: o.Data, Seed: x.report.Seed}
-	if x.options.out, err = makeMarked(o.out, "compare", compareFile, settings); err != nil {
+	if err := x.score(ctx); err != nil {
 		return err
 	}
 	return x.write(ctx)
@@ -408,6 +411,10 @@ func logPOf(s *train.Setup, e train.Evaluation) report.LogP {
 			l.How = report.ExactSum
 		} else if strings.Contains(e.LogP.Method, "quadrature") {
 			l.How = report.Quadrature
+		}
+		if n := e.LogP.Missed; n > 0 {
+			l.How = report.LowerBound
+			l.Method += fmt.Sprintf("; it did not see the posterior of %d images, for which L_%d stands in", n, e.IW.K)
 		}
 	}
 	// Of the method an error is a bound on either side, and no part of the spread over images.

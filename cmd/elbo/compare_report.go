@@ -100,14 +100,17 @@ func writeScores(w io.Writer, c report.Comparison) error {
 	for i := range c.Data.Images {
 		for _, m := range c.Models {
 			s := m.Images[i]
-			label, iw, ess := "", "", ""
+			label, iw, ess, stated := "", "", "", ""
 			if s.Label >= 0 {
 				label = strconv.Itoa(s.Label)
 			}
 			if m.IW != nil {
 				iw, ess = number(s.IW), number(s.ESS)
 			}
-			out.Write([]string{strconv.Itoa(s.Number), label, m.Name, number(s.Recon), number(s.KL), number(s.ELBO), iw, ess, number(s.LogP), m.LogP.How, number(s.Error), number(s.LogP - s.ELBO)})
+			if s.Error > 0 {
+				stated = number(s.Error)
+			}
+			out.Write([]string{strconv.Itoa(s.Number), label, m.Name, number(s.Recon), number(s.KL), number(s.ELBO), iw, ess, number(s.LogP), m.LogP.How, stated, number(s.LogP - s.ELBO)})
 		}
 	}
 	out.Flush()

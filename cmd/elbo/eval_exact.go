@@ -40,7 +40,7 @@ func (e *evalued) writeExact(w io.Writer) {
 	}
 	fmt.Fprintf(w, "log p(x): %s; stated error %.1g nats, of a single image at most %.1g\n", e.LogP.Method, e.LogP.Error, worst)
 	if n := e.LogP.Missed; n > 0 {
-		fmt.Fprintf(w, "the posterior of %d images lies where the quadrature does not look: L_%d is above it, and is the better bound; longer training brings codes nearer to N(0, I)\n", n, e.IW.K)
+		fmt.Fprintf(w, "the posterior of %d images lies where the quadrature does not look: L_%d, a lower bound, stands in; longer training brings codes nearer to N(0, I)\n", n, e.IW.K)
 	}
 	fmt.Fprintln(w, "log p(x) - ELBO is KL(q(z|x) ‖ p(z|x)), what the encoder's posterior lacks of the true one")
 }

@@ -213,7 +213,7 @@ func (g *gapped) write(w io.Writer, t *trained) {
 	}
 	fmt.Fprintln(w)
 	for _, split := range g.names {
-		if n := g.Splits[split].Missed; n > 0 {
+		if n := g.Splits[split].LogP.Missed; n > 0 {
 			fmt.Fprintf(w, missedNote, n, split, 2*first.Draws)
 		}
 	}

@@ -322,8 +322,8 @@ func (r *swapped) write(w io.Writer) {
 	fmt.Fprintf(w, "table: %s, %s: another model, which may be above or below the first line; exact\n", r.GridRule, weights)
 	fmt.Fprintf(w, "N(0, I): %s, mean error %.1g nats\n", r.Before.LogP.Method, r.Before.LogP.Error)
 	for _, column := range columns {
-		if column.Missed > 0 {
-			fmt.Fprintf(w, missedNote, column.Missed, r.Split, 2*r.Draws)
+		if column.LogP.Missed > 0 {
+			fmt.Fprintf(w, missedNote, column.LogP.Missed, r.Split, 2*r.Draws)
 		}
 	}
 	fmt.Fprintf(w, "%d images of %s (SHA-256 %.12s…), binarise %s; %d draws of z an image (seed %d)\n", r.Before.Images, r.Data, r.DataSHA256, r.Binarise, r.Draws, r.Seed)

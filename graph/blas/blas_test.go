@@ -98,9 +98,9 @@ func randomMatrix(rng *rand.Rand, rows, cols, pad int) []float32 {
 	return x
 }
 
-// TestProductsRunSideBySide: also in OpenBLAS built with OpenMP, which without a word
-// from us makes its callers wait for each other.
-func TestProductsRunSideBySide(t *testing.T) {
+// TestProductsOfSeveralCallersAreRight: also in OpenBLAS built with OpenMP, where callers
+// that do not ask for one thread share buffers, and wait for each other.
+func TestProductsOfSeveralCallersAreRight(t *testing.T) {
 	choices := []string{""}
 	openmp, err := filepath.Glob("/usr/lib/*/openblas-openmp/libopenblas.so.0")
 	if err != nil {

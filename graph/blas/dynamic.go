@@ -3,6 +3,7 @@
 package blas
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +12,6 @@ import (
 	"unsafe"
 
 	"github.com/ebitengine/purego"
-	"golang.org/x/sys/cpu"
 )
 
 // candidates are the names under which package managers install a BLAS that is
@@ -35,11 +35,13 @@ func candidates() []string {
 }
 
 // oneThread are the variables that keep a library from making threads of its own while it
-// is loaded: they would never be used.
+// is loaded: they would never be used, and in OpenBLAS with OpenMP get into each other's
+// way.
 var oneThread = [][2]string{
 	{"OPENBLAS_NUM_THREADS", "1"},
-	{"OMP_NUM_THREADS", "1"}, // OpenBLAS built with OpenMP listens to this alone; several callers would wait for each other
+	{"OMP_NUM_THREADS", "1"}, // what OpenBLAS built with OpenMP listens to
 	{"MKL_THREADING_LAYER", "SEQUENTIAL"},
+	{"MKL_CBWR", "AUTO,STRICT"}, // and the same bits wherever a matrix lies in memory
 	{"BLIS_NUM_THREADS", "1"},
 	{"VECLIB_MAXIMUM_THREADS", "1"},
 }
@@ -101,9 +103,7 @@ func (l *Library) identify(handle uintptr) {
 		call(handle, "openblas_set_num_threads", 1)
 	case has("MKL_Get_Version_String"):
 		l.Name = "MKL"
-		text := make([]byte, 200)
-		call(handle, "MKL_Get_Version_String", uintptr(unsafe.Pointer(&text[0])), uintptr(len(text)))
-		l.Version = mklVersion(string(text))
+		l.Version = mklVersion(mklText(handle))
 	case has("bli_info_get_version_str"):
 		l.Name, l.Version = "BLIS", callString(handle, "bli_info_get_version_str")
 		call(handle, "bli_thread_set_num_threads", 1)
@@ -120,6 +120,16 @@ func mklVersion(text string) string {
 	version, _, _ := strings.Cut(rest, " ")
 	version, _, _ = strings.Cut(version, "-")
 	return version
+}
+
+// mklText is what MKL says of itself.
+func mklText(handle uintptr) string {
+	var say func(text *byte, size int32)
+	purego.RegisterLibFunc(&say, handle, "MKL_Get_Version_String") // keeps the buffer where it is
+	text := make([]byte, 200)
+	say(&text[0], int32(len(text)))
+	text, _, _ = bytes.Cut(text, []byte{0})
+	return string(text)
 }
 
 // blisKernel is the name of the CPU that BLIS takes this one for.
@@ -208,9 +218,4 @@ func setenv(name, value string) {
 	var set func(name, value string, overwrite int32) int32
 	purego.RegisterLibFunc(&set, handle, "setenv")
 	set(name, value, 1)
-}
-
-func hasAVX512() bool {
-	x := cpu.X86
-	return x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL
 }

@@ -16,8 +16,12 @@ var wideKernels = []string{"skylakex", "cooperlake", "sapphirerapids"}
 // Restrictions says, a line each, what in the environment decides how fast the
 // library is, and what it costs. getenv looks a variable up, as os.Getenv does.
 func (l *Library) Restrictions(getenv func(name string) string) []string {
+	return l.restrictions(getenv, hasAVX512(), runtime.NumCPU())
+}
+
+func hasAVX512() bool {
 	x := cpu.X86
-	return l.restrictions(getenv, x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL, runtime.NumCPU())
+	return x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL
 }
 
 func (l *Library) restrictions(getenv func(name string) string, avx512 bool, cpus int) []string {

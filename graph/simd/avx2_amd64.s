@@ -209,6 +209,7 @@ TEXT ·bernoulliAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS one<>(SB), Y10    // Π (1 + e)
 	VMOVUPS one<>(SB), Y11
 	VXORPS  Y12, Y12, Y12
+	VMOVUPS least<>(SB), Y13
 	JZ      done
 	TESTQ   DI, DI
 	JZ      value
@@ -220,7 +221,7 @@ loop:
 	VMAXPS      Y12, Y5, Y4
 	VADDPS      Y4, Y9, Y9
 	VORPS       sign<>(SB), Y5, Y0
-	VMAXPS      least<>(SB), Y0, Y0
+	VMAXPS      Y0, Y13, Y0
 	REDUCE(Y0, Y1, Y2, Y3)
 	VFMADD213PS Y2, Y2, Y1          // e
 	VADDPS      Y11, Y1, Y3         // 1 + e
@@ -242,7 +243,7 @@ value:
 	VMAXPS      Y12, Y5, Y4
 	VADDPS      Y4, Y9, Y9
 	VORPS       sign<>(SB), Y5, Y0
-	VMAXPS      least<>(SB), Y0, Y0
+	VMAXPS      Y0, Y13, Y0
 	REDUCE(Y0, Y1, Y2, Y3)
 	VFMADD213PS Y2, Y2, Y1
 	VADDPS      Y11, Y1, Y3
@@ -286,7 +287,8 @@ TEXT ·reluAVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS (SI), Y0
-	VMAXPS  Y0, Y1, Y0
+	VMAXPS  Y0, Y1, Y0 // of two zeros or where one is NaN: the first operand, x
+	VADDPS  Y1, Y0, Y0 // -0 becomes 0
 	VMOVUPS Y0, (SI)
 	ADDQ    $32, SI
 	DECQ    CX

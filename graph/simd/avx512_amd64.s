@@ -159,7 +159,7 @@ loop:
 	VMAXPS      Z12, Z5, Z4
 	VADDPS      Z4, Z9, Z9
 	VPORD       Z24, Z5, Z0
-	VMAXPS      Z21, Z0, Z0
+	VMAXPS      Z0, Z21, Z0
 	REDUCE(Z0, Z1, Z2, Z3)
 	VFMADD213PS Z2, Z2, Z1
 	VADDPS      Z20, Z1, Z3
@@ -182,7 +182,7 @@ value:
 	VMAXPS      Z12, Z5, Z4
 	VADDPS      Z4, Z9, Z9
 	VPORD       Z24, Z5, Z0
-	VMAXPS      Z21, Z0, Z0
+	VMAXPS      Z0, Z21, Z0
 	REDUCE(Z0, Z1, Z2, Z3)
 	VFMADD213PS Z2, Z2, Z1
 	VADDPS      Z20, Z1, Z3

@@ -21,6 +21,9 @@ func (p Page) ladder() template.HTML {
 			c.xs.add(f.Value - 2*f.SE)
 			c.xs.add(f.Value + 2*f.SE)
 		}
+		if m.IW != nil {
+			c.xs.add(m.IW.Value)
+		}
 	}
 	c.xs = c.xs.wider(0.06)
 	const row = 58

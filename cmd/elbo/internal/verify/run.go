@@ -67,7 +67,7 @@ func (v *Verifier) run(ctx context.Context, r Run, add func(Check)) error {
 			view = other
 		}
 	}
-	return v.order(ctx, s, view, "the run", add)
+	return v.order(ctx, s, view, "the run", false, add)
 }
 
 // checkpoints loads every checkpoint of a run, which compares all checksums.

@@ -164,7 +164,7 @@ func (v *Verifier) bounds(ctx context.Context, add func(Check)) error {
 	if err := errors.Join(err, dir.Close()); err != nil {
 		return err
 	}
-	return v.order(ctx, s, s.Validation, "a small VAE", add)
+	return v.order(ctx, s, s.Validation, "a small VAE", true, add)
 }
 
 // ordered is how many images, and how many draws, bounds are compared with.
@@ -172,8 +172,9 @@ const ordered, orderedDraws = 100, 100
 
 // order puts the bounds of a model on a few images in their order: a model with a table
 // between the bound at q = p and the best state, a VAE's ELBO below L_k below log p(x)
-// where quadrature can tell, else below L_10k, below L_100k.
-func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of string, add func(Check)) error {
+// where quadrature can tell, else below L_10k, below L_100k. own is a model that was
+// trained here, whose posteriors are known to lie where quadrature looks.
+func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of string, own bool, add func(Check)) error {
 	if view.N() > ordered {
 		view.Subset = view.First(ordered)
 	}
@@ -236,6 +237,10 @@ func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of
 			if score.Error < exactEnough {
 				known, worst = append(known, i), max(worst, score.Error)
 			}
+		}
+		if name := "posteriors seen by quadrature, " + of; own {
+			seen := v.spoiled(name, float64(len(all)-exact.LogP.Missed))[0]
+			add(Check{Name: name, Wanted: fmt.Sprint(len(all)), Got: fmt.Sprint(seen), OK: int(seen) == len(all)})
 		}
 		if 2*len(known) >= len(all) {
 			name := fmt.Sprintf("L_%d ≤ log p(x) by quadrature", orderedDraws)

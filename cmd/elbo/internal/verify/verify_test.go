@@ -78,6 +78,7 @@ var fault = map[string]func(figures []float64){
 	"ELBO ≤":         func(d []float64) { scale(d, -1) },
 	"L_":             func(d []float64) { scale(d, -1) },
 	"E_p(z)":         func(figures []float64) { slices.Reverse(figures) },
+	"posteriors":     func(seen []float64) { seen[0]-- },
 	"interrupted":    func(b []float64) { b[0] = float64(byte(b[0]) ^ 1) },
 	"best":           func(bound []float64) { bound[0] = math.Nextafter(bound[0], 0) },
 }
