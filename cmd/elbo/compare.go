@@ -197,7 +197,10 @@ func (x *comparison) open() error {
 			return err
 		}
 		if why != "" {
-			faults = append(faults, fmt.Errorf("%s %s: `%s resume %s` goes on with it, `--epochs N` there changes its end", path, why, x.p.name, path))
+			if !strings.Contains(why, "wait for it") { // else its lock is held, and resume would be refused
+				why += fmt.Sprintf(": `%s resume %s` goes on with it, `--epochs N` there changes its end", x.p.name, path)
+			}
+			faults = append(faults, fmt.Errorf("%s %s", path, why))
 			continue
 		}
 		c := &contestant{name: names[i], dir: dir, config: train.DefaultConfig(train.VAEModel)}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -97,6 +98,9 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.data != "" {
+		p.say("%s is taken as %d training, %d validation and %d test images: scoring %d of the %s images", o.data, t.Train.N(), t.Validation.N(), t.Test.N(), view.N(), o.split)
+	}
 	if err := p.mayIntegrate(t, &o); err != nil {
 		return err
 	}
@@ -129,7 +133,7 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if err != nil {
 		return err
 	}
-	e.Checkpoint = t.Path
+	e.Checkpoint, e.Step = t.Path, t.State.Step
 	if o.json {
 		return writeJSON(p.stdout, e)
 	}
@@ -169,6 +173,7 @@ type evalued struct {
 	Likelihood   string `json:"likelihood"`
 	Seed         uint64 `json:"seed"` // of the draws of z
 	Checkpoint   string `json:"checkpoint,omitempty"`
+	Step         int64  `json:"step,omitempty"` // of the checkpoint
 
 	pixels int // D
 }
@@ -230,6 +235,9 @@ func (e *evalued) write(w io.Writer) {
 	fmt.Fprintf(w, "%d images of %s (SHA-256 %.12s…), %s, binarise %s%s", e.Images, e.Data, e.DataSHA256, e.Likelihood, e.Binarise, seeded)
 	if e.IW != nil {
 		fmt.Fprintf(w, "; %d draws of z an image (seed %d), effective %.1f", e.Draws, e.Seed, e.IW.ESS)
+	}
+	if e.Checkpoint != "" {
+		fmt.Fprintf(w, "; %s, step %d", filepath.Base(e.Checkpoint), e.Step)
 	}
 	fmt.Fprintln(w)
 }

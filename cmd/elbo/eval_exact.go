@@ -29,16 +29,25 @@ func (p *program) mayIntegrate(t *trained, o *evalOptions) error {
 	return nil
 }
 
+// looseError is the stated error of an image, in nats, that is worth a word.
+const looseError = 0.1
+
 // writeExact prints what is known of the error of log p(x) by quadrature.
 func (e *evalued) writeExact(w io.Writer) {
 	if e.Gap == nil {
 		return
 	}
-	worst := 0.0
+	worst, loose := 0.0, 0
 	for _, s := range e.PerImage {
 		worst = max(worst, s.Error)
+		if s.Error > looseError {
+			loose++
+		}
 	}
 	fmt.Fprintf(w, "log p(x): %s; stated error %.1g nats, of a single image at most %.1g\n", e.LogP.Method, e.LogP.Error, worst)
+	if loose > 0 {
+		fmt.Fprintf(w, "of %d images log p(x) is known to no better than %.1g nats: their posteriors reach beyond the lattice, or are too narrow for it\n", loose, looseError)
+	}
 	if n := e.LogP.Missed; n > 0 {
 		fmt.Fprintf(w, "the posterior of %d images lies where the quadrature does not look: L_%d, a lower bound, stands in; longer training brings codes nearer to N(0, I)\n", n, e.IW.K)
 	}

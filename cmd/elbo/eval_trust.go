@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -134,7 +133,7 @@ const (
 
 // writeTrust says how far the estimates of log p(x) can be trusted.
 func (e *evalued) writeTrust(w io.Writer) {
-	if e.IW.KHat != nil && model.Likelihood(e.Likelihood).IsLikelihood() {
+	if model.Likelihood(e.Likelihood).IsLikelihood() {
 		e.writeTail(w)
 	}
 	a := e.AIS
@@ -154,19 +153,23 @@ func (e *evalued) writeTrust(w io.Writer) {
 // writeTail says what the tail of the importance weights means for L_k.
 func (e *evalued) writeTail(w io.Writer) {
 	iw := e.IW
+	if iw.KHat == nil {
+		fmt.Fprintf(w, "L_%d is a lower bound on log p(x), and %d draws are too few to say by how much\n", iw.K, iw.K)
+		return
+	}
 	if *iw.KHatBad <= fewBad {
 		fmt.Fprintf(w, "L_%d is below log p(x) by about %.2g nats (Pareto k-hat %.2f, above %.2f for %s of the images)\n", iw.K, iw.Bias, *iw.KHat, *iw.KHatLimit, percent(*iw.KHatBad))
 		return
 	}
-	remedies := []string{"more --samples"}
-	if e.LogP == nil && len(e.KLPerDim) <= train.MaxExactLatent {
-		remedies = append(remedies, "--exact")
+	advice := "" // none where a better figure stands above
+	switch {
+	case e.LogP == nil && len(e.KLPerDim) <= train.MaxExactLatent:
+		advice = "; `eval --exact` has it, --ais an estimate"
+	case e.LogP == nil && e.AIS == nil:
+		advice = "; `eval --ais` estimates it, and many more --samples come nearer"
 	}
-	if e.LogP == nil && e.AIS == nil {
-		remedies = append(remedies, "--ais")
-	}
-	fmt.Fprintf(w, "warning: L_%d is a lower bound, not to be trusted as log p(x): Pareto k-hat is above %.2f for %s of the images (median %.2f); try %s\n",
-		iw.K, *iw.KHatLimit, percent(*iw.KHatBad), *iw.KHat, strings.Join(remedies, " or "))
+	fmt.Fprintf(w, "warning: L_%d is a lower bound, not to be trusted as log p(x): Pareto k-hat is above %.2f for %s of the images (median %.2f)%s\n",
+		iw.K, *iw.KHatLimit, percent(*iw.KHatBad), *iw.KHat, advice)
 }
 
 // percent writes a share; what is neither none nor all does not read as if it were.

@@ -17,6 +17,7 @@ import (
 
 	"elbo/cmd/elbo/internal/picture"
 	"elbo/data"
+	"elbo/model"
 	"elbo/train"
 )
 
@@ -118,9 +119,6 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 		}
 		return usagef("%s is a %s, which %s", o.run, t.Config.Model, hint)
 	}
-	if !t.Config.Likelihood.IsLikelihood() {
-		p.say("%s is no likelihood: there is no log p(x), and the gaps are those of the cross-entropy", t.Config.Likelihood)
-	}
 	if !o.seedGiven {
 		o.seed = t.Config.Seed
 	}
@@ -207,6 +205,9 @@ func (g *gapped) write(w io.Writer, t *trained) {
 	row("inference gap"+atLeast, func(s *gapSplit) train.Estimate { return s.Inference })
 	line("images", func(s *gapSplit) string { return strconv.Itoa(s.Images) })
 	table.Flush()
+	if !model.Likelihood(g.Likelihood).IsLikelihood() {
+		fmt.Fprintf(w, "%s is no likelihood: there is no log p(x), and these are bounds and gaps of the cross-entropy\n", g.Likelihood)
+	}
 	fmt.Fprintf(w, "log p(x): %s; mean error of an image", first.LogP.Method)
 	for i, split := range g.names {
 		fmt.Fprintf(w, "%s %.2g nats (%s)", []string{"", ","}[min(i, 1)], g.Splits[split].LogP.Error, split)

@@ -212,6 +212,8 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 			e.write(p.stdout)
 			if s.EM != nil {
 				e.writeMore(p.stdout)
+			} else {
+				e.writeTrust(p.stdout)
 			}
 		}
 	}
