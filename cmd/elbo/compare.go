@@ -23,6 +23,7 @@ const compareFile = "compare.json"
 type compareOptions struct {
 	compareSettings
 	given    []string // the flags that were given
+	scoring  string   // those that say what models are scored on, as they would be given again
 	out      string   // "": the first free name under runs/
 	split    string
 	limit    int // images that are scored
@@ -78,6 +79,13 @@ per-image.csv, a row for each image and model.`,
 					o.given = append(o.given, name)
 				}
 			}
+			for _, name := range scoringFlags {
+				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.Type() == "bool" {
+					o.scoring += " --" + name
+				} else if f.Changed {
+					o.scoring += fmt.Sprintf(" --%s %s", name, f.Value)
+				}
+			}
 			if err := o.validate(); err != nil {
 				return &train.ConfigError{Err: err}
 			}
@@ -109,6 +117,10 @@ per-image.csv, a row for each image and model.`,
 	cmd.Flags().SortFlags = false
 	return cmd
 }
+
+// scoringFlags say what models are scored on. A comparison that is interrupted while it
+// trains them does not keep these: who goes on gives them again.
+var scoringFlags = [...]string{"split", "limit", "samples", "binarise", "ais", "ais-steps", "ais-chains", "ais-leapfrogs", "ais-simulated", "json", "workers"}
 
 // validate returns every fault that can be seen without runs and data.
 func (o compareOptions) validate() error {

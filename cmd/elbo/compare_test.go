@@ -65,15 +65,16 @@ func TestCompareGoesOnToTheSameFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.out += "-2"
+	o.scoring = " --split validation --samples 7" // as a command line would leave it
 	p.stdout = &stdout
 	var told string
 	for _, stop := range []struct {
 		text string
 		says string
 	}{
-		{"2/4", "interrupted: 0 of 3 models are trained. Go on with: elbo compare --out " + o.out + "\n"},
-		{"3/3  ", "interrupted: 2 of 3 models are trained. Go on with: elbo compare --out " + o.out + "\n"},
-		{"scoring vae", "interrupted: all models are trained. Go on with: elbo compare --out " + o.out + "\n"},
+		{"2/4", "interrupted: 0 of 3 models are trained. Go on with: elbo compare --out " + o.out + o.scoring + "\n"},
+		{"3/3  ", "interrupted: 2 of 3 models are trained. Go on with: elbo compare --out " + o.out + o.scoring + "\n"},
+		{"scoring vae", "interrupted: all models are trained. Go on with: elbo compare --out " + o.out + o.scoring + "\n"},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		stderr := &cancelling{text: stop.text, left: 1, cancel: cancel}

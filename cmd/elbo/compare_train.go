@@ -53,7 +53,7 @@ func runOwnComparison(ctx context.Context, p *program, o compareOptions) error {
 		path := filepath.Join(o.out, a.name)
 		p.say("%d/%d  %s", i+1, len(arms), path)
 		if err := x.train(ctx, a, path); err != nil {
-			p.sayCompareStopped(err, o.out, fmt.Sprintf("%d of %d models are trained", i, len(arms)))
+			p.sayCompareStopped(err, o, fmt.Sprintf("%d of %d models are trained", i, len(arms)))
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		o.Runs = append(o.Runs, path)
@@ -66,14 +66,14 @@ func runOwnComparison(ctx context.Context, p *program, o compareOptions) error {
 	if err = x.score(ctx); err == nil {
 		err = x.write(ctx)
 	}
-	p.sayCompareStopped(err, o.out, "all models are trained")
+	p.sayCompareStopped(err, o, "all models are trained")
 	return err
 }
 
 // sayCompareStopped says how far an interrupted comparison came.
-func (p *program) sayCompareStopped(err error, out, done string) {
+func (p *program) sayCompareStopped(err error, o compareOptions, done string) {
 	if errors.Is(err, train.ErrInterrupted) || errors.Is(err, context.Canceled) {
-		p.say("interrupted: %s. Go on with: %s compare --out %s", done, p.name, out)
+		p.say("interrupted: %s. Go on with: %s compare --out %s%s", done, p.name, o.out, o.scoring)
 	}
 }
 
