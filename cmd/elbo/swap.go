@@ -139,20 +139,21 @@ func runSwap(ctx context.Context, p *program, o swapOptions) error {
 	}
 	report := b.report()
 	var dir *train.RunDir
+	var state *train.State
 	if b.o.epochs > 0 {
-		if dir, err = createRun(o.out, b.target.Config); err != nil {
+		if dir, state, err = b.openRun(); err != nil {
 			return err
 		}
 		defer dir.Close()
 		report.Run, report.Model, report.Frozen = dir.Path, b.target.Config.Model, b.target.Config.Freeze != ""
 	}
 	if report.Before, err = b.assess(ctx, "before", b.encoded); err == nil && dir != nil {
-		if err = b.cross(ctx, dir); err == nil {
+		if err = b.cross(ctx, dir, state); err == nil {
 			report.After, err = b.assess(ctx, "after", true)
 		}
 	}
-	if errors.Is(err, context.Canceled) && dir != nil { // while measuring; training tells of itself
-		p.say("interrupted while measuring; to go on with what %s holds: %s resume %[1]s", dir.Path, p.name)
+	if dir != nil && (errors.Is(err, context.Canceled) || errors.Is(err, train.ErrInterrupted)) {
+		p.say("interrupted; the same command with --out %s goes on, and ends with the figures before and after", dir.Path)
 	}
 	if err != nil {
 		return err
@@ -165,6 +166,26 @@ func runSwap(ctx context.Context, p *program, o swapOptions) error {
 		p.say("next:  %[1]s eval %[2]s\n       %[1]s resume %[2]s --epochs %[3]d", p.name, dir.Path, 2*b.o.epochs)
 	}
 	return nil
+}
+
+// openRun makes the run directory of the target, or opens the one that the same command
+// made before it was interrupted.
+func (b *bridge) openRun() (*train.RunDir, *train.State, error) {
+	dir, err := createRun(b.o.out, b.target.Config)
+	if !errors.Is(err, train.ErrRunExists) {
+		return dir, nil, err
+	}
+	begun, openErr := train.OpenRun(b.o.out)
+	if openErr != nil {
+		return nil, nil, openErr
+	}
+	if c, configErr := runConfig(begun); configErr != nil || string(c.JSON()) != string(b.target.Config.JSON()) {
+		begun.Close()
+		return nil, nil, err
+	}
+	state, _, _ := begun.Latest()
+	b.p.say("going on with %s", begun.Path)
+	return begun, state, nil
 }
 
 // sayIfInTraining tells that a run is still being written to. It is no obstacle: what is
@@ -244,12 +265,12 @@ func (b *bridge) assess(ctx context.Context, when string, encoder bool) (*train.
 		func(what string, n int) { c.at(when+", "+what, n) })
 }
 
-// cross trains the target, and gives the other model the decoder that comes out.
-func (b *bridge) cross(ctx context.Context, dir *train.RunDir) error {
+// cross trains the target, from a state or from the beginning, and gives the other model the decoder that comes out.
+func (b *bridge) cross(ctx context.Context, dir *train.RunDir, from *train.State) error {
 	p, s := b.p, b.target
 	p.say("training in %s, from %s", dir.Path, b.source.Path)
 	p.sayWhat(s)
-	result, err := p.fit(ctx, s, dir, nil)
+	result, err := p.fit(ctx, s, dir, from)
 	if err != nil {
 		return err
 	}
