@@ -176,23 +176,13 @@ func TestARunThatAdoptsParametersResumesBitForBit(t *testing.T) {
 		_, whole := trainedRun(t, c)
 		final, path, _ := whole.Latest()
 		for stop := 1; stop < int(final.Step); stop += 3 {
-			dir := newTrainingRun(t, c)
-			ctx, cancel := context.WithCancel(context.Background())
-			taken := 0
-			_, err := Run(ctx, newTestSetup(t, c), dir, nil, &listener{step: func(Progress) {
-				if taken++; taken == stop {
-					cancel()
-				}
-			}}, still)
-			if !errors.Is(err, ErrInterrupted) {
-				t.Fatalf("interrupted after step %d: Run = %v, want ErrInterrupted", stop, err)
-			}
+			dir := interruptedRun(t, c, stop)
 			away := source.Path + ".away"
 			if err := os.Rename(source.Path, away); err != nil {
 				t.Fatal(err)
 			}
 			state, _, _ := dir.Latest()
-			_, err = Run(context.Background(), newTestSetup(t, c), dir, state, &listener{}, still)
+			_, err := Run(context.Background(), newTestSetup(t, c), dir, state, &listener{}, still)
 			if back := os.Rename(away, source.Path); err != nil || back != nil {
 				t.Fatal(err, back)
 			}

@@ -137,6 +137,24 @@ func TestResumeIsBitIdentical(t *testing.T) {
 	}
 }
 
+// interruptedRun is a run of c that was interrupted after a step.
+func interruptedRun(t *testing.T, c Config, stop int) *RunDir {
+	t.Helper()
+	dir := newTrainingRun(t, c)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	taken := 0
+	_, err := Run(ctx, newTestSetup(t, c), dir, nil, &listener{step: func(Progress) {
+		if taken++; taken == stop {
+			cancel()
+		}
+	}}, still)
+	if !errors.Is(err, ErrInterrupted) {
+		t.Fatalf("interrupted after step %d: Run = %v, want ErrInterrupted", stop, err)
+	}
+	return dir
+}
+
 // TestAnInterruptedRunEndsWithTheSameBytes interrupts at every step in turn, the last
 // of an epoch among them, and goes on in the same directory.
 func TestAnInterruptedRunEndsWithTheSameBytes(t *testing.T) {
@@ -149,17 +167,7 @@ func TestAnInterruptedRunEndsWithTheSameBytes(t *testing.T) {
 	const steps = 12
 	final := fmt.Sprintf(runCheckpointFmt, steps)
 	for stop := 1; stop <= steps; stop++ {
-		dir := newTrainingRun(t, c)
-		ctx, cancel := context.WithCancel(context.Background())
-		taken := 0
-		_, err := Run(ctx, newTestSetup(t, c), dir, nil, &listener{step: func(Progress) {
-			if taken++; taken == stop {
-				cancel()
-			}
-		}}, still)
-		if !errors.Is(err, ErrInterrupted) {
-			t.Fatalf("interrupted after step %d: Run = %v, want ErrInterrupted", stop, err)
-		}
+		dir := interruptedRun(t, c, stop)
 		state, _, warnings := dir.Latest()
 		if state == nil || state.Step != int64(stop) || len(warnings) > 0 {
 			t.Fatalf("interrupted after step %d: latest checkpoint is %+v, %v", stop, state, warnings)

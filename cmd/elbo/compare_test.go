@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"elbo/cmd/elbo/internal/report"
 	"elbo/train"
@@ -23,11 +22,7 @@ import (
 // tinyComparison returns a small comparison on synthetic digits.
 func tinyComparison(t *testing.T, stdout, stderr io.Writer) (*program, compareOptions) {
 	t.Helper()
-	dir := t.TempDir()
-	if err := writeDataset(filepath.Join(dir, "data"), 48, 12, 12); err != nil {
-		t.Fatal(err)
-	}
-	p := &program{name: "elbo", stdout: stdout, stderr: stderr, now: time.Now, cpus: 1, blas: "gonum"}
+	p, dir := tinyProgram(t, stdout, stderr)
 	return p, compareOptions{
 		compareSettings: compareSettings{Data: filepath.Join(dir, "data"), Components: 3, Grid: "3x2", Hidden: "6", Iterations: 4, Epochs: 3, Seed: 1},
 		out:             filepath.Join(dir, "out"), split: "test", samples: 5, json: true,

@@ -19,15 +19,21 @@ import (
 	"elbo/train"
 )
 
-// tinyPriorFreedom returns a small experiment on synthetic digits of 12 × 12 pixels, of
-// which no two are alike.
-func tinyPriorFreedom(t *testing.T, stdout, stderr io.Writer) (*program, priorFreedomOptions) {
+// tinyProgram returns a program, and a directory that holds synthetic digits under data.
+func tinyProgram(t *testing.T, stdout, stderr io.Writer) (*program, string) {
 	t.Helper()
 	dir := t.TempDir()
 	if err := writeDataset(filepath.Join(dir, "data"), 48, 12, 12); err != nil {
 		t.Fatal(err)
 	}
-	p := &program{name: "elbo", stdout: stdout, stderr: stderr, now: time.Now, cpus: 1, blas: "gonum"}
+	return &program{name: "elbo", stdout: stdout, stderr: stderr, now: time.Now, cpus: 1, blas: "gonum"}, dir
+}
+
+// tinyPriorFreedom returns a small experiment on synthetic digits of 12 × 12 pixels, of
+// which no two are alike.
+func tinyPriorFreedom(t *testing.T, stdout, stderr io.Writer) (*program, priorFreedomOptions) {
+	t.Helper()
+	p, dir := tinyProgram(t, stdout, stderr)
 	return p, priorFreedomOptions{
 		priorFreedomSettings: priorFreedomSettings{Data: filepath.Join(dir, "data"), Components: 3, Limit: 30, Iterations: 3, Seed: 1},
 		out:                  filepath.Join(dir, "out"),

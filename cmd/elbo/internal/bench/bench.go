@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"elbo/data"
 	"elbo/graph"
 	"elbo/train"
 )
@@ -427,24 +428,12 @@ func evaluate(c train.Config) func(*Bench, context.Context, work) (float64, floa
 		if err != nil {
 			return 0, 0, err
 		}
-		images, best, gflops := 1, 0.0, 0.0
-		for window := 0; window <= windows; { // the first one warms up
-			v := s.Test
-			v.Subset = v.First(images)
-			t := b.Now()
-			if _, err := e.Evaluate(ctx, v, 1); err != nil {
-				return 0, 0, err
-			}
-			took := b.Now().Sub(t).Seconds()
-			if took < b.Seconds/windows/2 && images < s.Test.N() {
-				images *= 2
-				continue
-			}
-			if window > 0 {
-				best = max(best, float64(images)/took)
-			}
-			window++
-			gflops = max(gflops, b.beside())
+		best, gflops, err := b.rate(s.Test, 1, func(v data.View) error {
+			_, err := e.Evaluate(ctx, v, 1)
+			return err
+		})
+		if err != nil {
+			return 0, 0, err
 		}
 		return best / 10_000, gflops, nil
 	}
@@ -463,7 +452,7 @@ func integrate(c train.Config) func(*Bench, context.Context, work) (float64, flo
 		o := train.DefaultQuadrature(c.Latent)
 		o.Levels = 0
 		var q *train.Quadrature
-		decode, best, gflops := math.Inf(1), 0.0, 0.0
+		decode := math.Inf(1)
 		for range 2 {
 			if err := ctx.Err(); err != nil {
 				return 0, 0, err
@@ -475,26 +464,40 @@ func integrate(c train.Config) func(*Bench, context.Context, work) (float64, flo
 			decode = min(decode, b.Now().Sub(t).Seconds())
 		}
 		// Images are worked through in blocks of 256.
-		for images, window := 256, 0; window <= windows; {
-			v := s.Test
-			v.Subset = v.First(images)
-			t := b.Now()
-			if _, err := q.Evidence(ctx, v, nil); err != nil {
-				return 0, 0, err
-			}
-			took := b.Now().Sub(t).Seconds()
-			if took < b.Seconds/windows/2 && 2*images <= s.Test.N() {
-				images *= 2
-				continue
-			}
-			if window > 0 {
-				best = max(best, float64(images)/took)
-			}
-			window++
-			gflops = max(gflops, b.beside())
+		best, gflops, err := b.rate(s.Test, 256, func(v data.View) error {
+			_, err := q.Evidence(ctx, v, nil)
+			return err
+		})
+		if err != nil {
+			return 0, 0, err
 		}
 		return 1 / (decode + 10_000/best), gflops, nil
 	}
+}
+
+// rate returns how many images of v can be scored in a second in the best of several
+// windows, after one that warms up. A window begins with the first images of v, and has
+// twice as many until it is long enough.
+func (b *Bench) rate(v data.View, images int, score func(data.View) error) (best, gflops float64, err error) {
+	for window := 0; window <= windows; {
+		some := v
+		some.Subset = v.First(images)
+		t := b.Now()
+		if err := score(some); err != nil {
+			return 0, 0, err
+		}
+		took := b.Now().Sub(t).Seconds()
+		if took < b.Seconds/windows/2 && 2*images <= v.N() {
+			images *= 2
+			continue
+		}
+		if window > 0 {
+			best = max(best, float64(images)/took)
+		}
+		window++
+		gflops = max(gflops, b.beside())
+	}
+	return best, gflops, nil
 }
 
 // memory is the largest resident memory of a process that trains.
