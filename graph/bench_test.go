@@ -96,6 +96,11 @@ func timings() map[string]timed {
 		"SampleMean": {[]sizes{iwae}, draws, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.SampleMean(p[0], s.draws) }},
 		"LogMeanExp": {[]sizes{iwae}, draws, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.LogMeanExp(p[0], s.draws) }},
 		"Add":        {vaes, perImage, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Add(p[0], p[1]) }},
+		"Sub":        {vaes, perImage, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Sub(p[0], p[1]) }},
+		"LogStdNormal": {vaes, func(s sizes) []*graph.Param {
+			return []*graph.Param{random("z", 16, 1, s.images, s.latent)}
+		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogStdNormal(p[0]) }},
+		"LogDiagonalNormal": {vaes, posterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.LogDiagonalNormal(p[0], in[0]) }},
 		"Bound": {vaes, perImage, func(sizes) []*graph.Param { return []*graph.Param{ones("beta", 1)} },
 			func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Bound(p[0], p[1], in[0]) }},
 		"NegMean": {vaes, func(s sizes) []*graph.Param { return perImage(s)[:1] }, func(s sizes) []*graph.Param { return []*graph.Param{ones("weight", s.images)} },
@@ -150,35 +155,37 @@ func BenchmarkOp(b *testing.B) {
 }
 
 func (c timed) compile(s sizes) (*graph.Program, error) {
-	b := graph.NewBuilder(graphtest.Engine(2))
-	var params []*graph.Param
-	var p, in nodes
-	if c.params != nil {
-		params = c.params(s)
-	}
-	for _, param := range params {
-		p = append(p, b.Param(param))
-	}
-	if c.inputs != nil {
-		for _, param := range c.inputs(s) {
-			n, values := b.Input(param.Name, param.Shape...)
-			copy(values, param.Value)
-			in = append(in, n)
+	return graph.Build(graphtest.Engine(2), func(b *graph.Builder) {
+		var params []*graph.Param
+		var p, in nodes
+		if c.params != nil {
+			params = c.params(s)
 		}
-	}
-	y := c.build(b, s, p, in)
-	if len(params) == 0 {
-		return b.Compile(y)
-	}
-	loss := y
-	if len(y.Shape()) > 0 {
-		pull, values := b.Input("pull", y.Shape()...)
-		for i := range values {
-			values[i] = 1
+		for _, param := range params {
+			p = append(p, b.Param(param))
 		}
-		loss = b.Dot(y, pull)
-	}
-	return b.CompileGrad(loss, params, y)
+		if c.inputs != nil {
+			for _, param := range c.inputs(s) {
+				n, values := b.Input(param.Name, param.Shape...)
+				copy(values, param.Value)
+				in = append(in, n)
+			}
+		}
+		y := c.build(b, s, p, in)
+		b.Output(y)
+		if len(params) == 0 {
+			return
+		}
+		loss := y
+		if len(y.Shape()) > 0 {
+			pull, values := b.Input("pull", y.Shape()...)
+			for i := range values {
+				values[i] = 1
+			}
+			loss = b.Dot(y, pull)
+		}
+		b.Gradients(loss, params)
+	})
 }
 
 // TestEveryOperationIsTimed: each has a benchmark, and each benchmark runs, at sizes

@@ -47,12 +47,10 @@ func (n Node) extent(axis int) int {
 	return 0
 }
 
-// Builder builds one graph. Its methods return nodes and never fail; the first
-// error is kept, everything after it does nothing, and Compile reports it.
+// Builder builds one graph, for [Build]. Its methods return nodes and never fail; the
+// first error is kept, everything after it does nothing, and Build reports it.
 //
-// Names of inputs and parameters must be unique within a graph. Building is
-// serial (Gorgonia keeps global state while it builds); a Builder takes a lock
-// until Compile or CompileGrad, which must be called.
+// Names of inputs and parameters must be unique within a graph.
 type Builder struct {
 	engine *Engine
 	graph  *G.ExprGraph
@@ -62,18 +60,34 @@ type Builder struct {
 	data   map[*G.Node]bool // inputs that are no parameters: nothing asks for their gradient
 	serial int
 	err    error
+
+	outputs []Node   // what the program is asked for
+	loss    Node     // none where no gradient is asked for
+	wrt     []*Param // of which the gradients are
 }
 
-// building is held by the builder at work.
+// building is held while a graph is built: Gorgonia keeps global state meanwhile.
 var building sync.Mutex
 
 // stable turns off Gorgonia's own rewriting of expressions, which removes nodes
 // that others use.
 var stable = sync.OnceFunc(G.UseNonStable)
 
-// NewBuilder returns a builder of a graph that will compute with engine.
-func NewBuilder(engine *Engine) *Builder {
+// Build returns the program of the graph that describe adds to a builder: it computes
+// the nodes that were given to [Builder.Output], and the gradients that were asked for by
+// [Builder.Gradients]. The program will compute with engine.
+//
+// Graphs are built one after another. A describe that builds another graph would wait for
+// itself for ever.
+func Build(engine *Engine, describe func(b *Builder)) (*Program, error) {
 	building.Lock()
+	defer building.Unlock()
+	b := newBuilder(engine)
+	describe(b)
+	return b.compile()
+}
+
+func newBuilder(engine *Engine) *Builder {
 	stable()
 	return &Builder{
 		engine: engine,
@@ -82,6 +96,18 @@ func NewBuilder(engine *Engine) *Builder {
 		names:  map[string]bool{},
 		data:   map[*G.Node]bool{},
 	}
+}
+
+// Output adds nodes whose values the program computes.
+func (b *Builder) Output(nodes ...Node) { b.outputs = append(b.outputs, nodes...) }
+
+// Gradients asks for the scalar loss and its gradient with respect to each of the
+// parameters. The gradients come from gorgonia.Grad. A graph has one loss.
+func (b *Builder) Gradients(loss Node, wrt []*Param) {
+	if b.loss != none {
+		b.fail("a graph has one loss, and Gradients was called twice")
+	}
+	b.loss, b.wrt = loss, wrt
 }
 
 // Input adds an input of the given shape. The returned slice holds its values,

@@ -4,11 +4,13 @@
 // inputs, parameters and operations, and gets a [Program] that computes outputs
 // and, by Gorgonia's automatic differentiation, gradients:
 //
-//	b := graph.NewBuilder(engine)
-//	x, pixels := b.Input("x", B, D)
-//	h := encoder.Apply(b, x)
-//	...
-//	program, err := b.CompileGrad(loss, params)
+//	program, err := graph.Build(engine, func(b *graph.Builder) {
+//		x, pixels = b.Input("x", B, D)
+//		h := encoder.Apply(b, x)
+//		...
+//		b.Output(bound)
+//		b.Gradients(loss, params)
+//	})
 //	copy(pixels, batch)
 //	err = program.Run()
 //

@@ -17,6 +17,34 @@ func (b *Builder) Add(a, c Node) Node {
 	})
 }
 
+// Sub returns a - c, elementwise, of two vectors.
+func (b *Builder) Sub(a, c Node) Node {
+	b.want(a.Rows() == c.Rows(), "sub: %v and %v differ in shape", a.Shape(), c.Shape())
+	return b.apply(op{
+		kind: "sub",
+		in:   []Node{a, c},
+		out:  []int{a.Rows()},
+		forward: func(y []float32, in [][]float32) {
+			for i := range y {
+				y[i] = in[0][i] - in[1][i]
+			}
+		},
+		wrt: []bool{true, true},
+		derivative: func(_, dy Node) []Node {
+			return []Node{dy, b.apply(op{
+				kind: "sub.dc",
+				in:   []Node{dy},
+				out:  c.Shape(),
+				forward: func(dc []float32, in [][]float32) {
+					for i, g := range in[0] {
+						dc[i] = -g
+					}
+				},
+			})}
+		},
+	})
+}
+
 // Bound returns the evidence lower bound of each image, with the divergence
 // weighted by β:
 //

@@ -177,6 +177,40 @@ func checks() map[string][]check {
 		Twin:   func(p, _ wide) []float64 { return addScaled(p[1], 2, p[0]) },
 		Terms:  2,
 	}}
+	all["Sub"] = []check{{
+		Name:   "sub",
+		Params: images,
+		Build:  func(b *graph.Builder, p, _ nodes) graph.Node { return b.Sub(p[0], p[1]) },
+		Twin:   func(p, _ wide) []float64 { return addScaled(p[0], -1, p[1]) },
+		Terms:  2,
+	}}
+	all["LogStdNormal"] = []check{{
+		Name:   "lognormal",
+		Params: []*graph.Param{random("z", 8, 1, B*S, Z)},
+		Build:  func(b *graph.Builder, p, _ nodes) graph.Node { return b.LogStdNormal(p[0]) },
+		Twin: func(p, _ wide) []float64 {
+			sum := make([]float64, B*S)
+			for i, z := range p[0] {
+				sum[i/Z] -= (z*z + math.Log(2*math.Pi)) / 2
+			}
+			return sum
+		},
+		Terms: Z,
+	}}
+	all["LogDiagonalNormal"] = []check{{
+		Name:   "logdiagonal",
+		Params: []*graph.Param{posterior}, Inputs: []*graph.Param{eps},
+		Build: func(b *graph.Builder, p, in nodes) graph.Node { return b.LogDiagonalNormal(p[0], in[0]) },
+		Twin: func(p, in wide) []float64 {
+			sum := make([]float64, B*S)
+			eachDraw(p[0], func(r int, _, logVar float64) float64 {
+				sum[r/Z] -= (in[0][r]*in[0][r] + logVar + math.Log(2*math.Pi)) / 2
+				return 0
+			})
+			return sum
+		},
+		Terms: 2 * Z,
+	}}
 	all["Bound"] = []check{{
 		Name:   "bound",
 		Params: images, Inputs: []*graph.Param{{Name: "beta", Shape: []int{1}, Value: []float32{0.25}}},
@@ -431,12 +465,17 @@ func addStateChecks(all map[string][]check) {
 
 // TestImpossibleStatesAndImages: a joint of -∞ is a state of no probability.
 func TestImpossibleStatesAndImages(t *testing.T) {
-	b := graph.NewBuilder(graphtest.Engine(1))
-	logLik, values := b.Input("logLik", 2, 3)
-	weight, weights := b.Input("weight", 2)
-	logP, logPs := b.Input("logP", 3)
-	evidence, parts := b.Posterior(logLik, logP, weight)
-	p, err := b.Compile(evidence, parts.Table, parts.Recon, parts.Note)
+	var values, weights, logPs []float32
+	var evidence graph.Node
+	var parts graph.PosteriorParts
+	p, err := graph.Build(graphtest.Engine(1), func(b *graph.Builder) {
+		var logLik, weight, logP graph.Node
+		logLik, values = b.Input("logLik", 2, 3)
+		weight, weights = b.Input("weight", 2)
+		logP, logPs = b.Input("logP", 3)
+		evidence, parts = b.Posterior(logLik, logP, weight)
+		b.Output(evidence, parts.Table, parts.Recon, parts.Note)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,20 +32,9 @@ type step struct {
 	run  func() error
 }
 
-// Compile returns a program that computes the outputs.
-func (b *Builder) Compile(outputs ...Node) (*Program, error) {
-	return b.compile(none, nil, outputs)
-}
-
-// CompileGrad returns a program that computes the scalar loss, its gradient with
-// respect to every parameter of wrt, and the outputs. The gradients come from
-// gorgonia.Grad.
-func (b *Builder) CompileGrad(loss Node, wrt []*Param, outputs ...Node) (*Program, error) {
-	return b.compile(loss, wrt, outputs)
-}
-
-func (b *Builder) compile(loss Node, wrt []*Param, outputs []Node) (p *Program, err error) {
-	defer building.Unlock()
+// compile returns the program of all that was added to b. It ends the building: only
+// derivatives are still added.
+func (b *Builder) compile() (p *Program, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			p, err = nil, fmt.Errorf("graph: compiling failed: %v\n%s", r, debug.Stack())
@@ -55,15 +44,15 @@ func (b *Builder) compile(loss Node, wrt []*Param, outputs []Node) (p *Program, 
 		return nil, b.err
 	}
 	var roots G.Nodes
-	for _, n := range outputs {
+	for _, n := range b.outputs {
 		roots = append(roots, n.node)
 	}
 	p = &Program{values: map[*G.Node][]float32{}}
-	if loss != none {
-		if p.grads, err = b.differentiate(loss, wrt); err != nil {
+	if b.loss != none {
+		if p.grads, err = b.differentiate(b.loss, b.wrt); err != nil {
 			return nil, err
 		}
-		roots = append(append(roots, loss.node), p.grads...)
+		roots = append(append(roots, b.loss.node), p.grads...)
 	}
 	// An input that nothing depends on is a mistake; a parameter may be left out.
 	nodes := ancestors(roots)

@@ -15,13 +15,18 @@ import (
 	"elbo/graph/blas"
 )
 
-func newTestBuilder() *Builder { return NewBuilder(NewEngine(1, blas.Gonum())) }
+func newTestBuilder() *Builder { return newBuilder(NewEngine(1, blas.Gonum())) }
+
+func (b *Builder) compileOutputs(outputs ...Node) (*Program, error) {
+	b.Output(outputs...)
+	return b.compile()
+}
 
 func TestAPanicInAnOperationIsAnErrorThatNamesIt(t *testing.T) {
 	b := newTestBuilder()
 	x, _ := b.Input("x", 2)
 	y := b.apply(op{kind: "broken", in: []Node{x}, out: []int{2}, forward: func(y []float32, in [][]float32) { panic("no such luck") }})
-	p, err := b.Compile(y)
+	p, err := b.compileOutputs(y)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +63,8 @@ func TestAProgramComputesWhatGorgoniasMachineDoes(t *testing.T) {
 		ones[i] = 1
 	}
 	loss := b.NegMean(bound, weight)
-	p, err := b.CompileGrad(loss, params, bound, loss)
+	b.Gradients(loss, params)
+	p, err := b.compileOutputs(bound, loss)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,9 +207,9 @@ func TestTheFirstErrorOfBuildingIsReported(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			b := newTestBuilder()
-			_, err := b.Compile(test.build(b))
+			_, err := b.compileOutputs(test.build(b))
 			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
-				t.Errorf("Compile = %v, want %s", err, test.want)
+				t.Errorf("compile = %v, want %s", err, test.want)
 			}
 		})
 	}
@@ -213,9 +219,10 @@ func TestALossThatAParameterDoesNotReachIsAnError(t *testing.T) {
 	b := newTestBuilder()
 	p := b.Param(NewParam("p", 3))
 	w, _ := b.Input("w", 3)
-	_, err := b.CompileGrad(b.Dot(p, w), []*Param{NewParam("q", 3)})
+	b.Gradients(b.Dot(p, w), []*Param{NewParam("q", 3)})
+	_, err := b.compile()
 	if err == nil || !strings.Contains(err.Error(), "q is not in the graph") {
-		t.Errorf("CompileGrad = %v, want an error that names q", err)
+		t.Errorf("compile = %v, want an error that names q", err)
 	}
 }
 
@@ -229,7 +236,7 @@ func TestEqualOperationsAreNotMerged(t *testing.T) {
 	if first == second {
 		t.Fatal("two operations became one node")
 	}
-	p, err := b.Compile(b.Add(first, second))
+	p, err := b.compileOutputs(b.Add(first, second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,13 +252,15 @@ func TestProgramsRunConcurrentlyOnSharedParameters(t *testing.T) {
 		w.Value[i] = float32(i)
 	}
 	run := func() []float32 {
-		b := newTestBuilder()
-		x, values := b.Input("x", 4, 5)
-		for i := range values {
-			values[i] = 1
-		}
-		y := b.Affine(x, b.Param(w), b.Param(bias), ReLU)
-		p, err := b.Compile(y)
+		var y Node
+		p, err := Build(NewEngine(1, blas.Gonum()), func(b *Builder) {
+			x, values := b.Input("x", 4, 5)
+			for i := range values {
+				values[i] = 1
+			}
+			y = b.Affine(x, b.Param(w), b.Param(bias), ReLU)
+			b.Output(y)
+		})
 		if err != nil {
 			t.Error(err)
 			return nil

@@ -29,11 +29,11 @@ func TestTemperaturesRiseFromPriorToPosterior(t *testing.T) {
 // decoder in float64 and its central differences.
 func TestTheSlopeIsThatOfTheLogLikelihood(t *testing.T) {
 	const images, codes = 3, 4
-	for _, likelihood := range []Likelihood{Bernoulli, ContinuousBernoulli, Gaussian} {
+	for _, likelihood := range []LikelihoodName{BernoulliName, ContinuousBernoulliName, GaussianName} {
 		c := smallConfig()
 		c.Activation, c.Likelihood = graph.Tanh, likelihood
 		m := testVAE(t, c)
-		m.logVariance.Value[0] = -1
+		setLogVariance(m, -1)
 		s, err := m.NewSlope(images, codes)
 		if err != nil {
 			t.Fatal(err)
@@ -73,10 +73,17 @@ func TestTheSlopeIsThatOfTheLogLikelihood(t *testing.T) {
 	}
 }
 
+// setLogVariance sets log σ² of a likelihood that has one.
+func setLogVariance(m *VAE, v float64) {
+	if g, ok := m.Likelihood.(*Gaussian); ok {
+		g.logVariance.Value[0] = float32(v)
+	}
+}
+
 // logLikTwin is log p(x|z) of a decoder with tanh, in float64.
 func logLikTwin(m *VAE, x []float32, z []float64) float64 {
 	a := z
-	params := m.decoder.Params()
+	params := m.Decoder.Params()
 	for l := 0; l < len(params); l += 2 {
 		w, b := params[l], params[l+1]
 		y := make([]float64, len(b.Value))
@@ -94,11 +101,11 @@ func logLikTwin(m *VAE, x []float32, z []float64) float64 {
 	sum := 0.0
 	for i, l := range a {
 		v := float64(x[i])
-		switch m.Config.Likelihood {
-		case Gaussian:
-			logVar := float64(m.logVariance.Value[0])
+		switch likelihood := m.Likelihood; likelihood.Name() {
+		case GaussianName:
+			logVar := float64(likelihood.(*Gaussian).logVariance.Value[0])
 			sum -= ((v-l)*(v-l)*math.Exp(-logVar) + logVar + math.Log(2*math.Pi)) / 2
-		case ContinuousBernoulli:
+		case ContinuousBernoulliName:
 			sum += v*l - math.Log(math.Expm1(l)/l)
 		default:
 			sum += v*l - math.Log1p(math.Exp(l))
@@ -135,12 +142,15 @@ func TestMovesLeaveTheDistributionAsItIs(t *testing.T) {
 	for i := range start {
 		start[i] = mean + sd*rng.NormFloat64()
 	}
-	c := NewChains(gaussianTarget{variance}, noise, dims, 3)
+	c, err := (&Joint{Latent: dims, Prior: StandardNormal{}}).NewChains(gaussianTarget{variance}, noise, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Start(start); err != nil {
 		t.Fatal(err)
 	}
 	for range 4 {
-		before := append([]float64(nil), c.z...)
+		before := append([]float64(nil), c.at.z...)
 		rate, err := c.Move(beta, step)
 		if err != nil {
 			t.Fatal(err)
@@ -153,10 +163,10 @@ func TestMovesLeaveTheDistributionAsItIs(t *testing.T) {
 			ratio += e / chains
 			square += e * e / chains
 			for i := r * dims; i < (r+1)*dims; i++ {
-				u := (c.z[i] - mean) / sd
+				u := (c.at.z[i] - mean) / sd
 				first += u / (chains * dims)
 				second += u * u / (chains * dims)
-				if c.z[i] != before[i] {
+				if c.at.z[i] != before[i] {
 					moved++
 				}
 			}
@@ -197,11 +207,14 @@ func TestATrajectoryRunsBack(t *testing.T) {
 		for r := range noise {
 			noise[r], step[r] = rand.New(rand.NewPCG(uint64(r), 1)), 2/float64(leapfrogs)
 		}
-		chains := NewChains(s, noise, c.Latent, leapfrogs)
+		chains, err := m.NewChains(s, noise, leapfrogs)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := chains.Start(nil); err != nil {
 			t.Fatal(err)
 		}
-		start := append([]float64(nil), chains.z...)
+		start := append([]float64(nil), chains.at.z...)
 		if _, err := chains.Move(0.8, step); err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +228,7 @@ func TestATrajectoryRunsBack(t *testing.T) {
 		if err := chains.leap(0.8); err != nil {
 			t.Fatal(err)
 		}
-		for i, v := range chains.trial {
+		for i, v := range chains.trial.z {
 			// The gradients on the way back are those of the way there, but where the
 			// rounding of positions to float32 falls otherwise.
 			if math.Abs(v-start[i]) > 1e-5 {
@@ -235,7 +248,7 @@ func TestATrajectoryRunsBack(t *testing.T) {
 func TestSimulatedPixelsHaveTheirDistribution(t *testing.T) {
 	const images = 20000
 	out := []float64{-40, -2, 0, 1, 40}
-	for _, likelihood := range []Likelihood{Bernoulli, ContinuousBernoulli, Gaussian} {
+	for _, likelihood := range []LikelihoodName{BernoulliName, ContinuousBernoulliName, GaussianName} {
 		c := VAEConfig{Pixels: len(out), Latent: 2, Activation: graph.ReLU, Likelihood: likelihood, Objective: ELBO, Draws: 1}
 		m := testVAE(t, c)
 		for _, p := range m.Params() {
@@ -246,7 +259,7 @@ func TestSimulatedPixelsHaveTheirDistribution(t *testing.T) {
 				}
 			}
 		}
-		m.logVariance.Value[0] = float32(math.Log(0.25))
+		setLogVariance(m, math.Log(0.25))
 		rng := rand.New(rand.NewPCG(4, 4))
 		noise := make([]Noise, images)
 		for i := range noise {
@@ -263,16 +276,16 @@ func TestSimulatedPixelsHaveTheirDistribution(t *testing.T) {
 			var mean, square float64
 			for i := range images {
 				v := float64(x[i*len(out)+j])
-				if likelihood != Gaussian && (v < 0 || v > 1) {
+				if likelihood != GaussianName && (v < 0 || v > 1) {
 					t.Fatalf("%s: pixel %g", likelihood, v)
 				}
 				mean, square = mean+v/images, square+v*v/images
 			}
-			want := map[Likelihood]float64{Bernoulli: 1 / (1 + math.Exp(-l)), ContinuousBernoulli: graph.ContinuousBernoulliMean(l), Gaussian: l}[likelihood]
+			want := map[LikelihoodName]float64{BernoulliName: 1 / (1 + math.Exp(-l)), ContinuousBernoulliName: graph.ContinuousBernoulliMean(l), GaussianName: l}[likelihood]
 			if sd := math.Sqrt((square - mean*mean) / images); math.Abs(mean-want) > 5*sd+1e-6 {
 				t.Errorf("%s of %g: mean %.5f ± %.5f, want %.5f", likelihood, l, mean, sd, want)
 			}
-			if variance := square - mean*mean; likelihood == Gaussian && math.Abs(variance-0.25) > 5*0.25*math.Sqrt(2./images) {
+			if variance := square - mean*mean; likelihood == GaussianName && math.Abs(variance-0.25) > 5*0.25*math.Sqrt(2./images) {
 				t.Errorf("variance %.4f, want 0.25", variance)
 			}
 		}

@@ -14,7 +14,7 @@ func BenchmarkEStep(b *testing.B) {
 	const images, pixels, states = 2000, 784, 500
 	for _, workers := range []int{1, 2} {
 		b.Run(fmt.Sprintf("mixture_%d/workers_%d", states, workers), func(b *testing.B) {
-			m, err := NewMixture(EMConfig{Pixels: pixels, States: states, Likelihood: Bernoulli, Prior: Shared, Smoothing: 0.1}, graphtest.Engine(workers))
+			m, err := NewMixture(EMConfig{Pixels: pixels, States: states, Likelihood: BernoulliName, Prior: Shared, Smoothing: 0.1}, graphtest.Engine(workers))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -7,33 +7,34 @@ import (
 	"elbo/graph"
 )
 
-// Prior says who chooses p(z), the distribution over the states.
-type Prior string
+// TablePrior says who chooses p(z), the distribution over the states, by its name in flags
+// and files.
+type TablePrior string
 
-// The priors.
+// The choices.
 const (
 	// Fixed: the user does. Uniform over components, or the weights of a grid.
-	Fixed Prior = "fixed"
+	Fixed TablePrior = "fixed"
 	// Shared: the data do, one p(z) for all images: p(z) := the mean posterior. With
 	// it the alternation is classical EM.
-	Shared Prior = "shared"
+	Shared TablePrior = "shared"
 	// PerImage: every image has a p(z) of its own, p(z) := p(z|x), again and again.
 	// It sharpens to the state that explains the image best.
-	PerImage Prior = "per-image"
+	PerImage TablePrior = "per-image"
 )
 
-// Priors lists them all.
-var Priors = []Prior{Fixed, Shared, PerImage}
+// TablePriors lists them all.
+var TablePriors = []TablePrior{Fixed, Shared, PerImage}
 
-// ParsePrior returns the prior of that name.
-func ParsePrior(name string) (Prior, error) { return oneOf("prior", name, Priors) }
+// ParseTablePrior returns the choice of that name.
+func ParseTablePrior(name string) (TablePrior, error) { return oneOf("prior", name, TablePriors) }
 
 // EMConfig is a model with a discrete latent variable of K states.
 type EMConfig struct {
 	Pixels     int // D
 	States     int // K
-	Likelihood Likelihood
-	Prior      Prior
+	Likelihood LikelihoodName
+	Prior      TablePrior
 
 	// A mixture: one free image a state.
 	Smoothing     float64 // a of the Beta(1+a, 1+a) prior of each Bernoulli pixel
@@ -56,15 +57,15 @@ func (c EMConfig) Validate() error {
 	var f faults
 	f.add(c.Pixels < 1, "pixels is %d, want at least 1", c.Pixels)
 	f.add(c.States < 1, "components is %d, want at least 1", c.States)
-	f.add(c.Likelihood != Bernoulli && c.Likelihood != Gaussian, "likelihood is %q, want bernoulli or gaussian for a model with a table", c.Likelihood)
-	f.add(c.Grid != nil && c.Likelihood != Bernoulli, "likelihood is %q, want bernoulli for a grid", c.Likelihood)
+	f.add(c.Likelihood != BernoulliName && c.Likelihood != GaussianName, "likelihood is %q, want bernoulli or gaussian for a model with a table", c.Likelihood)
+	f.add(c.Grid != nil && c.Likelihood != BernoulliName, "likelihood is %q, want bernoulli for a grid", c.Likelihood)
 	if g := c.Grid; g != nil {
 		f.add(len(g.LogWeights) != c.States || len(g.Points) != c.States*len(g.Extent), "grid has %d weights and %d coordinates, want %d and %d", len(g.LogWeights), len(g.Points), c.States, c.States*len(g.Extent))
 		for i, h := range g.Hidden {
 			f.add(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
 		}
 	}
-	_, err := ParsePrior(string(c.Prior))
+	_, err := ParseTablePrior(string(c.Prior))
 	f.add(err != nil, "prior: %w", err)
 	f.add(!(c.Smoothing >= 0) || math.IsInf(c.Smoothing, 0), "smoothing is %g, want 0 or more", c.Smoothing)
 	f.add(!(c.VarianceFloor >= 0) || math.IsInf(c.VarianceFloor, 0), "variance-floor is %g, want 0 or more", c.VarianceFloor)
@@ -112,7 +113,7 @@ func NewMixture(c EMConfig, engine *graph.Engine) (*EM, error) {
 		m.logPrior.Value[k] = float32(-math.Log(float64(c.States)))
 	}
 	var err error
-	if c.Likelihood == Gaussian {
+	if c.Likelihood == GaussianName {
 		m.states, err = newGaussianMixture(c, engine, m.logPrior)
 	} else {
 		m.states, err = newBernoulliMixture(c, engine, m.logPrior)
@@ -122,7 +123,7 @@ func NewMixture(c EMConfig, engine *graph.Engine) (*EM, error) {
 
 // NewGridModel returns a grid whose decoder's parameters are drawn from the sources
 // that init returns for their names.
-func NewGridModel(c EMConfig, engine *graph.Engine, init func(param string) graph.Uniform) (*EM, error) {
+func NewGridModel(c EMConfig, engine *graph.Engine, init Init) (*EM, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -173,7 +174,7 @@ type Statistics struct {
 func (m *EM) NewStatistics() *Statistics {
 	k, d := m.Config.States, m.Config.Pixels
 	s := &Statistics{Counts: make([]float64, k), Sums: make([]float64, k*d)}
-	if m.Config.Likelihood == Gaussian {
+	if m.Config.Likelihood == GaussianName {
 		s.Squares = make([]float64, k*d)
 	}
 	return s

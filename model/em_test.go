@@ -164,7 +164,7 @@ func logLik64(t testing.TB, m *EM, x []float32) (logLik []float64, terms float64
 	c := m.Config
 	d := c.Pixels
 	logLik = make([]float64, len(x)/d*c.States)
-	if c.Likelihood == Gaussian {
+	if c.Likelihood == GaussianName {
 		mean, precision := paramOf(t, m, "states.mean"), paramOf(t, m, "states.precision")
 		for i := range logLik {
 			sum, size := 0.0, 0.0
@@ -271,7 +271,7 @@ func (f *fit) evidence64(t testing.TB) (evidence []float64, tolerance float64) {
 }
 
 // randomImages are noisy copies of a few random images, of 0 and 1 or of grey levels.
-func randomImages(rng *rand.Rand, n, d int, likelihood Likelihood) []float32 {
+func randomImages(rng *rand.Rand, n, d int, likelihood LikelihoodName) []float32 {
 	prototypes := make([]float32, 3*d)
 	for i := range prototypes {
 		prototypes[i] = float32(rng.IntN(2))
@@ -284,7 +284,7 @@ func randomImages(rng *rand.Rand, n, d int, likelihood Likelihood) []float32 {
 			if rng.IntN(6) == 0 {
 				v = 1 - v
 			}
-			if likelihood == Gaussian {
+			if likelihood == GaussianName {
 				v = float32(math.Round(255*(0.2+0.6*float64(v)+0.2*rng.Float64()))) / 255
 			}
 			x[i*d+j] = v
@@ -338,36 +338,36 @@ func newGridFit(t testing.TB, c EMConfig, extent, hidden []int, f graph.Activati
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.States, c.Likelihood, c.Grid = len(g.LogWeights), Bernoulli, &GridConfig{Grid: g, Hidden: hidden, Activation: f}
+	c.States, c.Likelihood, c.Grid = len(g.LogWeights), BernoulliName, &GridConfig{Grid: g, Hidden: hidden, Activation: f}
 	m, err := NewGridModel(c, graphtest.Engine(2), func(name string) graph.Uniform {
 		return rand.New(rand.NewPCG(seed, uint64(len(name)+int(name[8]))))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newFit(t, m, randomImages(rand.New(rand.NewPCG(seed, 1)), n, c.Pixels, Bernoulli), n)
+	return newFit(t, m, randomImages(rand.New(rand.NewPCG(seed, 1)), n, c.Pixels, BernoulliName), n)
 }
 
 // kinds are the models with a table, with the extents that the tests vary.
 var kinds = []struct {
 	name string
-	fit  func(t testing.TB, prior Prior, seed uint64, n, d, k int) *fit
+	fit  func(t testing.TB, prior TablePrior, seed uint64, n, d, k int) *fit
 }{
 	{"bernoulli mixture", bernoulliKind(0)},
 	{"bernoulli mixture, smoothing 0.1", bernoulliKind(0.1)},
 	{"bernoulli mixture, smoothing 1", bernoulliKind(1)},
-	{"gaussian mixture", func(t testing.TB, prior Prior, seed uint64, n, d, k int) *fit {
-		return newMixtureFit(t, EMConfig{Pixels: d, States: k, Likelihood: Gaussian, Prior: prior, VarianceFloor: 1e-3}, seed, n)
+	{"gaussian mixture", func(t testing.TB, prior TablePrior, seed uint64, n, d, k int) *fit {
+		return newMixtureFit(t, EMConfig{Pixels: d, States: k, Likelihood: GaussianName, Prior: prior, VarianceFloor: 1e-3}, seed, n)
 	}},
-	{"grid", func(t testing.TB, prior Prior, seed uint64, n, d, k int) *fit {
+	{"grid", func(t testing.TB, prior TablePrior, seed uint64, n, d, k int) *fit {
 		extents, activations := [][]int{{k}, {k, 2}, {2, 1, k}}, []graph.Activation{graph.ReLU, graph.Tanh, graph.ELU, graph.Softplus}
 		return newGridFit(t, EMConfig{Pixels: d, Prior: prior}, extents[seed%3], []int{4, 3}[:seed/3%3], activations[seed%4], seed, n)
 	}},
 }
 
-func bernoulliKind(smoothing float64) func(testing.TB, Prior, uint64, int, int, int) *fit {
-	return func(t testing.TB, prior Prior, seed uint64, n, d, k int) *fit {
-		return newMixtureFit(t, EMConfig{Pixels: d, States: k, Likelihood: Bernoulli, Prior: prior, Smoothing: smoothing}, seed, n)
+func bernoulliKind(smoothing float64) func(testing.TB, TablePrior, uint64, int, int, int) *fit {
+	return func(t testing.TB, prior TablePrior, seed uint64, n, d, k int) *fit {
+		return newMixtureFit(t, EMConfig{Pixels: d, States: k, Likelihood: BernoulliName, Prior: prior, Smoothing: smoothing}, seed, n)
 	}
 }
 
@@ -376,7 +376,7 @@ func bernoulliKind(smoothing float64) func(testing.TB, Prior, uint64, int, int, 
 // computed in float64 at the float32 parameters, and the E-graph's compared with it.
 func TestEvidencePlusPenaltyNeverFalls(t *testing.T) {
 	for _, kind := range kinds {
-		for _, prior := range Priors {
+		for _, prior := range TablePriors {
 			t.Run(fmt.Sprint(kind.name, "/", prior), func(t *testing.T) {
 				t.Parallel()
 				rose := 0.0
@@ -433,7 +433,7 @@ func TestEvidencePlusPenaltyNeverFalls(t *testing.T) {
 // with any other it is lower by KL(q ‖ posterior), exactly.
 func TestTheBoundOfATable(t *testing.T) {
 	for _, kind := range kinds {
-		for _, prior := range Priors {
+		for _, prior := range TablePriors {
 			f := kind.fit(t, prior, 5, 20, 9, 4)
 			x := f.expect(t)
 			k, rng := f.m.Config.States, rand.New(rand.NewPCG(5, 5))
@@ -587,7 +587,7 @@ func TestAPriorPerImageSharpens(t *testing.T) {
 func TestOneComponentHasAClosedForm(t *testing.T) {
 	const n, d = 30, 7
 	for _, kind := range kinds[:4] {
-		for _, prior := range Priors {
+		for _, prior := range TablePriors {
 			f := kind.fit(t, prior, 3, n, d, 1)
 			x := f.expect(t)
 			f.maximise(t, x.stats)
@@ -600,7 +600,7 @@ func TestOneComponentHasAClosedForm(t *testing.T) {
 					sum, sq = sum+v, sq+v*v
 				}
 				mean := sum / n
-				if f.m.Config.Likelihood == Gaussian {
+				if f.m.Config.Likelihood == GaussianName {
 					variance := sq/n - mean*mean
 					if variance < 2e-3 {
 						t.Fatalf("the variance %g of pixel %d is near the floor: no closed form", variance, j)
@@ -643,7 +643,7 @@ func TestATableIsAProbabilityMass(t *testing.T) {
 		if kind.name == "gaussian mixture" {
 			continue // a density
 		}
-		for _, prior := range []Prior{Fixed, Shared} {
+		for _, prior := range []TablePrior{Fixed, Shared} {
 			f := kind.fit(t, prior, 7, 25, pixels, 5)
 			for range 5 {
 				f.maximise(t, f.expect(t).stats)
@@ -668,7 +668,7 @@ func TestATableIsAProbabilityMass(t *testing.T) {
 // TestOrderDoesNotMatter takes images and components in another order.
 func TestOrderDoesNotMatter(t *testing.T) {
 	const n, d, k = 24, 8, 4
-	for _, likelihood := range []Likelihood{Bernoulli, Gaussian} {
+	for _, likelihood := range []LikelihoodName{BernoulliName, GaussianName} {
 		c := EMConfig{Pixels: d, States: k, Likelihood: likelihood, Prior: Shared, Smoothing: 0.1, VarianceFloor: 1e-3}
 		f := newMixtureFit(t, c, 11, n)
 		start := randomStatistics(rand.New(rand.NewPCG(4, 4)), f.m, f.x)
@@ -712,7 +712,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 		// iteration passes that on, five times over. Of a Gaussian it is the variance,
 		// a difference of squares of at most 1 that may be as small as the floor.
 		tolerance := 5 * n * d * roundoff
-		if likelihood == Gaussian {
+		if likelihood == GaussianName {
 			tolerance /= 2 * c.VarianceFloor
 		}
 		rng := rand.New(rand.NewPCG(6, 6))
@@ -733,7 +733,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 // them without weight, with the three others.
 func TestAStateOfNoProbabilityCountsNothing(t *testing.T) {
 	const n, d = 18, 6
-	for _, likelihood := range []Likelihood{Bernoulli, Gaussian} {
+	for _, likelihood := range []LikelihoodName{BernoulliName, GaussianName} {
 		for _, smoothing := range []float64{0, 0.1} {
 			c := EMConfig{Pixels: d, States: 3, Likelihood: likelihood, Prior: Shared, Smoothing: smoothing, VarianceFloor: 1e-3}
 			three := newMixtureFit(t, c, 13, n)
@@ -781,7 +781,7 @@ func TestAStateOfNoProbabilityCountsNothing(t *testing.T) {
 func TestChunksAndPaddingChangeNothing(t *testing.T) {
 	const n = 23
 	for _, kind := range kinds {
-		for _, prior := range Priors {
+		for _, prior := range TablePriors {
 			f := kind.fit(t, prior, 17, n, 9, 4)
 			want := f.expect(t)
 			for _, chunk := range []int{1, 5, 7, 22, 40} {
@@ -879,15 +879,15 @@ func (w *twin) maximise(q func(i, k int) float64) {
 // TestEMAgreesWithATwinInFloat64 gives both the same start and ten iterations.
 func TestEMAgreesWithATwinInFloat64(t *testing.T) {
 	const n, d, k = 60, 10, 4
-	for _, likelihood := range []Likelihood{Bernoulli, Gaussian} {
-		for _, prior := range []Prior{Fixed, Shared} {
+	for _, likelihood := range []LikelihoodName{BernoulliName, GaussianName} {
+		for _, prior := range []TablePrior{Fixed, Shared} {
 			c := EMConfig{Pixels: d, States: k, Likelihood: likelihood, Prior: prior, Smoothing: 0.1, VarianceFloor: 1e-3}
 			f := newMixtureFit(t, c, 19, n)
 			w := &twin{n: n, d: d, k: k, x: widen(f.x), a: c.Smoothing, floor: c.VarianceFloor, shared: prior == Shared}
 			for range k {
 				w.weight = append(w.weight, 1./k)
 				w.mean = append(w.mean, make([]float64, d))
-				if likelihood == Gaussian {
+				if likelihood == GaussianName {
 					w.spread = append(w.spread, make([]float64, d))
 				}
 			}
@@ -928,7 +928,7 @@ func TestEMAgreesWithATwinInFloat64(t *testing.T) {
 				close(fmt.Sprintf("weight %d", i), float32(math.Exp(float64(f.m.LogPrior()[i]))), w.weight[i])
 				for j := range d {
 					close(fmt.Sprintf("mean %d, %d", i, j), f.m.Means()[i*d+j], w.mean[i][j])
-					if likelihood == Gaussian {
+					if likelihood == GaussianName {
 						// Of a variance's relative error: a difference of squares up to 1.
 						close(fmt.Sprintf("variance %d, %d", i, j), 1/paramOf(t, f.m, "states.precision")[i*d+j], w.spread[i][j])
 					}
@@ -939,7 +939,7 @@ func TestEMAgreesWithATwinInFloat64(t *testing.T) {
 }
 
 func TestEveryFaultOfAnEMConfigurationIsNamed(t *testing.T) {
-	err := EMConfig{Pixels: 0, States: 0, Likelihood: ContinuousBernoulli, Prior: "flat", Smoothing: -1, VarianceFloor: math.Inf(1)}.Validate()
+	err := EMConfig{Pixels: 0, States: 0, Likelihood: ContinuousBernoulliName, Prior: "flat", Smoothing: -1, VarianceFloor: math.Inf(1)}.Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -955,7 +955,7 @@ func TestEveryFaultOfAnEMConfigurationIsNamed(t *testing.T) {
 			t.Errorf("error lacks %q:\n%v", want, err)
 		}
 	}
-	err = EMConfig{Pixels: 1, States: 1, Likelihood: Gaussian, Prior: Fixed, Smoothing: math.NaN(), Grid: &GridConfig{}}.Validate()
+	err = EMConfig{Pixels: 1, States: 1, Likelihood: GaussianName, Prior: Fixed, Smoothing: math.NaN(), Grid: &GridConfig{}}.Validate()
 	if err == nil || !strings.Contains(err.Error(), `likelihood is "gaussian", want bernoulli for a grid`) || !strings.Contains(err.Error(), "smoothing is NaN, want 0 or more") {
 		t.Errorf("Validate = %v", err)
 	}

@@ -21,29 +21,30 @@ type EStep struct {
 // stands for all.
 func (m *EM) NewEStep(images int, statistics, perImage bool) (*EStep, error) {
 	e := &EStep{em: m, images: images}
-	b := graph.NewBuilder(m.engine)
-	var x, weight, logPrior graph.Node
-	x, e.x = b.Input("x", images, m.Config.Pixels)
-	weight, e.weight = b.Input("weight", images)
-	e.logLik = m.states.logLik(b, x)
-	if perImage {
-		logPrior, e.logPrior = b.Input("log_prior", images, m.Config.States)
-	} else {
-		logPrior = b.Param(m.logPrior)
-	}
-	evidence, parts := b.Posterior(e.logLik, logPrior, weight)
-	e.evidence, e.joint, e.table, e.recon, e.note = evidence, parts.Joint, parts.Table, parts.Recon, parts.Note
-	outputs := []graph.Node{e.logLik, e.joint, e.evidence, e.table, e.recon, e.note}
-	if statistics {
-		e.counts, e.sums = b.Counts(e.table), b.Sums(e.table, x)
-		outputs = append(outputs, e.counts, e.sums)
-		if m.Config.Likelihood == Gaussian {
-			e.squares = b.Sums(e.table, b.Square(x))
-			outputs = append(outputs, e.squares)
-		}
-	}
 	var err error
-	e.program, err = b.Compile(outputs...)
+	e.program, err = graph.Build(m.engine, func(b *graph.Builder) {
+		var x, weight, logPrior graph.Node
+		x, e.x = b.Input("x", images, m.Config.Pixels)
+		weight, e.weight = b.Input("weight", images)
+		e.logLik = m.states.logLik(b, x)
+		if perImage {
+			logPrior, e.logPrior = b.Input("log_prior", images, m.Config.States)
+		} else {
+			logPrior = b.Param(m.logPrior)
+		}
+		evidence, parts := b.Posterior(e.logLik, logPrior, weight)
+		e.evidence, e.joint, e.table, e.recon, e.note = evidence, parts.Joint, parts.Table, parts.Recon, parts.Note
+		b.Output(e.logLik, e.joint, e.evidence, e.table, e.recon, e.note)
+		if !statistics {
+			return
+		}
+		e.counts, e.sums = b.Counts(e.table), b.Sums(e.table, x)
+		b.Output(e.counts, e.sums)
+		if m.Config.Likelihood == GaussianName {
+			e.squares = b.Sums(e.table, b.Square(x))
+			b.Output(e.squares)
+		}
+	})
 	return e, err
 }
 

@@ -108,10 +108,10 @@ func normalise(logs []float64) {
 
 // gridStates decodes every point of a grid to the logits of its pixels.
 type gridStates struct {
-	decoder      *graph.MLP
+	decoder      Network
 	logits, base *graph.Param // of the present parameters, [K, D], [K]: not saved
 	logPrior     *graph.Param
-	prior        Prior
+	prior        TablePrior
 
 	program         *graph.Program
 	means32, counts []float32 // inputs of the M-graph: S/n [K, D], n [K]
@@ -128,27 +128,27 @@ type gridStates struct {
 // the expected log-likelihood per image: a Bernoulli log-likelihood is linear in x. Its
 // cost does not grow with the number of images. The gradients come from
 // gorgonia.Grad.
-func newGridStates(c EMConfig, engine *graph.Engine, logPrior *graph.Param, init func(string) graph.Uniform) (*gridStates, error) {
+func newGridStates(c EMConfig, engine *graph.Engine, logPrior *graph.Param, init Init) (*gridStates, error) {
 	k, d, z := c.States, c.Pixels, len(c.Grid.Extent)
-	up := slices.Clone(c.Grid.Hidden)
-	slices.Reverse(up)
 	g := &gridStates{
-		decoder: graph.NewMLP("decoder", slices.Concat([]int{z}, up, []int{d}), c.Grid.Activation, init),
+		decoder: newDecoder(z, c.Grid.Hidden, d, c.Grid.Activation, init),
 		logits:  graph.NewParam("states.logits", k, d), base: graph.NewParam(baseName, k),
 		logPrior: logPrior, prior: c.Prior,
 	}
-	b := graph.NewBuilder(engine)
-	var means, counts graph.Node
-	points, at := b.Input("points", k, z)
-	copy(at, c.Grid.Points)
-	means, g.means32 = b.Input("means", k, d)
-	counts, g.counts = b.Input("counts", k)
-	zeros, _ := b.Input("zeros", k, d)
-	g.outLogits = g.decoder.Apply(b, points)
-	g.outBase = b.BernoulliLogLik(zeros, g.outLogits)
-	g.expected = b.BernoulliLogLik(means, g.outLogits)
 	var err error
-	g.program, err = b.CompileGrad(b.NegMean(g.expected, counts), g.decoder.Params(), g.expected, g.outLogits, g.outBase)
+	g.program, err = graph.Build(engine, func(b *graph.Builder) {
+		var means, counts graph.Node
+		points, at := b.Input("points", k, z)
+		copy(at, c.Grid.Points)
+		means, g.means32 = b.Input("means", k, d)
+		counts, g.counts = b.Input("counts", k)
+		zeros, _ := b.Input("zeros", k, d)
+		g.outLogits = g.decoder.Apply(b, points)
+		g.outBase = b.BernoulliLogLik(zeros, g.outLogits)
+		g.expected = b.BernoulliLogLik(means, g.outLogits)
+		b.Output(g.expected, g.outLogits, g.outBase)
+		b.Gradients(b.NegMean(g.expected, counts), g.decoder.Params())
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +173,8 @@ func (g *gridStates) logLik(b *graph.Builder, x graph.Node) graph.Node {
 }
 
 func (g *gridStates) means() []float32 {
-	means := slices.Clone(g.logits.Value)
-	Bernoulli.Mean(means)
+	means := make([]float32, len(g.logits.Value))
+	Bernoulli{}.Mean(means, g.logits.Value)
 	return means
 }
 

@@ -17,8 +17,8 @@ func TestLocalPosteriorsAgreeWithTheScorer(t *testing.T) {
 	c := smallConfig()
 	c.Activation = graph.Tanh // differences want a smooth function
 	m := testVAE(t, c)
-	z := m.Config.Latent
-	l, err := m.NewLocalQ(images, draws)
+	z := m.Latent
+	l, err := m.NewLocalQ(m.Q.Posterior, images, draws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestLocalPosteriorsAgreeWithTheScorer(t *testing.T) {
 			t.Errorf("gradient %d: %.5f, want %.5f", i, grad[i], want)
 		}
 	}
-	for i := range l.X()[:m.Config.Pixels] {
+	for i := range l.X()[:m.Pixels] {
 		l.X()[i] = 1 - l.X()[i]
 	}
 	other, changed, err := l.Run()

@@ -42,16 +42,22 @@ func narrow(into []float32, from []float64) {
 	}
 }
 
-func (g *mGraph) compile(b *graph.Builder, c EMConfig, counts graph.Node, logPrior *graph.Param) error {
-	if c.Prior == Shared {
-		g.updates = append(g.updates, update{b.LogProportions(counts), logPrior})
-	}
-	var outputs []graph.Node
-	for _, u := range g.updates {
-		outputs = append(outputs, u.from)
-	}
+// compile builds the M-graph. describe returns the updates of the states' parameters from
+// the statistics; that of a shared prior is the same for all.
+func (g *mGraph) compile(engine *graph.Engine, c EMConfig, logPrior *graph.Param, describe func(b *graph.Builder, sums, counts graph.Node) []update) error {
 	var err error
-	g.program, err = b.Compile(outputs...)
+	g.program, err = graph.Build(engine, func(b *graph.Builder) {
+		var sums, counts graph.Node
+		sums, g.sums = b.Input("sums", c.States, c.Pixels)
+		counts, g.counts = b.Input("counts", c.States)
+		g.updates = describe(b, sums, counts)
+		if c.Prior == Shared {
+			g.updates = append(g.updates, update{b.LogProportions(counts), logPrior})
+		}
+		for _, u := range g.updates {
+			b.Output(u.from)
+		}
+	})
 	return err
 }
 
@@ -65,14 +71,11 @@ type bernoulliMixture struct {
 func newBernoulliMixture(c EMConfig, engine *graph.Engine, logPrior *graph.Param) (*bernoulliMixture, error) {
 	k, d := c.States, c.Pixels
 	m := &bernoulliMixture{logits: graph.NewParam("states.logits", k, d), base: graph.NewParam(baseName, k), a: c.Smoothing}
-	b := graph.NewBuilder(engine)
-	var sums, counts graph.Node
-	sums, m.sums = b.Input("sums", k, d)
-	counts, m.counts = b.Input("counts", k)
-	zeros, _ := b.Input("zeros", k, d)
-	logits := b.BernoulliMax(sums, counts, c.Smoothing)
-	m.updates = []update{{logits, m.logits}, {b.BernoulliLogLik(zeros, logits), m.base}}
-	return m, m.compile(b, c, counts, logPrior)
+	return m, m.compile(engine, c, logPrior, func(b *graph.Builder, sums, counts graph.Node) []update {
+		zeros, _ := b.Input("zeros", k, d)
+		logits := b.BernoulliMax(sums, counts, c.Smoothing)
+		return []update{{logits, m.logits}, {b.BernoulliLogLik(zeros, logits), m.base}}
+	})
 }
 
 func (m *bernoulliMixture) params() []*graph.Param { return []*graph.Param{m.logits, m.base} }
@@ -82,8 +85,8 @@ func (m *bernoulliMixture) logLik(b *graph.Builder, x graph.Node) graph.Node {
 }
 
 func (m *bernoulliMixture) means() []float32 {
-	means := append([]float32(nil), m.logits.Value...)
-	Bernoulli.Mean(means)
+	means := make([]float32, len(m.logits.Value))
+	Bernoulli{}.Mean(means, m.logits.Value)
 	return means
 }
 
@@ -112,14 +115,12 @@ type gaussianMixture struct {
 func newGaussianMixture(c EMConfig, engine *graph.Engine, logPrior *graph.Param) (*gaussianMixture, error) {
 	k, d := c.States, c.Pixels
 	m := &gaussianMixture{mean: graph.NewParam("states.mean", k, d), precision: graph.NewParam(PrecisionName, k, d), base: graph.NewParam(baseName, k)}
-	b := graph.NewBuilder(engine)
-	var sums, squares, counts graph.Node
-	sums, m.sums = b.Input("sums", k, d)
-	squares, m.squares = b.Input("squares", k, d)
-	counts, m.counts = b.Input("counts", k)
-	precision := b.GaussianPrecision(sums, squares, counts, c.VarianceFloor)
-	m.updates = []update{{b.GaussianMean(sums, counts), m.mean}, {precision, m.precision}, {b.GaussianBase(precision), m.base}}
-	return m, m.compile(b, c, counts, logPrior)
+	return m, m.compile(engine, c, logPrior, func(b *graph.Builder, sums, counts graph.Node) []update {
+		var squares graph.Node
+		squares, m.squares = b.Input("squares", k, d)
+		precision := b.GaussianPrecision(sums, squares, counts, c.VarianceFloor)
+		return []update{{b.GaussianMean(sums, counts), m.mean}, {precision, m.precision}, {b.GaussianBase(precision), m.base}}
+	})
 }
 
 func (m *gaussianMixture) params() []*graph.Param {

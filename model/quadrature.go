@@ -2,70 +2,51 @@ package model
 
 import (
 	"fmt"
-	"math"
 
 	"elbo/graph"
 )
 
-// Generator is p(x|z) p(z) with the prior N(0, I): what a VAE and a grid have in common
-// once their ways of inference are taken away. It shares the model's parameters.
-type Generator struct {
-	Pixels     int // D
-	Latent     int // Z
-	Likelihood Likelihood
-	Engine     *graph.Engine
-
-	decoder     *graph.MLP
-	logVariance *graph.Param // of the Gaussian likelihood, [1]
-}
-
-// Generator returns the VAE without its encoder.
-func (m *VAE) Generator() *Generator {
-	return &Generator{
-		Pixels: m.Config.Pixels, Latent: m.Config.Latent, Likelihood: m.Config.Likelihood,
-		Engine: m.engine, decoder: m.decoder, logVariance: m.logVariance,
-	}
-}
-
-// Generator returns a grid's decoder under the continuous prior N(0, I), which the grid
-// made discrete; nil for a mixture, which has none.
-func (m *EM) Generator() *Generator {
+// Joint returns a grid's decoder under the continuous prior N(0, I), which the grid made
+// discrete; nil for a mixture, which has none.
+func (m *EM) Joint() *Joint {
 	g, ok := m.states.(*gridStates)
 	if !ok {
 		return nil
 	}
-	return &Generator{
-		Pixels: m.Config.Pixels, Latent: len(m.Config.Grid.Extent), Likelihood: m.Config.Likelihood,
-		Engine: m.engine, decoder: g.decoder,
+	return &Joint{
+		Pixels: m.Config.Pixels, Latent: len(m.Config.Grid.Extent), Engine: m.engine,
+		Prior: StandardNormal{}, Decoder: g.decoder, Likelihood: Bernoulli{},
 	}
 }
 
 // NodeTable is a compiled E-graph over nodes of quadrature in the latent space: it
 // gives blocks of images their log p(x, z) at each of K nodes.
 //
-// The log-likelihoods are exponential families, linear in x once a node is decoded:
+// Where the likelihood is natural, linear in the image once a node is decoded,
 //
-//	log p(x_n|z_k) = a_n + (x_n - c)·w_k + b_k
+//	log p(x_n|z_k) = a_n + (x_n - c)·w_k + b_k,
 //
-// Bernoulli, continuous or not: a = c = 0, w the logits, b = log p(0|z). Gaussian: c is
-// the nodes' mean image, w = (m_k - c)/σ², b = log N(c; m_k, σ²), a = -½ |x_n - c|²/σ².
-// So nodes are decoded once for all images, and the table is one matrix product.
+// nodes are decoded once for all images, and the table is one matrix product. Else a node's
+// output is kept, and the likelihood is evaluated for every pair.
 type NodeTable struct {
-	generator     *Generator
+	joint         *Joint
+	natural       Natural // nil where the likelihood is not
+	density       *PriorDensity
 	images, nodes int
 
 	decode  *graph.Program
-	z       []float32  // [slab, Z]
-	out     graph.Node // [slab, D]
-	atZero  graph.Node // log p(0|z), [slab]
-	weights *graph.Param
+	z       []float32    // [slab, Z]
+	out     graph.Node   // [slab, O]
+	atZero  graph.Node   // log p(0|z), [slab], of a natural likelihood
+	outputs *graph.Param // w_k, or the decoder's outputs, [K, O]
 	base    *graph.Param // b_k + log p(z_k), [K]
 	centre  []float64    // c, [D]; nil where it is 0
 
 	table  *graph.Program
-	x      []float32 // [B, D]
-	joint  graph.Node
-	offset []float64 // a_n, [B]
+	x      []float32  // [B, D]; of one image where the likelihood is not natural
+	values graph.Node // [B, K] or, of one image, [K]
+	joints []float32  // [B, K], where the likelihood is not natural
+	offset []float64  // a_n, [B]
 }
 
 // decodeRows is how many nodes are decoded at once.
@@ -73,115 +54,109 @@ const decodeRows = 1000
 
 // NewNodeTable compiles a table for blocks of the given number of images, over the given
 // number of nodes. It holds K·(D + B) float32 numbers.
-func (g *Generator) NewNodeTable(images, nodes int) (*NodeTable, error) {
+func (j *Joint) NewNodeTable(images, nodes int) (*NodeTable, error) {
 	if images < 1 || nodes < 1 {
 		return nil, fmt.Errorf("model: a table of %d images and %d nodes, want at least 1 of each", images, nodes)
 	}
 	t := &NodeTable{
-		generator: g, images: images, nodes: nodes, offset: make([]float64, images),
-		weights: graph.NewParam("nodes.weight", nodes, g.Pixels), base: graph.NewParam("nodes.base", nodes),
+		joint: j, images: images, nodes: nodes, offset: make([]float64, images),
+		outputs: graph.NewParam("nodes.output", nodes, j.Outputs()), base: graph.NewParam("nodes.base", nodes),
 	}
-	b := graph.NewBuilder(g.Engine)
-	var z graph.Node
-	z, t.z = b.Input("z", min(nodes, decodeRows), g.Latent)
-	t.out = g.decoder.Apply(b, z)
-	outputs := []graph.Node{t.out}
-	if g.Likelihood == Gaussian {
-		t.centre = make([]float64, g.Pixels)
-	} else {
-		zero, _ := b.Input("zero", 1, g.Pixels)
-		t.atZero = g.Likelihood.logLik(b, zero, t.out, nil)
-		outputs = append(outputs, t.atZero)
-	}
+	t.natural, _ = j.Likelihood.(Natural)
+	slab := min(nodes, decodeRows)
 	var err error
-	if t.decode, err = b.Compile(outputs...); err != nil {
+	if t.density, err = j.NewPriorDensity(1); err != nil {
 		return nil, err
 	}
-	b = graph.NewBuilder(g.Engine)
-	var x graph.Node
-	x, t.x = b.Input("x", images, g.Pixels)
-	t.joint = b.Affine(x, b.Param(t.weights), b.Param(t.base), graph.Identity)
-	t.table, err = b.Compile(t.joint)
+	t.decode, err = graph.Build(j.Engine, func(b *graph.Builder) {
+		var z graph.Node
+		z, t.z = b.Input("z", slab, j.Latent)
+		t.out = j.Decoder.Apply(b, z)
+		b.Output(t.out)
+		if t.natural != nil {
+			zero, _ := b.Input("zero", 1, j.Pixels)
+			t.atZero = j.Likelihood.LogProb(b, zero, t.out)
+			b.Output(t.atZero)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.table, err = graph.Build(j.Engine, func(b *graph.Builder) {
+		var x graph.Node
+		if t.natural != nil {
+			x, t.x = b.Input("x", images, j.Pixels)
+			t.values = b.Affine(x, b.Param(t.outputs), b.Param(t.base), graph.Identity)
+		} else {
+			x, t.x = b.Input("x", 1, j.Pixels)
+			t.values = b.Add(j.Likelihood.LogProb(b, x, b.Param(t.outputs)), b.Param(t.base))
+			t.joints = make([]float32, images*nodes)
+		}
+		b.Output(t.values)
+	})
 	return t, err
 }
 
 // SetNodes decodes the nodes z, [K, Z].
 func (t *NodeTable) SetNodes(z []float32) error {
-	g, d := t.generator, t.generator.Pixels
-	if len(z) != t.nodes*g.Latent {
-		return fmt.Errorf("model: %d coordinates of nodes, want %d nodes of %d", len(z), t.nodes, g.Latent)
+	dims, o := t.joint.Latent, t.joint.Outputs()
+	if len(z) != t.nodes*dims {
+		return fmt.Errorf("model: %d coordinates of nodes, want %d nodes of %d", len(z), t.nodes, dims)
 	}
-	slab := len(t.z) / g.Latent
+	clear(t.base.Value)
+	slab := len(t.z) / dims
 	for first := 0; first < t.nodes; first += slab {
 		n := min(slab, t.nodes-first)
-		copy(t.z, z[first*g.Latent:][:n*g.Latent])
+		copy(t.z, z[first*dims:][:n*dims])
 		if err := t.decode.Run(); err != nil {
 			return err
 		}
-		copy(t.weights.Value[first*d:], t.decode.Values(t.out)[:n*d])
-		if g.Likelihood != Gaussian {
+		copy(t.outputs.Value[first*o:], t.decode.Values(t.out)[:n*o])
+		if t.natural != nil {
 			copy(t.base.Value[first:], t.decode.Values(t.atZero)[:n])
 		}
 	}
-	if g.Likelihood == Gaussian {
-		t.centreMeans()
+	if t.natural != nil {
+		t.centre = t.natural.Nodes(t.joint.Engine, t.outputs.Value, t.base.Value)
 	}
+	at, logPrior := make([]float64, dims), make([]float64, 1)
 	for k := range t.nodes {
-		t.base.Value[k] += float32(LogPrior(z[k*g.Latent:][:g.Latent]))
+		for a, v := range z[k*dims:][:dims] {
+			at[a] = float64(v)
+		}
+		if err := t.density.At(at, logPrior, nil); err != nil {
+			return err
+		}
+		t.base.Value[k] += float32(logPrior[0])
 	}
 	return nil
-}
-
-// centreMeans turns the decoded means of a Gaussian likelihood into weights and base.
-// Centred, the sums are as small as the nodes' images are alike: without it float32
-// loses the digits that count to |x|²/σ².
-func (t *NodeTable) centreMeans() {
-	d, logVar := t.generator.Pixels, float64(t.generator.logVariance.Value[0])
-	precision := math.Exp(-logVar)
-	clear(t.centre)
-	for i, m := range t.weights.Value {
-		t.centre[i%d] += float64(m) / float64(t.nodes)
-	}
-	t.generator.Engine.Split(t.nodes, 16, func(lo, hi int) {
-		for k := lo; k < hi; k++ {
-			squares := 0.0
-			row := t.weights.Value[k*d:][:d]
-			for j, c := range t.centre {
-				r := float64(row[j]) - c
-				squares += r * r
-				row[j] = float32(r * precision)
-			}
-			t.base.Value[k] = float32(-(squares*precision + float64(d)*(logVar+math.Log(2*math.Pi))) / 2)
-		}
-	})
 }
 
 // LogJoint returns log p(x_n, z_k) - a_n of the images x, [n, D] with n at most B, as
 // [n, K] in nats, and a_n, [n], to be added. Both are valid until the next call.
 func (t *NodeTable) LogJoint(x []float32) (joint []float32, offset []float64, err error) {
-	d := t.generator.Pixels
+	d := t.joint.Pixels
 	n := len(x) / d
 	if len(x) != n*d || n > t.images {
 		return nil, nil, fmt.Errorf("model: %d pixels, want those of at most %d images of %d", len(x), t.images, d)
 	}
-	if t.centre == nil {
-		copy(t.x, x)
-	} else {
-		precision := math.Exp(-float64(t.generator.logVariance.Value[0]))
+	if t.natural == nil {
 		for i := range n {
-			squares := 0.0
-			for j, c := range t.centre {
-				r := float64(x[i*d+j]) - c
-				squares += r * r
-				t.x[i*d+j] = float32(r)
+			copy(t.x, x[i*d:][:d])
+			if err := t.table.Run(); err != nil {
+				return nil, nil, err
 			}
-			t.offset[i] = -squares * precision / 2
+			copy(t.joints[i*t.nodes:], t.table.Values(t.values))
 		}
+		return t.joints[:n*t.nodes], t.offset[:n], nil
+	}
+	for i := range n {
+		t.offset[i] = t.natural.Centre(t.x[i*d:][:d], x[i*d:][:d], t.centre)
 	}
 	if err := t.table.Run(); err != nil {
 		return nil, nil, err
 	}
-	return t.table.Values(t.joint)[:n*t.nodes], t.offset[:n], nil
+	return t.table.Values(t.values)[:n*t.nodes], t.offset[:n], nil
 }
 
 // Images is the number of images in a block.
@@ -189,12 +164,3 @@ func (t *NodeTable) Images() int { return t.images }
 
 // Base returns the part of each node's log joint that knows no image, [K].
 func (t *NodeTable) Base() []float32 { return t.base.Value }
-
-// LogPrior is log N(z; 0, I), in nats.
-func LogPrior(z []float32) float64 {
-	sum := float64(len(z)) * math.Log(2*math.Pi)
-	for _, v := range z {
-		sum += float64(v) * float64(v)
-	}
-	return -sum / 2
-}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"elbo/graph"
 )
@@ -14,7 +13,7 @@ type Objective string
 
 // The objectives, with k draws z ~ q(z|x) for each image.
 const (
-	ELBO Objective = "elbo" // (1/k) Σ_k log p(x|z) - β KL(q ‖ p), the divergence in closed form
+	ELBO Objective = "elbo" // (1/k) Σ_k log p(x|z) - β KL(q ‖ p)
 	IWAE Objective = "iwae" // log (1/k) Σ_k p(x, z)/q(z|x)
 )
 
@@ -30,7 +29,7 @@ type Part string
 // The parts.
 const (
 	EncoderPart Part = "encoder" // q(z|x)
-	DecoderPart Part = "decoder" // p(x|z), with the variance of a Gaussian likelihood
+	DecoderPart Part = "decoder" // p(x, z): the decoder, and what the likelihood and the prior have
 )
 
 // ParsePart returns the part of that name.
@@ -38,13 +37,14 @@ func ParsePart(name string) (Part, error) {
 	return oneOf("part", name, []Part{EncoderPart, DecoderPart})
 }
 
-// VAEConfig is the architecture and the objective of a VAE.
+// VAEConfig is the architecture and the objective of a VAE with dense networks, a diagonal
+// Gaussian posterior and the prior N(0, I).
 type VAEConfig struct {
 	Pixels     int   // D
 	Hidden     []int // hidden layers of the encoder; the decoder has them in reverse
 	Latent     int   // Z
 	Activation graph.Activation
-	Likelihood Likelihood
+	Likelihood LikelihoodName
 	Variance   float64 // of the Gaussian likelihood, for all pixels; 0: learned
 	Objective  Objective
 	Draws      int  // k
@@ -61,7 +61,7 @@ func (c VAEConfig) Validate() error {
 		f.add(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
 	}
 	f.add(!(c.Variance >= 0) || math.IsInf(c.Variance, 0), "variance is %g, want a positive number, or \"learned\"", c.Variance)
-	f.add(c.Variance != 0 && c.Likelihood != Gaussian, "variance is %g, but likelihood is %s: only gaussian has a variance", c.Variance, c.Likelihood)
+	f.add(c.Variance != 0 && !c.Likelihood.HasVariance(), "variance is %g, but likelihood is %s: only gaussian has a variance", c.Variance, c.Likelihood)
 	_, err := graph.ParseActivation(string(c.Activation))
 	f.add(err != nil, "activation: %w", err)
 	_, err = ParseLikelihood(string(c.Likelihood))
@@ -75,86 +75,69 @@ func (c VAEConfig) Validate() error {
 	return errors.Join(f...)
 }
 
-// VAE is a variational autoencoder with prior N(0, I) and dense encoder and
-// decoder:
+// VAE is a variational autoencoder: a joint distribution, an amortised posterior, and what
+// training makes of the two:
 //
-//	(μ, log σ²) = encoder(x)    q(z|x) = N(μ, diag σ²)    p(x|z) = likelihood(decoder(z))
+//	h = Encoder(x)    z ~ q(z|h) = Posterior    p(x|z) = Likelihood(Decoder(z))    p(z) = Prior
 //
 // Source: Kingma and Welling 2014.
 type VAE struct {
-	Config VAEConfig
+	*Joint
+	Q         Q
+	Objective Objective
+	Draws     int  // k
+	Freeze    Part // that training leaves as it is; "": none
 
-	engine      *graph.Engine
-	encoder     *graph.MLP
-	decoder     *graph.MLP
-	logVariance *graph.Param // of the Gaussian likelihood, [1]
-	step        *vaeStep
+	step *vaeStep
 }
 
 // NewVAE returns a VAE whose parameters are drawn from the sources that init
 // returns for their names. It computes on engine.
-func NewVAE(c VAEConfig, engine *graph.Engine, init func(param string) graph.Uniform) (*VAE, error) {
+func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	up := slices.Clone(c.Hidden)
-	slices.Reverse(up)
-	m := &VAE{
-		Config:      c,
-		engine:      engine,
-		encoder:     graph.NewMLP("encoder", slices.Concat([]int{c.Pixels}, c.Hidden, []int{2 * c.Latent}), c.Activation, init),
-		decoder:     graph.NewMLP("decoder", slices.Concat([]int{c.Latent}, up, []int{c.Pixels}), c.Activation, init),
-		logVariance: graph.NewParam("likelihood.log_variance", 1),
+	likelihood, err := NewLikelihood(c.Likelihood, c.Variance)
+	if err != nil {
+		return nil, err
 	}
-	if c.Variance != 0 {
-		m.logVariance.Value[0] = float32(math.Log(c.Variance))
-	}
-	return m, nil
+	posterior := DiagonalGaussian{Latent: c.Latent}
+	h, _ := posterior.Sizes()
+	return &VAE{
+		Joint: &Joint{
+			Pixels: c.Pixels, Latent: c.Latent, Engine: engine,
+			Prior:      StandardNormal{},
+			Decoder:    newDecoder(c.Latent, c.Hidden, likelihood.Outputs(c.Pixels), c.Activation, init),
+			Likelihood: likelihood,
+		},
+		Q:         Q{Encoder: newEncoder(c.Pixels, c.Hidden, h, c.Activation, init), Posterior: posterior},
+		Objective: c.Objective, Draws: c.Draws, Freeze: c.Freeze,
+	}, nil
 }
-
-// Engine is what the model computes on.
-func (m *VAE) Engine() *graph.Engine { return m.engine }
 
 // On returns the same model, with the same parameters, computing on another engine.
 func (m *VAE) On(engine *graph.Engine) *VAE {
 	other := *m
-	other.engine, other.step = engine, nil
+	other.Joint, other.step = m.Joint.On(engine), nil
 	return &other
 }
 
-// Params returns the parameters: the encoder's, the decoder's, and log σ² where the
-// Gaussian's variance is learned. The slice is new, the parameters are not.
-func (m *VAE) Params() []*graph.Param {
-	return append(m.encoder.Params(), m.likelihoodParams()...)
-}
+// Params returns the parameters: the encoder's and the posterior's, then those of the
+// joint distribution. The slice is new, the parameters are not.
+func (m *VAE) Params() []*graph.Param { return append(m.Q.Params(), m.Joint.Params()...) }
+
+// Params returns the parameters of the encoder and of the posterior's family.
+func (q Q) Params() []*graph.Param { return append(q.Encoder.Params(), q.Posterior.Params()...) }
 
 // Trained returns the parameters that training changes: all but those of a frozen part.
 func (m *VAE) Trained() []*graph.Param {
-	switch m.Config.Freeze {
+	switch m.Freeze {
 	case EncoderPart:
-		return m.likelihoodParams()
+		return m.Joint.Params()
 	case DecoderPart:
-		return m.encoder.Params()
+		return m.Q.Params()
 	}
 	return m.Params()
-}
-
-// likelihoodParams are the parameters of p(x|z).
-func (m *VAE) likelihoodParams() []*graph.Param {
-	params := m.decoder.Params()
-	if m.learnsVariance() {
-		params = append(params, m.logVariance)
-	}
-	return params
-}
-
-func (m *VAE) learnsVariance() bool {
-	return m.Config.Likelihood == Gaussian && m.Config.Variance == 0
-}
-
-// logLik adds log p(x|z) to a graph: x [B, D], z [B·S, Z], the result [B·S].
-func (m *VAE) logLik(b *graph.Builder, x, z graph.Node) graph.Node {
-	return m.Config.Likelihood.logLik(b, x, m.decoder.Apply(b, z), func() graph.Node { return b.Param(m.logVariance) })
 }
 
 // Batch is what one step of training sees. Rows from Images on are padding: they
@@ -162,15 +145,16 @@ func (m *VAE) logLik(b *graph.Builder, x, z graph.Node) graph.Node {
 type Batch struct {
 	Images int
 	X      []float32 // [B, D]
-	Eps    []float32 // [B·k, Z], standard normal; row b·k + s is draw s of image b
+	Eps    []float32 // [B·k, E], standard normal; row b·k + s is draw s of image b
 	Beta   float32   // weight of the divergence in the ELBO
 }
 
 // NewBatch returns a batch for up to images images.
 func (m *VAE) NewBatch(images int) *Batch {
+	_, eps := m.Q.Posterior.Sizes()
 	return &Batch{
-		X:    make([]float32, images*m.Config.Pixels),
-		Eps:  make([]float32, images*m.Config.Draws*m.Config.Latent),
+		X:    make([]float32, images*m.Pixels),
+		Eps:  make([]float32, images*m.Draws*eps),
 		Beta: 1,
 	}
 }
@@ -185,31 +169,32 @@ type vaeStep struct {
 // CompileStep builds the graph of a training step for batches of up to the given
 // number of images, with the gradient of the loss for every parameter that is trained:
 //
-//	x → encoder → (μ, log σ²) → z → decoder → log p(x|z), KL → bound → loss = -mean
+//	x → encoder → h → z → decoder → log p(x|z), KL → bound → loss = -mean
 func (m *VAE) CompileStep(images int) error {
-	c, s := m.Config, &vaeStep{}
-	b := graph.NewBuilder(m.engine)
-	var x, eps, weight, beta graph.Node
-	x, s.x = b.Input("x", images, c.Pixels)
-	eps, s.eps = b.Input("eps", images*c.Draws, c.Latent)
-	weight, s.weight = b.Input("weight", images)
+	s := &vaeStep{}
+	program, err := graph.Build(m.Engine, func(b *graph.Builder) {
+		_, noise := m.Q.Posterior.Sizes()
+		var x, eps, weight, beta graph.Node
+		x, s.x = b.Input("x", images, m.Pixels)
+		eps, s.eps = b.Input("eps", images*m.Draws, noise)
+		weight, s.weight = b.Input("weight", images)
 
-	h := m.encoder.Apply(b, x)
-	z := b.Reparameterise(h, eps)
-	logLik := m.logLik(b, x, z)
-	s.recon, s.kl = b.SampleMean(logLik, c.Draws), b.KLStdNormal(h)
-	if c.Objective == IWAE {
-		s.bound = b.LogMeanExp(b.Add(logLik, b.LogPriorRatio(h, eps, z)), c.Draws)
-	} else {
-		beta, s.beta = b.Input("beta", 1)
-		s.bound = b.Bound(s.recon, s.kl, beta)
-	}
-	loss := b.NegMean(s.bound, weight)
-
-	var err error
-	if s.program, err = b.CompileGrad(loss, m.Trained(), s.recon, s.kl, s.bound); err != nil {
+		drawn := m.Draw(b, m.Q.Posterior, m.Q.Encoder.Apply(b, x), eps)
+		logLik := m.LogLik(b, x, drawn.Z)
+		s.recon, s.kl = b.SampleMean(logLik, m.Draws), drawn.KL()
+		if m.Objective == IWAE {
+			s.bound = b.LogMeanExp(b.Add(logLik, drawn.LogRatio()), m.Draws)
+		} else {
+			beta, s.beta = b.Input("beta", 1)
+			s.bound = b.Bound(s.recon, s.kl, beta)
+		}
+		b.Output(s.recon, s.kl, s.bound)
+		b.Gradients(b.NegMean(s.bound, weight), m.Trained())
+	})
+	if err != nil {
 		return err
 	}
+	s.program = program
 	m.step = s
 	return nil
 }
@@ -242,7 +227,7 @@ func (m *VAE) Step(batch *Batch) (Totals, error) {
 	}
 	t := Totals{Images: float64(batch.Images), Recon: sum(s.recon), KL: sum(s.kl)}
 	t.Bound = t.Recon - t.KL
-	if m.Config.Objective == IWAE {
+	if m.Objective == IWAE {
 		t.Bound = sum(s.bound)
 	}
 	return t, nil

@@ -24,7 +24,7 @@ func testVAE(t testing.TB, c VAEConfig) *VAE {
 }
 
 func smallConfig() VAEConfig {
-	return VAEConfig{Pixels: 9, Hidden: []int{7, 5}, Latent: 3, Activation: graph.ReLU, Likelihood: Bernoulli, Objective: ELBO, Draws: 1}
+	return VAEConfig{Pixels: 9, Hidden: []int{7, 5}, Latent: 3, Activation: graph.ReLU, Likelihood: BernoulliName, Objective: ELBO, Draws: 1}
 }
 
 // randomBatch fills a batch with 0 and 1 pixels and normal noise.
@@ -137,7 +137,7 @@ func TestBoundIsIndependentOfTheBatch(t *testing.T) {
 	m := testVAE(t, smallConfig())
 	const images = 6
 	whole := randomBatch(m, images)
-	d, z := m.Config.Pixels, m.Config.Latent
+	d, z := m.Pixels, m.Latent
 	bound := func(size int, copies int) float64 {
 		if err := m.CompileStep(size); err != nil {
 			t.Fatal(err)
@@ -333,8 +333,8 @@ func BenchmarkStep(b *testing.B) {
 		config VAEConfig
 		images int
 	}{
-		{"vae_784_400_20_b128", VAEConfig{Pixels: 784, Hidden: []int{400}, Latent: 20, Activation: graph.ReLU, Likelihood: Bernoulli, Objective: ELBO, Draws: 1}, 128},
-		{"vae_784_200_200_50_b20", VAEConfig{Pixels: 784, Hidden: []int{200, 200}, Latent: 50, Activation: graph.Tanh, Likelihood: Bernoulli, Objective: ELBO, Draws: 1}, 20},
+		{"vae_784_400_20_b128", VAEConfig{Pixels: 784, Hidden: []int{400}, Latent: 20, Activation: graph.ReLU, Likelihood: BernoulliName, Objective: ELBO, Draws: 1}, 128},
+		{"vae_784_200_200_50_b20", VAEConfig{Pixels: 784, Hidden: []int{200, 200}, Latent: 50, Activation: graph.Tanh, Likelihood: BernoulliName, Objective: ELBO, Draws: 1}, 20},
 	} {
 		for _, workers := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/workers_%d", c.name, workers), func(b *testing.B) {

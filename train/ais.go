@@ -100,11 +100,11 @@ func addAIS(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Eval
 	if err := a.Validate(); err != nil {
 		return &ConfigError{err}
 	}
-	if l := s.VAE.Config.Likelihood; !l.IsLikelihood() {
-		return &ConfigError{fmt.Errorf("annealed importance sampling estimates log p(x), and with %s there is none: it is no likelihood", l)}
+	if l := s.VAE.Likelihood; l.Measure() == model.NoLikelihood {
+		return &ConfigError{fmt.Errorf("annealed importance sampling estimates log p(x), and with %s there is none: it is no likelihood", l.Name())}
 	}
 	pace := &pace{report: a.Progress, total: v.N()*moves(a, 1) + a.Simulated*moves(a, 2)}
-	images, err := newAnnealing(ctx, s.VAE, a, v.N(), o.Seed, pace)
+	images, err := newAnnealing(ctx, s.VAE.Joint, a, v.N(), o.Seed, pace)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func addAIS(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Eval
 	result.ChainSE = math.Sqrt(chainVariance) / float64(v.N())
 	result.Acceptance = images.accepted.mean
 	if a.Simulated > 0 {
-		if result.Simulated, err = sandwich(ctx, s.VAE, a, o.Seed, pace); err != nil {
+		if result.Simulated, err = sandwich(ctx, s.VAE.Joint, a, o.Seed, pace); err != nil {
 			return err
 		}
 	}
@@ -149,8 +149,8 @@ func addAIS(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Eval
 }
 
 // sandwich anneals images from the model in both directions.
-func sandwich(ctx context.Context, m *model.VAE, o AISOptions, seed uint64, pace *pace) (*Sandwich, error) {
-	a, err := newAnnealing(ctx, m, o, o.Simulated, seed, pace)
+func sandwich(ctx context.Context, j *model.Joint, o AISOptions, seed uint64, pace *pace) (*Sandwich, error) {
+	a, err := newAnnealing(ctx, j, o, o.Simulated, seed, pace)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func sandwich(ctx context.Context, m *model.VAE, o AISOptions, seed uint64, pace
 		n := min(a.block, o.Simulated-first)
 		a.key = func(i int) uint64 { return uint64(first + i) }
 		a.purpose = "ais/simulated"
-		x, z, err := m.Simulate(a.streams("/draw", n, 1))
+		x, z, err := j.Simulate(a.streams("/draw", n, 1))
 		if err != nil {
 			return nil, err
 		}
@@ -216,7 +216,7 @@ type annealing struct {
 	ctx      context.Context
 	o        AISOptions
 	seed     uint64
-	dims     int
+	joint    *model.Joint
 	block    int // images at once
 	slope    *model.Slope
 	pace     *pace
@@ -226,11 +226,11 @@ type annealing struct {
 	key     func(i int) uint64 // of its images
 }
 
-func newAnnealing(ctx context.Context, m *model.VAE, o AISOptions, images int, seed uint64, pace *pace) (*annealing, error) {
-	a := &annealing{ctx: ctx, o: o, seed: seed, dims: m.Config.Latent, pace: pace}
+func newAnnealing(ctx context.Context, j *model.Joint, o AISOptions, images int, seed uint64, pace *pace) (*annealing, error) {
+	a := &annealing{ctx: ctx, o: o, seed: seed, joint: j, pace: pace}
 	a.block = min(images, max(1, aisRows/o.Chains))
 	var err error
-	a.slope, err = m.NewSlope(a.block, o.Chains)
+	a.slope, err = j.NewSlope(a.block, o.Chains)
 	return a, err
 }
 
@@ -257,7 +257,10 @@ const (
 // log ε of an image rises by stepGain · (acceptance of its chains - wantedAcceptance). It
 // returns log ε for each temperature of the pilot and image.
 func (a *annealing) pilot(n int) ([][]float64, error) {
-	chains := model.NewChains(a.slope, a.streams("/pilot", n, a.o.Chains), a.dims, a.o.Leapfrogs)
+	chains, err := a.joint.NewChains(a.slope, a.streams("/pilot", n, a.o.Chains), a.o.Leapfrogs)
+	if err != nil {
+		return nil, err
+	}
 	if err := chains.Start(nil); err != nil {
 		return nil, err
 	}
@@ -296,7 +299,10 @@ func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]model.Weight
 	if z != nil {
 		purpose, direction = "/backward", -1
 	}
-	chains := model.NewChains(a.slope, a.streams(purpose, n, a.o.Chains), a.dims, a.o.Leapfrogs)
+	chains, err := a.joint.NewChains(a.slope, a.streams(purpose, n, a.o.Chains), a.o.Leapfrogs)
+	if err != nil {
+		return nil, err
+	}
 	if err := chains.Start(a.repeat(z)); err != nil {
 		return nil, err
 	}
@@ -334,9 +340,9 @@ func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]model.Weight
 // repeat gives each chain of an image the image's z.
 func (a *annealing) repeat(z []float64) []float64 {
 	var all []float64
-	for ; len(z) > 0; z = z[a.dims:] {
+	for ; len(z) > 0; z = z[a.joint.Latent:] {
 		for range a.o.Chains {
-			all = append(all, z[:a.dims]...)
+			all = append(all, z[:a.joint.Latent]...)
 		}
 	}
 	return all

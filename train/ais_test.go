@@ -23,7 +23,7 @@ func linearSetup(t *testing.T, images, latent int, factor float64) (*Setup, *mod
 	t.Helper()
 	v := plainView(t, images, 3, 3)
 	v.Mode = data.None
-	m, err := model.NewVAE(model.VAEConfig{Pixels: 9, Latent: latent, Activation: graph.ReLU, Likelihood: model.Gaussian, Variance: 0.1, Objective: model.ELBO, Draws: 1},
+	m, err := model.NewVAE(model.VAEConfig{Pixels: 9, Latent: latent, Activation: graph.ReLU, Likelihood: model.GaussianName, Variance: 0.1, Objective: model.ELBO, Draws: 1},
 		graphtest.Engine(2), func(string) graph.Uniform { return half{} })
 	if err != nil {
 		t.Fatal(err)
@@ -278,9 +278,8 @@ func TestAISStopsWhenAsked(t *testing.T) {
 func TestAISSaysWhatItCannotDo(t *testing.T) {
 	s, _ := linearSetup(t, 5, 2, 1)
 	grey := *s
-	grey.VAE = &model.VAE{}
-	*grey.VAE = *s.VAE
-	grey.VAE.Config.Likelihood = model.GreyBernoulli
+	grey.VAE = s.VAE.On(s.VAE.Engine) // with a joint distribution of its own
+	grey.VAE.Likelihood = model.GreyBernoulli{}
 	table := newTestSetup(t, func() Config {
 		c := DefaultConfig(MixtureModel)
 		c.Data, c.Split, c.Components = writeSynthetic(t), []int{90, 30}, 3

@@ -59,7 +59,7 @@ func Assess(ctx context.Context, s *Setup, v data.View, o AssessOptions) (Evalua
 
 // addExact gives an evaluation log p(x) by quadrature.
 func addExact(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Evaluation) error {
-	g := s.VAE.Generator()
+	g := s.VAE.Joint
 	if o.Quadrature == (QuadratureOptions{}) {
 		o.Quadrature = DefaultQuadrature(g.Latent)
 	}

@@ -31,7 +31,7 @@ type Config struct {
 	Split    []int             // training and validation images; empty: the data set's default
 	Binarise data.Binarisation // "": decided by data and likelihood, see Resolve
 
-	Likelihood model.Likelihood
+	Likelihood model.LikelihoodName
 	Variance   float64 // of a VAE's Gaussian likelihood; 0: learned
 	Hidden     []int
 	Latent     int
@@ -45,7 +45,7 @@ type Config struct {
 	Components    int // of a mixture
 	Grid          []int
 	GridRule      model.GridRule
-	Prior         model.Prior
+	Prior         model.TablePrior
 	Smoothing     float64 // a of the Beta(1+a, 1+a) prior of a mixture's pixels
 	VarianceFloor float64 // of a Gaussian mixture
 	Init          Init
@@ -73,7 +73,7 @@ func DefaultConfig(name string) Config {
 	c := Config{
 		Model:      name,
 		Data:       "mnist",
-		Likelihood: model.Bernoulli,
+		Likelihood: model.BernoulliName,
 		Activation: graph.ReLU,
 		Seed:       1,
 	}
@@ -193,7 +193,7 @@ func (c Config) validateEM() error {
 		_, err := ParseInit(string(c.Init))
 		f.add(err != nil, "init: %w", err)
 	} else {
-		f.add(c.Likelihood != model.Bernoulli, "likelihood is %s, want bernoulli for a grid", c.Likelihood)
+		f.add(c.Likelihood != model.BernoulliName, "likelihood is %s, want bernoulli for a grid", c.Likelihood)
 		_, err := model.NewGrid(c.GridRule, c.Grid)
 		f.add(err != nil, "%w", err)
 		f.add(c.Latent != len(c.Grid), "latent is %d, but grid has %d dimensions: want the same", c.Latent, len(c.Grid))
@@ -295,7 +295,7 @@ func (c Config) Resolve(ds *data.Dataset, cpus int) (Config, error) {
 	binary := ds.Train.Binary() && (ds.Test.N == 0 || ds.Test.Binary())
 	if c.Binarise == "" {
 		switch {
-		case binary || c.Likelihood != model.Bernoulli:
+		case binary || c.Likelihood != model.BernoulliName:
 			c.Binarise = data.None
 		case c.Data == "mnist" && c.Model == VAEModel:
 			c.Binarise = data.Dynamic
@@ -305,7 +305,7 @@ func (c Config) Resolve(ds *data.Dataset, cpus int) (Config, error) {
 			return c, fmt.Errorf("%s has grey pixels, and the likelihood bernoulli wants 0 and 1: choose --binarise threshold, static or dynamic (bounds differ between them), or --likelihood continuous-bernoulli", ds.Name)
 		}
 	}
-	if c.Likelihood == model.Bernoulli && c.Binarise == data.None && !binary {
+	if c.Likelihood == model.BernoulliName && c.Binarise == data.None && !binary {
 		return c, fmt.Errorf("%s has grey pixels, and the likelihood bernoulli wants 0 and 1, but binarise is none: choose --binarise threshold, static or dynamic, or --likelihood continuous-bernoulli (grey-bernoulli for the cross-entropy of tutorials, which is no likelihood)", ds.Name)
 	}
 	return c, nil

@@ -2,7 +2,6 @@ package train
 
 import (
 	"elbo/data"
-	"elbo/graph"
 	"elbo/model"
 )
 
@@ -30,10 +29,11 @@ type desk struct {
 
 // newDesk compiles what scoring blocks of images with draws for each needs.
 func newDesk(m *model.VAE, draws, images, block int) (*desk, error) {
+	_, noise := m.Q.Posterior.Sizes()
 	k := &desk{
 		model: m, draws: draws, images: images, block: block,
-		x:   make([]float32, images*m.Config.Pixels),
-		eps: make([]float32, images*block*m.Config.Latent),
+		x:   make([]float32, images*m.Pixels),
+		eps: make([]float32, images*block*noise),
 	}
 	for range images {
 		k.noise = append(k.noise, new(data.Stream))
@@ -58,19 +58,19 @@ func (k *desk) begin(v data.View, images []int, seed uint64, purpose string) {
 
 // assess scores a block of images of v, and leaves the parameters of their posteriors.
 func (k *desk) assess(v data.View, images []int, seed uint64, scores []ImageScore, posteriors []float32) error {
-	z := k.model.Config.Latent
+	width, _ := k.model.Q.Posterior.Sizes()
 	k.begin(v, images, seed, "eps/evaluate/")
 	h, err := k.encoder.Encode(k.x)
 	if err != nil {
 		return err
 	}
 	copy(posteriors, h)
-	recons, weights, tails, err := k.score(h, len(scores))
+	recons, ratios, weights, tails, err := k.score(h, len(scores))
 	if err != nil {
 		return err
 	}
 	for i := range scores {
-		kl := divergence(h[i*2*z:][:2*z])
+		kl := k.divergence(h[i*width:][:width], ratios[i])
 		scores[i] = ImageScore{
 			Image: v.Index(images[i]),
 			Recon: recons[i], KL: kl, ELBO: recons[i] - kl,
@@ -81,24 +81,26 @@ func (k *desk) assess(v data.View, images []int, seed uint64, scores []ImageScor
 }
 
 // score draws from the posteriors of the first n images of the block and returns
-// their mean log-likelihood, their importance weights and the largest of these.
-func (k *desk) score(h []float32, n int) ([]float64, []model.Weights, []*model.Tail, error) {
-	recons, weights, tails := make([]float64, n), make([]model.Weights, n), make([]*model.Tail, n)
+// their mean log-likelihood, the mean of log p(z) - log q(z|x), their importance weights
+// and the largest of these.
+func (k *desk) score(h []float32, n int) (recons, ratios []float64, weights []model.Weights, tails []*model.Tail, err error) {
+	recons, ratios, weights, tails = make([]float64, n), make([]float64, n), make([]model.Weights, n), make([]*model.Tail, n)
 	for i := range tails {
 		tails[i] = model.NewTail(k.draws)
 	}
-	err := k.each(h, n, func(i, _ int, logLik, ratio float64) {
+	err = k.each(h, n, func(i, _ int, logLik, ratio float64) {
 		recons[i] += logLik / float64(k.draws)
+		ratios[i] += ratio / float64(k.draws)
 		weights[i].Add(logLik + ratio)
 		tails[i].Add(logLik + ratio)
 	})
-	return recons, weights, tails, err
+	return recons, ratios, weights, tails, err
 }
 
 // each calls f for all draws from the posteriors of the first n images of the block, with
 // log p(x|z) and log p(z) - log q(z|x): i is the image, row the draw's row in eps.
 func (k *desk) each(h []float32, n int, f func(i, row int, logLik, ratio float64)) error {
-	z := k.model.Config.Latent
+	_, z := k.model.Q.Posterior.Sizes()
 	for done := 0; done < k.draws; done += k.block {
 		for i := range n {
 			row := k.eps[i*k.block*z:][:k.block*z]
@@ -120,11 +122,25 @@ func (k *desk) each(h []float32, n int, f func(i, row int, logLik, ratio float64
 	return nil
 }
 
-// divergence is KL(N(μ, diag σ²) ‖ N(0, I)) for h = [μ | log σ²], in nats.
-func divergence(h []float32) float64 {
-	z, sum := len(h)/2, 0.0
-	for j := range z {
-		sum += graph.KLStdNormal(float64(h[j]), float64(h[z+j]))
+// divergence is KL(q(z|x) ‖ p(z)) of one posterior, in nats: in closed form, or else minus
+// the mean over its draws of log p(z) - log q(z|x).
+func (k *desk) divergence(h []float32, meanLogRatio float64) float64 {
+	perDim, ok := klPerDimension(k.model, h)
+	if !ok {
+		return -meanLogRatio
+	}
+	sum := 0.0
+	for _, kl := range perDim {
+		sum += kl
 	}
 	return sum
+}
+
+// klPerDimension is KL(q(z|x) ‖ p(z)) of one posterior for each latent dimension, where it
+// has such a form.
+func klPerDimension(m *model.VAE, h []float32) ([]float64, bool) {
+	if closed, ok := m.Q.Posterior.(model.ClosedKL); ok {
+		return closed.KLPerDimension(h, m.Prior)
+	}
+	return nil, false
 }

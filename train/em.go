@@ -182,7 +182,7 @@ func (r *emRun) compile() error {
 		}
 	}
 	r.stats = r.EM.NewStatistics()
-	if r.Config.Likelihood == model.Gaussian {
+	if r.Config.Likelihood == model.GaussianName {
 		r.variance = r.pixelVariance()
 	}
 	if decoder := r.EM.Decoder(); decoder != nil {

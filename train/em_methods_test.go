@@ -97,7 +97,7 @@ func TestSQUAREMEndsNoLowerInFewerIterations(t *testing.T) {
 // TestIncrementalEMNeverLowersItsBound, which is below the evidence at the same
 // parameters, and ends where EM ends.
 func TestIncrementalEMNeverLowersItsBound(t *testing.T) {
-	for _, likelihood := range []model.Likelihood{model.Bernoulli, model.Gaussian} {
+	for _, likelihood := range []model.LikelihoodName{model.BernoulliName, model.GaussianName} {
 		c := slowMixture(t)
 		c.Likelihood, c.Epochs, c.Tolerance, c.VarianceFloor = likelihood, 60, 0, 0.05
 		_, whole, _ := fitEM(t, c)
@@ -137,7 +137,7 @@ func TestEMResumesBitForBit(t *testing.T) {
 		"incremental": func(c *Config) { c.Incremental = 70 },
 		"per-image":   func(c *Config) { c.Prior = model.PerImage },
 		"gaussian": func(c *Config) {
-			c.Likelihood, c.Incremental, c.VarianceFloor = model.Gaussian, 90, 0.05
+			c.Likelihood, c.Incremental, c.VarianceFloor = model.GaussianName, 90, 0.05
 		},
 	}
 	for name, method := range methods {
@@ -259,7 +259,7 @@ func (s *Setup) eachEvidence(f func(float32)) error {
 func TestAComponentOnOneImageStopsTheRun(t *testing.T) {
 	c := DefaultConfig(MixtureModel)
 	c.Data, c.Split, c.Components, c.Workers = writeSynthetic(t), []int{90, 30}, 60, 1
-	c.Binarise, c.Likelihood, c.VarianceFloor = data.None, model.Gaussian, 0
+	c.Binarise, c.Likelihood, c.VarianceFloor = data.None, model.GaussianName, 0
 	c.Epochs, c.Tolerance = 200, 0
 	dir, heard := newTrainingRun(t, c), &listener{}
 	_, err := RunEM(context.Background(), newTestSetup(t, c), dir, nil, heard, still)

@@ -40,7 +40,9 @@ var emCases = []struct {
 	{"grid that stalls", GridModel, func(c *Config) { c.LR, c.MSteps = 3, 2 }},
 }
 
-func gaussian(c *Config) { c.Likelihood, c.Binarise, c.VarianceFloor = model.Gaussian, data.None, 1e-2 }
+func gaussian(c *Config) {
+	c.Likelihood, c.Binarise, c.VarianceFloor = model.GaussianName, data.None, 1e-2
+}
 
 // emConfig fits a small model to synthetic images in a fraction of a second.
 func emConfig(t testing.TB, name string) Config {
@@ -296,13 +298,13 @@ func TestNoIterationLowersEvidencePlusPenalty(t *testing.T) {
 
 // TestABeginningIsAFunctionOfTheSeed, under each of its names.
 func TestABeginningIsAFunctionOfTheSeed(t *testing.T) {
-	for _, likelihood := range []model.Likelihood{model.Bernoulli, model.Gaussian} {
+	for _, likelihood := range []model.LikelihoodName{model.BernoulliName, model.GaussianName} {
 		begun := map[string]string{}
 		for _, init := range Inits {
 			for _, seed := range []uint64{1, 2} {
 				for range 2 {
 					c := emConfig(t, MixtureModel)
-					if likelihood == model.Gaussian {
+					if likelihood == model.GaussianName {
 						gaussian(&c)
 					}
 					c.Init, c.Seed, c.Epochs = init, seed, 1
@@ -439,7 +441,7 @@ func TestEvaluationOfATable(t *testing.T) {
 		parameters := s.EM.FreeParameters()
 		if c.Model == MixtureModel {
 			want := c.Components * 36
-			if c.Likelihood == model.Gaussian {
+			if c.Likelihood == model.GaussianName {
 				want *= 2
 			}
 			if c.Prior == model.Shared {
@@ -499,7 +501,7 @@ func TestAPriorPerImageReachesItsCeiling(t *testing.T) {
 func TestMoreImagesThanAChunk(t *testing.T) {
 	const n = emChunk + 70
 	path := writeImages(t, data.Synthetic(n, 4, 3, 1))
-	for _, prior := range model.Priors {
+	for _, prior := range model.TablePriors {
 		c := emConfig(t, MixtureModel)
 		c.Data, c.Split, c.Components, c.Epochs, c.Prior = path, []int{n, 0}, 4, 4, prior
 		s, result, iterations := runEM(t, c, newHastyRun(t, c), nil)
@@ -576,12 +578,12 @@ func TestWhatEMCannotFitIsNamed(t *testing.T) {
 		{MixtureModel, func(c *Config) { c.Smoothing = -1 }, "smoothing is -1, want 0 or more"},
 		{MixtureModel, func(c *Config) { c.Tolerance = math.NaN() }, "tolerance is NaN, want 0 or more nats per image"},
 		{MixtureModel, func(c *Config) { c.Binarise = data.Dynamic }, "binarise is dynamic, but a table holds the posteriors of one fixed data set: want static, threshold or none"},
-		{MixtureModel, func(c *Config) { c.Likelihood = model.ContinuousBernoulli }, `likelihood is "continuous-bernoulli", want bernoulli or gaussian for a model with a table`},
+		{MixtureModel, func(c *Config) { c.Likelihood = model.ContinuousBernoulliName }, `likelihood is "continuous-bernoulli", want bernoulli or gaussian for a model with a table`},
 		{MixtureModel, func(c *Config) { c.Accelerate, c.Prior = true, model.PerImage }, "accelerate is true, but the prior is per-image: want fixed or shared, a table cannot be extrapolated"},
 		{GridModel, func(c *Config) { c.Latent = 3 }, "latent is 3, but grid has 2 dimensions: want the same"},
 		{GridModel, func(c *Config) { c.Grid = []int{4, 0} }, "grid has 0 points along dimension 2, want 1 to 100000"},
 		{GridModel, func(c *Config) { c.GridRule = "spiral" }, `unknown grid-rule "spiral", want one of equal-mass, gauss-hermite, lattice`},
-		{GridModel, func(c *Config) { c.Likelihood = model.Gaussian }, "likelihood is gaussian, want bernoulli for a grid"},
+		{GridModel, func(c *Config) { c.Likelihood = model.GaussianName }, "likelihood is gaussian, want bernoulli for a grid"},
 		{GridModel, func(c *Config) { c.MSteps = 0 }, "m-steps is 0, want at least 1"},
 		{GridModel, func(c *Config) { c.LR = math.Inf(1) }, "lr is +Inf, want a positive number"},
 		{GridModel, func(c *Config) { c.Hidden = []int{0} }, "hidden: layer 1 has 0 units, want at least 1"},
@@ -617,7 +619,7 @@ func TestACheckpointOfAnotherModelIsNotLoaded(t *testing.T) {
 	for _, test := range []struct{ from, into string }{{"more", ""}, {"gaussian", ""}, {"shared", string(model.PerImage)}} {
 		c := emConfig(t, MixtureModel)
 		if test.into != "" {
-			c.Prior = model.Prior(test.into)
+			c.Prior = model.TablePrior(test.into)
 		}
 		if _, err := RunEM(context.Background(), newTestSetup(t, c), newHastyRun(t, c), states[test.from], &emListener{}, still); err == nil {
 			t.Errorf("a checkpoint of %q was loaded", test.from)

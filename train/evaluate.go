@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"elbo/data"
-	"elbo/graph"
 	"elbo/model"
 )
 
@@ -131,9 +130,9 @@ func NewEvaluator(m *model.VAE, draws int) (*Evaluator, error) {
 }
 
 func newEvaluator(m *model.VAE, draws, images, block int) (*Evaluator, error) {
-	workers := m.Engine().Workers
+	workers := m.Engine.Workers
 	e := &Evaluator{model: m, draws: draws, images: images, desks: make(chan *desk, workers)}
-	serial := m.On(m.Engine().Serial())
+	serial := m.On(m.Engine.Serial())
 	for range workers {
 		k, err := newDesk(serial, draws, images, block)
 		if err != nil {
@@ -148,17 +147,17 @@ func newEvaluator(m *model.VAE, draws, images, block int) (*Evaluator, error) {
 // function of (seed, image, draw): evaluating again gives the same numbers, and more
 // draws begin with the same ones. It stops with the context's error.
 func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Evaluation, error) {
-	z := e.model.Config.Latent
+	width, _ := e.model.Q.Posterior.Sizes()
 	scores := make([]ImageScore, v.N())
-	posteriors := make([]float32, v.N()*2*z) // h = [μ | log σ²] of each image
+	posteriors := make([]float32, v.N()*width) // h of each image
 	blocks := (v.N() + e.images - 1) / e.images
 	faults, all := make([]error, blocks), upTo(v.N())
-	e.model.Engine().Split(blocks, 1, func(lo, hi int) {
+	e.model.Engine.Split(blocks, 1, func(lo, hi int) {
 		k := <-e.desks
 		defer func() { e.desks <- k }()
 		for b := lo; b < hi && ctx.Err() == nil; b++ {
 			first, end := b*e.images, min((b+1)*e.images, v.N())
-			faults[b] = k.assess(v, all[first:end], seed, scores[first:end], posteriors[first*2*z:end*2*z])
+			faults[b] = k.assess(v, all[first:end], seed, scores[first:end], posteriors[first*width:end*width])
 		}
 	})
 	if err := errors.Join(append(faults, ctx.Err())...); err != nil {
@@ -169,7 +168,10 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 
 // summarise takes means over images.
 func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) Evaluation {
-	z := e.model.Config.Latent
+	z := e.model.Latent
+	width, _ := e.model.Q.Posterior.Sizes()
+	known, hasMoments := e.model.Q.Posterior.(model.Moments)
+	hasKL := true
 	var recon, kl, elbo, iw, ess, bias moments
 	means, perDim := make([]moments, z), make([]moments, z)
 	for i, s := range scores {
@@ -179,10 +181,17 @@ func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) Evaluat
 		iw.add(s.IW)
 		ess.add(s.ESS)
 		bias.add((1/s.ESS - 1/float64(e.draws)) / 2)
-		for j := range z {
-			mu, logVar := float64(posteriors[i*2*z+j]), float64(posteriors[i*2*z+z+j])
-			means[j].add(mu)
-			perDim[j].add(graph.KLStdNormal(mu, logVar))
+		h := posteriors[i*width:][:width]
+		if hasMoments {
+			for j, mean := range known.Mean(h) {
+				means[j].add(mean)
+			}
+		}
+		var kls []float64
+		if kls, hasKL = klPerDimension(e.model, h); hasKL {
+			for j, kl := range kls {
+				perDim[j].add(kl)
+			}
 		}
 	}
 	result := Evaluation{
@@ -195,14 +204,20 @@ func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) Evaluat
 		PerImage: scores,
 	}
 	result.IW.tails(scores)
-	active := 0
-	for j := range z {
-		result.KLPerDim = append(result.KLPerDim, perDim[j].mean)
-		if means[j].variance() > ActiveThreshold {
-			active++
+	if hasKL {
+		for _, kl := range perDim {
+			result.KLPerDim = append(result.KLPerDim, kl.mean)
 		}
 	}
-	result.ActiveUnits = &active
+	if hasMoments {
+		active := 0
+		for _, mean := range means {
+			if mean.variance() > ActiveThreshold {
+				active++
+			}
+		}
+		result.ActiveUnits = &active
+	}
 	return result
 }
 

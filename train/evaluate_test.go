@@ -44,7 +44,7 @@ func evaluateWith(t *testing.T, m *model.VAE, draws int, v data.View) Evaluation
 // log p(x) = Σ x b - log(1 + exp b).
 func TestADecoderThatIgnoresItsCodeHasAKnownEvidence(t *testing.T) {
 	v := plainView(t, 37, 5, 5)
-	m, err := model.NewVAE(model.VAEConfig{Pixels: 25, Hidden: []int{4}, Latent: 3, Activation: graph.Tanh, Likelihood: model.Bernoulli, Objective: model.ELBO, Draws: 1},
+	m, err := model.NewVAE(model.VAEConfig{Pixels: 25, Hidden: []int{4}, Latent: 3, Activation: graph.Tanh, Likelihood: model.BernoulliName, Objective: model.ELBO, Draws: 1},
 		graphtest.Engine(2), func(string) graph.Uniform { return half{} })
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestADecoderThatIgnoresItsCodeHasAKnownEvidence(t *testing.T) {
 // latent dimension by quadrature over z, and compares.
 func TestBoundsAreBelowTheEvidenceAndApproachIt(t *testing.T) {
 	v := plainView(t, 40, 3, 3)
-	m, err := model.NewVAE(model.VAEConfig{Pixels: 9, Hidden: []int{8}, Latent: 1, Activation: graph.Tanh, Likelihood: model.Bernoulli, Objective: model.ELBO, Draws: 1},
+	m, err := model.NewVAE(model.VAEConfig{Pixels: 9, Hidden: []int{8}, Latent: 1, Activation: graph.Tanh, Likelihood: model.BernoulliName, Objective: model.ELBO, Draws: 1},
 		graphtest.Engine(1), func(name string) graph.Uniform { return data.NewStream(2, name) })
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func evidenceByQuadrature(t *testing.T, m *model.VAE, v data.View) []float64 {
 func TestEvaluationDependsOnNeitherBlocksNorWorkers(t *testing.T) {
 	v := plainView(t, 33, 4, 4)
 	evaluate := func(workers, images, block int) Evaluation {
-		m, err := model.NewVAE(model.VAEConfig{Pixels: 16, Hidden: []int{6}, Latent: 2, Activation: graph.ReLU, Likelihood: model.Bernoulli, Objective: model.ELBO, Draws: 1},
+		m, err := model.NewVAE(model.VAEConfig{Pixels: 16, Hidden: []int{6}, Latent: 2, Activation: graph.ReLU, Likelihood: model.BernoulliName, Objective: model.ELBO, Draws: 1},
 			graphtest.Engine(workers), func(name string) graph.Uniform { return data.NewStream(4, name) })
 		if err != nil {
 			t.Fatal(err)

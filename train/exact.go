@@ -111,7 +111,7 @@ func (x Exact) missed(bound, boundError float64) bool {
 // space where the image's posterior has mass; tiles, too, are decoded once for all
 // images that need them.
 type Quadrature struct {
-	generator *model.Generator
+	generator *model.Joint
 	options   QuadratureOptions
 	first     *lattice
 	tiles     *model.NodeTable // of one tile
@@ -150,7 +150,7 @@ type lattice struct {
 
 // NewQuadrature compiles and decodes what quadrature for blocks of up to the given
 // number of images needs.
-func NewQuadrature(g *model.Generator, o QuadratureOptions, images int) (*Quadrature, error) {
+func NewQuadrature(g *model.Joint, o QuadratureOptions, images int) (*Quadrature, error) {
 	if err := o.Validate(g.Latent); err != nil {
 		return nil, &ConfigError{err}
 	}

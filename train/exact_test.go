@@ -22,7 +22,7 @@ import (
 func linearVAE(t *testing.T, p *modeltest.PPCA, rng *rand.Rand, n int) (*model.VAE, []float32) {
 	t.Helper()
 	pixels, latent := p.W.Dims()
-	m, err := model.NewVAE(model.VAEConfig{Pixels: pixels, Latent: latent, Activation: graph.ReLU, Likelihood: model.Gaussian, Variance: p.Variance, Objective: model.ELBO, Draws: 1},
+	m, err := model.NewVAE(model.VAEConfig{Pixels: pixels, Latent: latent, Activation: graph.ReLU, Likelihood: model.GaussianName, Variance: p.Variance, Objective: model.ELBO, Draws: 1},
 		graphtest.Engine(2), func(string) graph.Uniform { return half{} })
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func linearVAE(t *testing.T, p *modeltest.PPCA, rng *rand.Rand, n int) (*model.V
 	return m, x
 }
 
-func quadrature(t *testing.T, g *model.Generator, o QuadratureOptions, x []float32) []Exact {
+func quadrature(t *testing.T, g *model.Joint, o QuadratureOptions, x []float32) []Exact {
 	t.Helper()
 	q, err := NewQuadrature(g, o, len(x)/g.Pixels)
 	if err != nil {
@@ -73,7 +73,7 @@ func TestQuadratureStatesAnErrorThatCoversTheTrueOne(t *testing.T) {
 				for _, o := range []QuadratureOptions{fine, coarse} {
 					name := fmt.Sprintf("%d dimensions, scale %g, orthogonal %v, spacing %g", latent, scale, orthogonal, o.Spacing)
 					most := 0.0
-					for i, e := range quadrature(t, m.Generator(), o, x) {
+					for i, e := range quadrature(t, m.Joint, o, x) {
 						truth := p.LogEvidence(modeltest.Floats(x[i*pixels:][:pixels]))
 						off := math.Abs(e.LogP - truth)
 						most = max(most, off-e.Rounding)
@@ -107,7 +107,7 @@ func TestQuadratureStatesAnErrorThatCoversTheTrueOne(t *testing.T) {
 // spacing, and so at most about a sixtieth of the error.
 func TestTheStatedErrorHoldsAcrossKinks(t *testing.T) {
 	v := plainView(t, 60, 5, 5)
-	m, err := model.NewVAE(model.VAEConfig{Pixels: 25, Hidden: []int{30}, Latent: 2, Activation: graph.ReLU, Likelihood: model.Bernoulli, Objective: model.ELBO, Draws: 1},
+	m, err := model.NewVAE(model.VAEConfig{Pixels: 25, Hidden: []int{30}, Latent: 2, Activation: graph.ReLU, Likelihood: model.BernoulliName, Objective: model.ELBO, Draws: 1},
 		graphtest.Engine(2), func(name string) graph.Uniform { return data.NewStream(3, name) })
 	if err != nil {
 		t.Fatal(err)
@@ -124,11 +124,11 @@ func TestTheStatedErrorHoldsAcrossKinks(t *testing.T) {
 		v.Pixels(x[i*v.D():][:v.D()], i, 0)
 	}
 	o := QuadratureOptions{Spacing: 1. / 64, Reach: 6.25, Tolerance: 1, MaxNodes: 1 << 20}
-	truth := quadrature(t, m.Generator(), o, x)
+	truth := quadrature(t, m.Joint, o, x)
 	for _, spacing := range []float64{1. / 2, 1. / 4, 1. / 8} {
 		o.Spacing = spacing
 		var off, stated moments
-		for i, e := range quadrature(t, m.Generator(), o, x) {
+		for i, e := range quadrature(t, m.Joint, o, x) {
 			off.add(math.Abs(e.LogP - truth[i].LogP))
 			stated.add(e.Error)
 			if d := math.Abs(e.LogP - truth[i].LogP); d > e.Error+truth[i].Error {
@@ -291,7 +291,7 @@ func TestQuadratureOfAGridIsItsEvidenceUnderTheContinuousPrior(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := s.Generator()
+	g, err := s.Joint()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -341,7 +341,7 @@ func TestQuadratureRefusesWhatItCannotDo(t *testing.T) {
 	m, x := linearVAE(t, p, rand.New(rand.NewPCG(1, 2)), 3)
 	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
 		m.Params()[3].Value[0] = float32(bad)
-		q, err := NewQuadrature(m.Generator(), DefaultQuadrature(1), 3)
+		q, err := NewQuadrature(m.Joint, DefaultQuadrature(1), 3)
 		if err == nil {
 			_, err = q.Pixels(context.Background(), x, nil)
 		}
@@ -354,7 +354,7 @@ func TestQuadratureRefusesWhatItCannotDo(t *testing.T) {
 func TestQuadratureStopsWhenAsked(t *testing.T) {
 	p := modeltest.RandomPPCA(t, rand.New(rand.NewPCG(1, 1)), 4, 1, 1, 1, true)
 	m, x := linearVAE(t, p, rand.New(rand.NewPCG(1, 2)), 3)
-	q, err := NewQuadrature(m.Generator(), DefaultQuadrature(1), 3)
+	q, err := NewQuadrature(m.Joint, DefaultQuadrature(1), 3)
 	if err != nil {
 		t.Fatal(err)
 	}

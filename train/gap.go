@@ -54,7 +54,7 @@ type Gap struct {
 	Inference     Estimate `json:"inference"`
 
 	PerImage []GapScore `json:"-"` // in the order of the view
-	H, HStar []float32  `json:"-"` // [μ | log σ²] of q and q*, [N, 2Z]
+	H, HStar []float32  `json:"-"` // of q and q*, [N, H]
 }
 
 // GapScore is the gap of one image, in nats.
@@ -104,11 +104,14 @@ func AssessGap(ctx context.Context, s *Setup, v data.View, o GapOptions, tell fu
 	return assessGap(ctx, s, v, h, o, tell)
 }
 
-// assessGap is AssessGap for the encoder's output h, [N, 2Z]. Without one, h is nil and
+// assessGap is AssessGap for the encoder's output h, [N, H]. Without one, h is nil and
 // q stands for q*; log p(x) is then by quadrature.
 func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOptions, tell func(what string, images int)) (*Gap, error) {
 	if err := o.Validate(); err != nil {
 		return nil, &ConfigError{err}
+	}
+	if _, ok := s.VAE.Q.Posterior.(model.MemberRatio); !ok {
+		return nil, &ConfigError{fmt.Errorf("the gap is measured with the density of q at draws from q*, and the family %s has none at other draws than its own: --samples bounds log p(x)", s.VAE.Q.Posterior)}
 	}
 	g := &Gap{Images: v.N(), Draws: o.Samples, LowerBound: !o.Exact, H: h}
 	g.LogP.Method = fmt.Sprintf("L_%d, a lower bound: half of the draws from q, half from q*", 2*o.Samples)
@@ -119,10 +122,12 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 	var exact []Exact
 	var err error
 	if o.Exact {
-		if exact, g.LogP.Method, err = integrate(ctx, s.VAE.Generator(), v, func(images int) { tell("integrating", images) }); err != nil {
+		if exact, g.LogP.Method, err = integrate(ctx, s.VAE.Joint, v, func(images int) { tell("integrating", images) }); err != nil {
 			return nil, err
 		}
-		starts = append(starts, momentsOf(exact))
+		if moments, ok := s.VAE.Q.Posterior.(model.Moments); ok {
+			starts = append(starts, momentsOf(exact, moments))
+		}
 	}
 	if g.HStar, err = FitLocalQ(ctx, s, v, o.Seed, o.LocalQ, func(images int) { tell("searching q*", images) }, starts...); err != nil {
 		return nil, err
@@ -146,24 +151,17 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 	return g, nil
 }
 
-// momentsOf returns the diagonal Gaussians of the means and variances of posteriors, as
-// [μ | log σ²], [N, 2Z].
-func momentsOf(exact []Exact) []float32 {
+// momentsOf returns the members of a family with the moments of posteriors, [N, H].
+func momentsOf(exact []Exact, family model.Moments) []float32 {
 	var h []float32
 	for _, x := range exact {
-		z := len(x.Mean)
-		for _, mean := range x.Mean {
-			h = append(h, float32(mean))
-		}
-		for j := range z {
-			h = append(h, float32(math.Log(max(x.Covariance[j*z+j], 1e-12))))
-		}
+		h = append(h, family.FromMoments(x.Mean, x.Covariance)...)
 	}
 	return h
 }
 
 // integrate returns log p(x) of the images of v under the prior N(0, I), and says how.
-func integrate(ctx context.Context, g *model.Generator, v data.View, progress func(images int)) ([]Exact, string, error) {
+func integrate(ctx context.Context, g *model.Joint, v data.View, progress func(images int)) ([]Exact, string, error) {
 	q, err := NewQuadrature(g, DefaultQuadrature(g.Latent), v.N())
 	if err != nil {
 		return nil, "", err
@@ -201,7 +199,7 @@ func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float3
 	if err != nil {
 		return nil, err
 	}
-	width := 2 * m.Config.Latent
+	width, _ := m.Q.Posterior.Sizes()
 	scores, all := make([]GapScore, 0, v.N()), upTo(v.N())
 	for first := 0; first < v.N(); first += k.images {
 		if err := ctx.Err(); err != nil {
@@ -210,12 +208,12 @@ func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float3
 		images := all[first:min(first+k.images, v.N())]
 		h, star := h[first*width:][:len(images)*width], star[first*width:][:len(images)*width]
 		k.begin(v, images, o.Seed, "eps/evaluate/")
-		recons, logW, err := k.scoreMixture(h, star)
+		recons, ratios, logW, err := k.scoreMixture(h, star)
 		if err != nil {
 			return nil, err
 		}
 		k.begin(v, images, o.Seed, "eps/evaluate/")
-		reconsStar, logWStar, err := k.scoreMixture(star, h)
+		reconsStar, ratiosStar, logWStar, err := k.scoreMixture(star, h)
 		if err != nil {
 			return nil, err
 		}
@@ -228,8 +226,8 @@ func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float3
 			score := GapScore{
 				Image: v.Index(image), LogP: pairs.Bound(),
 				Error:    math.Sqrt(max(0, 1/pairs.EffectiveSampleSize()-1/float64(o.Samples))), // of the log of a mean, by the delta method
-				ELBO:     recons[i] - divergence(h[i*width:][:width]),
-				ELBOStar: reconsStar[i] - divergence(star[i*width:][:width]),
+				ELBO:     recons[i] - k.divergence(h[i*width:][:width], ratios[i]),
+				ELBOStar: reconsStar[i] - k.divergence(star[i*width:][:width], ratiosStar[i]),
 			}
 			for what, value := range map[string]float64{"L[q]": score.ELBO, "L[q*]": score.ELBOStar} {
 				if !finite(value) {
@@ -244,32 +242,22 @@ func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float3
 }
 
 // scoreMixture draws from the posteriors h of the block's images and returns, for each,
-// the mean log-likelihood of its draws, and the logarithms of their importance weights
-// under the even mixture of h and other.
-func (k *desk) scoreMixture(h, other []float32) (recons []float64, logW [][]float64, err error) {
-	z := k.model.Config.Latent
-	width := 2 * z
+// the mean log-likelihood of its draws, the mean of log p(z) - log q(z|h), and the logarithms
+// of their importance weights under the even mixture of h and other.
+func (k *desk) scoreMixture(h, other []float32) (recons, ratios []float64, logW [][]float64, err error) {
+	family := k.model.Q.Posterior.(model.MemberRatio) // as AssessGap has made sure
+	width, z := k.model.Q.Posterior.Sizes()
 	images := len(h) / width
-	recons, logW = make([]float64, images), make([][]float64, images)
+	recons, ratios, logW = make([]float64, images), make([]float64, images), make([][]float64, images)
 	block := make([]float32, k.images*width)
 	copy(block, h)
 	err = k.each(block, images, func(i, row int, logLik, ratio float64) {
 		recons[i] += logLik / float64(k.draws)
-		against := logRatio(other[i*width:][:width], h[i*width:][:width], k.eps[row*z:][:z])
+		ratios[i] += ratio / float64(k.draws)
+		against := family.LogProbRatio(other[i*width:][:width], h[i*width:][:width], k.eps[row*z:][:z])
 		logW[i] = append(logW[i], logLik+ratio-logHalfOnePlusExp(against))
 	})
-	return recons, logW, err
-}
-
-// logRatio is log N(z; h') - log N(z; h) at z = μ + σ ε, for h = [μ | log σ²].
-func logRatio(other, h, eps []float32) float64 {
-	n, sum := len(eps), 0.0
-	for j, e := range eps {
-		mu, logVar, e := float64(h[j]), float64(h[n+j]), float64(e)
-		d := mu + math.Exp(logVar/2)*e - float64(other[j])
-		sum += e*e + logVar - d*d*math.Exp(-float64(other[n+j])) - float64(other[n+j])
-	}
-	return sum / 2
+	return recons, ratios, logW, err
 }
 
 // logHalfOnePlusExp is log(½ + ½ eˣ).

@@ -31,7 +31,7 @@ type GridPosterior struct {
 // GridPosteriors returns the posteriors of single images of v, by their numbers in v,
 // under the prior N(0, I) and the decoder of a VAE or of a grid.
 func GridPosteriors(ctx context.Context, s *Setup, v data.View, images []int, w Window) ([]GridPosterior, error) {
-	g, err := s.Generator()
+	g, err := s.Joint()
 	if err != nil {
 		return nil, err
 	}
@@ -96,13 +96,13 @@ func (q *Quadrature) window(e Exact, x []float32, w Window) (GridPosterior, erro
 	return p, nil
 }
 
-// Generator returns the decoder of a VAE or a grid under the prior N(0, I).
-func (s *Setup) Generator() (*model.Generator, error) {
+// Joint returns p(x, z) of a VAE, or of a grid under the prior N(0, I).
+func (s *Setup) Joint() (*model.Joint, error) {
 	if s.VAE != nil {
-		return s.VAE.Generator(), nil
+		return s.VAE.Joint, nil
 	}
-	if g := s.EM.Generator(); g != nil {
-		return g, nil
+	if j := s.EM.Joint(); j != nil {
+		return j, nil
 	}
 	return nil, &ConfigError{errors.New("a mixture has no decoder, and no latent space to integrate over: its evidence is exact as it is")}
 }

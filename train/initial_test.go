@@ -258,7 +258,7 @@ func TestParametersThatWouldMeanSomethingElseAreRefused(t *testing.T) {
 		"latent":     {with(func(c *Config) { c.Latent = 3 }), "its decoder.0.weight is [12 2], and this model's [12 3]"},
 		"depth":      {with(func(c *Config) { c.Hidden = []int{} }), "it has decoder.2.weight [36 12], and this model has no such parameter"},
 		"activation": {with(func(c *Config) { c.Activation = graph.Tanh }), "its activation is relu, and this model's tanh: want --activation relu"},
-		"likelihood": {with(func(c *Config) { c.Likelihood = model.ContinuousBernoulli }), "its likelihood is bernoulli, and this model's continuous-bernoulli: want --likelihood bernoulli"},
+		"likelihood": {with(func(c *Config) { c.Likelihood = model.ContinuousBernoulliName }), "its likelihood is bernoulli, and this model's continuous-bernoulli: want --likelihood bernoulli"},
 		"encoder":    {with(func(c *Config) { c.Freeze = model.EncoderPart }), "it has no encoder to freeze"},
 		"mixture":    {with(func(c *Config) { c.InitFrom = mixed.Path }), "a mixture has no network: want a vae or a grid"},
 		"nothing":    {with(func(c *Config) { c.InitFrom = "nowhere" }), "there is no such directory"},

@@ -39,10 +39,11 @@ func (o LocalQOptions) Validate() error {
 	return errors.Join(f...)
 }
 
-// Encode returns the encoder's h = [μ | log σ²], [N, 2Z], of the images of v as
+// Encode returns the encoder's numbers h of the posteriors, [N, H], of the images of v as
 // evaluation sees them.
 func Encode(ctx context.Context, m *model.VAE, v data.View) ([]float32, error) {
-	block, d, width := min(evaluationRows, v.N()), v.D(), 2*m.Config.Latent
+	block, d := min(evaluationRows, v.N()), v.D()
+	width, _ := m.Q.Posterior.Sizes()
 	encoder, err := m.NewEncoder(block)
 	if err != nil {
 		return nil, err
@@ -65,14 +66,14 @@ func Encode(ctx context.Context, m *model.VAE, v data.View) ([]float32, error) {
 	return all, nil
 }
 
-// FitLocalQ returns q*, the best diagonal Gaussian of each image of v by itself: h*,
-// [N, 2Z], found by gradient ascent on L[q] from h0, [N, 2Z], or from the best of several
+// FitLocalQ returns q*, the best member of the family of each image of v by itself: h*,
+// [N, H], found by gradient ascent on L[q] from h0, [N, H], or from the best of several
 // beginnings. done hears how many images are done.
 //
-// The search goes in rounds. In a round, Adam takes steps of falling length on
-// (δ, log σ²) with μ = μ₀ + σ₀ δ, so that a step is as long as the posterior is wide;
-// its draws of z come in pairs μ ± σ ε, which take the odd part of the noise out of the
-// gradient. What a round has found is kept if it is better than what was there by draws
+// The search goes in rounds. In a round, Adam takes steps of falling length in the
+// family's own coordinates, in which a step is as long as the posterior is wide
+// (model.Scaled); its draws of z come in pairs ±ε, which take the odd part of the noise out
+// of the gradient. What a round has found is kept if it is better than what was there by draws
 // of its own, the same for both; a figure to be reported needs yet other draws, as the
 // kept one was chosen by these. An image whose round gained less than the tolerance is
 // done. Images do not influence each other.
@@ -112,26 +113,39 @@ func FitLocalQ(ctx context.Context, s *Setup, v data.View, seed uint64, o LocalQ
 type localFit struct {
 	o      LocalQOptions
 	engine *graph.Engine
+	scaled model.Scaled
 	v      data.View
 	seed   uint64
 	images int // a block
-	width  int // 2Z
+	width  int // H
+	eps    int // E
 
-	h        []float32 // the best so far, [N, 2Z]
+	h        []float32 // the best so far, [N, H]
 	best     []float64 // L of it by the selector's draws
 	selector *desk
 	graph    *model.LocalQ // of a block
-	u        *graph.Param  // [δ | log σ²], [B, 2Z]
+	u        *graph.Param  // the posteriors in the family's coordinates, [B, H]
 	grad     []float32     // with respect to u
 	noise    []*data.Stream
 }
+
+// plain are the coordinates of a family that has none of its own: h itself.
+type plain struct{}
+
+func (plain) Origin(u, from []float32) { copy(u, from) }
+func (plain) At(h, u, _ []float32)     { copy(h, u) }
+func (plain) Pull(du, dh, _ []float32) { copy(du, dh) }
 
 // selection is the purpose of the draws that decide what is kept.
 const selection = "eps/gap/select/"
 
 func newLocalFit(ctx context.Context, s *Setup, v data.View, seed uint64, o LocalQOptions, h0 [][]float32) (*localFit, error) {
 	m := s.VAE
-	f := &localFit{o: o, engine: s.Engine, v: v, seed: seed, width: 2 * m.Config.Latent, h: slices.Clone(h0[0])}
+	f := &localFit{o: o, engine: s.Engine, scaled: plain{}, v: v, seed: seed, h: slices.Clone(h0[0])}
+	f.width, f.eps = m.Q.Posterior.Sizes()
+	if scaled, ok := m.Q.Posterior.(model.Scaled); ok {
+		f.scaled = scaled
+	}
 	f.images = min(max(1, evaluationRows/o.Draws), v.N())
 	f.u = graph.NewParam("u", f.images, f.width)
 	f.grad = make([]float32, f.images*f.width)
@@ -139,7 +153,7 @@ func newLocalFit(ctx context.Context, s *Setup, v data.View, seed uint64, o Loca
 		f.noise = append(f.noise, new(data.Stream))
 	}
 	var err error
-	if f.graph, err = m.NewLocalQ(f.images, o.Draws); err != nil {
+	if f.graph, err = m.NewLocalQ(m.Q.Posterior, f.images, o.Draws); err != nil {
 		return nil, err
 	}
 	images, block := blocks(o.Selection)
@@ -173,25 +187,22 @@ func upTo(n int) []int {
 
 // round looks for better posteriors of a block of images, and leaves them in the graph.
 func (f *localFit) round(ctx context.Context, images []int, round int) error {
-	d, z, w := f.v.D(), f.width/2, f.width
+	d, w := f.v.D(), f.width
 	begin := make([]float32, f.images*w)
 	for slot, i := range images {
 		f.v.Pixels(f.graph.X()[slot*d:][:d], i, 0)
 		copy(begin[slot*w:][:w], f.h[i*w:][:w])
 		f.noise[slot].Reset(f.seed, "eps/gap/fit/"+f.v.Part(), uint64(f.v.Index(i)), uint64(round))
 	}
-	// each calls do for each latent dimension of each row: i is the place of the mean
-	// in h, from which that of the log-variance is z further.
-	each := func(do func(i int, sigma float32)) {
-		for row := range f.images {
-			for i := row * w; i < row*w+z; i++ {
-				do(i, float32(math.Exp(float64(begin[i+z])/2)))
-			}
+	// each calls do with every image's part of two vectors, and with where it began.
+	each := func(do func(to, of, from []float32), to, of []float32) {
+		for lo := 0; lo < len(begin); lo += w {
+			do(to[lo:lo+w], of[lo:lo+w], begin[lo:lo+w])
 		}
 	}
 	h, u := f.graph.H(), f.u.Value
 	copy(h, begin)
-	each(func(i int, _ float32) { u[i], u[i+z] = 0, begin[i+z] })
+	each(func(u, _, from []float32) { f.scaled.Origin(u, from) }, u, h)
 	adam := NewAdam(f.o.LR, []*graph.Param{f.u}, f.engine)
 	for step := range f.o.Steps {
 		if err := ctx.Err(); err != nil {
@@ -202,23 +213,22 @@ func (f *localFit) round(ctx context.Context, images []int, round int) error {
 		if err != nil {
 			return err
 		}
-		each(func(i int, sigma float32) { f.grad[i], f.grad[i+z] = dh[i]*sigma, dh[i+z] })
+		each(f.scaled.Pull, f.grad, dh)
 		adam.LR = f.o.LR * (1 + math.Cos(math.Pi*float64(step)/float64(f.o.Steps))) / 2
 		adam.Step(func(int) []float32 { return f.grad })
-		each(func(i int, sigma float32) { h[i], h[i+z] = begin[i]+sigma*u[i], u[i+z] })
+		each(f.scaled.At, h, u)
 	}
 	return nil
 }
 
 // drawPairs fills the noise of the first n rows with pairs ±ε.
 func (f *localFit) drawPairs(n int) {
-	z := f.width / 2
-	row := f.o.Draws * z
+	row := f.o.Draws * f.eps
 	for slot := range n {
-		for pair := range slices.Chunk(f.graph.Eps()[slot*row:][:row], 2*z) {
-			for j := range z {
+		for pair := range slices.Chunk(f.graph.Eps()[slot*row:][:row], 2*f.eps) {
+			for j := range f.eps {
 				pair[j] = float32(f.noise[slot].NormFloat64())
-				pair[z+j] = -pair[j]
+				pair[f.eps+j] = -pair[j]
 			}
 		}
 	}
@@ -242,9 +252,9 @@ func (f *localFit) keep(h []float32, image int, bound float64) float64 {
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // bounds returns L[q] of some images of v, in nats, for their posteriors h, [images,
-// 2Z], by draws of a purpose.
+// H], by draws of a purpose.
 func (k *desk) bounds(ctx context.Context, v data.View, images []int, h []float32, seed uint64, purpose string) ([]float64, error) {
-	width := 2 * k.model.Config.Latent
+	width, _ := k.model.Q.Posterior.Sizes()
 	all := make([]float64, 0, len(images))
 	block := make([]float32, k.images*width)
 	for first := 0; first < len(images); first += k.images {
@@ -254,12 +264,12 @@ func (k *desk) bounds(ctx context.Context, v data.View, images []int, h []float3
 		these := images[first:min(first+k.images, len(images))]
 		k.begin(v, these, seed, purpose)
 		copy(block, h[first*width:][:len(these)*width])
-		recons, _, _, err := k.score(block, len(these))
+		recons, ratios, _, _, err := k.score(block, len(these))
 		if err != nil {
 			return nil, err
 		}
 		for i, recon := range recons {
-			all = append(all, recon-divergence(block[i*width:][:width]))
+			all = append(all, recon-k.divergence(block[i*width:][:width], ratios[i]))
 		}
 	}
 	return all, nil

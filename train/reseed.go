@@ -138,7 +138,7 @@ const narrowest = 1e-7
 
 // degenerate returns the component with a pixel of such a variance, or -1.
 func degenerate(m *model.EM) int {
-	if m.Config.Likelihood != model.Gaussian || m.Config.VarianceFloor >= narrowest {
+	if m.Config.Likelihood != model.GaussianName || m.Config.VarianceFloor >= narrowest {
 		return -1
 	}
 	for _, p := range m.Params() {

@@ -78,7 +78,7 @@ func compareWithTorch(t *testing.T, c torchCase) {
 	engine := graphtest.Engine(2)
 	m, err := model.NewVAE(model.VAEConfig{
 		Pixels: c.Config.Rows * c.Config.Cols, Hidden: c.Config.Hidden, Latent: c.Config.Latent,
-		Activation: graph.Activation(c.Config.Activation), Likelihood: model.Likelihood(c.Config.Likelihood),
+		Activation: graph.Activation(c.Config.Activation), Likelihood: model.LikelihoodName(c.Config.Likelihood),
 		Variance: variance, Objective: model.Objective(c.Config.Objective), Draws: c.Config.K,
 	}, engine, func(string) graph.Uniform { return half{} })
 	if err != nil {

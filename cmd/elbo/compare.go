@@ -264,11 +264,11 @@ func (x *comparison) comparable() []error {
 }
 
 // measure says what a likelihood's log p(x) is the logarithm of.
-func measure(l model.Likelihood) string {
+func measure(l model.LikelihoodName) string {
 	switch {
 	case !l.IsLikelihood():
 		return report.NoLikelihood
-	case l == model.Bernoulli:
+	case l == model.BernoulliName:
 		return report.Mass
 	}
 	return report.Density

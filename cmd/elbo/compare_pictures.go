@@ -113,16 +113,20 @@ func (x *comparison) posteriorsOf(ctx context.Context, of int, images []int) ([]
 	if err != nil {
 		return nil, err
 	}
+	known, ok := c.setup.VAE.Q.Posterior.(model.Moments)
+	if !ok { // no ellipse to draw
+		return nil, nil
+	}
 	encoder, err := c.setup.VAE.NewEncoder(1)
 	if err != nil {
 		return nil, err
 	}
-	table, err := c.setup.VAE.Generator().NewNodeTable(1, posteriorNodes*posteriorNodes)
+	table, err := c.setup.VAE.Joint.NewNodeTable(1, posteriorNodes*posteriorNodes)
 	if err != nil {
 		return nil, err
 	}
 	for n := range all {
-		if err := planePosterior(encoder, table, exact[n].Exact, &all[n]); err != nil {
+		if err := planePosterior(encoder, known, table, exact[n].Exact, &all[n]); err != nil {
 			return nil, err
 		}
 	}
@@ -153,15 +157,16 @@ func tablePosteriors(m *model.EM, all []report.Posterior) error {
 
 // planePosterior sets what is drawn of a VAE: the density of p(z|x), in a square that
 // holds it and the encoder's Gaussian.
-func planePosterior(encoder *model.Encoder, table *model.NodeTable, exact train.Exact, o *report.Posterior) error {
+func planePosterior(encoder *model.Encoder, known model.Moments, table *model.NodeTable, exact train.Exact, o *report.Posterior) error {
 	h, err := encoder.Encode(o.Pixel)
 	if err != nil {
 		return err
 	}
 	const reach = 4 // standard deviations
 	side := 0.0
+	means, variances := known.Mean(h), known.Variance(h)
 	for j := range 2 {
-		o.Mean[j], o.SD[j] = float64(h[j]), math.Exp(float64(h[2+j])/2)
+		o.Mean[j], o.SD[j] = means[j], math.Sqrt(variances[j])
 		mean, sd := exact.Mean[j], math.Sqrt(exact.Covariance[j*2+j])
 		o.Lo[j] = min(mean-reach*sd, o.Mean[j]-reach*o.SD[j])
 		o.Hi[j] = max(mean+reach*sd, o.Mean[j]+reach*o.SD[j])

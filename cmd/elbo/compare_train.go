@@ -108,7 +108,7 @@ func ownArms(o compareOptions) ([]ownArm, error) {
 		for _, option := range c.Options() {
 			given := map[string]string{
 				"data": o.Data, "limit": fmt.Sprint(o.TrainLimit), "seed": fmt.Sprint(o.Seed), "workers": fmt.Sprint(o.workers),
-				"binarise": string(data.Static), "likelihood": string(model.Bernoulli),
+				"binarise": string(data.Static), "likelihood": string(model.BernoulliName),
 				"components": fmt.Sprint(o.Components), "grid": o.Grid, "hidden": o.Hidden, "epochs": fmt.Sprint(o.Iterations),
 			}
 			if c.Model == train.VAEModel {

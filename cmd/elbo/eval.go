@@ -225,7 +225,7 @@ func (e *evalued) write(w io.Writer) {
 		row("log p(x) by AIS", a.Value, a.SE, model.BitsPerDim(a.Value, e.pixels))
 	}
 	t.Flush()
-	if !model.Likelihood(e.Likelihood).IsLikelihood() {
+	if !model.LikelihoodName(e.Likelihood).IsLikelihood() {
 		fmt.Fprintln(w, "grey-bernoulli is the cross-entropy of grey levels, not a likelihood: these are no bounds on log p(x)")
 	}
 	seeded := ""

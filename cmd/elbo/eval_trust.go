@@ -133,7 +133,7 @@ const (
 
 // writeTrust says how far the estimates of log p(x) can be trusted.
 func (e *evalued) writeTrust(w io.Writer) {
-	if model.Likelihood(e.Likelihood).IsLikelihood() {
+	if model.LikelihoodName(e.Likelihood).IsLikelihood() {
 		e.writeTail(w)
 	}
 	a := e.AIS

@@ -172,26 +172,26 @@ func TestPriorFreedomGoesOnToTheSameFigures(t *testing.T) {
 // figures makes up the arms of an experiment of 50 components.
 func figures(bernoulli, gaussian [3]float64, memorise float64, fixedFloors, ownFloors [2]float64, stopped string) []armResult {
 	var all []armResult
-	add := func(group string, l model.Likelihood, p model.Prior, k int, train, test, choice float64) {
+	add := func(group string, l model.LikelihoodName, p model.TablePrior, k int, train, test, choice float64) {
 		all = append(all, armResult{Arm: group + "-" + string(p), Group: group, Likelihood: l, Prior: p, Images: 200, Components: k, Iterations: 40,
 			Train: train, Test: &armTest{LogP: test, SE: 0.5, TrainLogP: train - choice}})
 	}
-	for i, p := range model.Priors {
+	for i, p := range model.TablePriors {
 		choice := 0.0
 		if p == model.PerImage {
 			choice = 3.5
 		}
-		add("bernoulli", model.Bernoulli, p, 50, -140, -140-bernoulli[i], choice)
-		add("gaussian", model.Gaussian, p, 50, 1000, 1000-gaussian[i], choice)
+		add("bernoulli", model.BernoulliName, p, 50, -140, -140-bernoulli[i], choice)
+		add("gaussian", model.GaussianName, p, 50, 1000, 1000-gaussian[i], choice)
 	}
-	add("memorise", model.Bernoulli, model.Fixed, 200, -5.3, -5000, 0)
-	add("memorise", model.Bernoulli, model.PerImage, 200, memorise, -5000, 5.3)
+	add("memorise", model.BernoulliName, model.Fixed, 200, -5.3, -5000, 0)
+	add("memorise", model.BernoulliName, model.PerImage, 200, memorise, -5000, 5.3)
 	for i, floor := range lowerFloors {
-		add(floorGroup(floor), model.Gaussian, model.Fixed, 50, fixedFloors[i], 0, 0)
-		add(floorGroup(floor), model.Gaussian, model.PerImage, 50, ownFloors[i], 0, 0)
+		add(floorGroup(floor), model.GaussianName, model.Fixed, 50, fixedFloors[i], 0, 0)
+		add(floorGroup(floor), model.GaussianName, model.PerImage, 50, ownFloors[i], 0, 0)
 	}
-	add("no-floor", model.Gaussian, model.Fixed, 50, 9000, 0, 0)
-	add("no-floor", model.Gaussian, model.PerImage, 50, 9000, 0, 0)
+	add("no-floor", model.GaussianName, model.Fixed, 50, 9000, 0, 0)
+	add("no-floor", model.GaussianName, model.PerImage, 50, 9000, 0, 0)
 	all[len(all)-1].Stopped = stopped
 	return all
 }

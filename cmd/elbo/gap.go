@@ -205,7 +205,7 @@ func (g *gapped) write(w io.Writer, t *trained) {
 	row("inference gap"+atLeast, func(s *gapSplit) train.Estimate { return s.Inference })
 	line("images", func(s *gapSplit) string { return strconv.Itoa(s.Images) })
 	table.Flush()
-	if !model.Likelihood(g.Likelihood).IsLikelihood() {
+	if !model.LikelihoodName(g.Likelihood).IsLikelihood() {
 		fmt.Fprintf(w, "%s is no likelihood: there is no log p(x), and these are bounds and gaps of the cross-entropy\n", g.Likelihood)
 	}
 	fmt.Fprintf(w, "log p(x): %s; mean error of an image", first.LogP.Method)
@@ -273,18 +273,23 @@ func (g *gapSplit) drawWorst(s *train.Setup, title string, gap func(train.GapSco
 	}
 	slices.SortStableFunc(worst, func(a, b int) int { return cmp.Compare(gap(g.PerImage[b]), gap(g.PerImage[a])) })
 	worst = worst[:min(len(worst), worstImages)]
-	d, z := g.view.D(), s.Config.Latent
+	d := g.view.D()
+	width, _ := s.VAE.Q.Posterior.Sizes()
 	originals := make([]float32, len(worst)*d)
 	var under, underStar []float32
 	var captions []string
 	for n, i := range worst {
 		g.view.Pixels(originals[n*d:][:d], i, 0)
-		under = append(under, g.H[i*2*z:][:z]...)
-		underStar = append(underStar, g.HStar[i*2*z:][:z]...)
+		under = append(under, g.H[i*width:][:width]...)
+		underStar = append(underStar, g.HStar[i*width:][:width]...)
 		captions = append(captions, fmt.Sprintf("%.2f", gap(g.PerImage[i])))
 	}
 	images := [][]float32{originals}
-	for _, codes := range [][]float32{under, underStar} {
+	for _, h := range [][]float32{under, underStar} {
+		codes, err := s.VAE.Codes(h)
+		if err != nil {
+			return nil, err
+		}
 		means, err := decode(s, codes)
 		if err != nil {
 			return nil, err

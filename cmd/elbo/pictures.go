@@ -204,9 +204,12 @@ func sample(s *train.Setup, n int, seed uint64) ([]float32, error) {
 	if s.EM != nil {
 		return sampleStates(s.EM, n, stream), nil
 	}
-	z := make([]float32, n*s.Config.Latent)
-	for i := range z {
-		z[i] = float32(stream.NormFloat64())
+	z, code := make([]float32, 0, n*s.VAE.Latent), make([]float64, s.VAE.Latent)
+	for range n {
+		s.VAE.Prior.Draw(code, stream)
+		for _, v := range code {
+			z = append(z, float32(v))
+		}
 	}
 	return decode(s, z)
 }
@@ -276,27 +279,11 @@ func encode(s *train.Setup, v data.View) ([]float32, error) {
 	if s.EM != nil {
 		return expected(s, v, s.EM.Config.Grid.Points, s.Config.Latent)
 	}
-	latent, d, block := s.Config.Latent, v.D(), min(v.N(), codesBlock)
-	encoder, err := s.VAE.NewEncoder(block)
+	h, err := train.Encode(context.Background(), s.VAE, v)
 	if err != nil {
 		return nil, err
 	}
-	x := make([]float32, block*d)
-	var codes []float32
-	for first := 0; first < v.N(); first += block {
-		count := min(block, v.N()-first)
-		for i := range count {
-			v.Pixels(x[i*d:][:d], first+i, 0)
-		}
-		h, err := encoder.Encode(x)
-		if err != nil {
-			return nil, err
-		}
-		for i := range count {
-			codes = append(codes, h[i*2*latent:][:latent]...)
-		}
-	}
-	return codes, nil
+	return s.VAE.Codes(h)
 }
 
 // reconstruct returns the first n images of v, as evaluation sees them, and

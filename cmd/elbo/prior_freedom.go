@@ -40,15 +40,15 @@ func (a arm) Name() string { return a.Group + "-" + string(a.Config.Prior) }
 
 // armResult is what an arm came to: means over images, in nats per image.
 type armResult struct {
-	Arm           string           `json:"arm"`
-	Group         string           `json:"group"`
-	Likelihood    model.Likelihood `json:"likelihood"`
-	Prior         model.Prior      `json:"prior"`
-	Images        int              `json:"images"`
-	Components    int              `json:"components"`
-	Smoothing     float64          `json:"smoothing"`
-	VarianceFloor float64          `json:"variance_floor"`
-	DataSHA256    string           `json:"data_sha256"`
+	Arm           string               `json:"arm"`
+	Group         string               `json:"group"`
+	Likelihood    model.LikelihoodName `json:"likelihood"`
+	Prior         model.TablePrior     `json:"prior"`
+	Images        int                  `json:"images"`
+	Components    int                  `json:"components"`
+	Smoothing     float64              `json:"smoothing"`
+	VarianceFloor float64              `json:"variance_floor"`
+	DataSHA256    string               `json:"data_sha256"`
 
 	Iterations int    `json:"iterations"`        // M-steps before the last E-step, which the figures are of
 	Stopped    string `json:"stopped,omitempty"` // why it ended before all iterations were made
@@ -122,7 +122,7 @@ func runPriorFreedom(ctx context.Context, p *program, o priorFreedomOptions) err
 }
 
 func describeArm(c train.Config) string {
-	if c.Likelihood == model.Gaussian {
+	if c.Likelihood == model.GaussianName {
 		return fmt.Sprintf("gaussian with variance floor %g, %s prior", c.VarianceFloor, c.Prior)
 	}
 	return fmt.Sprintf("bernoulli smoothed by %g, %s prior", c.Smoothing, c.Prior)
@@ -163,23 +163,23 @@ func arms(o priorFreedomOptions, split []int, images int) []arm {
 	base.Init, base.Smoothing, base.VarianceFloor = train.FromImages, 0, 0
 
 	bernoulli := base
-	bernoulli.Likelihood, bernoulli.Binarise, bernoulli.Smoothing = model.Bernoulli, data.Static, freeSmoothing
+	bernoulli.Likelihood, bernoulli.Binarise, bernoulli.Smoothing = model.BernoulliName, data.Static, freeSmoothing
 	memorise := bernoulli
 	memorise.Limit = min(images, memorised)
 	memorise.Components, memorise.Smoothing = memorise.Limit, 0
 	gaussian := base
-	gaussian.Likelihood, gaussian.Binarise, gaussian.VarianceFloor = model.Gaussian, data.None, mainFloor
+	gaussian.Likelihood, gaussian.Binarise, gaussian.VarianceFloor = model.GaussianName, data.None, mainFloor
 
 	var all []arm
-	group := func(name string, c train.Config, priors ...model.Prior) {
+	group := func(name string, c train.Config, priors ...model.TablePrior) {
 		for _, prior := range priors {
 			c.Prior = prior
 			all = append(all, arm{name, c})
 		}
 	}
-	group("bernoulli", bernoulli, model.Priors...)
-	group("gaussian", gaussian, model.Priors...)
-	group("memorise", memorise, model.Priors...)
+	group("bernoulli", bernoulli, model.TablePriors...)
+	group("gaussian", gaussian, model.TablePriors...)
+	group("memorise", memorise, model.TablePriors...)
 	for _, floor := range lowerFloors {
 		gaussian.VarianceFloor = floor
 		group(floorGroup(floor), gaussian, model.Fixed, model.PerImage)

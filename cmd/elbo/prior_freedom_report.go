@@ -187,7 +187,7 @@ func (r priorFreedomReport) writeCSV(w io.Writer) error {
 			test = []string{g(t.LogP), g(t.SE), g(t.Hindsight), g(a.Difference()), g(a.Choice())}
 		}
 		smoothing, floor := g(a.Smoothing), ""
-		if a.Likelihood == model.Gaussian {
+		if a.Likelihood == model.GaussianName {
 			smoothing, floor = "", g(a.VarianceFloor)
 		}
 		row := []string{a.Arm, string(a.Prior), string(a.Likelihood), strconv.Itoa(a.Images), strconv.Itoa(a.Components), smoothing, floor, strconv.Itoa(a.Iterations), a.Stopped, g(a.Train)}
@@ -204,7 +204,7 @@ func findings(results []armResult) []string {
 }
 
 // find returns the arm of a group and a prior.
-func find(results []armResult, group string, prior model.Prior) armResult {
+func find(results []armResult, group string, prior model.TablePrior) armResult {
 	for _, r := range results {
 		if r.Group == group && r.Prior == prior {
 			return r
@@ -223,7 +223,7 @@ func overfitting(results []armResult) string {
 		var three []string
 		fixed, own := find(results, group, model.Fixed), find(results, group, model.PerImage)
 		smallest := fixed
-		for _, prior := range model.Priors {
+		for _, prior := range model.TablePriors {
 			r := find(results, group, prior)
 			if r.Test == nil {
 				return "Whether a free prior overfits was not measured: " + r.Arm + " has no test figures."
@@ -267,7 +267,7 @@ const passed = 1e-3
 func bernoulliLimit(results []armResult) string {
 	var most armResult
 	for _, r := range results {
-		if r.Likelihood == model.Bernoulli && (most.Arm == "" || r.Train > most.Train) {
+		if r.Likelihood == model.BernoulliName && (most.Arm == "" || r.Train > most.Train) {
 			most = r
 		}
 	}
@@ -283,9 +283,9 @@ func bernoulliLimit(results []armResult) string {
 // gaussianLimit compares the Gaussian arms from the main floor down to the lowest.
 func gaussianLimit(results []armResult) string {
 	floors := append([]float64{mainFloor}, lowerFloors...)
-	growing := map[model.Prior]bool{}
+	growing := map[model.TablePrior]bool{}
 	var gains []string
-	for _, prior := range []model.Prior{model.Fixed, model.PerImage} {
+	for _, prior := range []model.TablePrior{model.Fixed, model.PerImage} {
 		var steps []float64
 		for i := 1; i < len(floors); i++ {
 			steps = append(steps, find(results, floorGroup(floors[i]), prior).Train-find(results, floorGroup(floors[i-1]), prior).Train)
@@ -342,7 +342,7 @@ func (x *priorFreedom) plot() (image.Image, error) {
 	}
 	for _, group := range []string{"bernoulli", "gaussian", "memorise"} {
 		var fitted, held []picture.Curve
-		for _, prior := range model.Priors {
+		for _, prior := range model.TablePriors {
 			r := find(x.results, group, prior)
 			fitted = append(fitted, x.curve(r, string(prior), func(m train.Metrics) *train.EpochTerms { return m.Train }))
 			held = append(held, x.curve(r, string(prior), func(m train.Metrics) *train.EpochTerms { return m.Validation }))
@@ -359,7 +359,7 @@ func (x *priorFreedom) plot() (image.Image, error) {
 		row(left, right)
 	}
 	var panels []image.Image
-	for _, prior := range []model.Prior{model.Fixed, model.PerImage} {
+	for _, prior := range []model.TablePrior{model.Fixed, model.PerImage} {
 		var curves []picture.Curve
 		for _, floor := range append(append([]float64{mainFloor}, lowerFloors...), 0) {
 			name := fmt.Sprintf("variance ≥ %g", floor)

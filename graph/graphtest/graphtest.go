@@ -60,34 +60,35 @@ type result struct {
 
 func (c Op) run(t *testing.T, workers int) result {
 	t.Helper()
-	b := graph.NewBuilder(Engine(workers))
-	var params, inputs []graph.Node
-	for _, p := range c.Params {
-		params = append(params, b.Param(p))
-	}
-	for _, p := range c.Inputs {
-		n, values := b.Input(p.Name, p.Shape...)
-		copy(values, p.Value)
-		inputs = append(inputs, n)
-	}
-	y := c.Build(b, params, inputs)
-	loss, pull := y, []float32{1}
-	if len(c.Params) > 0 && len(y.Shape()) > 0 {
-		var weights graph.Node
-		weights, pull = b.Input("pull", y.Shape()...)
-		rng := rand.New(rand.NewPCG(7, 7))
-		for i := range pull {
-			pull[i] = float32(rng.NormFloat64())
+	var y graph.Node
+	pull := []float32{1}
+	program, err := graph.Build(Engine(workers), func(b *graph.Builder) {
+		var params, inputs []graph.Node
+		for _, p := range c.Params {
+			params = append(params, b.Param(p))
 		}
-		loss = b.Dot(y, weights)
-	}
-	var program *graph.Program
-	var err error
-	if len(c.Params) > 0 {
-		program, err = b.CompileGrad(loss, c.Params, y)
-	} else {
-		program, err = b.Compile(y)
-	}
+		for _, p := range c.Inputs {
+			n, values := b.Input(p.Name, p.Shape...)
+			copy(values, p.Value)
+			inputs = append(inputs, n)
+		}
+		y = c.Build(b, params, inputs)
+		b.Output(y)
+		if len(c.Params) == 0 {
+			return
+		}
+		loss := y
+		if len(y.Shape()) > 0 {
+			var weights graph.Node
+			weights, pull = b.Input("pull", y.Shape()...)
+			rng := rand.New(rand.NewPCG(7, 7))
+			for i := range pull {
+				pull[i] = float32(rng.NormFloat64())
+			}
+			loss = b.Dot(y, weights)
+		}
+		b.Gradients(loss, c.Params)
+	})
 	if err != nil {
 		t.Fatalf("%s: %v", c.Name, err)
 	}

@@ -458,7 +458,7 @@ func integrate(c train.Config) func(*Bench, context.Context, work) (float64, flo
 				return 0, 0, err
 			}
 			t := b.Now()
-			if q, err = train.NewQuadrature(s.VAE.Generator(), o, 10_000); err != nil {
+			if q, err = train.NewQuadrature(s.VAE.Joint, o, 10_000); err != nil {
 				return 0, 0, err
 			}
 			decode = min(decode, b.Now().Sub(t).Seconds())

@@ -102,7 +102,7 @@ func (v *Verifier) short(name string) (train.Config, error) {
 // monotone runs EM and looks for an iteration that lowers evidence plus penalty.
 func (v *Verifier) monotone(ctx context.Context, add func(Check)) error {
 	for _, name := range []string{train.MixtureModel, train.GridModel} {
-		for _, prior := range model.Priors {
+		for _, prior := range model.TablePriors {
 			c, err := v.short(name)
 			if err != nil {
 				return err
@@ -226,7 +226,7 @@ func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of
 	}
 	compare(fmt.Sprintf("ELBO ≤ L_%d", orderedDraws/10), all, 0, func(seed, i int) float64 { return few[seed][i].IW - many[seed][i].ELBO })
 	compare(fmt.Sprintf("L_%d ≤ L_%d", orderedDraws/10, orderedDraws), all, 0, func(seed, i int) float64 { return many[seed][i].IW - few[seed][i].IW })
-	if s.VAE.Config.Latent <= train.MaxExactLatent {
+	if s.VAE.Latent <= train.MaxExactLatent {
 		exact, err := assess(1, s.Config.Seed, true)
 		if err != nil {
 			return err

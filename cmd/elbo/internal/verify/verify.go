@@ -119,15 +119,15 @@ func allImages() []float32 {
 // mass in every model that has it; and integrates the densities over one pixel.
 func (v *Verifier) probabilities(ctx context.Context, add func(Check)) error {
 	for latent := 1; latent <= 2; latent++ {
-		m, err := v.smallVAE(model.VAEConfig{Pixels: 9, Latent: latent, Likelihood: model.Bernoulli})
+		m, err := v.smallVAE(model.VAEConfig{Pixels: 9, Latent: latent, Likelihood: model.BernoulliName})
 		if err != nil {
 			return err
 		}
-		if err := v.massOf(ctx, fmt.Sprintf("Σ p(x), VAE bernoulli, latent %d, by quadrature", latent), m.Generator(), add); err != nil {
+		if err := v.massOf(ctx, fmt.Sprintf("Σ p(x), VAE bernoulli, latent %d, by quadrature", latent), m.Joint, add); err != nil {
 			return err
 		}
 	}
-	for _, prior := range []model.Prior{model.Fixed, model.Shared} {
+	for _, prior := range []model.TablePrior{model.Fixed, model.Shared} {
 		m, err := v.randomMixture(prior)
 		if err == nil {
 			err = v.massOfStates(fmt.Sprintf("Σ p(x), mixture bernoulli, prior %s", prior), m, add)
@@ -146,9 +146,9 @@ func (v *Verifier) probabilities(ctx context.Context, add func(Check)) error {
 		}
 	}
 	for _, density := range []struct {
-		likelihood model.Likelihood
+		likelihood model.LikelihoodName
 		lo, hi     float64
-	}{{model.ContinuousBernoulli, 0, 1}, {model.Gaussian, -15, 15}} {
+	}{{model.ContinuousBernoulliName, 0, 1}, {model.GaussianName, -15, 15}} {
 		if err := v.densityOf(ctx, density.likelihood, density.lo, density.hi, add); err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (v *Verifier) probabilities(ctx context.Context, add func(Check)) error {
 }
 
 // massOf sums p(x) of a decoder over all images, with p(x) by quadrature.
-func (v *Verifier) massOf(ctx context.Context, name string, g *model.Generator, add func(Check)) error {
+func (v *Verifier) massOf(ctx context.Context, name string, g *model.Joint, add func(Check)) error {
 	logP, allowed, err := evidence(ctx, g, allImages())
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (v *Verifier) massOf(ctx context.Context, name string, g *model.Generator, 
 
 // evidence returns log p(x) of images, and by how much quadrature says their mean is
 // off at most, weighted by p(x).
-func evidence(ctx context.Context, g *model.Generator, x []float32) (logP []float64, allowed float64, err error) {
+func evidence(ctx context.Context, g *model.Joint, x []float32) (logP []float64, allowed float64, err error) {
 	o := train.DefaultQuadrature(g.Latent)
 	o.Tolerance = 1e-5
 	q, err := train.NewQuadrature(g, o, len(x)/g.Pixels)
@@ -195,10 +195,10 @@ func (v *Verifier) addSum(name string, logP []float64, width, tolerance float64,
 }
 
 // densityOf integrates p(x) of a VAE of one pixel, by the midpoint rule.
-func (v *Verifier) densityOf(ctx context.Context, l model.Likelihood, lo, hi float64, add func(Check)) error {
+func (v *Verifier) densityOf(ctx context.Context, l model.LikelihoodName, lo, hi float64, add func(Check)) error {
 	const nodes = 1500
 	c := model.VAEConfig{Pixels: 1, Latent: 1, Likelihood: l}
-	if l == model.Gaussian {
+	if l == model.GaussianName {
 		c.Variance = 0.25
 	}
 	m, err := v.smallVAE(c)
@@ -210,14 +210,14 @@ func (v *Verifier) densityOf(ctx context.Context, l model.Likelihood, lo, hi flo
 	for i := range x {
 		x[i] = float32(lo + (float64(i)+0.5)*width)
 	}
-	logP, allowed, err := evidence(ctx, m.Generator(), x)
+	logP, allowed, err := evidence(ctx, m.Joint, x)
 	if err != nil {
 		return err
 	}
 	// The midpoint rule is off by width² (p'(hi) - p'(lo)) / 24 where the density is
 	// cut off, slopes of logits below 20; and nothing of note where it vanishes.
 	tolerance := width*allowed + 40*width*width/24 + 20*math.Exp2(-24)
-	if l == model.Gaussian {
+	if l == model.GaussianName {
 		tolerance = width*allowed + 20*math.Exp2(-24)
 	}
 	v.addSum(fmt.Sprintf("∫ p(x) dx, VAE %s, one pixel", l), logP, width, tolerance, add)
@@ -225,8 +225,8 @@ func (v *Verifier) densityOf(ctx context.Context, l model.Likelihood, lo, hi flo
 }
 
 // randomMixture has five components of random probabilities and weights.
-func (v *Verifier) randomMixture(prior model.Prior) (*model.EM, error) {
-	m, err := model.NewMixture(model.EMConfig{Pixels: 9, States: 5, Likelihood: model.Bernoulli, Prior: prior, Smoothing: 0.1}, v.Engine)
+func (v *Verifier) randomMixture(prior model.TablePrior) (*model.EM, error) {
+	m, err := model.NewMixture(model.EMConfig{Pixels: 9, States: 5, Likelihood: model.BernoulliName, Prior: prior, Smoothing: 0.1}, v.Engine)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +247,7 @@ func (v *Verifier) randomGrid(rule model.GridRule) (*model.EM, error) {
 	if err != nil {
 		return nil, err
 	}
-	return model.NewGridModel(model.EMConfig{Pixels: 9, States: 12, Likelihood: model.Bernoulli, Prior: model.Fixed,
+	return model.NewGridModel(model.EMConfig{Pixels: 9, States: 12, Likelihood: model.BernoulliName, Prior: model.Fixed,
 		Grid: &model.GridConfig{Grid: grid, Hidden: []int{6}, Activation: graph.Tanh}}, v.Engine, initial("grid"))
 }
 
@@ -274,7 +274,7 @@ func (v *Verifier) massOfStates(name string, m *model.EM, add func(Check)) error
 // parameter with the slope of the loss.
 func (v *Verifier) gradients(ctx context.Context, add func(Check)) error {
 	for _, objective := range model.Objectives {
-		for _, l := range model.Likelihoods {
+		for _, l := range model.Likelihoods() {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -381,7 +381,7 @@ func randomBatch(m *model.VAE, images int) *model.Batch {
 	b.Images = images
 	for i := range b.X {
 		b.X[i] = float32(source.Float64())
-		if m.Config.Likelihood == model.Bernoulli {
+		if m.Likelihood.Name().Binary() {
 			b.X[i] = float32(math.Round(float64(b.X[i])))
 		}
 	}
@@ -395,7 +395,7 @@ func randomBatch(m *model.VAE, images int) *model.Batch {
 // several sizes, the last one padded.
 func (v *Verifier) batches(_ context.Context, add func(Check)) error {
 	const images = 60
-	m, err := model.NewVAE(model.VAEConfig{Pixels: 784, Hidden: []int{50}, Latent: 5, Activation: graph.ReLU, Likelihood: model.Bernoulli, Objective: model.ELBO, Draws: 1}, v.Engine, initial("batches"))
+	m, err := model.NewVAE(model.VAEConfig{Pixels: 784, Hidden: []int{50}, Latent: 5, Activation: graph.ReLU, Likelihood: model.BernoulliName, Objective: model.ELBO, Draws: 1}, v.Engine, initial("batches"))
 	if err != nil {
 		return err
 	}

@@ -147,12 +147,12 @@ func TestEveryCheckHoldsAndEveryCheckCanFail(t *testing.T) {
 // out, and so is a mixture whose parameters do not belong together.
 func TestADensityIsNoMass(t *testing.T) {
 	v := newVerifier(t)
-	m, err := v.smallVAE(model.VAEConfig{Pixels: 9, Latent: 1, Likelihood: model.ContinuousBernoulli})
+	m, err := v.smallVAE(model.VAEConfig{Pixels: 9, Latent: 1, Likelihood: model.ContinuousBernoulliName})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range checked(t, func(add func(Check)) error {
-		return v.massOf(context.Background(), "density", m.Generator(), add)
+		return v.massOf(context.Background(), "density", m.Joint, add)
 	}) {
 		if c.OK {
 			t.Errorf("%+v", c)

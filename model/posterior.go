@@ -1,0 +1,111 @@
+package model
+
+import (
+	"fmt"
+
+	"elbo/graph"
+)
+
+// Posterior is a family of approximate posteriors q(z|h): h are the numbers that an
+// encoder gives for an image.
+//
+// What a family knows in closed form it may offer besides: see [ClosedKL], [ClosedRatio]
+// and [Moments].
+type Posterior interface {
+	fmt.Stringer // its name, "diagonal Gaussian"
+	// Sizes returns how many numbers h has for an image, and the noise ε for a draw.
+	Sizes() (h, eps int)
+	// Params returns what training may change besides the encoder.
+	Params() []*graph.Param
+	// Draw adds draws z = z(h, ε) to a graph, with ε ~ N(0, I) from outside: h is [B, H],
+	// eps [B·S, E], z [B·S, Z]. logQ adds log q(z|h) of the draws, [B·S], in nats.
+	Draw(b *graph.Builder, h, eps graph.Node) (z graph.Node, logQ func() graph.Node)
+}
+
+// ClosedKL is a family whose divergence from some priors has a closed form.
+type ClosedKL interface {
+	// KL adds KL(q(z|h) ‖ p) to a graph, [B], in nats; false where it has no closed form.
+	KL(b *graph.Builder, h graph.Node, p Prior) (graph.Node, bool)
+	// KLPerDimension returns the same of one image, h [H], for each latent dimension, in
+	// float64; false where it has no closed form, or is no sum over dimensions.
+	KLPerDimension(h []float32, p Prior) ([]float64, bool)
+}
+
+// ClosedRatio is a family for which log p(z) - log q(z|h) is better known than as the
+// difference of the two.
+type ClosedRatio interface {
+	// LogRatio adds log p(z) - log q(z|h) of draws to a graph, [B·S], in nats; false where
+	// the difference is all there is.
+	LogRatio(b *graph.Builder, h, eps, z graph.Node, p Prior) (graph.Node, bool)
+}
+
+// Moments is a family whose moments are known, and that can be chosen by them.
+type Moments interface {
+	// Mean and Variance return E_q[z] and the variances of z, [Z], of one image, h [H].
+	Mean(h []float32) []float64
+	Variance(h []float32) []float64
+	// FromMoments returns the h, [H], of the member with the given mean, [Z], and
+	// covariance, [Z, Z], or of the nearest by what the family can express.
+	FromMoments(mean, covariance []float64) []float32
+}
+
+// MemberRatio is a family whose density is known at the draws of another of its members.
+type MemberRatio interface {
+	// LogProbRatio is log q(z|other) - log q(z|h) at the draw z(h, ε), in nats.
+	LogProbRatio(other, h, eps []float32) float64
+}
+
+// Scaled is a family whose members have coordinates u, as many as h, in which a step is as
+// long as the posterior that a search begins with, from, is wide.
+type Scaled interface {
+	Origin(u, from []float32)    // u is where from is
+	At(h, u, from []float32)     // h is the member at u
+	Pull(du, dh, from []float32) // the gradient with respect to u, from that with respect to h
+}
+
+// Q is an amortised posterior: q(z|x) = Posterior(z|Encoder(x)).
+type Q struct {
+	Encoder   Network
+	Posterior Posterior
+}
+
+// Drawn are draws of z in a graph, with what a bound needs of them.
+type Drawn struct {
+	Z graph.Node // [B·S, Z]
+
+	b        *graph.Builder
+	joint    *Joint
+	q        Posterior
+	h, eps   graph.Node
+	logQ     func() graph.Node
+	perImage int // S
+}
+
+// Draw adds draws from a posterior to a graph: h is [B, H], eps [B·S, E].
+func (j *Joint) Draw(b *graph.Builder, q Posterior, h, eps graph.Node) Drawn {
+	d := Drawn{b: b, joint: j, q: q, h: h, eps: eps, perImage: eps.Rows() / max(1, h.Rows())}
+	d.Z, d.logQ = q.Draw(b, h, eps)
+	return d
+}
+
+// LogRatio adds log p(z) - log q(z|h) of each draw, [B·S], in nats: the part of an
+// importance weight that knows no pixels.
+func (d Drawn) LogRatio() graph.Node {
+	if closed, ok := d.q.(ClosedRatio); ok {
+		if ratio, ok := closed.LogRatio(d.b, d.h, d.eps, d.Z, d.joint.Prior); ok {
+			return ratio
+		}
+	}
+	return d.b.Sub(d.joint.Prior.LogProb(d.b, d.Z), d.logQ())
+}
+
+// KL adds KL(q(z|h) ‖ p(z)) of each image, [B], in nats: in closed form, or else as the
+// mean of log q - log p over the draws.
+func (d Drawn) KL() graph.Node {
+	if closed, ok := d.q.(ClosedKL); ok {
+		if kl, ok := closed.KL(d.b, d.h, d.joint.Prior); ok {
+			return kl
+		}
+	}
+	return d.b.SampleMean(d.b.Sub(d.logQ(), d.joint.Prior.LogProb(d.b, d.Z)), d.perImage)
+}
