@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"elbo/model"
+	"elbo/train/safetensors"
 )
 
 // FormatVersion is the version of the checkpoint format that this program writes.
@@ -63,17 +64,17 @@ var (
 // parameter. Nothing else is stored, neither time nor place: equal states give equal
 // files, and loading and saving again changes no byte.
 type State struct {
-	Step     int64           // optimiser steps taken (EM: iterations)
-	Epoch    int             // the epoch the next step belongs to, from 1
-	Position int             // images of that epoch already seen
-	Sums     Sums            // running sums of the unfinished epoch
-	Best     *Best           // best validation bound so far, nil before the first
-	Config   json.RawMessage // resolved configuration; empty for none
-	Data     string          // SHA-256 of the data set
-	Numerics json.RawMessage // numerics identity, a JSON object of strings; empty for none
-	MStep    string          // EM: what the last M-step was like, for the line of metrics that follows
-	Params   []Tensor        // under their PyTorch names
-	Moments  []Tensor        // optimiser state: adam.m.<param>, adam.v.<param>
+	Step     int64                // optimiser steps taken (EM: iterations)
+	Epoch    int                  // the epoch the next step belongs to, from 1
+	Position int                  // images of that epoch already seen
+	Sums     Sums                 // running sums of the unfinished epoch
+	Best     *Best                // best validation bound so far, nil before the first
+	Config   json.RawMessage      // resolved configuration; empty for none
+	Data     string               // SHA-256 of the data set
+	Numerics json.RawMessage      // numerics identity, a JSON object of strings; empty for none
+	MStep    string               // EM: what the last M-step was like, for the line of metrics that follows
+	Params   []safetensors.Tensor // under their PyTorch names
+	Moments  []safetensors.Tensor // optimiser state: adam.m.<param>, adam.v.<param>
 }
 
 // Sums are sums over the images of an epoch, in nats; Images counts them.
@@ -169,7 +170,7 @@ func checkpointHint(err error) string {
 
 // CheckParams compares the parameters with those of a model: want holds their names
 // and shapes, data is not looked at. The error names everything that differs.
-func (s *State) CheckParams(want []Tensor) error {
+func (s *State) CheckParams(want []safetensors.Tensor) error {
 	found := checkpointShapes(s.Params)
 	var faults []error
 	for _, w := range want {
@@ -193,7 +194,7 @@ func (s *State) CheckParams(want []Tensor) error {
 	return fmt.Errorf("%w: the checkpoint %w: use the configuration of the run that wrote it and images of that size, or start a new run with another --out", errors.Join(faults...), ErrMismatch)
 }
 
-func checkpointShapes(tensors []Tensor) map[string][]int {
+func checkpointShapes(tensors []safetensors.Tensor) map[string][]int {
 	shapes := make(map[string][]int, len(tensors))
 	for _, t := range tensors {
 		shapes[t.Name] = t.Shape
@@ -229,10 +230,10 @@ func (s *State) check() error {
 			fault("%s is %w: %v at index %d of %d", t.Name, ErrNotFinite, t.Data[i], i, len(t.Data))
 		}
 	}
-	if _, err := layoutSafetensors(s.tensors()); err != nil {
+	if _, err := safetensors.Layout(s.tensors()); err != nil {
 		faults = append(faults, err)
 	}
-	if err := checkSafetensorsText(s.metadata()); err != nil {
+	if err := safetensors.CheckText(s.metadata()); err != nil {
 		faults = append(faults, err)
 	}
 	return errors.Join(append(faults, s.checkNames()...)...)
@@ -266,7 +267,7 @@ func (s *State) checkNames() []error {
 
 func checkpointFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-func (s *State) tensors() []Tensor { return slices.Concat(s.Params, s.Moments) }
+func (s *State) tensors() []safetensors.Tensor { return slices.Concat(s.Params, s.Moments) }
 
 // checkpointFloat is a float64 of the state under its key.
 type checkpointFloat struct {
@@ -290,18 +291,18 @@ func (s *State) floats() []checkpointFloat {
 // writeCheckpoint writes a state that check has passed.
 func writeCheckpoint(w io.Writer, s *State) error {
 	tensors := s.tensors()
-	entries, err := layoutSafetensors(tensors)
+	entries, err := safetensors.Layout(tensors)
 	if err != nil {
 		return err
 	}
 	data := sha256.New()
-	if err := writeSafetensorsData(data, tensors); err != nil {
+	if err := safetensors.WriteData(data, tensors); err != nil {
 		return err
 	}
 	metadata := s.metadata()
 	metadata[checkpointSHA256] = hex.EncodeToString(data.Sum(nil))
 	metadata[checkpointHeaderSHA256] = checkpointHeaderSum(entries, metadata)
-	return encodeSafetensors(w, tensors, metadata)
+	return safetensors.Encode(w, tensors, metadata)
 }
 
 // metadata is the header's text, without the two checksums.
@@ -330,36 +331,36 @@ func (s *State) metadata() map[string]string {
 
 // checkpointHeaderSum is elbo.header_sha256: the data section's own checksum does
 // not cover the header, and a flipped digit of a step would go unseen.
-func checkpointHeaderSum(entries []safetensorsEntry, metadata map[string]string) string {
+func checkpointHeaderSum(entries []safetensors.Entry, metadata map[string]string) string {
 	rest := maps.Clone(metadata)
 	delete(rest, checkpointHeaderSHA256)
-	sum := sha256.Sum256(safetensorsHeaderJSON(entries, rest))
+	sum := sha256.Sum256(safetensors.HeaderJSON(entries, rest))
 	return hex.EncodeToString(sum[:])
 }
 
 func readCheckpoint(r io.ReaderAt, size int64) (*State, error) {
-	header, err := parseSafetensorsHeader(r, size)
-	if errors.Is(err, errNotSafetensors) {
+	header, err := safetensors.ParseHeader(r, size)
+	if errors.Is(err, safetensors.ErrNot) {
 		return nil, fmt.Errorf("%w: %w", ErrNotCheckpoint, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	// The version comes first: a newer format may have other rules in all that follows.
-	if err := checkCheckpointFormat(header.metadata); err != nil {
+	if err := checkCheckpointFormat(header.Metadata); err != nil {
 		return nil, err
 	}
-	if err := header.check(); err != nil {
+	if err := header.Check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if err := checkCheckpointSums(r, header); err != nil {
 		return nil, err
 	}
-	tensors, err := header.read(r)
+	tensors, err := header.Read(r)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	s, err := stateFromMetadata(header.metadata)
+	s, err := stateFromMetadata(header.Metadata)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -391,16 +392,16 @@ func checkCheckpointFormat(metadata map[string]string) error {
 	return nil
 }
 
-func checkCheckpointSums(r io.ReaderAt, header *safetensorsHeader) error {
+func checkCheckpointSums(r io.ReaderAt, header *safetensors.Header) error {
 	data := sha256.New()
-	if _, err := io.Copy(data, io.NewSectionReader(r, header.start, header.size)); err != nil {
+	if _, err := io.Copy(data, io.NewSectionReader(r, header.Start, header.Size)); err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	for _, sum := range []struct{ what, key, found string }{
-		{"header", checkpointHeaderSHA256, checkpointHeaderSum(header.entries, header.metadata)},
+		{"header", checkpointHeaderSHA256, checkpointHeaderSum(header.Entries, header.Metadata)},
 		{"data section", checkpointSHA256, hex.EncodeToString(data.Sum(nil))},
 	} {
-		if want := header.metadata[sum.key]; sum.found != want {
+		if want := header.Metadata[sum.key]; sum.found != want {
 			return fmt.Errorf("%w: %s has SHA-256 %.12s…, %s says %.12q…", ErrChecksum, sum.what, sum.found, sum.key, want)
 		}
 	}

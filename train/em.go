@@ -12,6 +12,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/train/safetensors"
 )
 
 // emChunk is how many images the E-graph takes at once: enough for its products to run
@@ -557,7 +558,7 @@ func (r *emRun) state() *State {
 		s.Params = append(s.Params, r.inc.tensors(r.EM.Config.States, r.EM.Config.Pixels)...)
 	}
 	if r.table != nil {
-		s.Params = append(s.Params, Tensor{Name: tableName, Shape: []int{r.Train.N(), r.EM.Config.States}, Data: r.table})
+		s.Params = append(s.Params, safetensors.Tensor{Name: tableName, Shape: []int{r.Train.N(), r.EM.Config.States}, Data: r.table})
 	}
 	return s
 }

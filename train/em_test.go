@@ -16,6 +16,7 @@ import (
 	"elbo/data"
 	"elbo/graph/graphtest"
 	"elbo/model"
+	"elbo/train/safetensors"
 )
 
 // emCases are the models with a table and the ways to fit them.
@@ -471,7 +472,7 @@ func TestAPriorPerImageReachesItsCeiling(t *testing.T) {
 		t.Errorf("log p(x) is %g nats per image in the end, want 0: each image has a component of its own", last)
 	}
 	state, _, _ := dir.Latest()
-	i := slices.IndexFunc(state.Params, func(p Tensor) bool { return p.Name == "prior.log_table" })
+	i := slices.IndexFunc(state.Params, func(p safetensors.Tensor) bool { return p.Name == "prior.log_table" })
 	if i < 0 || !slices.Equal(state.Params[i].Shape, []int{8, 8}) {
 		t.Fatalf("the checkpoint has no table of 8 images and 8 states")
 	}

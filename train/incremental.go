@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"elbo/model"
+	"elbo/train/safetensors"
 )
 
 // incremental is EM over batches (Neal and Hinton 1998): after the E-step of one batch
@@ -96,17 +97,17 @@ func (r *emRun) sweep() error {
 }
 
 // tensors are the statistics of the batches as a checkpoint keeps them.
-func (inc *incremental) tensors(k, d int) []Tensor {
+func (inc *incremental) tensors(k, d int) []safetensors.Tensor {
 	n := len(inc.batches)
-	counts := Tensor{Name: incrementalCounts, Shape: []int{n, k}}
-	sums := Tensor{Name: incrementalSums, Shape: []int{n, k, d}}
-	squares := Tensor{Name: incrementalSquares, Shape: []int{n, k, d}}
+	counts := safetensors.Tensor{Name: incrementalCounts, Shape: []int{n, k}}
+	sums := safetensors.Tensor{Name: incrementalSums, Shape: []int{n, k, d}}
+	squares := safetensors.Tensor{Name: incrementalSquares, Shape: []int{n, k, d}}
 	for _, s := range inc.batches {
 		counts.Data = appendNarrow(counts.Data, s.Counts)
 		sums.Data = appendNarrow(sums.Data, s.Sums)
 		squares.Data = appendNarrow(squares.Data, s.Squares)
 	}
-	all := []Tensor{counts, sums, {Name: incrementalEntropy, Shape: []int{n}, Data: inc.entropy}}
+	all := []safetensors.Tensor{counts, sums, {Name: incrementalEntropy, Shape: []int{n}, Data: inc.entropy}}
 	if len(squares.Data) > 0 {
 		all = append(all, squares)
 	}
@@ -122,7 +123,7 @@ func appendNarrow(to []float32, from []float64) []float32 {
 }
 
 // restore sets the statistics to those of a checkpoint.
-func (inc *incremental) restore(s *Setup, chunk int, tensors []Tensor) error {
+func (inc *incremental) restore(s *Setup, chunk int, tensors []safetensors.Tensor) error {
 	find := func(name string, size int) ([]float32, error) {
 		values, ok := findTensor(tensors, name, size)
 		if !ok {
@@ -163,7 +164,7 @@ func (inc *incremental) restore(s *Setup, chunk int, tensors []Tensor) error {
 
 // findTensor returns the values of a tensor that is the state of a run, if there is one
 // of that name and size.
-func findTensor(tensors []Tensor, name string, size int) ([]float32, bool) {
+func findTensor(tensors []safetensors.Tensor, name string, size int) ([]float32, bool) {
 	for _, t := range tensors {
 		if t.Name == name && len(t.Data) == size {
 			return t.Data, true

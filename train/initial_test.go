@@ -13,6 +13,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/train/safetensors"
 )
 
 // trainedRun trains a small model and returns its configuration and its run.
@@ -42,7 +43,7 @@ func encodedGrid(t *testing.T) (*Setup, *RunDir, Config) {
 	return grid, dir, c
 }
 
-func tensor(t *testing.T, tensors []Tensor, name string) []float32 {
+func tensor(t *testing.T, tensors []safetensors.Tensor, name string) []float32 {
 	t.Helper()
 	for _, tensor := range tensors {
 		if tensor.Name == name {

@@ -10,6 +10,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/train/safetensors"
 )
 
 // Setup is what a configuration stands for: the data as the model sees them, and
@@ -108,10 +109,10 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 
 // Tensors returns the model's parameters under their names. They share memory with
 // the model.
-func (s *Setup) Tensors() []Tensor {
-	var tensors []Tensor
+func (s *Setup) Tensors() []safetensors.Tensor {
+	var tensors []safetensors.Tensor
 	for _, p := range s.params() {
-		tensors = append(tensors, Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
+		tensors = append(tensors, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
 	}
 	return tensors
 }
@@ -138,7 +139,7 @@ func (s *Setup) params() []*graph.Param {
 func (s *Setup) Load(from *State) error {
 	own := s.Tensors()
 	parameters := *from
-	parameters.Params = slices.DeleteFunc(slices.Clone(from.Params), func(t Tensor) bool { return ofTheRun(t.Name) })
+	parameters.Params = slices.DeleteFunc(slices.Clone(from.Params), func(t safetensors.Tensor) bool { return ofTheRun(t.Name) })
 	if err := parameters.CheckParams(own); err != nil {
 		return err
 	}
