@@ -116,7 +116,7 @@ Results go to standard output, words and progress to standard error.`,
 	root.AddCommand(
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p),
 		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newDataCmd(p), newExperimentCmd(p),
-		newBenchCmd(p), newVerifyCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
+		newBenchCmd(p), newVerifyCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
 	return root
 }
