@@ -81,6 +81,7 @@ func programName(arg0 string) string {
 }
 
 func newRootCmd(p *program) *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:   "elbo",
 		Short: "Fit latent-variable models to images, and trust the numbers",
@@ -95,6 +96,9 @@ Results go to standard output, words and progress to standard error.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && version {
+				return runVersion(p, false)
+			}
 			if len(args) == 0 {
 				return cmd.Help()
 			}
@@ -106,6 +110,7 @@ Results go to standard output, words and progress to standard error.`,
 		},
 		Args: cobra.ArbitraryArgs,
 	}
+	root.Flags().BoolVar(&version, "version", false, "print what the command version does")
 	root.SuggestionsMinimumDistance = 2
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
@@ -116,7 +121,7 @@ Results go to standard output, words and progress to standard error.`,
 	root.AddCommand(
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p),
 		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newDataCmd(p), newExperimentCmd(p),
-		newBenchCmd(p), newVerifyCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
+		newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
 	return root
 }
