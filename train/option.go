@@ -174,7 +174,12 @@ func (c *Config) ReadConfig(text []byte, extra ...Option) error {
 	options := append(c.Options(), extra...)
 	var faults []error
 	for _, key := range sortedKeys(object) {
-		i := slices.IndexFunc(options, func(o Option) bool { return o.Key == key })
+		spelled := SpelledHere(key)
+		if _, both := object[spelled]; both && spelled != key {
+			faults = append(faults, fmt.Errorf("config: %s and %s are one setting: leave one out", spelled, key))
+			continue
+		}
+		i := slices.IndexFunc(options, func(o Option) bool { return o.Key == spelled })
 		if i < 0 {
 			faults = append(faults, fmt.Errorf("config: unknown key %q%s", key, didYouMean(key, options)))
 			continue
@@ -192,6 +197,14 @@ func (c *Config) ReadConfig(text []byte, extra ...Option) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// SpelledHere returns a key as Options spells it: binarize is binarise elsewhere.
+func SpelledHere(key string) string {
+	if key == "binarize" {
+		return "binarise"
+	}
+	return key
 }
 
 // jsonText writes a JSON value as a flag would be written.

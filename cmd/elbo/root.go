@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"elbo/graph"
@@ -115,7 +116,13 @@ Results go to standard output, words and progress to standard error.`,
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if near := nearFlag(cmd, err); near != "" {
+			return usagef("%w; did you mean --%s?", err, near)
+		}
 		return usagef("%w; `%s --help` lists the flags", err, p.path(cmd))
+	})
+	root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(train.SpelledHere(name))
 	})
 	root.SetHelpCommand(newHelpCmd(p, root))
 	root.AddCommand(
@@ -124,6 +131,35 @@ Results go to standard output, words and progress to standard error.`,
 		newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
 	return root
+}
+
+// nearFlag is the flag of a command that is nearest to the one that err says there is
+// not, "" for none: one or two letters away, or with that beginning.
+func nearFlag(cmd *cobra.Command, err error) string {
+	unknown, is := errors.AsType[*pflag.NotExistError](err)
+	if !is {
+		return ""
+	}
+	name := unknown.GetSpecifiedName()
+	if whole := unknown.GetSpecifiedShortnames(); whole != "" { // -epochs is taken for -e -p -o ...
+		name, _, _ = strings.Cut(whole, "=")
+	}
+	if len(name) < 3 { // two letters are no hint
+		return ""
+	}
+	// Cobra knows which names are near, but for commands alone: these are named like the flags.
+	var names cobra.Command
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+		}
+	})
+	for names.SuggestionsMinimumDistance = range 3 {
+		if near := names.SuggestionsFor(name); len(near) > 0 {
+			return near[0]
+		}
+	}
+	return ""
 }
 
 // path is a command as the user types it.
