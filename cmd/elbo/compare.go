@@ -286,29 +286,17 @@ func pixelsOf(c train.Config) string {
 // prepare makes the model of a run, on the data that are to be scored.
 func (x *comparison) prepare(c *contestant) error {
 	config := c.config
-	if x.options.Data != "" {
-		config.Data, config.Split, config.Limit = x.options.Data, nil, 0 // other data, perhaps of another size
-	}
 	if x.options.binarise != "" {
 		config.Binarise, config.Seed = data.Binarisation(x.options.binarise), x.report.Seed
 	}
 	if x.options.workers > 0 {
 		config.Workers = x.options.workers
 	}
-	var err error
-	if c.setup, err = x.models.setup(config); err != nil {
-		return fmt.Errorf("%s: %w", c.dir.Path, x.p.moved(err, x.options.Data))
+	t, err := x.p.trainedOn(x.options.Data, &trained{Path: c.file, State: c.state}, c.dir.Path, config, x.models.make)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.dir.Path, err)
 	}
-	if err := c.setup.Load(c.state); err != nil {
-		return fmt.Errorf("%s: %w", c.file, err)
-	}
-	if err := c.setup.CheckData(c.state); err != nil {
-		if x.options.Data == "" {
-			return fmt.Errorf("%s: %w", c.dir.Path, err)
-		}
-		x.p.say("%s is not the data set that %s was trained on", x.options.Data, c.dir.Path)
-	}
-	t := trained{Setup: c.setup, Path: c.file, State: c.state}
+	c.setup = t.Setup
 	c.view, err = t.view(x.options.split, x.options.limit)
 	return err
 }

@@ -186,23 +186,32 @@ func (p *program) openTrained(path, which, dataPath string) (*trained, error) {
 	if err := c.ReadConfig(state.Config); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if dataPath != "" {
-		c.Data, c.Split, c.Limit = dataPath, nil, 0 // other data, perhaps of another size
+	return p.trainedOn(dataPath, &trained{Path: file, State: state}, "the run", c, p.engine)
+}
+
+// trainedOn makes the model of t's checkpoint with the configuration c, on the data at
+// dataPath, "" for those that c names. Where it has other data than the run, it says so,
+// and how they are split.
+func (p *program) trainedOn(dataPath string, t *trained, run string, c train.Config, engine func(workers int) *graph.Engine) (*trained, error) {
+	var err error
+	if dataPath == "" {
+		t.Setup, err = train.NewSetup(c, p.cpus, engine)
+	} else {
+		t.Setup, err = train.NewSetupOn(dataPath, t.State.Data, c, p.cpus, engine)
 	}
-	s, err := p.setup(c)
 	if err != nil {
 		return nil, p.moved(err, dataPath)
 	}
-	if err := s.Load(state); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+	if err := t.Load(t.State); err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Path, err)
 	}
-	if err := s.CheckData(state); err != nil {
+	if err := t.CheckData(t.State); err != nil {
 		if dataPath == "" {
 			return nil, err
 		}
-		p.say("%s is not the data set that the run was trained on", dataPath)
+		p.say("%s is not the data set that %s was trained on: it is taken as %d training, %d validation and %d test images", dataPath, run, t.Train.N(), t.Validation.N(), t.Test.N())
 	}
-	return &trained{Setup: s, Path: file, State: state}, nil
+	return t, nil
 }
 
 // runConfig reads the configuration that lies in a run directory.
