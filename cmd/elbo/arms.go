@@ -141,9 +141,7 @@ func sameConfig(dir *train.RunDir, c train.Config) error {
 // latestOf returns the newest state of an arm that is to go on, nil for none.
 func (p *program) latestOf(dir *train.RunDir, s *train.Setup) (*train.State, error) {
 	from, _, warnings := dir.Latest()
-	for _, w := range warnings {
-		p.say("passed over: %v", w)
-	}
+	p.sayPassedOver(warnings)
 	if from == nil {
 		return nil, nil
 	}

@@ -209,14 +209,18 @@ func (x *comparison) open() error {
 			return err
 		}
 		if why != "" {
+			if s, _, passed := dir.Latest(); s == nil && len(passed) > 0 {
+				x.p.sayPassedOver(passed)
+				return x.p.noCheckpoint(dir, true)
+			}
 			if !strings.Contains(why, "wait for it") { // else its lock is held, and resume would be refused
-				why += fmt.Sprintf(": `%s resume %s` goes on with it, `--epochs N` there changes its end", x.p.name, path)
+				why += fmt.Sprintf(": `%s resume %s` goes on with it, `--epochs N` there changes its end", x.p.name, train.ShellPath(path))
 			}
 			faults = append(faults, fmt.Errorf("%s %s", path, why))
 			continue
 		}
 		c := &contestant{name: names[i], dir: dir, config: train.DefaultConfig(train.VAEModel)}
-		if c.state, c.file, err = x.p.loadState(path, "best"); err != nil {
+		if c.state, c.file, err = x.p.loadUsed(path, "best"); err != nil {
 			return err
 		}
 		if err := c.config.ReadConfig(c.state.Config); err != nil {

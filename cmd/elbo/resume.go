@@ -51,11 +51,9 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	}
 	defer dir.Close()
 	state, path, warnings := dir.Latest()
-	for _, w := range warnings {
-		p.say("passed over: %v", w)
-	}
+	p.sayPassedOver(warnings)
 	if state == nil && len(warnings) > 0 {
-		return fmt.Errorf("%s: %w: `%s train --config %s --out NEW` starts anew", o.run, train.ErrNoCheckpoint, p.name, dir.File(train.ConfigFile))
+		return p.noCheckpoint(dir, true)
 	}
 	text := json.RawMessage(nil)
 	if state != nil {
@@ -93,7 +91,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 			return usagef("%s has trained for %d epochs already: want --epochs above that, or none to test it again", o.run, done)
 		}
 		if state.Epoch > c.Epochs && s.VAE != nil {
-			p.say("%s has trained for %d epochs already; `%s resume %s --epochs N` trains on", o.run, state.Epoch-1, p.name, o.run)
+			p.say("%s has trained for %d epochs already; `%s resume %s --epochs N` trains on", o.run, state.Epoch-1, p.name, train.ShellPath(o.run))
 		} else {
 			p.say("resuming %s at step %d, epoch %d", path, state.Step, state.Epoch)
 			p.sayWhat(s)
