@@ -245,6 +245,18 @@ func (c Config) tableBytes(k float64, images int) float64 {
 	return 0
 }
 
+// trainingImages is how many images an epoch has, at most where the data decide.
+func (c Config) trainingImages() int {
+	n := math.MaxInt
+	if len(c.Split) > 0 {
+		n = c.Split[0]
+	}
+	if c.Limit > 0 {
+		n = min(n, c.Limit)
+	}
+	return n
+}
+
 // VAE returns the model part of the configuration for images of the given number
 // of pixels.
 func (c Config) VAE(pixels int) model.VAEConfig {

@@ -219,11 +219,11 @@ func (x *comparison) open() error {
 			faults = append(faults, fmt.Errorf("%s %s", path, why))
 			continue
 		}
-		c := &contestant{name: names[i], dir: dir, config: train.DefaultConfig(train.VAEModel)}
+		c := &contestant{name: names[i], dir: dir}
 		if c.state, c.file, err = x.p.loadUsed(path, "best"); err != nil {
 			return err
 		}
-		if err := c.config.ReadConfig(c.state.Config); err != nil {
+		if c.config, err = c.state.Configuration(); err != nil {
 			return fmt.Errorf("%s: %w", c.file, err)
 		}
 		x.runs = append(x.runs, c)

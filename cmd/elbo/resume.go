@@ -55,15 +55,14 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	if state == nil && len(warnings) > 0 {
 		return p.noCheckpoint(dir, true)
 	}
-	text := json.RawMessage(nil)
+	var c train.Config
 	if state != nil {
-		text = state.Config
-	} else if text, err = dir.Config(); err != nil {
-		return err
+		c, err = state.Configuration()
+	} else {
+		c, err = runConfig(dir)
 	}
-	c := train.DefaultConfig(train.VAEModel)
-	if err := c.ReadConfig(text); err != nil {
-		return &train.ConfigError{Err: fmt.Errorf("%s: %w", o.run, err)}
+	if err != nil {
+		return err
 	}
 	if err := ofThisRun(dir, path, c); err != nil {
 		return err

@@ -187,8 +187,8 @@ func (p *program) openTrained(path, which, dataPath string) (*trained, error) {
 
 // openState makes the model of a checkpoint.
 func (p *program) openState(state *train.State, file, dataPath string) (*trained, error) {
-	c := train.DefaultConfig(train.VAEModel)
-	if err := c.ReadConfig(state.Config); err != nil {
+	c, err := state.Configuration()
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return p.trainedOn(dataPath, &trained{Path: file, State: state}, "the run", c, p.engine)
