@@ -230,7 +230,7 @@ func (r *RunDir) File(name string) string { return filepath.Join(r.Path, name) }
 
 // Config returns the contents of config.json.
 func (r *RunDir) Config() ([]byte, error) {
-	config, err := os.ReadFile(r.File(ConfigFile))
+	config, err := ReadConfigFile(r.File(ConfigFile))
 	if err != nil {
 		return nil, fmt.Errorf("train: read the configuration of the run: %w", err)
 	}

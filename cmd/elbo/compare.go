@@ -134,6 +134,7 @@ func (o compareOptions) validate() error {
 	fault(o.limit < 0, "limit is %d, want 0 (all) or more", o.limit)
 	fault(o.samples < 1, "samples is %d, want at least 1", o.samples)
 	fault(o.workers < 0, "workers is %d, want 0 (one for each CPU) or more", o.workers)
+	fault(o.workers > train.MaxWorkers, "workers is %d, want at most %d", o.workers, train.MaxWorkers)
 	fault(o.binarise == string(data.Dynamic), "binarise is dynamic, but images are scored on one draw: want static, which is that draw, threshold or none")
 	if _, err := data.ParseBinarisation(o.binarise); err != nil && o.binarise != "" {
 		fault(true, "binarise is %q, want threshold, static or none", o.binarise)

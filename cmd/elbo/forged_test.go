@@ -51,6 +51,9 @@ func TestForgedCheckpointsAreDamagedForEveryCommand(t *testing.T) {
 		{"unknown key", config(`"seed": 1`, `"sead": 1`), none + `config: unknown key "sead"; did you mean "seed"?`},
 		{"wrong type", config(`"batch": 27`, `"batch": {}`), none + "config: batch is {}, want a number, text or an array of numbers"},
 		{"impossible value", config(`"batch": 27`, `"batch": -1`), none + "batch is -1, want at least 1"},
+		{"workers", config(`"workers": 1`, `"workers": 1000000`), none + "workers is 1000000, want at most 1024"},
+		{"layers", config(`"hidden": [4]`, `"hidden": [1`+strings.Repeat(",1", 200_000)+"]"), none + "hidden has 200001 layers, want at most 100"},
+		{"a key twice", config(`"seed": 1`, `"seed": 1, "seed": 2`), none + `config: key "seed" is there twice, want it once`},
 		{"no object", func(s *train.State) { s.Config = json.RawMessage("3") }, none + "config: not a JSON object"},
 		{"position", func(s *train.State) { s.Position = 1e12 }, "damaged checkpoint: elbo.position is 1000000000000, but an epoch has 27 images"},
 	} {

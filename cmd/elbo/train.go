@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -79,7 +78,7 @@ func mergeConfig(cmd *cobra.Command, flags train.Config, file string, out *strin
 	c := train.DefaultConfig(train.VAEModel)
 	var faults []error
 	if file != "" {
-		text, err := os.ReadFile(file)
+		text, err := train.ReadConfigFile(file)
 		if err != nil {
 			return c, usagef("--config: %w", err)
 		}
@@ -296,14 +295,27 @@ func describeModel(s *train.Setup) string {
 	case train.MixtureModel:
 		return fmt.Sprintf("mixture of %d components, %s, %s", c.Components, c.Likelihood, prior)
 	case train.GridModel:
-		return fmt.Sprintf("grid of %s points, %s, decoder %s-%d %s, %s, %s", joined(c.Grid, "x"), c.GridRule, joined(append([]int{c.Latent}, c.Hidden...), "-"), s.Dataset.D(), c.Activation, c.Likelihood, prior)
+		up := slices.Clone(c.Hidden) // named from the encoder's side
+		slices.Reverse(up)
+		return fmt.Sprintf("grid of %s points, %s, decoder %s %s, %s, %s", joined(c.Grid, "x"), c.GridRule, layerSizes(c.Latent, up, s.Dataset.D()), c.Activation, c.Likelihood, prior)
 	}
-	shape := joined(slices.Concat([]int{s.Dataset.D()}, c.Hidden, []int{c.Latent}), "-")
+	shape := layerSizes(s.Dataset.D(), c.Hidden, c.Latent)
 	objective := string(c.Objective)
 	if c.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", c.K)
 	}
 	return fmt.Sprintf("VAE %s %s, %s, %s", shape, c.Activation, c.Likelihood, objective)
+}
+
+// layerSizes names the sizes of a network's layers, of many hidden ones the first and
+// the last.
+func layerSizes(in int, hidden []int, out int) string {
+	const named = 8
+	n := len(hidden)
+	if n <= named {
+		return joined(slices.Concat([]int{in}, hidden, []int{out}), "-")
+	}
+	return fmt.Sprintf("%d-%s-…-%d-%d (%d hidden layers)", in, joined(hidden[:3], "-"), hidden[n-1], out, n)
 }
 
 func joined(numbers []int, separator string) string {
