@@ -119,7 +119,7 @@ func checkNewRun(path string) error {
 		name := entry.Name()
 		switch {
 		case name == ConfigFile:
-			return fmt.Errorf("train: %s: %w: continue it with `elbo resume %s`, or choose another --out", path, ErrRunExists, path)
+			return fmt.Errorf("train: %s: %w: continue it with `elbo resume %s`, or choose another --out", path, ErrRunExists, ShellPath(path))
 		case name != runLockFile && !strings.HasPrefix(name, atomicPrefix):
 			others = append(others, name)
 		}
@@ -153,7 +153,7 @@ func ReadRun(path string) (*RunDir, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("train: %s: %w: there is no such directory: `elbo train --out %s` makes one", path, ErrNotRun, path)
+		return nil, fmt.Errorf("train: %s: %w: there is no such directory: `elbo train --out %s` makes one", path, ErrNotRun, ShellPath(path))
 	case err != nil:
 		return nil, fmt.Errorf("train: %s: %w: %w", path, ErrNotRun, err)
 	case !info.IsDir():
@@ -162,11 +162,24 @@ func ReadRun(path string) (*RunDir, error) {
 	r := newRunDir(path, osAtomicOps())
 	if _, err := os.Stat(r.File(ConfigFile)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("train: %s: %w: it holds no %s: give a directory that `elbo train --out` has made", path, ErrNotRun, ConfigFile)
+			return nil, fmt.Errorf("train: %s: %w: it holds no %s: %s", path, ErrNotRun, ConfigFile, r.withoutConfig())
 		}
 		return nil, fmt.Errorf("train: %s: %w: %w", path, ErrNotRun, err)
 	}
 	return r, nil
+}
+
+// withoutConfig is what to do with a directory without a configuration: of a run that
+// lost it, every checkpoint can be used by itself.
+func (r *RunDir) withoutConfig() string {
+	_, path, err := r.Best()
+	if err != nil {
+		_, path, _ = r.Latest()
+	}
+	if path == "" {
+		return "give a directory that `elbo train --out` has made"
+	}
+	return fmt.Sprintf("was it removed? %s can be used without it, as in `elbo eval %s`", filepath.Base(path), ShellPath(path))
 }
 
 // acquire takes the lock. The operating system drops it when the process ends,
@@ -217,7 +230,7 @@ func (r *RunDir) File(name string) string { return filepath.Join(r.Path, name) }
 
 // Config returns the contents of config.json.
 func (r *RunDir) Config() ([]byte, error) {
-	config, err := os.ReadFile(r.File(ConfigFile))
+	config, err := ReadConfigFile(r.File(ConfigFile))
 	if err != nil {
 		return nil, fmt.Errorf("train: read the configuration of the run: %w", err)
 	}

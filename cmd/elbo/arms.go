@@ -97,12 +97,15 @@ type oneEngine struct {
 }
 
 func (e *oneEngine) setup(c train.Config) (*train.Setup, error) {
-	return train.NewSetup(c, e.p.cpus, func(workers int) *graph.Engine {
-		if e.engine == nil {
-			e.engine = e.p.engine(workers)
-		}
-		return e.engine
-	})
+	return train.NewSetup(c, e.p.cpus, e.make)
+}
+
+// make returns the engine, and makes it the first time.
+func (e *oneEngine) make(workers int) *graph.Engine {
+	if e.engine == nil {
+		e.engine = e.p.engine(workers)
+	}
+	return e.engine
 }
 
 // openArm makes the run directory of an arm, or opens the one there is.
@@ -138,9 +141,7 @@ func sameConfig(dir *train.RunDir, c train.Config) error {
 // latestOf returns the newest state of an arm that is to go on, nil for none.
 func (p *program) latestOf(dir *train.RunDir, s *train.Setup) (*train.State, error) {
 	from, _, warnings := dir.Latest()
-	for _, w := range warnings {
-		p.say("passed over: %v", w)
-	}
+	p.sayPassedOver(warnings)
 	if from == nil {
 		return nil, nil
 	}

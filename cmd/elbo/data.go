@@ -149,7 +149,12 @@ func (p *program) exported(o exportOptions) (data.View, error) {
 		return data.View{}, usagef("unknown split %q, want train, validation or test", o.split)
 	}
 	if o.run != "" {
-		t, err := p.openTrained(o.run, "last", "")
+		state, file, passed, err := p.loadState(o.run, "last")
+		if err != nil {
+			return data.View{}, err
+		}
+		p.sayPassedOver(passed) // of a run, all have the same data
+		t, err := p.openState(state, file, "")
 		if err != nil {
 			return data.View{}, err
 		}

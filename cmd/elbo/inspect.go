@@ -57,10 +57,11 @@ func runInspect(p *program, o inspectOptions) error {
 		_, err = io.WriteString(p.stdout, dot)
 		return err
 	}
-	state, path, err := p.loadState(o.path, o.checkpoint)
+	state, path, passed, err := p.loadState(o.path, o.checkpoint)
 	if err != nil {
 		return err
 	}
+	p.sayPassedOver(passed)
 	in, err := inspect(state, path)
 	if err != nil {
 		return err

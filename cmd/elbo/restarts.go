@@ -91,7 +91,7 @@ func (p *program) trainRestart(ctx context.Context, c train.Config, path string)
 	result, err := train.RunEM(ctx, s, dir, state, bar, p.now)
 	bar.done()
 	if errors.Is(err, train.ErrInterrupted) {
-		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, filepath.Dir(path))
+		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, train.ShellPath(filepath.Dir(path)))
 	}
 	if err != nil {
 		return restarted{}, err

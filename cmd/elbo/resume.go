@@ -51,21 +51,18 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	}
 	defer dir.Close()
 	state, path, warnings := dir.Latest()
-	for _, w := range warnings {
-		p.say("passed over: %v", w)
-	}
+	p.sayPassedOver(warnings)
 	if state == nil && len(warnings) > 0 {
-		return fmt.Errorf("%s: %w: `%s train --config %s --out NEW` starts anew", o.run, train.ErrNoCheckpoint, p.name, dir.File(train.ConfigFile))
+		return p.noCheckpoint(dir, true)
 	}
-	text := json.RawMessage(nil)
+	var c train.Config
 	if state != nil {
-		text = state.Config
-	} else if text, err = dir.Config(); err != nil {
-		return err
+		c, err = state.Configuration()
+	} else {
+		c, err = runConfig(dir)
 	}
-	c := train.DefaultConfig(train.VAEModel)
-	if err := c.ReadConfig(text); err != nil {
-		return &train.ConfigError{Err: fmt.Errorf("%s: %w", o.run, err)}
+	if err != nil {
+		return err
 	}
 	if err := ofThisRun(dir, path, c); err != nil {
 		return err
@@ -93,7 +90,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 			return usagef("%s has trained for %d epochs already: want --epochs above that, or none to test it again", o.run, done)
 		}
 		if state.Epoch > c.Epochs && s.VAE != nil {
-			p.say("%s has trained for %d epochs already; `%s resume %s --epochs N` trains on", o.run, state.Epoch-1, p.name, o.run)
+			p.say("%s has trained for %d epochs already; `%s resume %s --epochs N` trains on", o.run, state.Epoch-1, p.name, train.ShellPath(o.run))
 		} else {
 			p.say("resuming %s at step %d, epoch %d", path, state.Step, state.Epoch)
 			p.sayWhat(s)

@@ -49,6 +49,9 @@ The exit code is 1 if one check fails.`,
 			if o.workers < 0 {
 				return usagef("workers is %d, want 0 (one for each CPU) or more", o.workers)
 			}
+			if o.workers > train.MaxWorkers {
+				return usagef("workers is %d, want at most %d", o.workers, train.MaxWorkers)
+			}
 			if o.data != "" && o.run == "" {
 				return usagef("--data says where a run's data are: name the run as well")
 			}

@@ -40,8 +40,8 @@ func (v *Verifier) run(ctx context.Context, r Run, add func(Check)) error {
 			return train.ErrNoCheckpoint
 		}
 	}
-	c := train.DefaultConfig(train.VAEModel)
-	if err := c.ReadConfig(state.Config); err != nil {
+	c, err := state.Configuration()
+	if err != nil {
 		return err
 	}
 	if r.Data != "" {
