@@ -6,6 +6,7 @@ import "os"
 type FileInfo struct {
 	Name       string    `json:"name"`
 	Format     string    `json:"format"` // "idx", "npy", "npz member" or "amat"
+	Part       string    `json:"part"`   // that it belongs to: "train", "valid" or "test"
 	Compressed bool      `json:"compressed"`
 	Shape      []int     `json:"shape"`   // as stored
 	Element    string    `json:"element"` // "uint8", "bool", "float32", "float64", an integer type for labels, or "text"
@@ -48,7 +49,7 @@ func describe(path string, mem *memory) ([]FileInfo, error) {
 }
 
 func (m member) info() FileInfo {
-	info := FileInfo{Name: m.name, Format: m.format, Compressed: m.compressed, Shape: m.shape, Element: m.element, SHA256: m.sha256}
+	info := FileInfo{Name: m.name, Format: m.format, Part: m.part, Compressed: m.compressed, Shape: m.shape, Element: m.element, SHA256: m.sha256}
 	if m.images != nil {
 		agree(m.name, m.images) // a single part cannot disagree
 		info.Grey = m.images.summary()

@@ -51,7 +51,7 @@ type member struct {
 // or not makes no difference. Of two forms of one file the uncompressed is read.
 //
 // Validation images of their own (_valid.amat, x_valid) are appended to the
-// training part. Byte arrays whose largest value is 1 are outcomes, and held as
+// training part, and Dataset.Validation counts them. Byte arrays whose largest value is 1 are outcomes, and held as
 // 0 and 255; float images of 0 and 1 only are held as bytes too.
 //
 // What a header promises is held against the file and the available memory
@@ -315,7 +315,12 @@ func assemble(source string, members []member) (*Dataset, error) {
 	if err := train.extend(source, valid); err != nil {
 		return nil, err
 	}
-	return newDataset(sourceName(source), source, *train, *test)
+	d, err := newDataset(sourceName(source), source, *train, *test)
+	if err != nil {
+		return nil, err
+	}
+	d.Validation = valid.N
+	return d, nil
 }
 
 // joinPart returns the images of a part with their labels, or none.

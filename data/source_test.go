@@ -469,8 +469,8 @@ func TestDescribeShowsWhatIsInTheFiles(t *testing.T) {
 		}
 	}
 	want := []FileInfo{
-		{Name: trainImages, Format: "idx", Shape: []int{2, 1, 2}, Element: "uint8", Grey: &GreyInfo{0, 0.4, 0.2}, SHA256: infos[0].SHA256},
-		{Name: trainLabels + ".gz", Format: "idx", Compressed: true, Shape: []int{2}, Element: "uint8", Labels: []int{0, 1, 0, 1}, SHA256: infos[1].SHA256},
+		{Name: trainImages, Format: "idx", Part: "train", Shape: []int{2, 1, 2}, Element: "uint8", Grey: &GreyInfo{0, 0.4, 0.2}, SHA256: infos[0].SHA256},
+		{Name: trainLabels + ".gz", Format: "idx", Part: "train", Compressed: true, Shape: []int{2}, Element: "uint8", Labels: []int{0, 1, 0, 1}, SHA256: infos[1].SHA256},
 	}
 	if diff := cmp.Diff(want, infos); diff != "" {
 		t.Errorf("-want +found\n%s", diff)
@@ -481,12 +481,12 @@ func TestDescribeShowsWhatIsInTheFiles(t *testing.T) {
 		file []byte
 		want []FileInfo
 	}{
-		{"labels", idxLabelsOf(im), []FileInfo{{Name: "labels", Format: "idx", Shape: []int{2}, Element: "uint8", Labels: []int{0, 1, 0, 1}}}},
-		{"a.npy", npyFile("<f4", "(1, 2)", float32s(0.25, 0.75)), []FileInfo{{Name: "a.npy", Format: "npy", Shape: []int{1, 2}, Element: "float32", Grey: &GreyInfo{0.25, 0.75, 0.5}}}},
-		{"a.amat", []byte("0 0 0 1 2\n"), []FileInfo{{Name: "a.amat", Format: "amat", Shape: []int{1, 5}, Element: "text", Grey: &GreyInfo{0, 1, 0.25}, Labels: []int{0, 0, 1}}}},
+		{"labels", idxLabelsOf(im), []FileInfo{{Name: "labels", Format: "idx", Part: "train", Shape: []int{2}, Element: "uint8", Labels: []int{0, 1, 0, 1}}}},
+		{"a.npy", npyFile("<f4", "(1, 2)", float32s(0.25, 0.75)), []FileInfo{{Name: "a.npy", Format: "npy", Part: "train", Shape: []int{1, 2}, Element: "float32", Grey: &GreyInfo{0.25, 0.75, 0.5}}}},
+		{"a.amat", []byte("0 0 0 1 2\n"), []FileInfo{{Name: "a.amat", Format: "amat", Part: "train", Shape: []int{1, 5}, Element: "text", Grey: &GreyInfo{0, 1, 0.25}, Labels: []int{0, 0, 1}}}},
 		{"a.npz", npzFile(array{"train", npyFile("|b1", "(1, 2)", []byte{0, 1})}, array{"y_train", npyFile("<i4", "(1,)", []byte{2, 0, 0, 0})}), []FileInfo{
-			{Name: "a.npz: train.npy", Format: "npz member", Compressed: true, Shape: []int{1, 2}, Element: "bool", Grey: &GreyInfo{0, 1, 0.5}},
-			{Name: "a.npz: y_train.npy", Format: "npz member", Compressed: true, Shape: []int{1}, Element: "int32", Labels: []int{0, 0, 1}}}},
+			{Name: "a.npz: train.npy", Format: "npz member", Part: "train", Compressed: true, Shape: []int{1, 2}, Element: "bool", Grey: &GreyInfo{0, 1, 0.5}},
+			{Name: "a.npz: y_train.npy", Format: "npz member", Part: "train", Compressed: true, Shape: []int{1}, Element: "int32", Labels: []int{0, 0, 1}}}},
 	}
 	for _, tt := range tests {
 		dir := folder(t, map[string][]byte{tt.name: tt.file})

@@ -66,6 +66,9 @@ func writeInfos(w io.Writer, infos []data.FileInfo) {
 			compressed = ", compressed"
 		}
 		fmt.Fprintf(t, "%s\n\tformat\t%s%s, %s %v\n", info.Name, info.Format, compressed, info.Element, info.Shape)
+		if info.Part == "valid" && info.Grey != nil {
+			fmt.Fprintf(t, "\tused\tfor validation, unless --split says otherwise\n")
+		}
 		if g := info.Grey; g != nil {
 			fmt.Fprintf(t, "\tgrey levels\t%.4g to %.4g, mean %.4g\n", g.Min, g.Max, g.Mean)
 		}
