@@ -12,7 +12,7 @@ type FileInfo struct {
 	Element    string    `json:"element"` // "uint8", "bool", "float32", "float64", an integer type for labels, or "text"
 	Grey       *GreyInfo `json:"grey,omitempty"`
 	Labels     []int     `json:"labels,omitempty"` // how many images have each label, from 0 to the largest one
-	SHA256     string    `json:"sha256"`           // of the file's bytes, in hex; for an array, of the archive's; "" for a pipe
+	SHA256     string    `json:"sha256"`           // of the file's bytes, in hex; for an array, of the archive's
 }
 
 // GreyInfo sums up the grey levels of a file, from 0 to 1, as Subset.Grey gives

@@ -205,23 +205,40 @@ func (s slot) readMembers(mem *memory) ([]member, error) {
 		m, err := readIDX(in, s.want)
 		return []member{m}, err
 	}
-	f, err := os.Open(s.path)
+	f, size, err := openRegular(s.name, s.path)
 	if err != nil {
-		return nil, accessFault(s.name, err)
+		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, accessFault(s.name, err)
-	}
-	if info.IsDir() {
-		return nil, fault(s.name, "is a folder, want a file")
-	}
-	size := int64(-1)
-	if info.Mode().IsRegular() {
-		size = info.Size()
-	}
 	return readFile(s.name, f, size, s.want, mem)
+}
+
+// openRegular opens a regular file, and says how long it is. Anything else is
+// refused before it is opened: to open a pipe that nobody writes to would wait for
+// ever.
+func openRegular(name, path string) (f *os.File, size int64, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, accessFault(name, err)
+	}
+	kind := ""
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		return nil, 0, fault(name, "is a folder, want a file")
+	case mode&os.ModeNamedPipe != 0:
+		kind = " but a pipe"
+	case mode&os.ModeSocket != 0:
+		kind = " but a socket"
+	case mode&os.ModeDevice != 0:
+		kind = " but a device"
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, fault(name, "not a regular file%s, want a file on disk: save the data to one and name that", kind)
+	}
+	if f, err = os.Open(path); err != nil {
+		return nil, 0, accessFault(name, err)
+	}
+	return f, info.Size(), nil
 }
 
 // randomAccess is what a file on disk can do; also a bytes.Reader, for tests.
@@ -245,8 +262,8 @@ func readFile(name string, f randomAccess, size int64, want content, mem *memory
 	case "amat":
 		m, err = readAMAT(in)
 	case "npz":
-		if in.compressed || size < 0 {
-			return nil, fault(name, "an .npz archive in a stream, want it as a plain file: unpack it first")
+		if in.compressed {
+			return nil, fault(name, "an .npz archive under gzip, want it as a plain file: unpack it first")
 		}
 		return readNPZ(name, f, size, mem)
 	default:
@@ -447,13 +464,8 @@ func sourceName(source string) string {
 	return filepath.Base(source)
 }
 
-// fileSum returns the SHA-256 of a file, in hex, or "" for a pipe or a device,
-// which cannot be read twice.
+// fileSum returns the SHA-256 of a file, in hex.
 func fileSum(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() {
-		return "", err
-	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
