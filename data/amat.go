@@ -96,13 +96,16 @@ func (a *amatReader) parse(text []byte, number int) error {
 		word := text[:end]
 		text = text[end:]
 		var value float64
+		var err error
 		if len(word) == 1 && word[0] >= '0' && word[0] <= '9' {
 			value = float64(word[0] - '0') // the usual case, and much the fastest
+		} else if bytes.ContainsAny(word, "xX_") { // Go's own forms of numbers, 0x1p0 and 1_0
+			err = strconv.ErrSyntax
 		} else {
-			var err error
-			if value, err = strconv.ParseFloat(string(word), 64); err != nil {
-				return fault(a.in.name, "line %d, column %d is %q, want a number", number, len(a.row)+1, clip(string(word)))
-			}
+			value, err = strconv.ParseFloat(string(word), 64)
+		}
+		if err != nil {
+			return fault(a.in.name, "line %d, column %d is %q, want a number", number, len(a.row)+1, clip(string(word)))
 		}
 		a.row = append(a.row, value)
 	}

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"os"
 	"path/filepath"
@@ -79,6 +80,21 @@ func storedNPZ(name string, file []byte) []byte {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	w, err := z.CreateHeader(&zip.FileHeader{Name: name + ".npy", Method: zip.Store})
+	if err != nil {
+		panic(err)
+	}
+	w.Write(file)
+	if err := z.Close(); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// encryptedNPZ is an archive whose flags say that it is encrypted.
+func encryptedNPZ(name string, file []byte) []byte {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.CreateRaw(&zip.FileHeader{Name: name + ".npy", Flags: 1, CRC32: crc32.ChecksumIEEE(file), CompressedSize64: uint64(len(file)), UncompressedSize64: uint64(len(file))})
 	if err != nil {
 		panic(err)
 	}

@@ -246,12 +246,20 @@ func TestDamagedFilesAreNamedAndExplained(t *testing.T) {
 		{"sign", idxFile(magicImages, []uint32{0xffffffff, 28, 28}, nil), "data: sign: IDX header has 4294967295 at byte 4, want less than 2³¹: a damaged header?"},
 
 		{"text.npy", []byte("hello"), `data: text.npy: starts with "hello", want "\x93NUMPY": this is no .npy file`},
-		{"version3.npy", []byte("\x93NUMPY\x03\x00\x10\x00\x00\x00"), "data: version3.npy: .npy version 3.0, want 1.0 or 2.0"},
+		{"version3.npy", []byte("\x93NUMPY\x03\x00\x10\x00\x00\x00"), "data: version3.npy: .npy version 3.0, which is for arrays with named fields, want 1.0 or 2.0: save an array of numbers alone, such as x.astype(numpy.uint8)"},
+		{"version9.npy", []byte("\x93NUMPY\x09\x00\x10\x00\x00\x00"), "data: version9.npy: .npy version 9.0, want 1.0 or 2.0"},
 		{"cutmagic.npy", []byte("\x93NUMPY\x01"), "data: cutmagic.npy: the .npy header ends at byte 7: truncated download?"},
 		{"cutlength.npy", []byte("\x93NUMPY\x01\x00\x10"), "data: cutlength.npy: the .npy header ends at byte 9: truncated download?"},
 		{"cuthead.npy", []byte("\x93NUMPY\x01\x00\x10\x00{'descr'"), "data: cuthead.npy: the .npy header promises 16 bytes and ends after 8: truncated download?"},
 		{"longhead.npy", []byte("\x93NUMPY\x02\x00\xff\xff\xff\xff"), "data: longhead.npy: a .npy header of 4294967295 bytes, want at most 65536: a damaged header?"},
-		{"badhead.npy", npyFileOf("{'shape': (1, 1)}\n", nil), "data: badhead.npy: the .npy header cannot be read, want the dictionary that NumPy writes (npy: invalid dictionary format)"},
+		{"badhead.npy", npyFileOf("{'shape': (1, 1)}\n", nil), "data: badhead.npy: the .npy header cannot be read, want the dictionary that NumPy writes: save the file anew (npy: invalid dictionary format)"},
+		{"brace.npy", npyFileOf("{'descr': '|u1', 'fortran_order': False, 'shape': (1\n", nil), "data: brace.npy: the .npy header cannot be read, want the dictionary that NumPy writes: save the file anew (a damaged dictionary)"},
+		{"headlength.npy", poked(npyFile("|u1", "(1, 1)", []byte{0}), 8, 30), "data: headlength.npy: the .npy header of 30 bytes does not end in a line end: a wrong header length? Save the file anew"},
+		{"longer.npy", poked(npyFile("|u1", "(1, 1)", []byte{0}), 8, npyFile("|u1", "(1, 1)", nil)[8]+1), "data: longer.npy: the .npy header of 61 bytes does not end in a line end: a wrong header length? Save the file anew"},
+		{"nested.npy", npyFile("|u1", strings.Repeat("(", 60000), nil), "data: nested.npy: the .npy header cannot be read, want the dictionary that NumPy writes: save the file anew (strconv.Atoi: parsing \"" + strings.Repeat("(", 77) + "...)"},
+		{"order.npy", npyFileOf("{'descr': '|u1', 'fortran_order': "+strings.Repeat("0", 60000)+", 'shape': (1, 1), }\n", nil), "data: order.npy: the .npy header cannot be read, want the dictionary that NumPy writes: save the file anew (npy: invalid 'fortran_order' value (" + strings.Repeat("0", 64) + "...)"},
+		{"dimensions.npy", npyFile("|u1", "("+strings.Repeat("1,", 10000)+")", []byte{0}), "data: dimensions.npy: array of shape [1, 1, 1, 1, 1, 1, 1, 1, ..., (10000 dimensions)], want [N, D], [N, R, C] or [N, R, C, 1]"},
+		{"dimensionslarge.npy", npyFile("|u1", "("+strings.Repeat("2,", 10000)+")", []byte{0}), "data: dimensionslarge.npy: header promises 2×2×2×2×2×2×2×2×...×(10000 dimensions) elements, more than any memory: a damaged header?"},
 		{"fortran.npy", npyFileOf("{'descr': '|u1', 'fortran_order': True, 'shape': (1, 1), }\n", []byte{0}), "data: fortran.npy: array in Fortran order, want C order: save numpy.ascontiguousarray(x)"},
 		{"objects.npy", npyFile("|O", "(1, 1)", []byte("\x80\x04N.")), `data: objects.npy: array of Python objects ("|O"), want numbers: save x.astype(numpy.uint8) or float32`},
 		{"half.npy", npyFile("<f2", "(1, 1)", []byte{0, 0}), `data: half.npy: element type "<f2", want uint8, bool, float32 or float64`},
@@ -274,7 +282,11 @@ func TestDamagedFilesAreNamedAndExplained(t *testing.T) {
 		{"none.npz", npzFile(), "data: none.npz: the archive is empty, want x_train and, if there are any, y_train, x_test, y_test"},
 		{"names.npz", npzFile(array{"images", nil}, array{"classes", nil}), "data: names.npz: found the arrays images, classes, want x_train, y_train, x_test, y_test, or train, test, or a single one: save an archive of those only"},
 		{"twice.npz", npzFile(array{"train", npyFile("|u1", "(1, 1)", []byte{0})}, array{"x_train", nil}), "data: twice.npz: found the arrays train, x_train, want x_train, y_train, x_test, y_test, or train, test, or a single one: save an archive of those only"},
-		{"testonly.npz", npzFile(array{"test", npyFile("|u1", "(1, 1)", []byte{0})}, array{"y_test", npyFile("|u1", "(1,)", []byte{0})}), "data: testonly.npz: no training images, want x_train or train"},
+		{"testonly.npz", npzFile(array{"test", npyFile("|u1", "(1, 1)", []byte{0})}, array{"y_test", npyFile("|u1", "(1,)", []byte{0})}), "data: testonly.npz: found the arrays test, y_test and no training images, want x_train or train: save them in the same archive"},
+		{"labelsonly.npz", npzFile(array{"y_train", npyFile("|u1", "(1,)", []byte{0})}), "data: labelsonly.npz: found the arrays y_train and no training images, want x_train or train: save them in the same archive"},
+		{"testlabels.npz", npzFile(array{"train", npyFile("|u1", "(1, 1)", []byte{0})}, array{"y_test", npyFile("|u1", "(1,)", []byte{0})}), "data: testlabels.npz: found the labels y_test and no images for them: save the images in the same archive, or leave the labels out"},
+		{"encrypted.npz", encryptedNPZ("train", npyFile("|u1", "(1, 1)", []byte{0})), "data: encrypted.npz: the array train is encrypted, want an archive without a password: unpack it with the password, and save the arrays with numpy.savez"},
+		{"control.npz", npzFile(array{"\x1b[2Jtrain", nil}, array{"x", nil}), "data: control.npz: found the arrays ?[2Jtrain, x, want x_train, y_train, x_test, y_test, or train, test, or a single one: save an archive of those only"},
 		{"promise.npz", npzFile(array{"train", npyFile("|u1", "(5, 1)", []byte{0})}), "data: promise.npz: train.npy: header promises 5 images of 1×1 (5 bytes), file has 1: truncated download?"},
 		{"flipped.npz", bytes.Replace(storedNPZ("train", npyFile("|u1", "(4, 1)", []byte("grey"))), []byte("grey"), []byte("gray"), 1), "data: flipped.npz: train.npy: the zip checksum differs: the file is damaged, fetch it again (zip: checksum error)"},
 		{"corrupt.gz", append(gzipped(idxOf(im))[:10], 0xff), // a block of the reserved type
@@ -287,6 +299,9 @@ func TestDamagedFilesAreNamedAndExplained(t *testing.T) {
 
 		{"ragged.amat", []byte("0 0 0 1\n\n0 0 1\n"), "data: ragged.amat: line 3 has 3 numbers, line 1 has 4: cut short, or two files in one?"},
 		{"word.amat", []byte("0 0 0 1\n0 0 x 1\n"), `data: word.amat: line 2, column 3 is "x", want a number`},
+		{"hex.amat", []byte("0x1p0 0 0 1\n"), `data: hex.amat: line 1, column 1 is "0x1p0", want a number`},
+		{"underscore.amat", []byte("0 0 0 0x_1p0\n"), `data: underscore.amat: line 1, column 4 is "0x_1p0", want a number`},
+		{"label_.amat", []byte("0 0 0 1 1_0\n"), `data: label_.amat: line 1, column 5 is "1_0", want a number`},
 		{"header.amat", []byte("pixel0 pixel1\n0 0\n"), `data: header.amat: line 1, column 1 is "pixel0", want a number`},
 		{"scale.amat", []byte("0 0 0 1\n0 0 255 1\n"), "data: scale.amat: line 2: image 1, pixel 2 is 255, want a grey level in [0, 1]: for grey levels up to 255, divide by 255 or save as uint8"},
 		{"nan.amat", []byte("0 0 0 nan\n"), "data: nan.amat: line 1: image 0, pixel 3 is NaN, want a grey level in [0, 1]"},
@@ -315,6 +330,27 @@ func flipped(b []byte, place int) []byte {
 	b = bytes.Clone(b)
 	b[(place+len(b))%len(b)] ^= 1
 	return b
+}
+
+// poked returns b with one byte set.
+func poked(b []byte, place int, to byte) []byte {
+	b = bytes.Clone(b)
+	b[place] = to
+	return b
+}
+
+// Labels alone are nothing to train on, and a description says so too. IDX labels are a
+// file of their own everywhere.
+func TestDescribeRefusesAnArchiveWithoutImages(t *testing.T) {
+	labels := npyFile("|u1", "(1,)", []byte{0})
+	dir := folder(t, map[string][]byte{"a.npz": npzFile(array{"y_train", labels}), "idx": idxLabelsOf(Synthetic(1, 1, 1, 1))})
+	infos, err := Describe(filepath.Join(dir, "a.npz"))
+	if want := "data: a.npz: found the arrays y_train and no training images, want x_train or train: save them in the same archive"; message(err, dir) != want || len(infos) != 0 {
+		t.Errorf("%v, %s\nwant  %s", infos, message(err, dir), want)
+	}
+	if infos, err := Describe(filepath.Join(dir, "idx")); err != nil || len(infos) != 1 {
+		t.Errorf("%v, %v, want the labels", infos, err)
+	}
 }
 
 func TestFoldersThatDoNotFitAreExplained(t *testing.T) {
