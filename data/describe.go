@@ -51,7 +51,9 @@ func describe(path string, mem *memory) ([]FileInfo, error) {
 func (m member) info() FileInfo {
 	info := FileInfo{Name: m.name, Format: m.format, Part: m.part, Compressed: m.compressed, Shape: m.shape, Element: m.element, SHA256: m.sha256}
 	if m.images != nil {
-		agree(m.name, m.images) // a single part cannot disagree
+		if m.images.byteScale() == 1 {
+			m.images.scale()
+		}
 		info.Grey = m.images.summary()
 	}
 	for _, label := range m.labels {

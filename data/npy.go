@@ -248,11 +248,7 @@ func npyImages(in *input, head npyHead) (*Images, error) {
 
 // greyFloats reads the elements of an array in chunks and checks each of them.
 func greyFloats(in *input, what string, head npyHead, d int) ([]float32, error) {
-	first := head.count
-	if !in.sure {
-		first = min(first, firstChunk)
-	}
-	floats := make([]float32, 0, first)
+	floats := make([]float32, 0, head.count)
 	err := in.elements(what, head, func(k int64, g float64) error {
 		if problem := greyProblem(g, k, d); problem != "" {
 			return fault(in.name, "%s", problem)
@@ -303,7 +299,7 @@ func npyLabels(in *input, head npyHead) ([]uint8, error) {
 	if err := in.promise(what, head.length, head.count*head.elem.size, head.count); err != nil {
 		return nil, err
 	}
-	var labels []uint8
+	labels := make([]uint8, 0, head.count)
 	err := in.elements(what, head, func(k int64, value float64) error {
 		if value < 0 || value > 255 {
 			return fault(in.name, "label %d is %v, want 0 to 255", k, value)
@@ -361,7 +357,7 @@ func readNPZ(name string, r io.ReaderAt, size int64, mem *memory) ([]member, err
 	}
 	members := make([]member, len(arrays))
 	for i, f := range arrays {
-		if members[i], err = readNPZMember(name, f, roles[i].want, mem); err != nil {
+		if members[i], err = readNPZMember(name, f, size, roles[i].want, mem); err != nil {
 			return nil, err
 		}
 		members[i].part = roles[i].part
@@ -394,7 +390,7 @@ func npzRoleOf(name string) (role npzRole, ok bool) {
 	return npzRole{}, false
 }
 
-func readNPZMember(archive string, f *zip.File, want content, mem *memory) (member, error) {
+func readNPZMember(archive string, f *zip.File, size int64, want content, mem *memory) (member, error) {
 	name := archive + ": " + path.Base(plain(clip(f.Name)))
 	if f.UncompressedSize64 > math.MaxInt64 {
 		return member{}, fault(name, "an array of %d bytes: a damaged archive?", f.UncompressedSize64)
@@ -404,11 +400,12 @@ func readNPZMember(archive string, f *zip.File, want content, mem *memory) (memb
 		return member{}, &FormatError{File: name, Problem: "cannot be unpacked", Err: err}
 	}
 	defer r.Close()
-	in, err := newInput(name, r, int64(f.UncompressedSize64), false, mem)
+	// The sizes are promises as well; only that of the archive is known.
+	packed := int64(min(f.CompressedSize64, uint64(size)))
+	in, err := newInput(name, r, int64(f.UncompressedSize64), unpacked(packed), mem)
 	if err != nil {
 		return member{}, err
 	}
-	in.sure = false // the size is one more promise
 	in.compressed = in.compressed || f.Method != zip.Store
 	m, err := readNPY(in, want)
 	m.format = "npz member"

@@ -71,7 +71,7 @@ func open(source string, mem *memory) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	return assemble(source, members)
+	return assemble(source, members, mem)
 }
 
 // locate finds the files of a source.
@@ -198,7 +198,7 @@ func (s slot) readMembers(mem *memory) ([]member, error) {
 		if err != nil {
 			return nil, &FormatError{File: s.name, Problem: "cannot be used", Err: err}
 		}
-		in, err := newInput(s.name, bytes.NewReader(content), int64(len(content)), true, mem)
+		in, err := newInput(s.name, bytes.NewReader(content), int64(len(content)), int64(len(content)), mem)
 		if err != nil {
 			return nil, err
 		}
@@ -249,7 +249,7 @@ type randomAccess interface {
 
 // readFile reads a file in whichever of the formats its first bytes show.
 func readFile(name string, f randomAccess, size int64, want content, mem *memory) ([]member, error) {
-	in, err := newInput(name, f, size, false, mem)
+	in, err := newInput(name, f, size, size, mem)
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +260,10 @@ func readFile(name string, f randomAccess, size int64, want content, mem *memory
 	case "npy":
 		m, err = readNPY(in, want)
 	case "amat":
-		m, err = readAMAT(in)
+		var text textSize
+		if text, err = measureText(name, io.NewSectionReader(f, 0, size), size, mem); err == nil {
+			m, err = readAMAT(in, text)
+		}
 	case "npz":
 		if in.compressed {
 			return nil, fault(name, "an .npz archive under gzip, want it as a plain file: unpack it first")
@@ -313,7 +316,7 @@ func sniff(r *bufio.Reader, name string) string {
 }
 
 // assemble puts the members of a source together.
-func assemble(source string, members []member) (*Dataset, error) {
+func assemble(source string, members []member, mem *memory) (*Dataset, error) {
 	parts := map[string]*Images{}
 	for _, part := range []string{partTrain, partValid, partTest} {
 		im, err := joinPart(source, part, members)
@@ -326,10 +329,10 @@ func assemble(source string, members []member) (*Dataset, error) {
 	if train.N == 0 {
 		return nil, fault(source, "no training images, want x_train or train")
 	}
-	if err := agree(source, train, valid, test); err != nil {
+	if err := agree(source, mem, train, valid, test); err != nil {
 		return nil, err
 	}
-	if err := train.extend(source, valid); err != nil {
+	if err := train.extend(source, valid, mem); err != nil {
 		return nil, err
 	}
 	d, err := newDataset(sourceName(source), source, *train, *test)
@@ -363,7 +366,7 @@ func joinPart(source, part string, members []member) (*Images, error) {
 }
 
 // extend appends the images of valid to those of im.
-func (im *Images) extend(source string, valid *Images) error {
+func (im *Images) extend(source string, valid *Images, mem *memory) error {
 	if valid.N == 0 {
 		return nil
 	}
@@ -373,18 +376,30 @@ func (im *Images) extend(source string, valid *Images) error {
 	if (valid.Labels == nil) != (im.Labels == nil) {
 		return fault(source, "of the training and the validation images one part has labels, want labels for both or for none")
 	}
+	held := int64(len(im.Bytes)+len(valid.Bytes)) + 4*int64(len(im.Floats)+len(valid.Floats))
+	if err := mem.reserve(source, "training and validation images in one piece", held); err != nil {
+		return err
+	}
 	im.N += valid.N
-	im.Bytes = append(im.Bytes, valid.Bytes...)
-	im.Floats = append(im.Floats, valid.Floats...)
+	im.Bytes = join(im.Bytes, valid.Bytes)
+	im.Floats = join(im.Floats, valid.Floats)
 	im.Labels = append(im.Labels, valid.Labels...)
 	return nil
+}
+
+// join returns a and b in one piece, no longer than it must be; nil where both are.
+func join[T any](a, b []T) []T {
+	if a == nil && b == nil {
+		return nil
+	}
+	return append(append(make([]T, 0, len(a)+len(b)), a...), b...)
 }
 
 // agree gives all parts the same kind of pixels: bytes that reach 1 at most are
 // outcomes and become 0 and 255; floats become bytes if every part has only 0
 // and 1; and where kinds still differ, all become floats. Bytes of two scales
 // are an error.
-func agree(source string, parts ...*Images) error {
+func agree(source string, mem *memory, parts ...*Images) error {
 	var scales [3]bool // of parts whose largest byte is 0, 1 and more
 	floats, outcomes := false, true
 	for _, im := range parts {
@@ -398,9 +413,7 @@ func agree(source string, parts ...*Images) error {
 	}
 	for _, im := range parts {
 		if scales[1] {
-			for k := range im.Bytes {
-				im.Bytes[k] *= 255
-			}
+			im.scale()
 		}
 		outcomes = outcomes && im.Binary()
 	}
@@ -408,6 +421,13 @@ func agree(source string, parts ...*Images) error {
 		return nil
 	}
 	for _, im := range parts {
+		held := 4 * int64(len(im.Bytes))
+		if outcomes {
+			held = int64(len(im.Floats))
+		}
+		if err := mem.reserve(source, "all parts as one kind of pixels", held); err != nil {
+			return err
+		}
 		switch {
 		case outcomes:
 			im.toBytes()
@@ -416,6 +436,13 @@ func agree(source string, parts ...*Images) error {
 		}
 	}
 	return nil
+}
+
+// scale turns the bytes 0 and 1 into 0 and 255.
+func (im *Images) scale() {
+	for k := range im.Bytes {
+		im.Bytes[k] *= 255
+	}
 }
 
 // byteScale returns the largest of Bytes, or 2 where that is above 1.

@@ -449,12 +449,12 @@ func TestMemoryIsSharedByTheFilesOfASource(t *testing.T) {
 		t.Errorf("with 2000 bytes: %v", err)
 	}
 	_, err := open(dir, newMemory(1999))
-	want := "10 images of 10×10 need 1000 bytes, and 1999 bytes of memory are available: a damaged header? Otherwise use a smaller file"
+	want := "10 images of 10×10 need 1000 bytes, and 1999 bytes of memory are available, 1000 of them taken already: a damaged header? Otherwise use a smaller file"
 	if err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("with 1999 bytes: found %v\nwant it to end in %s", err, want)
 	}
 	for name, file := range map[string][]byte{
-		"floats.npy": npyFile("<f4", "(5, 50)", make([]byte, 1000)),
+		"floats.npy": npyFile("<f4", "(2, 125)", float32s(slices.Repeat([]float32{0.5}, 250)...)),
 		"text.amat":  []byte(strings.Repeat(strings.Repeat("0 ", 100)+"\n", 10)),
 		"grey.amat":  []byte(strings.Repeat(strings.Repeat("0.5 ", 25)+"\n", 10)),
 	} {
@@ -468,9 +468,35 @@ func TestMemoryIsSharedByTheFilesOfASource(t *testing.T) {
 	}
 }
 
+// Where parts are put in one piece or pixels change their kind, both copies are there
+// for a while, and both are counted.
+func TestMemoryIsCountedForCopies(t *testing.T) {
+	black := func(n int) []byte { return npyFile("|u1", fmt.Sprintf("(%d, 10)", n), make([]byte, 10*n)) }
+	for _, tt := range []struct {
+		name string
+		file []byte
+		need int64
+	}{
+		{"joined.npz", npzFile(array{"train", black(60)}, array{"valid", black(40)}), 600 + 400 + 1000},
+		{"outcomes.npy", npyFile("<f4", "(5, 50)", make([]byte, 1000)), 1000 + 250},
+		{"mixed.npz", npzFile(array{"train", black(60)}, array{"test", npyFile("<f4", "(1, 10)", float32s(slices.Repeat([]float32{0.5}, 10)...))}), 600 + 40 + 4*600},
+		{"late.amat", []byte("0 0 0 0\n0 0 0.5 0\n"), 8 + 4*8},
+		{"labels.amat", []byte("0 0 0 0 7\n0 0 1 0 8\n"), 2*4 + 2},
+	} {
+		dir := folder(t, map[string][]byte{tt.name: tt.file})
+		if _, err := open(filepath.Join(dir, tt.name), newMemory(tt.need)); err != nil {
+			t.Errorf("%s with %d bytes: %v", tt.name, tt.need, err)
+		}
+		_, err := open(filepath.Join(dir, tt.name), newMemory(tt.need-1))
+		if want := fmt.Sprintf(" and %d bytes of memory are available", tt.need-1); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s with %d bytes: %v", tt.name, tt.need-1, err)
+		}
+	}
+}
+
 // Float64 arrays are held as float32, so half their size is enough.
 func TestFloat64NeedsTheMemoryOfFloat32(t *testing.T) {
-	dir := folder(t, map[string][]byte{"a.npy": npyFile("<f8", "(5, 50)", make([]byte, 2000))})
+	dir := folder(t, map[string][]byte{"a.npy": npyFile("<f8", "(5, 50)", float64s(binary.LittleEndian, slices.Repeat([]float64{0.5}, 250)...))})
 	if _, err := open(filepath.Join(dir, "a.npy"), newMemory(1000)); err != nil {
 		t.Error(err)
 	}
