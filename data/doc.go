@@ -42,7 +42,7 @@
 // archives with the most that so many compressed bytes can hold, and with the
 // available memory before anything is allocated for it. Pixels are then allocated
 // once, so that memory holds them once; a copy, as of parts that are put in one
-// piece, is counted as well. Checksums of
-// gzip and zip are always read and compared. Faults are FormatErrors that name
-// the file, what was found, what was wanted, and the next thing to try.
+// piece, is counted as well. Checksums of gzip and zip are always read and compared.
+// Faults are FormatErrors that name the file, what was found, what was wanted, and
+// the next thing to try.
 package data

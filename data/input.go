@@ -11,9 +11,6 @@ import (
 	"io"
 	"math"
 	"math/bits"
-	"os"
-	"runtime"
-	"strconv"
 	"sync/atomic"
 )
 
@@ -210,34 +207,4 @@ func (m *memory) take(n int64) bool {
 			return true
 		}
 	}
-}
-
-// AvailableMemory returns what the kernel says can be allocated without
-// swapping (MemAvailable of /proc/meminfo on Linux), and 8 GiB where that is
-// unknown.
-func AvailableMemory() int64 {
-	const unknown = 8 << 30
-	if runtime.GOOS != "linux" {
-		return unknown
-	}
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return unknown
-	}
-	if n, ok := memAvailable(text); ok {
-		return n
-	}
-	return unknown
-}
-
-// memAvailable finds the line "MemAvailable:  <n> kB" and returns n in bytes.
-func memAvailable(meminfo []byte) (int64, bool) {
-	for line := range bytes.Lines(meminfo) {
-		fields := bytes.Fields(line)
-		if len(fields) == 3 && string(fields[0]) == "MemAvailable:" && string(fields[2]) == "kB" {
-			kib, err := strconv.ParseInt(string(fields[1]), 10, 44)
-			return kib << 10, err == nil && kib >= 0
-		}
-	}
-	return 0, false
 }

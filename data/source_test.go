@@ -502,21 +502,6 @@ func TestFloat64NeedsTheMemoryOfFloat32(t *testing.T) {
 	}
 }
 
-func TestMemAvailableIsReadFromMeminfo(t *testing.T) {
-	text := "MemTotal:       16000000 kB\nMemFree:         1000 kB\nMemAvailable:    2000 kB\nBuffers: 1 kB\n"
-	if n, ok := memAvailable([]byte(text)); n != 2000<<10 || !ok {
-		t.Errorf("found %d, %v, want %d", n, ok, 2000<<10)
-	}
-	for _, text := range []string{"", "MemFree: 1 kB\n", "MemAvailable: many kB\n", "MemAvailable: -5 kB\n"} {
-		if n, ok := memAvailable([]byte(text)); ok {
-			t.Errorf("%q: found %d, want nothing", text, n)
-		}
-	}
-	if n := AvailableMemory(); n <= 0 {
-		t.Errorf("%d bytes available", n)
-	}
-}
-
 func TestDescribeShowsWhatIsInTheFiles(t *testing.T) {
 	im := Images{N: 2, Rows: 1, Cols: 2, Bytes: []uint8{0, 51, 102, 51}, Labels: []uint8{3, 1}}
 	dir := folder(t, map[string][]byte{trainImages: idxOf(im), trainLabels + ".gz": gzipped(idxLabelsOf(im))})
