@@ -140,7 +140,11 @@ func (a *amatReader) parse(text []byte, number int) error {
 			value, err = strconv.ParseFloat(string(word), 64)
 		}
 		if err != nil {
-			return fault(a.in.name, "line %d, column %d is %q, want a number", number, len(a.row)+1, clip(string(word)))
+			hint := ""
+			if bytes.IndexByte(word, ',') >= 0 {
+				hint = `: commas part the numbers, want spaces, or a .npy file: numpy.save(FILE, numpy.loadtxt(CSV, delimiter=",")), with skiprows=1 for a line of names`
+			}
+			return fault(a.in.name, "line %d, column %d is %q, want a number%s", number, len(a.row)+1, clip(string(word)), hint)
 		}
 		a.row = append(a.row, value)
 	}

@@ -8,8 +8,11 @@ type FileInfo struct {
 	Format     string    `json:"format"` // "idx", "npy", "npz member" or "amat"
 	Part       string    `json:"part"`   // that it belongs to: "train", "valid" or "test"
 	Compressed bool      `json:"compressed"`
-	Shape      []int     `json:"shape"`   // as stored
-	Element    string    `json:"element"` // "uint8", "bool", "float32", "float64", an integer type for labels, or "text"
+	Shape      []int     `json:"shape"`            // as stored
+	Element    string    `json:"element"`          // "uint8", "bool", "float32", "float64", an integer type for labels, or "text"
+	Images     int       `json:"images,omitempty"` // how many the shape is read as, of Rows times Cols pixels
+	Rows       int       `json:"rows,omitempty"`
+	Cols       int       `json:"cols,omitempty"`
 	Grey       *GreyInfo `json:"grey,omitempty"`
 	Labels     []int     `json:"labels,omitempty"` // how many images have each label, from 0 to the largest one
 	SHA256     string    `json:"sha256"`           // of the file's bytes, in hex; for an array, of the archive's
@@ -54,6 +57,7 @@ func (m member) info() FileInfo {
 		if m.images.byteScale() == 1 {
 			m.images.scale()
 		}
+		info.Images, info.Rows, info.Cols = m.images.N, m.images.Rows, m.images.Cols
 		info.Grey = m.images.summary()
 	}
 	for _, label := range m.labels {

@@ -130,7 +130,20 @@ func locateFolder(folder string) ([]slot, error) {
 	case len(amat) > 0 && amat[0].part == partTrain:
 		return amat, nil
 	}
-	return nil, fault(folder, "looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found %s: name a folder that has one of them, or a .npy, .npz or .amat file", listText(found))
+	return nil, fault(folder, "looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found %s: name a folder that has one of them, or a .npy, .npz or .amat file%s", listText(found), foreignFolder(found))
+}
+
+// foreignFolder says what to do with a folder of pictures or of tables.
+func foreignFolder(names []string) string {
+	for _, name := range names {
+		switch strings.ToLower(filepath.Ext(name)) {
+		case ".png", ".jpg", ".jpeg":
+			return ". Pictures are not read: save all of them as one uint8 array of shape [N, R, C] with numpy.save"
+		case ".csv":
+			return ". CSV is not read: save the table as .npy, one image a row, with numpy.save"
+		}
+	}
+	return ""
 }
 
 // pick returns those of the wanted files that a folder has, in their order.
@@ -277,12 +290,23 @@ func readFile(name string, f randomAccess, size int64, want content, mem *memory
 		if len(start) == 0 {
 			return nil, fault(name, "the gzip data are empty, want IDX, .npy or .amat in them")
 		}
-		return nil, fault(name, "starts with the bytes % x, want IDX, .npy, .npz or .amat", start)
+		return nil, fault(name, "starts with the bytes % x%s, want IDX, .npy, .npz or .amat", start, foreign(start))
 	}
 	if err != nil {
 		return nil, err
 	}
 	return []member{m}, nil
+}
+
+// foreign names a format that is not read, by its first bytes, and says what to do.
+func foreign(start []byte) string {
+	switch {
+	case bytes.HasPrefix(start, []byte("\x89PNG")), bytes.HasPrefix(start, []byte("\xff\xd8\xff")):
+		return " (a picture: save all of them as one uint8 array of shape [N, R, C] with numpy.save)"
+	case bytes.HasPrefix(start, []byte("\x89HDF")):
+		return " (HDF5: save the array of images with numpy.save)"
+	}
+	return ""
 }
 
 // sniff tells the format by the first bytes, and by the name where they say
@@ -305,7 +329,7 @@ func sniff(r *bufio.Reader, name string) string {
 		return "npy"
 	case strings.HasSuffix(base, ".npz"):
 		return "npz"
-	case strings.HasSuffix(base, ".amat"):
+	case strings.HasSuffix(base, ".amat"), strings.HasSuffix(base, ".csv"): // the reader of texts says what is wrong with commas
 		return "amat"
 	}
 	text := bytes.TrimLeft(start, " \t\r\n")

@@ -212,6 +212,7 @@ func TestDamagedFilesAreNamedAndExplained(t *testing.T) {
 	labelled := func(labels []byte) []byte {
 		return npzFile(array{"x_train", npyFile("|u1", "(1, 1)", []byte{255})}, array{"y_train", labels})
 	}
+	const commas = `: commas part the numbers, want spaces, or a .npy file: numpy.save(FILE, numpy.loadtxt(CSV, delimiter=",")), with skiprows=1 for a line of names`
 	tests := []struct {
 		file    string
 		content []byte
@@ -219,7 +220,8 @@ func TestDamagedFilesAreNamedAndExplained(t *testing.T) {
 	}{
 		{"empty", nil, "data: empty: the file is empty, want IDX, .npy, .npz or .amat"},
 		{"empty.gz", gzipped(nil), "data: empty.gz: the gzip data are empty, want IDX, .npy or .amat in them"},
-		{"picture.png", []byte("\x89PNG\r\n"), "data: picture.png: starts with the bytes 89 50 4e 47, want IDX, .npy, .npz or .amat"},
+		{"picture.png", []byte("\x89PNG\r\n"), "data: picture.png: starts with the bytes 89 50 4e 47 (a picture: save all of them as one uint8 array of shape [N, R, C] with numpy.save), want IDX, .npy, .npz or .amat"},
+		{"images.h5", []byte("\x89HDF\r\n"), "data: images.h5: starts with the bytes 89 48 44 46 (HDF5: save the array of images with numpy.save), want IDX, .npy, .npz or .amat"},
 
 		{"labels", idxLabelsOf(im), "data: labels: magic 0x00000801 at byte 0, want 0x00000803 (images): this looks like the label file"},
 		{"matrix", idxFile(0x0802, []uint32{1, 1}, []byte{0}), "data: matrix: magic 0x00000802 at byte 0, want 0x00000803 (images): this looks like IDX bytes with 2 dimensions"},
@@ -302,6 +304,9 @@ func TestDamagedFilesAreNamedAndExplained(t *testing.T) {
 		{"hex.amat", []byte("0x1p0 0 0 1\n"), `data: hex.amat: line 1, column 1 is "0x1p0", want a number`},
 		{"underscore.amat", []byte("0 0 0 0x_1p0\n"), `data: underscore.amat: line 1, column 4 is "0x_1p0", want a number`},
 		{"label_.amat", []byte("0 0 0 1 1_0\n"), `data: label_.amat: line 1, column 5 is "1_0", want a number`},
+		{"commas.amat", []byte("0,0,0,1\n"), `data: commas.amat: line 1, column 1 is "0,0,0,1", want a number` + commas},
+		{"table", []byte("0, 0, 0, 1\n"), `data: table: line 1, column 1 is "0,", want a number` + commas},
+		{"mnist.csv", []byte("label,1x1,1x2,1x3,1x4,1x5\n5,0,0,0,0,0\n"), `data: mnist.csv: line 1, column 1 is "label,1x1,1x2,1x3,1x4,1x...", want a number` + commas},
 		{"header.amat", []byte("pixel0 pixel1\n0 0\n"), `data: header.amat: line 1, column 1 is "pixel0", want a number`},
 		{"scale.amat", []byte("0 0 0 1\n0 0 255 1\n"), "data: scale.amat: line 2: image 1, pixel 2 is 255, want a grey level in [0, 1]: for grey levels up to 255, divide by 255 or save as uint8"},
 		{"nan.amat", []byte("0 0 0 nan\n"), "data: nan.amat: line 1: image 0, pixel 3 is NaN, want a grey level in [0, 1]"},
@@ -364,6 +369,10 @@ func TestFoldersThatDoNotFitAreExplained(t *testing.T) {
 			"data: DIR: looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found a.npy, notes.txt: name a folder that has one of them, or a .npy, .npz or .amat file"},
 		{"empty folder", nil,
 			"data: DIR: looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found nothing: name a folder that has one of them, or a .npy, .npz or .amat file"},
+		{"pictures", map[string][]byte{"0.PNG": {1}},
+			"data: DIR: looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found 0.PNG: name a folder that has one of them, or a .npy, .npz or .amat file. Pictures are not read: save all of them as one uint8 array of shape [N, R, C] with numpy.save"},
+		{"a table", map[string][]byte{"mnist_train.csv": {1}},
+			"data: DIR: looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found mnist_train.csv: name a folder that has one of them, or a .npy, .npz or .amat file. CSV is not read: save the table as .npy, one image a row, with numpy.save"},
 		{"test images only", map[string][]byte{testImages: idxOf(im)},
 			"data: DIR: looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found t10k-images-idx3-ubyte: name a folder that has one of them, or a .npy, .npz or .amat file"},
 		{"two data sets", map[string][]byte{trainImages: idxOf(im), "binarized_mnist_train.amat": []byte("0 0 0 1\n")},
@@ -516,7 +525,7 @@ func TestDescribeShowsWhatIsInTheFiles(t *testing.T) {
 		}
 	}
 	want := []FileInfo{
-		{Name: trainImages, Format: "idx", Part: "train", Shape: []int{2, 1, 2}, Element: "uint8", Grey: &GreyInfo{0, 0.4, 0.2}, SHA256: infos[0].SHA256},
+		{Name: trainImages, Format: "idx", Part: "train", Shape: []int{2, 1, 2}, Element: "uint8", Images: 2, Rows: 1, Cols: 2, Grey: &GreyInfo{0, 0.4, 0.2}, SHA256: infos[0].SHA256},
 		{Name: trainLabels + ".gz", Format: "idx", Part: "train", Compressed: true, Shape: []int{2}, Element: "uint8", Labels: []int{0, 1, 0, 1}, SHA256: infos[1].SHA256},
 	}
 	if diff := cmp.Diff(want, infos); diff != "" {
@@ -529,10 +538,10 @@ func TestDescribeShowsWhatIsInTheFiles(t *testing.T) {
 		want []FileInfo
 	}{
 		{"labels", idxLabelsOf(im), []FileInfo{{Name: "labels", Format: "idx", Part: "train", Shape: []int{2}, Element: "uint8", Labels: []int{0, 1, 0, 1}}}},
-		{"a.npy", npyFile("<f4", "(1, 2)", float32s(0.25, 0.75)), []FileInfo{{Name: "a.npy", Format: "npy", Part: "train", Shape: []int{1, 2}, Element: "float32", Grey: &GreyInfo{0.25, 0.75, 0.5}}}},
-		{"a.amat", []byte("0 0 0 1 2\n"), []FileInfo{{Name: "a.amat", Format: "amat", Part: "train", Shape: []int{1, 5}, Element: "text", Grey: &GreyInfo{0, 1, 0.25}, Labels: []int{0, 0, 1}}}},
+		{"a.npy", npyFile("<f4", "(1, 2)", float32s(0.25, 0.75)), []FileInfo{{Name: "a.npy", Format: "npy", Part: "train", Shape: []int{1, 2}, Element: "float32", Images: 1, Rows: 1, Cols: 2, Grey: &GreyInfo{0.25, 0.75, 0.5}}}},
+		{"a.amat", []byte("0 0 0 1 2\n"), []FileInfo{{Name: "a.amat", Format: "amat", Part: "train", Shape: []int{1, 5}, Element: "text", Images: 1, Rows: 2, Cols: 2, Grey: &GreyInfo{0, 1, 0.25}, Labels: []int{0, 0, 1}}}},
 		{"a.npz", npzFile(array{"train", npyFile("|b1", "(1, 2)", []byte{0, 1})}, array{"y_train", npyFile("<i4", "(1,)", []byte{2, 0, 0, 0})}), []FileInfo{
-			{Name: "a.npz: train.npy", Format: "npz member", Part: "train", Compressed: true, Shape: []int{1, 2}, Element: "bool", Grey: &GreyInfo{0, 1, 0.5}},
+			{Name: "a.npz: train.npy", Format: "npz member", Part: "train", Compressed: true, Shape: []int{1, 2}, Element: "bool", Images: 1, Rows: 1, Cols: 2, Grey: &GreyInfo{0, 1, 0.5}},
 			{Name: "a.npz: y_train.npy", Format: "npz member", Part: "train", Compressed: true, Shape: []int{1}, Element: "int32", Labels: []int{0, 0, 1}}}},
 	}
 	for _, tt := range tests {
