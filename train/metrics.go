@@ -179,10 +179,11 @@ func (r *RunDir) ReadMetrics() ([]Metrics, error) {
 	return metrics, nil
 }
 
-// TruncateMetrics removes the lines of steps after step, and a last line without its
-// end. A run that continues from an older checkpoint writes those epochs again. The
-// file is replaced atomically, or left alone if there is nothing to remove.
-func (r *RunDir) TruncateMetrics(step int64) error {
+// TruncateMetrics removes the lines from an epoch on, and a last line without its end:
+// a run that is in that epoch writes them again. It is the epoch that counts, as a
+// checkpoint of an epoch's last step may be from before its line was written. The file
+// is replaced atomically, or left alone if there is nothing to remove.
+func (r *RunDir) TruncateMetrics(epoch int) error {
 	if err := r.writable(); err != nil {
 		return err
 	}
@@ -192,7 +193,7 @@ func (r *RunDir) TruncateMetrics(step int64) error {
 	}
 	var kept []byte
 	for _, line := range lines {
-		if line.Step <= step {
+		if line.Epoch < epoch {
 			kept = append(kept, line.text...)
 		}
 	}

@@ -92,7 +92,7 @@ func TestMetricsSurviveALineCutShortAnywhere(t *testing.T) {
 			t.Fatalf("appended after %d bytes:\n%s", n, got)
 		}
 		mustWriteFile(t, path, whole[:n])
-		if err := r.TruncateMetrics(math.MaxInt64); err != nil {
+		if err := r.TruncateMetrics(math.MaxInt); err != nil {
 			t.Fatal(err)
 		}
 		if got := mustReadFile(t, path); got != whole[:first] {
@@ -125,7 +125,7 @@ func TestReadMetricsNamesABadLine(t *testing.T) {
 		mustWriteFile(t, path, lines[0]+test.line+lines[2])
 		want := "train: " + path + ": line 2: " + test.err + hint
 		_, readErr := r.ReadMetrics()
-		for _, err := range []error{readErr, r.TruncateMetrics(100)} {
+		for _, err := range []error{readErr, r.TruncateMetrics(2)} {
 			if err == nil || err.Error() != want {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
@@ -140,18 +140,18 @@ func TestReadMetricsSkipsKeysOfALaterProgram(t *testing.T) {
 	wantEpochs(t, r, 1)
 }
 
-func TestTruncateMetricsDropsLaterSteps(t *testing.T) {
+func TestTruncateMetricsDropsLaterEpochs(t *testing.T) {
 	for _, test := range []struct {
-		step   int64
-		epochs []int
+		epoch int
+		left  []int
 	}{
-		{-1, nil}, {99, nil}, {100, []int{1}}, {250, []int{1, 2}}, {300, []int{1, 2, 3}}, {1000, []int{1, 2, 3}},
+		{0, nil}, {1, nil}, {2, []int{1}}, {3, []int{1, 2}}, {4, []int{1, 2, 3}}, {1000, []int{1, 2, 3}},
 	} {
 		r := runWithMetrics(t, 3)
-		if err := r.TruncateMetrics(test.step); err != nil {
+		if err := r.TruncateMetrics(test.epoch); err != nil {
 			t.Fatal(err)
 		}
-		wantEpochs(t, r, test.epochs...)
+		wantEpochs(t, r, test.left...)
 	}
 	if err := newTestRun(t).TruncateMetrics(0); err != nil {
 		t.Errorf("without a file: %v", err)
@@ -162,7 +162,7 @@ func TestTruncateMetricsIsAllOrNothing(t *testing.T) {
 	for _, step := range atomicSteps {
 		r := runWithMetrics(t, 3)
 		r.ops = failingOps(step, syscall.ENOSPC)
-		if err := r.TruncateMetrics(100); !errors.Is(err, syscall.ENOSPC) {
+		if err := r.TruncateMetrics(2); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%s: error %v, want ENOSPC", step, err)
 		}
 		wantEpochs(t, r, 1, 2, 3)
