@@ -70,7 +70,7 @@ func createRun(ops atomicOps, path string, config []byte) (*RunDir, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("train: %s: is a file, want a directory for the run: choose another --out", path)
 	}
-	if err := os.MkdirAll(path, 0o777); err != nil {
+	if err := ops.makeDirectory(path); err != nil {
 		return nil, fmt.Errorf("train: %s: cannot make the run directory: %w: choose another --out", path, err)
 	}
 	// Before the lock, which leaves a file: a directory that is not ours stays as it is.

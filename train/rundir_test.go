@@ -294,6 +294,9 @@ func TestRunOpenForReadingOrClosedWritesNothing(t *testing.T) {
 func stoppingOps(crashAt int) atomicOps {
 	real, disk := osAtomicOps(), &crashDisk{crashAt: crashAt}
 	return atomicOps{
+		mkdir: func(path string) (err error) {
+			return errors.Join(disk.do(func() { err = real.mkdir(path) }), err)
+		},
 		create: func(path string) (f atomicFile, err error) {
 			if !disk.on() {
 				return nil, errPowerLost
@@ -358,7 +361,7 @@ func TestOpenRunAfterACrashFindsACheckpointAndNoLeftovers(t *testing.T) {
 }
 
 func TestCreateRunAfterACrashStartsAfresh(t *testing.T) {
-	for crashAt := range len(atomicSteps) { // before config.json has its name
+	for crashAt := range 2 + len(atomicSteps) { // the directory is made and flushed, then config.json gets its name
 		path := filepath.Join(t.TempDir(), "run")
 		if _, err := createRun(stoppingOps(crashAt), path, []byte("first")); err == nil {
 			t.Fatal("no crash")
