@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 	})
 }
 
+// clockReadings are what the clock decides in a line of metrics.
+var clockReadings = regexp.MustCompile(`,"seconds":[^,}]+,"images_per_second":[^,}]+`)
+
 // TestScripts runs the terminal sessions of testdata/script. They use the pure Go
 // product, so that they compute the same on every machine.
 func TestScripts(t *testing.T) {

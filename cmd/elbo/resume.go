@@ -54,21 +54,25 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	for _, w := range warnings {
 		p.say("passed over: %v", w)
 	}
+	own, err := runConfig(dir)
+	if err != nil {
+		return err
+	}
+	if own.Restarts > 1 { // none of the beginnings is adopted, or not wholly: see adopt
+		state, warnings = nil, nil
+	}
 	if state == nil && len(warnings) > 0 {
 		return fmt.Errorf("%s: %w: `%s train --config %s --out NEW` starts anew", o.run, train.ErrNoCheckpoint, p.name, dir.File(train.ConfigFile))
 	}
-	text := json.RawMessage(nil)
+	c := own
 	if state != nil {
-		text = state.Config
-	} else if text, err = dir.Config(); err != nil {
-		return err
-	}
-	c := train.DefaultConfig(train.VAEModel)
-	if err := c.ReadConfig(text); err != nil {
-		return &train.ConfigError{Err: fmt.Errorf("%s: %w", o.run, err)}
-	}
-	if err := ofThisRun(dir, path, c); err != nil {
-		return err
+		c = train.DefaultConfig(train.VAEModel)
+		if err := c.ReadConfig(state.Config); err != nil {
+			return &train.ConfigError{Err: fmt.Errorf("%s: %w", o.run, err)}
+		}
+		if err := ofThisRun(dir, path, c, own); err != nil {
+			return err
+		}
 	}
 	if o.epochs > 0 {
 		c.Epochs = o.epochs
@@ -108,11 +112,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 
 // ofThisRun fails if a checkpoint's configuration is not that of the run it lies in,
 // but for what a resumed run may change.
-func ofThisRun(dir *train.RunDir, checkpoint string, c train.Config) error {
-	own, err := runConfig(dir)
-	if err != nil {
-		return err
-	}
+func ofThisRun(dir *train.RunDir, checkpoint string, c, own train.Config) error {
 	own.Epochs, own.Data, own.Workers, own.CheckpointEvery = c.Epochs, c.Data, c.Workers, c.CheckpointEvery
 	if string(own.JSON()) != string(c.JSON()) {
 		return fmt.Errorf("%s %w: its configuration is not that of %s: was it copied from another run? Move it away", checkpoint, train.ErrMismatch, dir.File(train.ConfigFile))
