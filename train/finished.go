@@ -74,6 +74,9 @@ func emFinished(c Config, s *State, metrics []Metrics) bool {
 		return false
 	}
 	before := metrics[len(metrics)-2]
+	if before.Epoch != last.Epoch-1 {
+		return false // its line was damaged: what the last iteration gained is not known
+	}
 	gain := last.Train.Bound + last.EM.Penalty - before.Train.Bound - before.EM.Penalty
 	return gain < c.Tolerance && !note.shortening()
 }

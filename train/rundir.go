@@ -20,6 +20,8 @@ const (
 	ConfigFile  = "config.json"      // resolved configuration
 	MetricsFile = "metrics.jsonl"    // one line an epoch, see Metrics
 	BestFile    = "best.safetensors" // state with the best validation bound
+	// MetricsDamagedFile has lines of metrics.jsonl that were damaged, as they were found.
+	MetricsDamagedFile = "metrics.damaged.jsonl"
 
 	runLockFile      = ".lock"
 	runCheckpointFmt = "checkpoint-%08d.safetensors" // step

@@ -136,7 +136,8 @@ func sameConfig(dir *train.RunDir, c train.Config) error {
 	return nil
 }
 
-// latestOf returns the newest state of an arm that is to go on, nil for none.
+// latestOf returns the newest state of an arm that is to go on, nil for none. It says what
+// is wrong with its checkpoints and metrics.
 func (p *program) latestOf(dir *train.RunDir, s *train.Setup) (*train.State, error) {
 	from, _, warnings := dir.Latest()
 	for _, w := range warnings {
@@ -145,5 +146,8 @@ func (p *program) latestOf(dir *train.RunDir, s *train.Setup) (*train.State, err
 	if from == nil {
 		return nil, nil
 	}
-	return from, s.CheckData(from)
+	if err := s.CheckData(from); err != nil {
+		return nil, err
+	}
+	return from, p.sayMetricsGoOn(dir, from)
 }

@@ -57,7 +57,7 @@ var campaignSignals = []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall
 // comes out of the same command left alone, and no temporary file stays.
 //
 // ELBO_KILL_ROUNDS is how many signals it sends at least (default: a few to each
-// command); ELBO_KILL_SEED chooses other moments.
+// command); ELBO_KILL_SEED chooses other moments, ELBO_KILL_ONLY a command by its name.
 func TestKillCampaign(t *testing.T) {
 	t.Parallel()
 	setting := func(name string, otherwise int) int {
@@ -76,6 +76,9 @@ func TestKillCampaign(t *testing.T) {
 	r.finish(r.start(strings.Fields("train --data tiny --binarise static --model grid --latent 2 --grid 3x3 --hidden 8 --epochs 2 --out from-grid")...))
 
 	all := campaigns()
+	if only := os.Getenv("ELBO_KILL_ONLY"); only != "" {
+		all = slices.DeleteFunc(all, func(c campaign) bool { return c.name != only })
+	}
 	took := make([]time.Duration, len(all))
 	for i, c := range all {
 		began := time.Now()

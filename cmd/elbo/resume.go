@@ -103,11 +103,33 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 			p.sayWhat(s)
 		}
 		p.sayNumerics(s, state)
+		if err := p.sayMetricsGoOn(dir, state); err != nil {
+			return err
+		}
 	}
 	if err := dir.SetConfig(s.Config.JSON()); err != nil { // more epochs, or moved data
 		return err
 	}
 	return p.trainAndTest(ctx, s, dir, state, trainOptions{config: c, json: o.json, tested: testedSamples})
+}
+
+// sayMetrics says what of a run's metrics is damaged or missing before a checkpoint, nil
+// for none, and whether anything is.
+func (p *program) sayMetrics(dir *train.RunDir, s *train.State) (bool, error) {
+	faults, err := dir.MetricsFaults(s)
+	for _, fault := range faults {
+		p.say("%v", fault)
+	}
+	return len(faults) > 0, err
+}
+
+// sayMetricsGoOn does so for a run that goes on, which sets damaged lines aside.
+func (p *program) sayMetricsGoOn(dir *train.RunDir, s *train.State) error {
+	damaged, err := p.sayMetrics(dir, s)
+	if damaged {
+		p.say("going on without them: nothing that is trained depends on metrics; damaged lines are kept in %s", dir.File(train.MetricsDamagedFile))
+	}
+	return err
 }
 
 // ofThisRun fails if a checkpoint's configuration is not that of the run it lies in,
