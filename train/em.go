@@ -205,7 +205,7 @@ func (r *emRun) begin(from *State) error {
 		for i := range r.table {
 			r.table[i] = r.EM.LogPrior()[i%r.EM.Config.States]
 		}
-		if err := r.dir.TruncateMetrics(-1); err != nil || r.Config.InitFrom == "" {
+		if err := r.dir.TruncateMetrics(0); err != nil || r.Config.InitFrom == "" {
 			return err
 		}
 		if err := r.LoadInitial(); err != nil {
@@ -242,7 +242,7 @@ func (r *emRun) begin(from *State) error {
 	if from.Step > 0 {
 		r.last = from.Sums.Bound
 	}
-	return r.dir.TruncateMetrics(from.Step - 1) // the E-step of this step comes once more
+	return r.dir.TruncateMetrics(int(from.Step)) // the E-step of this step comes once more
 }
 
 // expect is the E-step over all training images. It leaves the statistics for the

@@ -20,6 +20,8 @@ const (
 	ConfigFile  = "config.json"      // resolved configuration
 	MetricsFile = "metrics.jsonl"    // one line an epoch, see Metrics
 	BestFile    = "best.safetensors" // state with the best validation bound
+	// MetricsDamagedFile has lines of metrics.jsonl that were damaged, as they were found.
+	MetricsDamagedFile = "metrics.damaged.jsonl"
 
 	runLockFile      = ".lock"
 	runCheckpointFmt = "checkpoint-%08d.safetensors" // step
@@ -70,7 +72,7 @@ func createRun(ops atomicOps, path string, config []byte) (*RunDir, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("train: %s: is a file, want a directory for the run: choose another --out", path)
 	}
-	if err := os.MkdirAll(path, 0o777); err != nil {
+	if err := ops.makeDirectory(path); err != nil {
 		return nil, fmt.Errorf("train: %s: cannot make the run directory: %w: choose another --out", path, err)
 	}
 	// Before the lock, which leaves a file: a directory that is not ours stays as it is.

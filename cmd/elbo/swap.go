@@ -185,7 +185,7 @@ func (b *bridge) openRun() (*train.RunDir, *train.State, error) {
 	}
 	state, _, _ := begun.Latest()
 	b.p.say("going on with %s", begun.Path)
-	return begun, state, nil
+	return begun, state, b.p.sayMetricsGoOn(begun, state)
 }
 
 // sayIfInTraining tells that a run is still being written to. It is no obstacle: what is

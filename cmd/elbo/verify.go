@@ -30,9 +30,10 @@ all images of 3 x 3 pixels sum to 1, gradients are slopes, the bound does not de
 the batch, EM never lowers it, ELBO ≤ L_k ≤ log p(x) for a model trained on the spot, a run
 that is interrupted and resumed ends with the same bytes.
 
-With RUN also: its checkpoints load and their checksums hold, its data are those it was
-trained on, its best validation bound comes out again, and the bounds of its model are in
-their order. Nothing is written to it.
+With RUN also: its checkpoints load and their checksums hold, its metrics have a whole
+line for each epoch, its data are those it was trained on, its best validation bound
+comes out again, and the bounds of its model are in their order. Nothing is written to
+it.
 
 The exit code is 1 if one check fails.`,
 		Example: "  elbo verify\n  elbo verify runs/vae-001",
