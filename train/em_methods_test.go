@@ -94,6 +94,58 @@ func TestSQUAREMEndsNoLowerInFewerIterations(t *testing.T) {
 	}
 }
 
+// TestAJumpIsNoConvergence: where EM has more to gain, a jump of the acceleration that
+// gains less than the tolerance does not end the run. (With the seeds 3 and 101 such a jump
+// comes early, and EM's next step gains 26 and 52 tolerances.) Resumed from any of its
+// checkpoints, that of the jump among them, the run ends with the same bytes.
+func TestAJumpIsNoConvergence(t *testing.T) {
+	for _, seed := range []uint64{3, 101} {
+		c := emConfig(t, MixtureModel)
+		c.Components, c.Init, c.Seed, c.Accelerate, c.Epochs, c.Tolerance = 3, FromRandom, seed, true, 300, 1e-3
+		dir := newHastyRun(t, c)
+		dir.Keep = 300
+		_, result, lines := runEM(t, c, dir, nil)
+		last, _, _ := dir.Latest()
+		plain := c
+		plain.Accelerate, plain.Epochs, plain.Tolerance = false, int(result.Step)+1, 0
+		_, _, more := runEM(t, plain, newHastyRun(t, plain), last)
+		if gain := objectiveOf(more[len(more)-1]) - objectiveOf(lines[len(lines)-1]); !result.Converged || gain >= c.Tolerance {
+			t.Errorf("seed %d: ended with %+v, and EM's next step gains %g", seed, result, gain)
+		}
+		smallJump := false
+		names, err := dir.checkpoints()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			state, err := LoadCheckpoint(dir.File(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i := state.Step; i > 0 && i < result.Step && objectiveOf(lines[i])-objectiveOf(lines[i-1]) < c.Tolerance {
+				smallJump = true
+			}
+			again := newHastyRun(t, c)
+			_, resumed, _ := runEM(t, c, again, state)
+			if resumed.Step != result.Step || !resumed.Converged {
+				t.Errorf("seed %d, from %s: ended with %+v, want %+v", seed, name, resumed, result)
+			} else if !bytes.Equal(fileBytes(t, again.File(names[0])), fileBytes(t, dir.File(names[0]))) {
+				t.Errorf("seed %d, from %s: the final checkpoint differs", seed, name)
+			}
+			if name == names[0] || !smallJump {
+				continue
+			}
+			// At the jump the run is not finished for those who only look at its files.
+			if emFinished(c, state, lines[:state.Step+1]) {
+				t.Errorf("seed %d: finished at step %d of %d", seed, state.Step, result.Step)
+			}
+		}
+		if !smallJump {
+			t.Errorf("seed %d: no jump gained less than the tolerance", seed)
+		}
+	}
+}
+
 // TestIncrementalEMNeverLowersItsBound, which is below the evidence at the same
 // parameters, and ends where EM ends.
 func TestIncrementalEMNeverLowersItsBound(t *testing.T) {

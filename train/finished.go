@@ -55,8 +55,8 @@ func emFinished(c Config, s *State, metrics []Metrics) bool {
 		return false
 	}
 	last := metrics[len(metrics)-1]
-	if last.Step < s.Step {
-		return false // the E-step of the newest parameters is missing
+	if last.Step != s.Step {
+		return false // the E-step of the newest parameters is missing, or they are
 	}
 	if last.Epoch >= c.Epochs {
 		return true
@@ -70,7 +70,7 @@ func emFinished(c Config, s *State, metrics []Metrics) bool {
 	}
 	before := metrics[len(metrics)-2]
 	gain := last.Train.Bound + last.EM.Penalty - before.Train.Bound - before.EM.Penalty
-	return gain < c.Tolerance && !note.shortening()
+	return gain < c.Tolerance && note.conclusive()
 }
 
 // inUse reports whether another process holds the run's lock.
