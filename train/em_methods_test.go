@@ -3,10 +3,12 @@ package train
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"elbo/data"
@@ -322,5 +324,69 @@ func TestAComponentOnOneImageStopsTheRun(t *testing.T) {
 	state, _, warnings := dir.Latest()
 	if state == nil && diverged.LastGood >= 0 || len(warnings) > 0 {
 		t.Errorf("the last good checkpoint, of step %d, cannot be read: %v", diverged.LastGood, warnings)
+	}
+}
+
+// overlapping are images of three kinds, with noise.
+func overlapping(seed uint64) data.Images {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	images := data.Images{N: 120, Rows: 4, Cols: 4}
+	for range images.N {
+		c := rng.IntN(3)
+		for j := range 16 {
+			images.Bytes = append(images.Bytes, uint8(60+50*((c+j)%3)+rng.IntN(40)))
+		}
+	}
+	return images
+}
+
+// TestADegenerateTrialEndsNoRun: where a jump of the acceleration comes to variances below
+// those that are allowed, and EM's own step does not, the run goes on from the step. (With
+// these seeds such a jump comes in iterations 32 and 20.)
+func TestADegenerateTrialEndsNoRun(t *testing.T) {
+	for _, test := range []struct {
+		seed       uint64
+		components int
+	}{{44, 9}, {64, 12}} {
+		c := emConfig(t, MixtureModel)
+		gaussian(&c)
+		c.Data, c.Split, c.Components = writeImages(t, overlapping(test.seed)), []int{120, 0}, test.components
+		c.Seed, c.Epochs, c.VarianceFloor, c.Accelerate = test.seed, 40, 0, true
+		_, result, lines := runEM(t, c, newHastyRun(t, c), nil)
+		if result.Step != 40 {
+			t.Errorf("seed %d: ended with %+v", test.seed, result)
+		}
+		neverFalls(t, lines, 16)
+	}
+}
+
+// TestATrialWithoutAFiniteBoundIsRefused, and EM goes on from its own step.
+func TestATrialWithoutAFiniteBoundIsRefused(t *testing.T) {
+	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
+		c := emConfig(t, MixtureModel)
+		gaussian(&c)
+		c.Accelerate = true
+		r := &emRun{Setup: newTestSetup(t, c), dir: newHastyRun(t, c), recorder: &emListener{}, now: still}
+		if err := errors.Join(r.compile(), r.begin(nil)); err != nil {
+			t.Fatal(err)
+		}
+		stands := r.snapshot()
+		r.jump.fallback, r.jump.least = r.snapshot(), -1e9
+		base := r.EM.Params()[2].Value
+		for i := range base {
+			base[i] = bad
+		}
+		m, err := r.expect()
+		if err != nil {
+			t.Fatalf("the E-step of a point on trial ended the run: %v", err)
+		}
+		if !r.refuse(m.Train.Bound) {
+			t.Fatalf("a point with the bound %g was not refused", m.Train.Bound)
+		}
+		for i, p := range r.EM.Params() {
+			if !slices.Equal(p.Value, stands[i]) {
+				t.Errorf("%s is not what it was before the trial", p.Name)
+			}
+		}
 	}
 }
