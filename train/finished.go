@@ -78,7 +78,7 @@ func emFinished(c Config, s *State, metrics []Metrics) bool {
 		return false // its line was damaged: what the last iteration gained is not known
 	}
 	gain := last.Train.Bound + last.EM.Penalty - before.Train.Bound - before.EM.Penalty
-	return gain < c.Tolerance && !note.shortening()
+	return gain < c.Tolerance && note.conclusive()
 }
 
 // savedLast reports whether a fit by EM has saved what its last E-step came to. RunEM
