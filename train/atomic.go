@@ -36,9 +36,10 @@ func WriteAtomic(path string, write func(io.Writer) error) error {
 	return osAtomicOps().write(path, write)
 }
 
-// atomicOps are the file operations of WriteAtomic, in the order of their use;
+// atomicOps are the file operations of MakeDirectory and WriteAtomic, in the order of their use;
 // remove is for the temporary file of a write that failed.
 type atomicOps struct {
+	mkdir   func(path string) error               // of makeDirectory
 	create  func(path string) (atomicFile, error) // fails with fs.ErrExist if path exists
 	rename  func(from, to string) error
 	syncDir func(dir string) error
@@ -54,6 +55,7 @@ type atomicFile interface {
 
 func osAtomicOps() atomicOps {
 	return atomicOps{
+		mkdir: func(path string) error { return os.Mkdir(path, 0o777) },
 		create: func(path string) (atomicFile, error) {
 			return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		},
@@ -61,6 +63,34 @@ func osAtomicOps() atomicOps {
 		syncDir: syncDirectory,
 		remove:  os.Remove,
 	}
+}
+
+// MakeDirectory makes a directory and the parents it lacks, and flushes the directory
+// that each was made in, so that they survive a power failure. A directory that is there
+// is no error; the one it lies in is flushed all the same, as whoever made it may have
+// been stopped before that.
+func MakeDirectory(path string) error { return osAtomicOps().makeDirectory(path) }
+
+func (o atomicOps) makeDirectory(path string) error {
+	parent := filepath.Dir(path)
+	switch info, err := os.Stat(path); {
+	case err == nil && !info.IsDir():
+		return &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
+	case err != nil:
+		if info, err := os.Stat(parent); err != nil || !info.IsDir() {
+			if err := o.makeDirectory(parent); err != nil {
+				return err
+			}
+		}
+		if err := o.mkdir(path); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	// A directory that may be entered but not read cannot be flushed.
+	if err := o.syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("made, but may not survive a power failure: flush %s: %w", parent, err)
+	}
+	return nil
 }
 
 func (o atomicOps) write(path string, content func(io.Writer) error) error {
@@ -136,8 +166,10 @@ func atomicHint(err error) string {
 	return ""
 }
 
-// removeAtomicLeftovers removes the temporary files of writes that a crash cut
-// short. Nobody may be writing in dir.
+// RemoveLeftovers removes the temporary files of writes that a crash cut short. Nobody
+// may be writing in dir.
+func RemoveLeftovers(dir string) error { return removeAtomicLeftovers(dir, os.Remove) }
+
 func removeAtomicLeftovers(dir string, remove func(string) error) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

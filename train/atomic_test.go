@@ -294,6 +294,7 @@ func (d *crashDisk) ops() atomicOps {
 		},
 		syncDir: func(string) error { return d.do(func() { d.safeNames = maps.Clone(d.names) }) },
 		remove:  func(path string) error { return d.do(func() { delete(d.names, path) }) },
+		mkdir:   func(string) error { return errors.ErrUnsupported },
 	}
 }
 
@@ -331,5 +332,54 @@ func TestWriteAtomicSurvivesPowerFailureAnywhere(t *testing.T) {
 		if !errors.Is(err, errPowerLost) {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestMakeDirectorySurvivesPowerFailure: each directory that is made is flushed into the
+// one it lies in, before anything is made in it, as of a file's name nothing else is known
+// to be on the disk; and that of a directory that was there is flushed once more.
+func TestMakeDirectorySurvivesPowerFailure(t *testing.T) {
+	root := t.TempDir()
+	var done []string
+	ops := osAtomicOps()
+	note := func(what, path string) {
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done = append(done, what+" "+filepath.ToSlash(name))
+	}
+	mkdir, syncDir := ops.mkdir, ops.syncDir
+	ops.mkdir = func(path string) error { note("mkdir", path); return mkdir(path) }
+	ops.syncDir = func(dir string) error { note("sync", dir); return syncDir(dir) }
+	path := filepath.Join(root, "a", "b", "c")
+	for _, want := range [][]string{
+		{"mkdir a", "sync .", "mkdir a/b", "sync a", "mkdir a/b/c", "sync a/b"},
+		{"sync a/b"},
+	} {
+		done = nil
+		if err := ops.makeDirectory(path); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(done, want) {
+			t.Errorf("did %q, want %q", done, want)
+		}
+	}
+	done = nil
+	r, err := createRun(ops, filepath.Join(root, "d", "run"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if want := []string{"mkdir d", "sync .", "mkdir d/run", "sync d", "sync d/run"}; !slices.Equal(done, want) {
+		t.Errorf("a new run: did %q, want %q", done, want)
+	}
+	ops.syncDir = func(string) error { return fs.ErrPermission } // one may enter and write, but not list
+	if err := ops.makeDirectory(filepath.Join(root, "e")); err != nil {
+		t.Error(err)
+	}
+	ops.syncDir = func(string) error { return syscall.EIO }
+	if err := ops.makeDirectory(filepath.Join(root, "f")); !errors.Is(err, syscall.EIO) {
+		t.Errorf("error %v, want EIO", err)
 	}
 }

@@ -374,7 +374,29 @@ func readCheckpoint(r io.ReaderAt, size int64) (*State, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
+	if len(s.Config) > 0 {
+		if _, err := s.Configuration(); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
+}
+
+// Configuration reads Config. It fails with ErrDamaged where that is no configuration
+// that a run could have, or where the state is no place in such a run.
+func (s *State) Configuration() (Config, error) {
+	c := DefaultConfig(VAEModel)
+	err := c.ReadConfig(s.Config)
+	if err == nil {
+		err = c.Validate()
+	}
+	if err != nil {
+		return c, fmt.Errorf("%w: %s is no configuration of this elbo (of a newer one?): %w", ErrDamaged, checkpointConfig, err)
+	}
+	if n := c.trainingImages(); s.Position > n {
+		return c, fmt.Errorf("%w: %s is %d, but an epoch has %d images", ErrDamaged, checkpointPosition, s.Position, n)
+	}
+	return c, nil
 }
 
 func checkCheckpointFormat(metadata map[string]string) error {

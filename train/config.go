@@ -153,10 +153,15 @@ func (c Config) Validate() error {
 	for _, size := range []struct {
 		key   string
 		value int
-	}{{"latent", c.Latent}, {"k", c.K}, {"batch", c.Batch}, {"components", c.Components}, {"workers", c.Workers}, {"m-steps", c.MSteps}, {"restarts", c.Restarts}, {"hidden", slices.Max(append(slices.Clone(c.Hidden), 0))}} {
+	}{{"latent", c.Latent}, {"k", c.K}, {"batch", c.Batch}, {"components", c.Components}, {"m-steps", c.MSteps}, {"restarts", c.Restarts}, {"hidden", slices.Max(append(slices.Clone(c.Hidden), 0))}} {
 		f.add(size.value > largest, "%s is %d, want at most %d", size.key, size.value, largest)
 	}
 	f.add(c.Workers < 0, "workers is %d, want 0 (one for each CPU) or more", c.Workers)
+	f.add(c.Workers > MaxWorkers, "workers is %d, want at most %d", c.Workers, MaxWorkers)
+	if n := len(c.Hidden); n > maxLayers {
+		f.add(true, "hidden has %d layers, want at most %d", n, maxLayers)
+		c.Hidden = c.Hidden[:maxLayers] // what is wrong with all others need not be said
+	}
 	if c.Model == VAEModel {
 		f = append(f, c.validateVAE())
 	} else {
@@ -211,6 +216,14 @@ func (c Config) validateEM() error {
 // largest bounds every extent, so that none of their products overflows.
 const largest = 1_000_000
 
+// MaxWorkers bounds the workers of a run. It is above the CPUs of any one machine and the
+// same on all of them: a run goes on, and is evaluated, with the workers that it began
+// with, as its bits depend on them, however few CPUs there are.
+const MaxWorkers = 1024
+
+// maxLayers bounds the hidden layers of a network.
+const maxLayers = 100
+
 // bytes estimates the memory of a run on images of d pixels: parameters with
 // gradients and moments, and the values of every layer for a batch or a chunk, with
 // their gradients.
@@ -243,6 +256,18 @@ func (c Config) tableBytes(k float64, images int) float64 {
 		return 4 * k * float64(images)
 	}
 	return 0
+}
+
+// trainingImages is how many images an epoch has, at most where the data decide.
+func (c Config) trainingImages() int {
+	n := math.MaxInt
+	if len(c.Split) > 0 {
+		n = c.Split[0]
+	}
+	if c.Limit > 0 {
+		n = min(n, c.Limit)
+	}
+	return n
 }
 
 // VAE returns the model part of the configuration for images of the given number
@@ -290,7 +315,7 @@ func (c Config) Resolve(ds *data.Dataset, cpus int) (Config, error) {
 		c.Split = []int{train, validation}
 	}
 	if c.Workers == 0 {
-		c.Workers = cpus
+		c.Workers = min(cpus, MaxWorkers)
 	}
 	binary := ds.Train.Binary() && (ds.Test.N == 0 || ds.Test.Binary())
 	if c.Binarise == "" {

@@ -58,8 +58,8 @@ type emRun struct {
 //	M  parameters from the statistics
 //
 // Line t of the metrics, from 0, is the E-step after t M-steps. It ends after the
-// configured number of M-steps, or when a step gains less than the tolerance in
-// evidence plus penalty per image. It is as deterministic as Run, and ends as Run does
+// configured number of M-steps, or when a step of EM (and no jump of its acceleration)
+// gains less than the tolerance in evidence plus penalty per image. It is as deterministic as Run, and ends as Run does
 // when ctx is cancelled or a bound is not finite.
 func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recorder, now func() time.Time) (Result, error) {
 	r := &emRun{Setup: s, dir: dir, recorder: recorder, now: now, last: math.NaN(), saved: -1}
@@ -76,13 +76,19 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 		}
 		objective := m.Train.Bound + m.EM.Penalty
 		if r.refuse(objective) {
+			if err := r.degeneracy(); err != nil {
+				return Result{}, err
+			}
 			continue
+		}
+		if err := r.finite(m.Train.Bound); err != nil {
+			return Result{}, err
 		}
 		if err := r.record(m); err != nil {
 			return Result{}, err
 		}
 		gain := objective - r.last
-		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0 && !r.mStep.shortening()
+		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0 && r.mStep.conclusive()
 		if r.step >= int64(s.Config.Epochs) || converged {
 			if err := r.finish(); err != nil {
 				return Result{}, err
@@ -100,9 +106,10 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			return Result{}, err
 		}
 		r.step++
-		if k := degenerate(r.EM); k >= 0 {
-			return Result{}, &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved, Degenerate: true,
-				Reason: fmt.Sprintf("a pixel of component %d has a variance below %g, as it is the same in all its images: the density grows without end; --variance-floor bounds it", k, narrowest)}
+		if r.jump.fallback == nil {
+			if err := r.degeneracy(); err != nil {
+				return Result{}, err
+			}
 		}
 		if !r.Config.Accelerate {
 			if err := r.save(); err != nil {
@@ -115,18 +122,30 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 	}
 }
 
-// refuse goes back from a point on trial whose bound is too low; the E-step is then
-// made once more.
+// refuse goes back from a point on trial whose bound is too low, or no number; the E-step
+// is then made once more.
 func (r *emRun) refuse(objective float64) bool {
 	fallback := r.jump.fallback
 	r.jump.fallback = nil
-	if fallback == nil || objective >= r.jump.least {
+	if fallback == nil || objective >= r.jump.least && !math.IsInf(objective, 1) {
 		return false
 	}
 	for i, p := range r.EM.Params() {
 		copy(p.Value, fallback[i])
 	}
+	r.mStep.Jumped = false
 	return true
+}
+
+// degeneracy is the error of parameters that stand, and not of a point on trial, where a
+// component has shrunk to nothing.
+func (r *emRun) degeneracy() error {
+	k := degenerate(r.EM)
+	if k < 0 {
+		return nil
+	}
+	return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved, Degenerate: true,
+		Reason: fmt.Sprintf("a pixel of component %d has a variance below %g, as it is the same in all its images: the density grows without end; --variance-floor bounds it", k, narrowest)}
 }
 
 // snapshot copies the parameters.
@@ -143,14 +162,16 @@ func (r *emRun) snapshot() [][]float32 {
 type mStepNote struct {
 	Stalled  bool    `json:"stalled,omitempty"`  // by gradients, it found nothing better
 	Reseeded int     `json:"reseeded,omitempty"` // components that it moved
+	Jumped   bool    `json:"jumped,omitempty"`   // under acceleration: it went on beyond what maximises
 	Shorter  float64 `json:"shorter,omitempty"`  // by gradients: the learning rate is divided by 1 + this
 
 	OldTable *float64 `json:"old_table,omitempty"` // see EMTerms
 }
 
-// shortening reports whether the M-step found nothing better, and shorter steps
-// are still to be tried: no gain then says nothing about convergence.
-func (n mStepNote) shortening() bool { return n.Stalled && n.Shorter < 1000 }
+// conclusive reports whether a small gain after the M-step means convergence. It does
+// not where the M-step found nothing better and shorter steps are still to be tried, nor
+// after a jump, which may gain anything from 0 though EM's own step would gain more.
+func (n mStepNote) conclusive() bool { return !n.Jumped && !(n.Stalled && n.Shorter < 1000) }
 
 // finish saves what the last E-step has changed. With a prior per image that is p(z),
 // which belongs to an M-step that is not taken any more: it is set back to what was
@@ -206,7 +227,7 @@ func (r *emRun) begin(from *State) error {
 		for i := range r.table {
 			r.table[i] = r.EM.LogPrior()[i%r.EM.Config.States]
 		}
-		if err := r.dir.TruncateMetrics(-1); err != nil || r.Config.InitFrom == "" {
+		if err := r.dir.TruncateMetrics(0); err != nil || r.Config.InitFrom == "" {
 			return err
 		}
 		if err := r.LoadInitial(); err != nil {
@@ -243,7 +264,7 @@ func (r *emRun) begin(from *State) error {
 	if from.Step > 0 {
 		r.last = from.Sums.Bound
 	}
-	return r.dir.TruncateMetrics(from.Step - 1) // the E-step of this step comes once more
+	return r.dir.TruncateMetrics(int(from.Step)) // the E-step of this step comes once more
 }
 
 // expect is the E-step over all training images. It leaves the statistics for the
@@ -258,7 +279,7 @@ func (r *emRun) expect() (Metrics, error) {
 			Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
 			EM:    &EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: usedStates(r.stats.Counts), Table: true}}
 		m.Seconds = r.seconds + r.now().Sub(began).Seconds()
-		return m, r.finite(mean)
+		return m, nil
 	}
 	r.stats.Clear()
 	r.strangers = r.strangers[:0]
@@ -300,9 +321,6 @@ func (r *emRun) expect() (Metrics, error) {
 		Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
 		EM:    &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, OldTable: r.mStep.OldTable},
 	}
-	if err := r.finite(mean); err != nil {
-		return Metrics{}, err
-	}
 	m.Seconds = r.seconds + r.now().Sub(began).Seconds() // with the M-step that led here
 	return m, nil
 }
@@ -318,7 +336,7 @@ func (r *emRun) record(m Metrics) error {
 		if m.Validation, err = r.evidence(r.validation, r.Validation); err != nil {
 			return err
 		}
-		if err := r.finite(model.Terms{Bound: m.Validation.Bound}); err != nil {
+		if err := r.finite(m.Validation.Bound); err != nil {
 			return err
 		}
 		m.Seconds += r.now().Sub(began).Seconds()
@@ -496,7 +514,7 @@ func (r *emRun) maximiseMixture() error {
 	}
 	logLik, logPrior := r.EM.ExpectedLogJoint(r.stats)
 	before := logLik + logPrior
-	r.mStep.Reseeded = r.reseed()
+	r.mStep.Reseeded, r.mStep.Jumped = r.reseed(), false
 	if err := r.EM.Maximise(r.stats); err != nil {
 		return err
 	}
@@ -515,14 +533,21 @@ func (r *emRun) maximiseMixture() error {
 		return nil
 	}
 	r.jump.fallback, r.jump.least = r.snapshot(), r.last
-	return r.EM.SetPoint(point)
+	r.mStep.Jumped = true
+	if err := r.EM.SetPoint(point); err != nil {
+		return err
+	}
+	if degenerate(r.EM) >= 0 { // no place to go, whatever its bound
+		r.refuse(math.Inf(-1))
+	}
+	return nil
 }
 
-func (r *emRun) finite(mean model.Terms) error {
-	if math.IsNaN(mean.Bound) || math.IsInf(mean.Bound, 0) {
+func (r *emRun) finite(bound float64) error {
+	if math.IsNaN(bound) || math.IsInf(bound, 0) {
 		// The parameters of this very step may have been saved: not those.
 		return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: min(r.saved, r.step-1),
-			Reason: fmt.Sprintf("the evidence is %v nats per image", mean.Bound)}
+			Reason: fmt.Sprintf("the evidence is %v nats per image", bound)}
 	}
 	return nil
 }

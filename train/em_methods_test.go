@@ -3,10 +3,12 @@ package train
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"elbo/data"
@@ -91,6 +93,58 @@ func TestSQUAREMEndsNoLowerInFewerIterations(t *testing.T) {
 	}
 	if 2*fast.Step > plain.Step {
 		t.Errorf("SQUAREM took %d iterations, EM %d: want less than half", fast.Step, plain.Step)
+	}
+}
+
+// TestAJumpIsNoConvergence: where EM has more to gain, a jump of the acceleration that
+// gains less than the tolerance does not end the run. (With the seeds 3 and 101 such a jump
+// comes early, and EM's next step gains 26 and 52 tolerances.) Resumed from any of its
+// checkpoints, that of the jump among them, the run ends with the same bytes.
+func TestAJumpIsNoConvergence(t *testing.T) {
+	for _, seed := range []uint64{3, 101} {
+		c := emConfig(t, MixtureModel)
+		c.Components, c.Init, c.Seed, c.Accelerate, c.Epochs, c.Tolerance = 3, FromRandom, seed, true, 300, 1e-3
+		dir := newHastyRun(t, c)
+		dir.Keep = 300
+		_, result, lines := runEM(t, c, dir, nil)
+		last, _, _ := dir.Latest()
+		plain := c
+		plain.Accelerate, plain.Epochs, plain.Tolerance = false, int(result.Step)+1, 0
+		_, _, more := runEM(t, plain, newHastyRun(t, plain), last)
+		if gain := objectiveOf(more[len(more)-1]) - objectiveOf(lines[len(lines)-1]); !result.Converged || gain >= c.Tolerance {
+			t.Errorf("seed %d: ended with %+v, and EM's next step gains %g", seed, result, gain)
+		}
+		smallJump := false
+		names, err := dir.checkpoints()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			state, err := LoadCheckpoint(dir.File(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i := state.Step; i > 0 && i < result.Step && objectiveOf(lines[i])-objectiveOf(lines[i-1]) < c.Tolerance {
+				smallJump = true
+			}
+			again := newHastyRun(t, c)
+			_, resumed, _ := runEM(t, c, again, state)
+			if resumed.Step != result.Step || !resumed.Converged {
+				t.Errorf("seed %d, from %s: ended with %+v, want %+v", seed, name, resumed, result)
+			} else if !bytes.Equal(fileBytes(t, again.File(names[0])), fileBytes(t, dir.File(names[0]))) {
+				t.Errorf("seed %d, from %s: the final checkpoint differs", seed, name)
+			}
+			if name == names[0] || !smallJump {
+				continue
+			}
+			// At the jump the run is not finished for those who only look at its files.
+			if emFinished(c, state, lines[:state.Step+1]) {
+				t.Errorf("seed %d: finished at step %d of %d", seed, state.Step, result.Step)
+			}
+		}
+		if !smallJump {
+			t.Errorf("seed %d: no jump gained less than the tolerance", seed)
+		}
 	}
 }
 
@@ -270,5 +324,69 @@ func TestAComponentOnOneImageStopsTheRun(t *testing.T) {
 	state, _, warnings := dir.Latest()
 	if state == nil && diverged.LastGood >= 0 || len(warnings) > 0 {
 		t.Errorf("the last good checkpoint, of step %d, cannot be read: %v", diverged.LastGood, warnings)
+	}
+}
+
+// overlapping are images of three kinds, with noise.
+func overlapping(seed uint64) data.Images {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	images := data.Images{N: 120, Rows: 4, Cols: 4}
+	for range images.N {
+		c := rng.IntN(3)
+		for j := range 16 {
+			images.Bytes = append(images.Bytes, uint8(60+50*((c+j)%3)+rng.IntN(40)))
+		}
+	}
+	return images
+}
+
+// TestADegenerateTrialEndsNoRun: where a jump of the acceleration comes to variances below
+// those that are allowed, and EM's own step does not, the run goes on from the step. (With
+// these seeds such a jump comes in iterations 32 and 20.)
+func TestADegenerateTrialEndsNoRun(t *testing.T) {
+	for _, test := range []struct {
+		seed       uint64
+		components int
+	}{{44, 9}, {64, 12}} {
+		c := emConfig(t, MixtureModel)
+		gaussian(&c)
+		c.Data, c.Split, c.Components = writeImages(t, overlapping(test.seed)), []int{120, 0}, test.components
+		c.Seed, c.Epochs, c.VarianceFloor, c.Accelerate = test.seed, 40, 0, true
+		_, result, lines := runEM(t, c, newHastyRun(t, c), nil)
+		if result.Step != 40 {
+			t.Errorf("seed %d: ended with %+v", test.seed, result)
+		}
+		neverFalls(t, lines, 16)
+	}
+}
+
+// TestATrialWithoutAFiniteBoundIsRefused, and EM goes on from its own step.
+func TestATrialWithoutAFiniteBoundIsRefused(t *testing.T) {
+	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
+		c := emConfig(t, MixtureModel)
+		gaussian(&c)
+		c.Accelerate = true
+		r := &emRun{Setup: newTestSetup(t, c), dir: newHastyRun(t, c), recorder: &emListener{}, now: still}
+		if err := errors.Join(r.compile(), r.begin(nil)); err != nil {
+			t.Fatal(err)
+		}
+		stands := r.snapshot()
+		r.jump.fallback, r.jump.least = r.snapshot(), -1e9
+		base := r.EM.Params()[2].Value
+		for i := range base {
+			base[i] = bad
+		}
+		m, err := r.expect()
+		if err != nil {
+			t.Fatalf("the E-step of a point on trial ended the run: %v", err)
+		}
+		if !r.refuse(m.Train.Bound) {
+			t.Fatalf("a point with the bound %g was not refused", m.Train.Bound)
+		}
+		for i, p := range r.EM.Params() {
+			if !slices.Equal(p.Value, stands[i]) {
+				t.Errorf("%s is not what it was before the trial", p.Name)
+			}
+		}
 	}
 }

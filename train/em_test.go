@@ -346,7 +346,11 @@ func TestEMStopsWhereAnIterationGainsLessThanTheTolerance(t *testing.T) {
 		for i, m := range iterations[1:] {
 			before := iterations[i]
 			gain := m.Train.Bound + m.EM.Penalty - before.Train.Bound - before.EM.Penalty
-			if last := i == len(iterations)-2; gain < c.Tolerance != last {
+			last := i == len(iterations)-2
+			if c.Accelerate && m.Epoch%2 == 0 && !last {
+				continue // after a jump, whose gain means nothing
+			}
+			if gain < c.Tolerance != last {
 				t.Errorf("%s: iteration %d of %d gains %g nats, the tolerance is %g", test.name, m.Epoch, result.Step, gain, c.Tolerance)
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/gofrs/flock"
+
+	"elbo/model"
 )
 
 // Unfinished says why a run is not at its end, "" where it is: another process is
@@ -44,6 +46,9 @@ func (r *RunDir) Unfinished() (string, error) {
 		return "", err
 	}
 	if emFinished(c, s, metrics) {
+		if !r.savedLast(c, s, metrics[len(metrics)-1]) {
+			return fmt.Sprintf("has made its last iteration, %d, but was stopped before it had saved what came of it", s.Step), nil
+		}
 		return "", nil
 	}
 	return fmt.Sprintf("has made %d of %d iterations, and has not converged", s.Step, c.Epochs), nil
@@ -55,8 +60,8 @@ func emFinished(c Config, s *State, metrics []Metrics) bool {
 		return false
 	}
 	last := metrics[len(metrics)-1]
-	if last.Step < s.Step {
-		return false // the E-step of the newest parameters is missing
+	if last.Step != s.Step {
+		return false // the E-step of the newest parameters is missing, or they were not saved
 	}
 	if last.Epoch >= c.Epochs {
 		return true
@@ -69,8 +74,26 @@ func emFinished(c Config, s *State, metrics []Metrics) bool {
 		return false
 	}
 	before := metrics[len(metrics)-2]
+	if before.Epoch != last.Epoch-1 {
+		return false // its line was damaged: what the last iteration gained is not known
+	}
 	gain := last.Train.Bound + last.EM.Penalty - before.Train.Bound - before.EM.Penalty
-	return gain < c.Tolerance && !note.shortening()
+	return gain < c.Tolerance && note.conclusive()
+}
+
+// savedLast reports whether a fit by EM has saved what its last E-step came to. RunEM
+// writes the line of metrics first, then the best state, then the last checkpoint, which
+// names the best; under a prior per image there is none of these (see finish).
+func (r *RunDir) savedLast(c Config, s *State, last Metrics) bool {
+	v := last.Validation
+	if v == nil || s.Best != nil && v.Bound <= s.Best.Bound {
+		return true
+	}
+	if c.Prior != model.PerImage {
+		return false
+	}
+	best, _, err := r.Best()
+	return err == nil && best.Step == last.Step
 }
 
 // inUse reports whether another process holds the run's lock.

@@ -27,8 +27,8 @@ func (s *Setup) LoadInitial() error {
 	if err != nil {
 		return fmt.Errorf("init-from: %w", err)
 	}
-	was := DefaultConfig(VAEModel)
-	if err := was.ReadConfig(from.Config); err != nil {
+	was, err := from.Configuration()
+	if err != nil {
 		return fmt.Errorf("init-from: %s: %w", source, err)
 	}
 	if err := s.checkInitial(was, from.Params); err != nil {

@@ -93,7 +93,7 @@ func Run(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recor
 			return Result{}, err
 		}
 	}
-	if err := dir.TruncateMetrics(r.step); err != nil {
+	if err := dir.TruncateMetrics(r.epoch); err != nil {
 		return Result{}, err
 	}
 	if from == nil && s.Config.InitFrom != "" {

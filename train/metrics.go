@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
+	"strings"
 )
 
 // EpochTerms are the terms of the bound, averages over the images of one pass, in
@@ -76,6 +79,21 @@ func (m *Metrics) check() error {
 	return errors.Join(faults...)
 }
 
+// A line ends with the CRC-32C (Castagnoli) of its bytes before that key. Lines of older
+// programs have none.
+const metricsSumFormat = `,"crc32c":"%08x"}`
+
+var (
+	metricsSum   = regexp.MustCompile(`,"crc32c":"([0-9a-f]{8})"}\n$`)
+	metricsTable = crc32.MakeTable(crc32.Castagnoli)
+)
+
+// sealMetrics adds its checksum to a JSON object, and the end of the line.
+func sealMetrics(object []byte) []byte {
+	body := object[:len(object)-1] // without its brace
+	return append(fmt.Appendf(bytes.Clone(body), metricsSumFormat, crc32.Checksum(body, metricsTable)), '\n')
+}
+
 // metricsLog is metrics.jsonl, open for reading and writing.
 type metricsLog interface {
 	io.ReaderAt
@@ -119,7 +137,7 @@ func (r *RunDir) AppendMetrics(m Metrics) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := appendMetricsLine(log, end, append(line, '\n')); err != nil {
+	if err := appendMetricsLine(log, end, sealMetrics(line)); err != nil {
 		return err
 	}
 	if end == 0 {
@@ -164,9 +182,9 @@ func metricsEnd(log metricsLog) (int64, error) {
 }
 
 // ReadMetrics returns the lines of metrics.jsonl, none if there is no such file yet.
-// A last line without its end, as a crash leaves it, is ignored. Any other line that
-// is not Metrics is an error that gives its number. Keys that are not known are
-// skipped.
+// Damaged lines are passed over, see MetricsFaults, and so is a last line without its
+// end, as a crash leaves it. Keys that are not known are skipped in lines that have a
+// checksum, as a later program wrote them.
 func (r *RunDir) ReadMetrics() ([]Metrics, error) {
 	lines, _, err := r.readMetricsLines()
 	if err != nil {
@@ -174,15 +192,87 @@ func (r *RunDir) ReadMetrics() ([]Metrics, error) {
 	}
 	var metrics []Metrics
 	for _, line := range lines {
-		metrics = append(metrics, line.Metrics)
+		if line.fault == nil {
+			metrics = append(metrics, line.Metrics)
+		}
 	}
 	return metrics, nil
 }
 
-// TruncateMetrics removes the lines of steps after step, and a last line without its
-// end. A run that continues from an older checkpoint writes those epochs again. The
-// file is replaced atomically, or left alone if there is nothing to remove.
-func (r *RunDir) TruncateMetrics(step int64) error {
+// namedFaults is how many damaged lines are named one by one.
+const namedFaults = 5
+
+// MetricsFaults says which lines of metrics.jsonl are damaged, and which are missing
+// between the run's first epoch and its checkpoint s, nil for none.
+func (r *RunDir) MetricsFaults(s *State) ([]error, error) {
+	lines, _, err := r.readMetricsLines()
+	if err != nil {
+		return nil, err
+	}
+	path := r.File(MetricsFile)
+	var faults []error
+	damaged := 0
+	seen := map[int]bool{}
+	for i, line := range lines {
+		if line.fault == nil {
+			seen[line.Epoch] = true
+			continue
+		}
+		if damaged++; damaged <= namedFaults {
+			faults = append(faults, fmt.Errorf("train: %s: line %d is damaged: %w", path, i+1, line.fault))
+		}
+	}
+	if more := damaged - namedFaults; more > 0 {
+		faults = append(faults, fmt.Errorf("train: %s: so are %d more lines", path, more))
+	}
+	if missing := missingEpochs(s, seen); missing != "" {
+		faults = append(faults, fmt.Errorf("train: %s: there is no whole line of %s, though the checkpoint is later", path, missing))
+	}
+	return faults, nil
+}
+
+// missingEpochs names the epochs (EM: iterations) before a checkpoint's own that were not
+// seen.
+func missingEpochs(s *State, seen map[int]bool) string {
+	if s == nil {
+		return ""
+	}
+	var c struct {
+		Model string `json:"model"`
+	}
+	if json.Unmarshal(s.Config, &c) != nil {
+		return ""
+	}
+	unit, first, end := "epoch", 1, s.Epoch
+	if c.Model != VAEModel {
+		unit, first, end = "iteration", 0, int(s.Step)
+	}
+	var ranges []string
+	for e := first; e < end; e++ {
+		from := e
+		for e < end && !seen[e] {
+			e++
+		}
+		switch e - from {
+		case 0:
+		case 1:
+			ranges = append(ranges, fmt.Sprint(from))
+		default:
+			ranges = append(ranges, fmt.Sprintf("%d to %d", from, e-1))
+		}
+	}
+	if len(ranges) == 0 {
+		return ""
+	}
+	return unit + " " + strings.Join(ranges, ", ")
+}
+
+// TruncateMetrics removes the lines from an epoch on, and a last line without its end:
+// a run that is in that epoch writes them again. It is the epoch that counts, as a
+// checkpoint of an epoch's last step may be from before its line was written. Damaged
+// lines are set aside: they are moved to the end of metrics.damaged.jsonl. Files are
+// replaced atomically, or left alone if there is nothing to remove.
+func (r *RunDir) TruncateMetrics(epoch int) error {
 	if err := r.writable(); err != nil {
 		return err
 	}
@@ -190,14 +280,20 @@ func (r *RunDir) TruncateMetrics(step int64) error {
 	if err != nil {
 		return err
 	}
-	var kept []byte
+	var kept, damaged []byte
 	for _, line := range lines {
-		if line.Step <= step {
+		switch {
+		case line.fault != nil:
+			damaged = append(damaged, line.text...)
+		case line.Epoch < epoch:
 			kept = append(kept, line.text...)
 		}
 	}
 	if len(kept) == size {
 		return nil
+	}
+	if err := r.setAside(damaged); err != nil {
+		return err
 	}
 	return r.ops.write(r.File(MetricsFile), func(w io.Writer) error {
 		_, err := w.Write(kept)
@@ -205,44 +301,86 @@ func (r *RunDir) TruncateMetrics(step int64) error {
 	})
 }
 
-// metricsLine is a line as it stands in the file, with its newline, and its meaning.
+// setAside appends damaged lines to metrics.damaged.jsonl, unless they are there, as a
+// crash between the two files leaves them.
+func (r *RunDir) setAside(damaged []byte) error {
+	path := r.File(MetricsDamagedFile)
+	before, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("train: set damaged metrics aside: %w", err)
+	}
+	if len(damaged) == 0 || bytes.HasSuffix(before, damaged) {
+		return nil
+	}
+	return r.ops.write(path, func(w io.Writer) error {
+		_, err := w.Write(append(before, damaged...))
+		return err
+	})
+}
+
+// metricsLine is a line as it stands in the file, with its newline, and its meaning or
+// what is wrong with it.
 type metricsLine struct {
 	Metrics
-	text []byte
+	text  []byte
+	fault error
 }
 
 // readMetricsLines returns the whole lines, and the size of the file in bytes.
 func (r *RunDir) readMetricsLines() ([]metricsLine, int, error) {
-	path := r.File(MetricsFile)
-	file, err := os.ReadFile(path)
+	file, err := os.ReadFile(r.File(MetricsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("train: read the metrics of the run: %w", err)
 	}
-	lines, err := parseMetricsLines(file)
-	if err != nil {
-		return nil, 0, fmt.Errorf("train: %s: %w: want one JSON object an epoch: repair or remove the line", path, err)
-	}
-	return lines, len(file), nil
+	return parseMetricsLines(file), len(file), nil
 }
 
-func parseMetricsLines(file []byte) ([]metricsLine, error) {
+func parseMetricsLines(file []byte) []metricsLine {
 	var lines []metricsLine
+	last := -1 // epoch
 	for text := range bytes.Lines(file) {
 		if !bytes.HasSuffix(text, []byte("\n")) {
 			break // the last, cut short
 		}
 		line := metricsLine{text: text}
-		err := json.Unmarshal(text, &line.Metrics)
-		if err == nil && text[0] != '{' { // null would pass
-			err = errors.New("not a JSON object")
+		line.fault = line.parse()
+		if line.fault == nil && line.Epoch <= last {
+			line.fault = fmt.Errorf("epoch %d comes after epoch %d", line.Epoch, last)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", len(lines)+1, err)
+		if line.fault == nil {
+			last = line.Epoch
 		}
 		lines = append(lines, line)
 	}
-	return lines, nil
+	return lines
+}
+
+// parse reads the text of a line and checks its checksum. Without one it is of an older
+// program, all of whose keys are known.
+func (l *metricsLine) parse() error {
+	decoder := json.NewDecoder(bytes.NewReader(l.text))
+	if at := metricsSum.FindSubmatchIndex(l.text); at != nil {
+		want, got := string(l.text[at[2]:at[3]]), fmt.Sprintf("%08x", crc32.Checksum(l.text[:at[0]], metricsTable))
+		if got != want {
+			return fmt.Errorf("its checksum says %s, its bytes have %s", want, got)
+		}
+	} else {
+		decoder.DisallowUnknownFields()
+	}
+	if l.text[0] != '{' { // null would pass
+		return errors.New("not a JSON object")
+	}
+	if err := decoder.Decode(&l.Metrics); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return errors.New("something follows the JSON object")
+	}
+	if l.Train == nil {
+		return errors.New("it has no terms of training")
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,8 +61,8 @@ func TestMetricsAreOneJSONLineAnEpoch(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := `{"epoch":1,"step":100,"train":{"recon":-72.84,"kl":24.47,"bound":-97.31},"validation":{"recon":-73,"kl":24.5,"bound":-97.5,"bound_se":0.125},"beta":1,"seconds":2.5,"images_per_second":20000}
-{"epoch":2,"step":200,"train":{"recon":0,"kl":0,"bound":1e-7},"beta":0,"seconds":0,"images_per_second":0}
+	want := `{"epoch":1,"step":100,"train":{"recon":-72.84,"kl":24.47,"bound":-97.31},"validation":{"recon":-73,"kl":24.5,"bound":-97.5,"bound_se":0.125},"beta":1,"seconds":2.5,"images_per_second":20000,"crc32c":"bf78aeee"}
+{"epoch":2,"step":200,"train":{"recon":0,"kl":0,"bound":1e-7},"beta":0,"seconds":0,"images_per_second":0,"crc32c":"a82bca71"}
 `
 	if got := mustReadFile(t, r.File("metrics.jsonl")); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
@@ -92,7 +93,7 @@ func TestMetricsSurviveALineCutShortAnywhere(t *testing.T) {
 			t.Fatalf("appended after %d bytes:\n%s", n, got)
 		}
 		mustWriteFile(t, path, whole[:n])
-		if err := r.TruncateMetrics(math.MaxInt64); err != nil {
+		if err := r.TruncateMetrics(math.MaxInt); err != nil {
 			t.Fatal(err)
 		}
 		if got := mustReadFile(t, path); got != whole[:first] {
@@ -110,48 +111,170 @@ func TestMetricsSurviveALineCutShortAnywhere(t *testing.T) {
 	}
 }
 
-func TestReadMetricsNamesABadLine(t *testing.T) {
-	r := runWithMetrics(t, 3)
-	path := r.File(MetricsFile)
-	lines := strings.SplitAfter(mustReadFile(t, path), "\n")
-	const hint = ": want one JSON object an epoch: repair or remove the line"
-	for _, test := range []struct{ line, err string }{
-		{"{\"epoch\":2,\n", "unexpected end of JSON input"},
-		{"\n", "unexpected end of JSON input"},
-		{"null\n", "not a JSON object"},
-		{"{\"epoch\":2}{\"epoch\":3}\n", "invalid character '{' after top-level value"},
-		{"{\"epoch\":\"2\"}\n", "json: cannot unmarshal string into Go struct field Metrics.epoch of type int"},
-	} {
-		mustWriteFile(t, path, lines[0]+test.line+lines[2])
-		want := "train: " + path + ": line 2: " + test.err + hint
-		_, readErr := r.ReadMetrics()
-		for _, err := range []error{readErr, r.TruncateMetrics(100)} {
-			if err == nil || err.Error() != want {
-				t.Errorf("got  %v\nwant %s", err, want)
+// TestOneByteOfMetricsIsDamaged, whichever, in each of its bits: no line is read that was
+// not written, at most the line and its neighbour are lost, and what is missing before a
+// checkpoint is named.
+func TestOneByteOfMetricsIsDamaged(t *testing.T) {
+	r := runWithMetrics(t, 4)
+	whole := mustReadFile(t, r.File(MetricsFile))
+	isWhole := map[string]bool{}
+	for line := range strings.Lines(whole) {
+		isWhole[line] = true
+	}
+	for at := range len(whole) {
+		for bit := range 8 {
+			damaged := []byte(whole)
+			damaged[at] ^= 1 << bit
+			good := 0
+			seen := map[int]bool{}
+			for _, line := range parseMetricsLines(damaged) {
+				if line.fault != nil {
+					continue
+				}
+				good++
+				seen[line.Epoch] = true
+				if !isWhole[string(line.text)] {
+					t.Fatalf("byte %d, bit %d: taken for a line: %s", at, bit, line.text)
+				}
+			}
+			if good < 2 || good > 3 {
+				t.Errorf("byte %d, bit %d: %d lines are left", at, bit, good)
+			}
+			if missingEpochs(checkpointAfter(4), seen) == "" {
+				t.Errorf("byte %d, bit %d: nothing is missing", at, bit)
 			}
 		}
+	}
+}
+
+// checkpointAfter is a state with as many epochs of a VAE behind it.
+func checkpointAfter(epochs int) *State {
+	return &State{Epoch: epochs + 1, Step: int64(100 * epochs), Config: []byte(`{"model":"vae"}`)}
+}
+
+// TestDamagedMetricsAreNamedAndSetAside, and the others stay as they are.
+func TestDamagedMetricsAreNamedAndSetAside(t *testing.T) {
+	old := func(epoch int) string {
+		return fmt.Sprintf(`{"epoch":%d,"step":%d,"train":{"recon":-1,"kl":2,"bound":-3},"beta":1,"seconds":2,"images_per_second":3}`+"\n", epoch, 100*epoch)
+	}
+	lines := strings.SplitAfter(mustReadFile(t, runWithMetrics(t, 3).File(MetricsFile)), "\n")
+	for _, test := range []struct{ line, fault string }{
+		{"{\"epoch\":2,\n", "unexpected EOF"},
+		{"\n", "not a JSON object"},
+		{"null\n", "not a JSON object"},
+		{`{"epoch":2}` + "\n", "it has no terms of training"},
+		{old(2)[:len(old(2))-1] + "{}\n", "something follows the JSON object"},
+		{strings.Replace(old(2), "beta", "bete", 1), `json: unknown field "bete"`},
+		{old(1), "epoch 1 comes after epoch 1"},
+		{strings.Replace(lines[1], "-72.84", "-12.84", 1), "its checksum says " + lines[1][len(lines[1])-11:len(lines[1])-3] + ", its bytes have "},
+	} {
+		r := runWithMetrics(t, 1)
+		path := r.File(MetricsFile)
+		mustWriteFile(t, path, lines[0]+test.line+lines[2]+"{\"epoch\":4")
+		faults, err := r.MetricsFaults(checkpointAfter(3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"train: " + path + ": line 2 is damaged: " + test.fault,
+			"train: " + path + ": there is no whole line of epoch 2, though the checkpoint is later",
+		}
+		for i := range want {
+			if len(faults) != len(want) || !strings.HasPrefix(faults[i].Error(), want[i]) {
+				t.Errorf("got  %v\nwant %v", faults, want)
+				break
+			}
+		}
+		wantEpochs(t, r, 1, 3)
+		for range 2 { // as a crash may come between the two files
+			if err := r.TruncateMetrics(4); err != nil {
+				t.Fatal(err)
+			}
+			if got := mustReadFile(t, path); got != lines[0]+lines[2] {
+				t.Errorf("%s: the file is\n%s", test.fault, got)
+			}
+			if got := mustReadFile(t, r.File(MetricsDamagedFile)); got != test.line {
+				t.Errorf("%s: set aside is\n%s", test.fault, got)
+			}
+			mustWriteFile(t, path, lines[0]+test.line+lines[2])
+		}
+	}
+}
+
+// TestMetricsOfAnOlderProgramAreTakenAsTheyAre: they have no checksums.
+func TestMetricsOfAnOlderProgramAreTakenAsTheyAre(t *testing.T) {
+	r := runWithMetrics(t, 3)
+	path := r.File(MetricsFile)
+	file := regexp.MustCompile(`,"crc32c":"[0-9a-f]{8}"`).ReplaceAllString(mustReadFile(t, path), "")
+	mustWriteFile(t, path, file)
+	if faults, err := r.MetricsFaults(checkpointAfter(3)); err != nil || len(faults) > 0 {
+		t.Errorf("faults %v, %v", faults, err)
+	}
+	if err := r.AppendMetrics(exampleMetrics(4)); err != nil {
+		t.Fatal(err)
+	}
+	wantEpochs(t, r, 1, 2, 3, 4)
+	if got := mustReadFile(t, path); !strings.HasPrefix(got, file) {
+		t.Errorf("the old lines are\n%s", got)
+	}
+}
+
+// TestMissingMetricsAreNamed: from the first epoch to the one that a checkpoint is in; of a
+// model with a table, iterations from 0.
+func TestMissingMetricsAreNamed(t *testing.T) {
+	em := &State{Step: 3, Epoch: 4, Config: []byte(`{"model":"mixture"}`)}
+	for _, test := range []struct {
+		s    *State
+		have []int
+		want string
+	}{
+		{checkpointAfter(3), []int{1, 2, 3}, ""},
+		{checkpointAfter(0), nil, ""},
+		{nil, nil, ""},
+		{checkpointAfter(3), nil, "epoch 1 to 3"},
+		{checkpointAfter(9), []int{1, 3, 6, 7, 8}, "epoch 2, 4 to 5, 9"},
+		{em, []int{0, 1, 2}, ""},
+		{em, []int{1, 2, 3}, "iteration 0"},
+	} {
+		seen := map[int]bool{}
+		for _, e := range test.have {
+			seen[e] = true
+		}
+		if got := missingEpochs(test.s, seen); got != test.want {
+			t.Errorf("lines of %v: %q is missing, want %q", test.have, got, test.want)
+		}
+	}
+}
+
+func TestManyDamagedLinesAreCounted(t *testing.T) {
+	r := newTestRun(t)
+	mustWriteFile(t, r.File(MetricsFile), strings.Repeat("\n", 1000))
+	faults, err := r.MetricsFaults(nil)
+	if want := "train: " + r.File(MetricsFile) + ": so are 995 more lines"; err != nil || len(faults) != 6 || faults[5].Error() != want {
+		t.Errorf("got %v, %v; want 6 faults, the last %s", faults, err, want)
 	}
 }
 
 func TestReadMetricsSkipsKeysOfALaterProgram(t *testing.T) {
 	r := runWithMetrics(t, 1)
 	path := r.File(MetricsFile)
-	mustWriteFile(t, path, strings.Replace(mustReadFile(t, path), "{", `{"colour":[1],`, 1))
+	object := metricsSum.ReplaceAllString(mustReadFile(t, path), "}")
+	mustWriteFile(t, path, string(sealMetrics([]byte(strings.Replace(object, "{", `{"colour":[1],`, 1)))))
 	wantEpochs(t, r, 1)
 }
 
-func TestTruncateMetricsDropsLaterSteps(t *testing.T) {
+func TestTruncateMetricsDropsLaterEpochs(t *testing.T) {
 	for _, test := range []struct {
-		step   int64
-		epochs []int
+		epoch int
+		left  []int
 	}{
-		{-1, nil}, {99, nil}, {100, []int{1}}, {250, []int{1, 2}}, {300, []int{1, 2, 3}}, {1000, []int{1, 2, 3}},
+		{0, nil}, {1, nil}, {2, []int{1}}, {3, []int{1, 2}}, {4, []int{1, 2, 3}}, {1000, []int{1, 2, 3}},
 	} {
 		r := runWithMetrics(t, 3)
-		if err := r.TruncateMetrics(test.step); err != nil {
+		if err := r.TruncateMetrics(test.epoch); err != nil {
 			t.Fatal(err)
 		}
-		wantEpochs(t, r, test.epochs...)
+		wantEpochs(t, r, test.left...)
 	}
 	if err := newTestRun(t).TruncateMetrics(0); err != nil {
 		t.Errorf("without a file: %v", err)
@@ -162,7 +285,7 @@ func TestTruncateMetricsIsAllOrNothing(t *testing.T) {
 	for _, step := range atomicSteps {
 		r := runWithMetrics(t, 3)
 		r.ops = failingOps(step, syscall.ENOSPC)
-		if err := r.TruncateMetrics(100); !errors.Is(err, syscall.ENOSPC) {
+		if err := r.TruncateMetrics(2); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%s: error %v, want ENOSPC", step, err)
 		}
 		wantEpochs(t, r, 1, 2, 3)
@@ -235,12 +358,8 @@ func FuzzReadMetrics(f *testing.F) {
 	f.Add([]byte("null\n"))
 	f.Add([]byte("\n\n"))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		lines, err := parseMetricsLines(file)
-		if err != nil {
-			return
-		}
 		var whole []byte
-		for _, line := range lines {
+		for _, line := range parseMetricsLines(file) {
 			whole = append(whole, line.text...)
 		}
 		rest, isPrefix := bytes.CutPrefix(file, whole)

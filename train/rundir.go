@@ -20,6 +20,8 @@ const (
 	ConfigFile  = "config.json"      // resolved configuration
 	MetricsFile = "metrics.jsonl"    // one line an epoch, see Metrics
 	BestFile    = "best.safetensors" // state with the best validation bound
+	// MetricsDamagedFile has lines of metrics.jsonl that were damaged, as they were found.
+	MetricsDamagedFile = "metrics.damaged.jsonl"
 
 	runLockFile      = ".lock"
 	runCheckpointFmt = "checkpoint-%08d.safetensors" // step
@@ -70,7 +72,7 @@ func createRun(ops atomicOps, path string, config []byte) (*RunDir, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("train: %s: is a file, want a directory for the run: choose another --out", path)
 	}
-	if err := os.MkdirAll(path, 0o777); err != nil {
+	if err := ops.makeDirectory(path); err != nil {
 		return nil, fmt.Errorf("train: %s: cannot make the run directory: %w: choose another --out", path, err)
 	}
 	// Before the lock, which leaves a file: a directory that is not ours stays as it is.
@@ -119,7 +121,7 @@ func checkNewRun(path string) error {
 		name := entry.Name()
 		switch {
 		case name == ConfigFile:
-			return fmt.Errorf("train: %s: %w: continue it with `elbo resume %s`, or choose another --out", path, ErrRunExists, path)
+			return fmt.Errorf("train: %s: %w: continue it with `elbo resume %s`, or choose another --out", path, ErrRunExists, ShellPath(path))
 		case name != runLockFile && !strings.HasPrefix(name, atomicPrefix):
 			others = append(others, name)
 		}
@@ -153,7 +155,7 @@ func ReadRun(path string) (*RunDir, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("train: %s: %w: there is no such directory: `elbo train --out %s` makes one", path, ErrNotRun, path)
+		return nil, fmt.Errorf("train: %s: %w: there is no such directory: `elbo train --out %s` makes one", path, ErrNotRun, ShellPath(path))
 	case err != nil:
 		return nil, fmt.Errorf("train: %s: %w: %w", path, ErrNotRun, err)
 	case !info.IsDir():
@@ -162,11 +164,24 @@ func ReadRun(path string) (*RunDir, error) {
 	r := newRunDir(path, osAtomicOps())
 	if _, err := os.Stat(r.File(ConfigFile)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("train: %s: %w: it holds no %s: give a directory that `elbo train --out` has made", path, ErrNotRun, ConfigFile)
+			return nil, fmt.Errorf("train: %s: %w: it holds no %s: %s", path, ErrNotRun, ConfigFile, r.withoutConfig())
 		}
 		return nil, fmt.Errorf("train: %s: %w: %w", path, ErrNotRun, err)
 	}
 	return r, nil
+}
+
+// withoutConfig is what to do with a directory without a configuration: of a run that
+// lost it, every checkpoint can be used by itself.
+func (r *RunDir) withoutConfig() string {
+	_, path, err := r.Best()
+	if err != nil {
+		_, path, _ = r.Latest()
+	}
+	if path == "" {
+		return "give a directory that `elbo train --out` has made"
+	}
+	return fmt.Sprintf("was it removed? %s can be used without it, as in `elbo eval %s`", filepath.Base(path), ShellPath(path))
 }
 
 // acquire takes the lock. The operating system drops it when the process ends,
@@ -217,7 +232,7 @@ func (r *RunDir) File(name string) string { return filepath.Join(r.Path, name) }
 
 // Config returns the contents of config.json.
 func (r *RunDir) Config() ([]byte, error) {
-	config, err := os.ReadFile(r.File(ConfigFile))
+	config, err := ReadConfigFile(r.File(ConfigFile))
 	if err != nil {
 		return nil, fmt.Errorf("train: read the configuration of the run: %w", err)
 	}

@@ -29,14 +29,42 @@ type Setup struct {
 // NewSetup validates a configuration, opens its data and makes the model. The
 // engine is made for the number of workers that the configuration resolves to.
 func NewSetup(c Config, cpus int, engine func(workers int) *graph.Engine) (*Setup, error) {
-	if err := c.Validate(); err != nil {
-		return nil, &ConfigError{err}
-	}
-	ds, err := data.Open(c.Data)
+	ds, err := c.open()
 	if err != nil {
 		return nil, err
 	}
-	if c, err = c.Resolve(ds, cpus); err != nil {
+	return newSetup(c, ds, cpus, engine)
+}
+
+// NewSetupOn is NewSetup for a model that was trained before, with the data at path in
+// the place of those that c names; sha256 is of those it was trained on. Where path has
+// the very same, c's split and limit stand, so that no image on which the model was
+// trained is taken for one to test it on. Other data, perhaps of another size, are taken
+// whole, and split by their own default.
+func NewSetupOn(path, sha256 string, c Config, cpus int, engine func(workers int) *graph.Engine) (*Setup, error) {
+	c.Data = path
+	ds, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	if ds.SHA256 != sha256 {
+		c.Split, c.Limit = nil, 0
+	}
+	return newSetup(c, ds, cpus, engine)
+}
+
+// open validates c and opens its data.
+func (c Config) open() (*data.Dataset, error) {
+	if err := c.Validate(); err != nil {
+		return nil, &ConfigError{err}
+	}
+	return data.Open(c.Data)
+}
+
+// newSetup makes the model of a valid configuration on data.
+func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *graph.Engine) (*Setup, error) {
+	c, err := c.Resolve(ds, cpus)
+	if err != nil {
 		return nil, &ConfigError{err}
 	}
 	train, validation, test, err := ds.Split(c.Split[0], c.Split[1])

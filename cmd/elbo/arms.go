@@ -19,7 +19,8 @@ import (
 // done is not done again.
 
 // begunIn returns the settings of what was begun in the directory out, or nil if it is
-// empty or not there yet. A directory that holds anything else is an error.
+// empty or not there yet. A directory that holds anything else is an error. What
+// interrupted writes have left in it is removed.
 func begunIn[S any](out, file, what string) (*S, error) {
 	if out == "" {
 		return nil, nil
@@ -33,7 +34,7 @@ func begunIn[S any](out, file, what string) (*S, error) {
 	}
 	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") }) // interrupted writes
 	if len(entries) == 0 {
-		return nil, nil
+		return nil, train.RemoveLeftovers(out)
 	}
 	text, err := os.ReadFile(filepath.Join(out, file))
 	if err != nil {
@@ -43,7 +44,7 @@ func begunIn[S any](out, file, what string) (*S, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, usagef("%s: %s: %w: choose another --out", out, file, err)
 	}
-	return &s, nil
+	return &s, train.RemoveLeftovers(out)
 }
 
 // keptSetting is a setting as it was when something was begun, and as a flag has it now.
@@ -67,7 +68,7 @@ func checkKept(out, what string, given []string, settings ...keptSetting) error 
 // runs/, and marks it with its settings. It returns its name.
 func makeMarked(out, base, file string, settings any) (string, error) {
 	if out == "" {
-		if err := os.MkdirAll("runs", 0o777); err != nil {
+		if err := train.MakeDirectory("runs"); err != nil {
 			return "", err
 		}
 		base = filepath.Join("runs", base)
@@ -83,7 +84,7 @@ func makeMarked(out, base, file string, settings any) (string, error) {
 			out = fmt.Sprintf("%s-%03d", base, n)
 		}
 	}
-	if err := os.MkdirAll(out, 0o777); err != nil {
+	if err := train.MakeDirectory(out); err != nil {
 		return "", usagef("%s: cannot make the directory: %w: choose another --out", out, err)
 	}
 	return out, writeJSONFile(filepath.Join(out, file), settings)
@@ -97,12 +98,15 @@ type oneEngine struct {
 }
 
 func (e *oneEngine) setup(c train.Config) (*train.Setup, error) {
-	return train.NewSetup(c, e.p.cpus, func(workers int) *graph.Engine {
-		if e.engine == nil {
-			e.engine = e.p.engine(workers)
-		}
-		return e.engine
-	})
+	return train.NewSetup(c, e.p.cpus, e.make)
+}
+
+// make returns the engine, and makes it the first time.
+func (e *oneEngine) make(workers int) *graph.Engine {
+	if e.engine == nil {
+		e.engine = e.p.engine(workers)
+	}
+	return e.engine
 }
 
 // openArm makes the run directory of an arm, or opens the one there is.
@@ -135,14 +139,16 @@ func sameConfig(dir *train.RunDir, c train.Config) error {
 	return nil
 }
 
-// latestOf returns the newest state of an arm that is to go on, nil for none.
+// latestOf returns the newest state of an arm that is to go on, nil for none. It says what
+// is wrong with its checkpoints and metrics.
 func (p *program) latestOf(dir *train.RunDir, s *train.Setup) (*train.State, error) {
 	from, _, warnings := dir.Latest()
-	for _, w := range warnings {
-		p.say("passed over: %v", w)
-	}
+	p.sayPassedOver(warnings)
 	if from == nil {
 		return nil, nil
 	}
-	return from, s.CheckData(from)
+	if err := s.CheckData(from); err != nil {
+		return nil, err
+	}
+	return from, p.sayMetricsGoOn(dir, from)
 }

@@ -175,3 +175,27 @@ func TestTheComparisonsFiguresAreThoseOfItsImages(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAKilledComparisonLeftIsRemoved when it goes on: of the directory's own files, as
+// its runs see to theirs.
+func TestWhatAKilledComparisonLeftIsRemoved(t *testing.T) {
+	for _, marked := range []bool{false, true} { // killed before or after it had its mark
+		out := t.TempDir()
+		if marked {
+			if _, err := makeMarked(out, "compare", compareFile, compareSettings{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left := filepath.Join(out, ".elbo-tmp-0-report.html")
+		if err := os.WriteFile(left, []byte("<ht"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		begun, err := begunIn[compareSettings](out, compareFile, "comparison")
+		if err != nil || (begun != nil) != marked {
+			t.Errorf("begun: %v, %v", begun, err)
+		}
+		if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there (%v)", left, err)
+		}
+	}
+}

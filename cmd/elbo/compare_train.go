@@ -73,7 +73,7 @@ func runOwnComparison(ctx context.Context, p *program, o compareOptions) error {
 // sayCompareStopped says how far an interrupted comparison came.
 func (p *program) sayCompareStopped(err error, o compareOptions, done string) {
 	if errors.Is(err, train.ErrInterrupted) || errors.Is(err, context.Canceled) {
-		p.say("interrupted: %s. Go on with: %s compare --out %s%s", done, p.name, o.out, o.scoring)
+		p.say("interrupted: %s. Go on with: %s compare --out %s%s", done, p.name, train.ShellPath(o.out), o.scoring)
 	}
 }
 

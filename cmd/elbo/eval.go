@@ -98,9 +98,6 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.data != "" {
-		p.say("%s is taken as %d training, %d validation and %d test images: scoring %d of the %s images", o.data, t.Train.N(), t.Validation.N(), t.Test.N(), view.N(), o.split)
-	}
 	if err := p.mayIntegrate(t, &o); err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 	if t.EM != nil {
 		hint := "has no such gap: it has no encoder, and its posterior is exact"
 		if t.Config.Model == train.GridModel {
-			hint += fmt.Sprintf("; `%s swap %s` gives its decoder an encoder", p.name, o.run)
+			hint += fmt.Sprintf("; `%s swap %s` gives its decoder an encoder", p.name, train.ShellPath(o.run))
 		}
 		return usagef("%s is a %s, which %s", o.run, t.Config.Model, hint)
 	}

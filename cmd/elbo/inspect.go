@@ -29,7 +29,8 @@ func newInspectCmd(p *program) *cobra.Command {
 		Short: "What a checkpoint holds: header, tensors, hashes, numerics, graph",
 		Long: `Print what a checkpoint holds, after checking all of it: step and epoch, the best
 bound, the configuration, what the numbers were computed with, and every tensor with
-its shape and SHA-256. With --graph, print the graph of a training step instead, in
+its shape and SHA-256; of a run also which lines of its metrics are damaged or
+missing. With --graph, print the graph of a training step instead, in
 Graphviz' language.`,
 		Example: "  elbo inspect runs/vae-001\n  elbo inspect runs/vae-001 --graph | dot -Tsvg > graph.svg",
 		Args:    oneRun,
@@ -57,13 +58,22 @@ func runInspect(p *program, o inspectOptions) error {
 		_, err = io.WriteString(p.stdout, dot)
 		return err
 	}
-	state, path, err := p.loadState(o.path, o.checkpoint)
+	state, path, passed, err := p.loadState(o.path, o.checkpoint)
 	if err != nil {
 		return err
 	}
+	p.sayPassedOver(passed)
 	in, err := inspect(state, path)
 	if err != nil {
 		return err
+	}
+	if dir, err := train.ReadRun(o.path); err == nil { // a file has no metrics beside it
+		if o.checkpoint != "best" && o.checkpoint != "last" {
+			state = nil // perhaps of another run
+		}
+		if _, err := p.sayMetrics(dir, state); err != nil {
+			return err
+		}
 	}
 	if o.json {
 		return writeJSON(p.stdout, in)

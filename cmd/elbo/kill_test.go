@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,8 +94,6 @@ func (r *runner) newest(run string) string {
 	}
 	return filepath.Base(slices.Max(names)) // steps have leading zeros
 }
-
-var clockReadings = regexp.MustCompile(`,"seconds":[^,}]+,"images_per_second":[^,}]+`)
 
 // files returns the contents of all files of a run, but for what the clock said.
 func (r *runner) files(run string) map[string]string {

@@ -349,5 +349,5 @@ func (x *priorFreedom) sayInterrupted(err error, a arm) {
 		return
 	}
 	x.p.say("interrupted: %d of %d arms are done, and %s has made %d of %d iterations. Go on with: %s experiment prior-freedom --out %s",
-		len(x.results), len(x.arms), a.Name(), x.at, x.options.Iterations, x.p.name, x.options.out)
+		len(x.results), len(x.arms), a.Name(), x.at, x.options.Iterations, x.p.name, train.ShellPath(x.options.out))
 }

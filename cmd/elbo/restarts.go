@@ -76,22 +76,23 @@ func (p *program) trainRestart(ctx context.Context, c train.Config, path string)
 	if err != nil {
 		return restarted{}, err
 	}
-	var state *train.State
 	dir, err := train.CreateRun(path, s.Config.JSON())
 	if errors.Is(err, train.ErrRunExists) {
-		if dir, err = train.OpenRun(path); err == nil {
-			state, _, _ = dir.Latest()
-		}
+		dir, err = train.OpenRun(path)
 	}
 	if err != nil {
 		return restarted{}, err
 	}
 	defer dir.Close()
+	state, err := p.latestOf(dir, s)
+	if err != nil {
+		return restarted{}, err
+	}
 	bar := newProgress(p, s, state)
 	result, err := train.RunEM(ctx, s, dir, state, bar, p.now)
 	bar.done()
 	if errors.Is(err, train.ErrInterrupted) {
-		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, filepath.Dir(path))
+		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, train.ShellPath(filepath.Dir(path)))
 	}
 	if err != nil {
 		return restarted{}, err
@@ -104,8 +105,10 @@ func (p *program) trainRestart(ctx context.Context, c train.Config, path string)
 	return restarted{Restart: c.Restart, Objective: last.Train.Bound + last.EM.Penalty, Iterations: result.Step, Converged: result.Converged}, nil
 }
 
-// adopt copies the configuration, the metrics, the newest checkpoint and the best state
-// of a beginning into the run, and returns its newest state.
+// adopt copies the metrics, the best state, the newest checkpoint and then the
+// configuration of a beginning into the run, and returns its newest state. The
+// configuration is what counts: as long as it names several restarts, a run that goes on
+// adopts anew, whatever was copied before.
 func adopt(dir *train.RunDir, from string, c train.Config) (*train.State, error) {
 	child, err := train.ReadRun(from)
 	if err != nil {

@@ -153,7 +153,7 @@ func runSwap(ctx context.Context, p *program, o swapOptions) error {
 		}
 	}
 	if dir != nil && (errors.Is(err, context.Canceled) || errors.Is(err, train.ErrInterrupted)) {
-		p.say("interrupted; the same command with --out %s goes on, and ends with the figures before and after", dir.Path)
+		p.say("interrupted; the same command with --out %s goes on, and ends with the figures before and after", train.ShellPath(dir.Path))
 	}
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func runSwap(ctx context.Context, p *program, o swapOptions) error {
 	}
 	report.write(p.stdout)
 	if dir != nil {
-		p.say("next:  %[1]s eval %[2]s\n       %[1]s resume %[2]s --epochs %[3]d", p.name, dir.Path, 2*b.o.epochs)
+		p.say("next:  %[1]s eval %[2]s%[3]s\n       %[1]s resume %[2]s --epochs %[4]d", p.name, train.ShellPath(dir.Path), scoredSplit(b.target), 2*b.o.epochs)
 	}
 	return nil
 }
@@ -185,7 +185,7 @@ func (b *bridge) openRun() (*train.RunDir, *train.State, error) {
 	}
 	state, _, _ := begun.Latest()
 	b.p.say("going on with %s", begun.Path)
-	return begun, state, nil
+	return begun, state, b.p.sayMetricsGoOn(begun, state)
 }
 
 // sayIfInTraining tells that a run is still being written to. It is no obstacle: what is
@@ -207,7 +207,7 @@ func (p *program) newBridge(t *trained, o swapOptions) (*bridge, error) {
 	case c.Model == train.MixtureModel:
 		return nil, usagef("%s is a mixture: it has no decoder to give another inference to; a grid (elbo train --model grid) and a vae have one", o.run)
 	case c.Latent > train.MaxExactLatent:
-		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, c.Latent, train.MaxExactLatent, p.name, o.run)
+		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, c.Latent, train.MaxExactLatent, p.name, train.ShellPath(o.run))
 	case c.Model == train.GridModel && (o.grid != nil || o.ruleGiven):
 		return nil, usagef("--grid and --grid-rule are for the decoder of a vae: %s is a grid already", o.run)
 	case c.Model == train.VAEModel && o.unfreeze:

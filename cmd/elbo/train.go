@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -79,7 +78,7 @@ func mergeConfig(cmd *cobra.Command, flags train.Config, file string, out *strin
 	c := train.DefaultConfig(train.VAEModel)
 	var faults []error
 	if file != "" {
-		text, err := os.ReadFile(file)
+		text, err := train.ReadConfigFile(file)
 		if err != nil {
 			return c, usagef("--config: %w", err)
 		}
@@ -165,16 +164,16 @@ func (p *program) fit(ctx context.Context, s *train.Setup, dir *train.RunDir, fr
 	result, err := fit(ctx, s, dir, from, bar, p.now)
 	bar.done()
 	if errors.Is(err, train.ErrInterrupted) {
-		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, dir.Path)
+		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, train.ShellPath(dir.Path))
 	}
 	return result, err
 }
 
 // finish tests the best model, draws its pictures and says what to do next.
 func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir, result train.Result, o trainOptions) error {
-	unit, check := "epochs", "--samples 1000"
+	unit, check := "epochs", " --samples 1000"+scoredSplit(s)
 	if s.EM != nil {
-		unit, check = "iterations", "--split train"
+		unit, check = "iterations", " --split train"
 	}
 	model := "the last model"
 	if result.Best != nil {
@@ -202,7 +201,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 		p.say("testing %s%s", model, how)
 		e, err := evaluate(ctx, s, s.Test, "test", train.AssessOptions{Samples: o.tested, Seed: s.Config.Seed})
 		if errors.Is(err, context.Canceled) {
-			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, dir.Path)
+			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, train.ShellPath(dir.Path))
 		}
 		if err != nil {
 			return err
@@ -224,11 +223,23 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 		return writeJSON(p.stdout, report)
 	}
 	fmt.Fprintf(p.stdout, "run    %s\n", dir.Path)
-	p.say("next:  %[1]s eval %[2]s %[3]s\n       %[1]s sample %[2]s", p.name, dir.Path, check)
+	run := train.ShellPath(dir.Path)
+	p.say("next:  %[1]s eval %[2]s%[3]s\n       %[1]s sample %[2]s", p.name, run, check)
 	if !result.Converged {
-		p.say("       %s resume %s --epochs %d", p.name, dir.Path, 2*s.Config.Epochs)
+		p.say("       %s resume %s --epochs %d", p.name, run, 2*s.Config.Epochs)
 	}
 	return nil
+}
+
+// scoredSplit is the flag that has eval score images of a run where it has none to test.
+func scoredSplit(s *train.Setup) string {
+	switch {
+	case s.Test.N() > 0:
+		return ""
+	case s.Validation.N() > 0:
+		return " --split validation"
+	}
+	return " --split train"
 }
 
 // trainReport is what train --json prints.
@@ -284,14 +295,27 @@ func describeModel(s *train.Setup) string {
 	case train.MixtureModel:
 		return fmt.Sprintf("mixture of %d components, %s, %s", c.Components, c.Likelihood, prior)
 	case train.GridModel:
-		return fmt.Sprintf("grid of %s points, %s, decoder %s-%d %s, %s, %s", joined(c.Grid, "x"), c.GridRule, joined(append([]int{c.Latent}, c.Hidden...), "-"), s.Dataset.D(), c.Activation, c.Likelihood, prior)
+		up := slices.Clone(c.Hidden) // named from the encoder's side
+		slices.Reverse(up)
+		return fmt.Sprintf("grid of %s points, %s, decoder %s %s, %s, %s", joined(c.Grid, "x"), c.GridRule, layerSizes(c.Latent, up, s.Dataset.D()), c.Activation, c.Likelihood, prior)
 	}
-	shape := joined(slices.Concat([]int{s.Dataset.D()}, c.Hidden, []int{c.Latent}), "-")
+	shape := layerSizes(s.Dataset.D(), c.Hidden, c.Latent)
 	objective := string(c.Objective)
 	if c.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", c.K)
 	}
 	return fmt.Sprintf("VAE %s %s, %s, %s", shape, c.Activation, c.Likelihood, objective)
+}
+
+// layerSizes names the sizes of a network's layers, of many hidden ones the first and
+// the last.
+func layerSizes(in int, hidden []int, out int) string {
+	const named = 8
+	n := len(hidden)
+	if n <= named {
+		return joined(slices.Concat([]int{in}, hidden, []int{out}), "-")
+	}
+	return fmt.Sprintf("%d-%s-…-%d-%d (%d hidden layers)", in, joined(hidden[:3], "-"), hidden[n-1], out, n)
 }
 
 func joined(numbers []int, separator string) string {

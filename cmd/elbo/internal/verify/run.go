@@ -34,14 +34,17 @@ func (v *Verifier) run(ctx context.Context, r Run, add func(Check)) error {
 	if err := v.checkpoints(r.Dir, add); err != nil {
 		return err
 	}
+	if err := metrics(r.Dir, add); err != nil {
+		return err
+	}
 	state, _, err := r.Dir.Best()
 	if err != nil {
 		if state, _, _ = r.Dir.Latest(); state == nil {
 			return train.ErrNoCheckpoint
 		}
 	}
-	c := train.DefaultConfig(train.VAEModel)
-	if err := c.ReadConfig(state.Config); err != nil {
+	c, err := state.Configuration()
+	if err != nil {
 		return err
 	}
 	if r.Data != "" {
@@ -89,6 +92,26 @@ func (v *Verifier) checkpoints(dir *train.RunDir, add func(Check)) error {
 		}
 		add(c)
 	}
+	return nil
+}
+
+// metrics checks the lines of metrics.jsonl, and that none before the newest checkpoint
+// is missing.
+func metrics(dir *train.RunDir, add func(Check)) error {
+	newest, _, _ := dir.Latest() // first: a run that is going on writes metrics before checkpoints
+	faults, err := dir.MetricsFaults(newest)
+	if err != nil {
+		return err
+	}
+	lines, err := dir.ReadMetrics()
+	if err != nil {
+		return err
+	}
+	c := Check{Name: train.MetricsFile, Wanted: "a whole line for each epoch", Got: fmt.Sprintf("%d lines", len(lines)), OK: len(faults) == 0}
+	if !c.OK {
+		c.Got = errors.Join(faults...).Error()
+	}
+	add(c)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -121,7 +122,7 @@ func TestEveryCheckHoldsAndEveryCheckCanFail(t *testing.T) {
 		}
 		names = append(names, c.Name)
 	}
-	for _, want := range []string{"Σ p(x), VAE", "Σ p(x), mixture", "Σ p(x), grid", "∫ p(x) dx", "gradient", "bound, batches", "EM climbs", "ELBO ≤ L_", "L_100 ≤ log p(x)", "L_100 ≤ L_1000", "E_p(z)", "interrupted", "best validation", "the run's data", "best.safetensors"} {
+	for _, want := range []string{"Σ p(x), VAE", "Σ p(x), mixture", "Σ p(x), grid", "∫ p(x) dx", "gradient", "bound, batches", "EM climbs", "ELBO ≤ L_", "L_100 ≤ log p(x)", "L_100 ≤ L_1000", "E_p(z)", "interrupted", "best validation", "the run's data", "best.safetensors", "metrics.jsonl"} {
 		if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, want) }) {
 			t.Errorf("no check is called %s..., there are %q", want, names)
 		}
@@ -136,7 +137,7 @@ func TestEveryCheckHoldsAndEveryCheckCanFail(t *testing.T) {
 		t.Errorf("no test spoils the check %q", name)
 	}
 	for _, c := range checked(t, all) {
-		files := c.Name == "the run's data" || strings.HasSuffix(c.Name, ".safetensors") // see TestARunThatIsNotWhatItSays
+		files := c.Name == "the run's data" || c.Name == train.MetricsFile || strings.HasSuffix(c.Name, ".safetensors") // see TestARunThatIsNotWhatItSays
 		if c.OK && !files {
 			t.Errorf("spoiled, and yet: %+v", c)
 		}
@@ -188,6 +189,23 @@ func TestARunThatIsNotWhatItSays(t *testing.T) {
 	}
 	if names := failed(); names != nil {
 		t.Fatalf("a run that nothing is wrong with fails %q", names)
+	}
+
+	metrics := dir.File(train.MetricsFile)
+	lines, err := os.ReadFile(metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, spoiled := range map[string][]byte{"a line": lines[1+bytes.IndexByte(lines, '\n'):], "all lines": nil, "their end": lines[:len(lines)-5]} {
+		if err := os.WriteFile(metrics, spoiled, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if names := failed(); !slices.Equal(names, []string{train.MetricsFile}) {
+			t.Errorf("metrics without %s: %q fail", what, names)
+		}
+	}
+	if err := os.WriteFile(metrics, lines, 0o666); err != nil {
+		t.Fatal(err)
 	}
 
 	best := filepath.Join(dir.Path, train.BestFile)
