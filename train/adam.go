@@ -82,7 +82,7 @@ func (a *Adam) Restore(moments []safetensors.Tensor, t int64) error {
 	for _, own := range a.Moments() {
 		data, ok := saved[own.Name]
 		if !ok || len(data) != len(own.Data) {
-			return fmt.Errorf("train: checkpoint has %d values for %s, want %d: it was written for another model", len(data), own.Name, len(own.Data))
+			return fmt.Errorf("checkpoint has %d values for %s, want %d: it was written for another model", len(data), own.Name, len(own.Data))
 		}
 		copy(own.Data, data)
 	}

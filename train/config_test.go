@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"elbo/data"
+	"elbo/train/run"
 )
 
 // TestEveryFieldOfAConfigurationIsAnOption sets each option to another value and sees
@@ -200,7 +201,7 @@ func TestAConfigurationFileHasAtMostAMegabyte(t *testing.T) {
 		if err := os.WriteFile(path, bytes.Repeat([]byte(" "), test.size), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadConfigFile(path); fmt.Sprint(err) != test.err {
+		if _, err := run.ReadConfigFile(path); fmt.Sprint(err) != test.err {
 			t.Errorf("%d bytes: %v, want %s", test.size, err, test.err)
 		}
 	}

@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -12,6 +11,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/train/run"
 	"elbo/train/safetensors"
 )
 
@@ -19,14 +19,10 @@ import (
 // at full speed.
 const emChunk = 1000
 
-// tableName is the tensor of a checkpoint that holds log p_n(z), [N, K], for a prior
-// per image. It is the run's state and no parameter of the model.
-const tableName = "prior.log_table"
-
 // emRun is the state of RunEM.
 type emRun struct {
 	*Setup
-	dir      *RunDir
+	dir      *run.Dir
 	recorder Recorder
 	now      func() time.Time
 
@@ -40,9 +36,9 @@ type emRun struct {
 	step      int64   // M-steps taken
 	last      float64 // objective after the step before, NaN for none
 	reached   float64 // evidence of the last E-step
-	best      *Best
+	best      *run.Best
 	saved     int64
-	mStep     mStepNote
+	mStep     run.MStep
 	strangers []stranger
 	variance  float64 // of a pixel, over all; of a Gaussian mixture
 	jump      squarem
@@ -61,7 +57,7 @@ type emRun struct {
 // configured number of M-steps, or when a step of EM (and no jump of its acceleration)
 // gains less than the tolerance in evidence plus penalty per image. It is as deterministic as Run, and ends as Run does
 // when ctx is cancelled or a bound is not finite.
-func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recorder, now func() time.Time) (Result, error) {
+func RunEM(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder Recorder, now func() time.Time) (Result, error) {
 	r := &emRun{Setup: s, dir: dir, recorder: recorder, now: now, last: math.NaN(), saved: -1}
 	if err := r.compile(); err != nil {
 		return Result{}, err
@@ -88,7 +84,7 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			return Result{}, err
 		}
 		gain := objective - r.last
-		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0 && r.mStep.conclusive()
+		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0 && conclusive(r.mStep)
 		if r.step >= int64(s.Config.Epochs) || converged {
 			if err := r.finish(); err != nil {
 				return Result{}, err
@@ -157,21 +153,10 @@ func (r *emRun) snapshot() [][]float32 {
 	return values
 }
 
-// mStepNote is what the last M-step leaves behind besides parameters: for the line of
-// metrics after it, and for the next M-step.
-type mStepNote struct {
-	Stalled  bool    `json:"stalled,omitempty"`  // by gradients, it found nothing better
-	Reseeded int     `json:"reseeded,omitempty"` // components that it moved
-	Jumped   bool    `json:"jumped,omitempty"`   // under acceleration: it went on beyond what maximises
-	Shorter  float64 `json:"shorter,omitempty"`  // by gradients: the learning rate is divided by 1 + this
-
-	OldTable *float64 `json:"old_table,omitempty"` // see EMTerms
-}
-
 // conclusive reports whether a small gain after the M-step means convergence. It does
 // not where the M-step found nothing better and shorter steps are still to be tried, nor
 // after a jump, which may gain anything from 0 though EM's own step would gain more.
-func (n mStepNote) conclusive() bool { return !n.Jumped && !(n.Stalled && n.Shorter < 1000) }
+func conclusive(n run.MStep) bool { return !n.Jumped && !(n.Stalled && n.Shorter < 1000) }
 
 // finish saves what the last E-step has changed. With a prior per image that is p(z),
 // which belongs to an M-step that is not taken any more: it is set back to what was
@@ -214,7 +199,7 @@ func (r *emRun) compile() error {
 }
 
 // begin sets the parameters to those of a state, or to the first ones.
-func (r *emRun) begin(from *State) error {
+func (r *emRun) begin(from *run.State) error {
 	if r.Config.Prior == model.PerImage {
 		r.table = make([]float32, r.Train.N()*r.EM.Config.States)
 	}
@@ -244,40 +229,36 @@ func (r *emRun) begin(from *State) error {
 		}
 	}
 	if r.table != nil {
-		table, ok := findTensor(from.Params, tableName, len(r.table))
+		table, ok := findTensor(from.Tables, run.PriorTable, len(r.table))
 		if !ok {
-			return fmt.Errorf("train: checkpoint has no %s of %d images and %d states: it was written for other data or another model", tableName, r.Train.N(), r.EM.Config.States)
+			return fmt.Errorf("checkpoint has no %s of %d images and %d states: it was written for other data or another model", run.PriorTable, r.Train.N(), r.EM.Config.States)
 		}
 		copy(r.table, table)
 	}
 	if r.inc != nil && from.Step > 0 {
-		if err := r.inc.restore(r.Setup, r.fit.Chunk(), from.Params); err != nil {
+		if err := r.inc.restore(r.Setup, r.fit.Chunk(), from.Tables); err != nil {
 			return err
 		}
 	}
-	if from.MStep != "" {
-		if err := json.Unmarshal([]byte(from.MStep), &r.mStep); err != nil {
-			return fmt.Errorf("train: checkpoint's %s %q: %w: %w", checkpointMStep, from.MStep, ErrDamaged, err)
-		}
-	}
+	r.mStep = from.MStep
 	r.step, r.best, r.saved = from.Step, from.Best, from.Step
-	if from.Step > 0 {
-		r.last = from.Sums.Bound
+	if from.Objective != nil {
+		r.last = *from.Objective
 	}
 	return r.dir.TruncateMetrics(int(from.Step)) // the E-step of this step comes once more
 }
 
 // expect is the E-step over all training images. It leaves the statistics for the
 // M-step, and returns what it came to.
-func (r *emRun) expect() (Metrics, error) {
+func (r *emRun) expect() (run.Metrics, error) {
 	began := r.now()
 	if r.inc != nil && r.step > 0 { // the sweep before has left the table, and with it F
 		r.inc.total(r.stats)
 		totals := r.inc.terms(r.EM, r.stats)
 		mean := totals.Mean()
-		m := Metrics{Epoch: int(r.step), Step: r.step, Beta: 1,
-			Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-			EM:    &EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: usedStates(r.stats.Counts), Table: true}}
+		m := run.Metrics{Epoch: int(r.step), Step: r.step, Beta: 1,
+			Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
+			EM:    &run.EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: usedStates(r.stats.Counts), Table: true}}
 		m.Seconds = r.seconds + r.now().Sub(began).Seconds()
 		return m, nil
 	}
@@ -293,7 +274,7 @@ func (r *emRun) expect() (Metrics, error) {
 			copy(r.fit.LogPriors(), r.table[first*k:][:count*k])
 		}
 		if err := r.fit.Run(count); err != nil {
-			return Metrics{}, err
+			return run.Metrics{}, err
 		}
 		if r.inc != nil {
 			r.inc.replace(r.stats, first/r.fit.Chunk(), r.fit, r.EM.LogPrior(), count)
@@ -316,10 +297,10 @@ func (r *emRun) expect() (Metrics, error) {
 	}
 	mean := totals.Mean()
 	penalty := r.EM.LogPenalty() / float64(n)
-	m := Metrics{
+	m := run.Metrics{
 		Epoch: int(r.step), Step: r.step, Beta: 1,
-		Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		EM:    &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, OldTable: r.mStep.OldTable},
+		Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
+		EM:    &run.EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, OldTable: r.mStep.Bound},
 	}
 	m.Seconds = r.seconds + r.now().Sub(began).Seconds() // with the M-step that led here
 	return m, nil
@@ -329,7 +310,7 @@ func (r *emRun) expect() (Metrics, error) {
 const mostReseeded = 20
 
 // record validates, writes a line of metrics and keeps the best state.
-func (r *emRun) record(m Metrics) error {
+func (r *emRun) record(m run.Metrics) error {
 	if r.validation != nil {
 		began := r.now()
 		var err error
@@ -346,7 +327,7 @@ func (r *emRun) record(m Metrics) error {
 		return err
 	}
 	if v := m.Validation; v != nil && (r.best == nil || v.Bound > r.best.Bound) {
-		r.best = &Best{Bound: v.Bound, Epoch: int(r.step), Step: r.step}
+		r.best = &run.Best{Bound: v.Bound, Epoch: int(r.step), Step: r.step}
 		if err := r.dir.SaveBest(r.state()); err != nil {
 			return r.notSaved(err)
 		}
@@ -435,7 +416,7 @@ func usedStates(counts []float64) int {
 }
 
 // evidence returns the terms of a split under the model's own p(z).
-func (s *Setup) evidence(e *model.EStep, v data.View) (*EpochTerms, error) {
+func (s *Setup) evidence(e *model.EStep, v data.View) (*run.EpochTerms, error) {
 	var totals model.Totals
 	var bound moments
 	err := s.eachChunk(context.Background(), e, v, func(count int) bool {
@@ -449,7 +430,7 @@ func (s *Setup) evidence(e *model.EStep, v data.View) (*EpochTerms, error) {
 		return nil, err
 	}
 	mean := totals.Mean()
-	return &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound, BoundSE: bound.standardError()}, nil
+	return &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound, BoundSE: bound.standardError()}, nil
 }
 
 // maximise is the M-step: in closed form for a mixture, by gradient steps for a grid,
@@ -561,29 +542,27 @@ func (r *emRun) save() error {
 }
 
 func (r *emRun) notSaved(err error) error {
-	if errors.Is(err, ErrNotFinite) {
+	if errors.Is(err, run.ErrNotFinite) {
 		return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved, Reason: err.Error()}
 	}
 	return err
 }
 
-func (r *emRun) state() *State {
+func (r *emRun) state() *run.State {
 	s := r.Setup.state(r.step, int(r.step)+1, r.best)
 	if !math.IsNaN(r.last) {
-		s.Sums = model.Totals{Images: 1, Bound: r.last}
+		last := r.last
+		s.Objective = &last
 	}
 	if r.adam != nil {
 		s.Moments = r.adam.Moments()
 	}
-	if r.mStep != (mStepNote{}) {
-		note, _ := json.Marshal(r.mStep) // plain numbers always have a JSON form
-		s.MStep = string(note)
-	}
+	s.MStep = r.mStep
 	if r.inc != nil {
-		s.Params = append(s.Params, r.inc.tensors(r.EM.Config.States, r.EM.Config.Pixels)...)
+		s.Tables = append(s.Tables, r.inc.tensors(r.EM.Config.States, r.EM.Config.Pixels)...)
 	}
 	if r.table != nil {
-		s.Params = append(s.Params, safetensors.Tensor{Name: tableName, Shape: []int{r.Train.N(), r.EM.Config.States}, Data: r.table})
+		s.Tables = append(s.Tables, safetensors.Tensor{Name: run.PriorTable, Shape: []int{r.Train.N(), r.EM.Config.States}, Data: r.table})
 	}
 	return s
 }

@@ -13,6 +13,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/train/run"
 )
 
 // slowMixture is a problem on which EM is slow: three components that overlap, on
@@ -44,7 +45,7 @@ func slowMixture(t *testing.T) Config {
 }
 
 // fitEM runs a configuration to its end and returns its lines.
-func fitEM(t *testing.T, c Config) (Result, []Metrics, *RunDir) {
+func fitEM(t *testing.T, c Config) (Result, []run.Metrics, *run.Dir) {
 	t.Helper()
 	dir, heard := newTrainingRun(t, c), &listener{}
 	result, err := RunEM(context.Background(), newTestSetup(t, c), dir, nil, heard, still)
@@ -54,16 +55,16 @@ func fitEM(t *testing.T, c Config) (Result, []Metrics, *RunDir) {
 	return result, heard.epochs, dir
 }
 
-func objectiveOf(m Metrics) float64 { return m.Train.Bound + m.EM.Penalty }
+func objectiveOf(m run.Metrics) float64 { return m.Train.Bound + m.EM.Penalty }
 
 // evidenceRounding is what rounding may take from a mean of log p(x): each image's is a
 // float32 sum over D pixels of terms of one sign, about |log p(x)|·2⁻²⁴·√D.
-func evidenceRounding(m Metrics, d int) float64 {
+func evidenceRounding(m run.Metrics, d int) float64 {
 	return 2 * math.Abs(m.Train.Bound) * math.Exp2(-24) * math.Sqrt(float64(d))
 }
 
 // neverFalls fails if a line's bound is below the one before.
-func neverFalls(t *testing.T, lines []Metrics, d int) {
+func neverFalls(t *testing.T, lines []run.Metrics, d int) {
 	t.Helper()
 	for i := 1; i < len(lines); i++ {
 		if fall := objectiveOf(lines[i-1]) - objectiveOf(lines[i]); fall > evidenceRounding(lines[i], d) {
@@ -115,7 +116,7 @@ func TestAJumpIsNoConvergence(t *testing.T) {
 			t.Errorf("seed %d: ended with %+v, and EM's next step gains %g", seed, result, gain)
 		}
 		smallJump := false
-		names, err := dir.checkpoints()
+		names, err := dir.Checkpoints()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +206,7 @@ func TestEMResumesBitForBit(t *testing.T) {
 			if _, err := RunEM(context.Background(), newTestSetup(t, c), whole, nil, &listener{}, still); err != nil {
 				t.Fatal(err)
 			}
-			names, err := whole.checkpoints()
+			names, err := whole.Checkpoints()
 			if err != nil || len(names) < 4 {
 				t.Fatalf("checkpoints %v, %v", names, err)
 			}

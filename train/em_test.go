@@ -16,7 +16,8 @@ import (
 	"elbo/data"
 	"elbo/graph/graphtest"
 	"elbo/model"
-	"elbo/train/safetensors"
+	"elbo/train/run"
+	"elbo/train/run/runtest"
 )
 
 // emCases are the models with a table and the ways to fit them.
@@ -60,12 +61,12 @@ func emConfig(t testing.TB, name string) Config {
 
 // emListener hears of every iteration.
 type emListener struct {
-	iterations []Metrics
-	each       func(Metrics)
+	iterations []run.Metrics
+	each       func(run.Metrics)
 }
 
 func (l *emListener) Step(Progress) {}
-func (l *emListener) Epoch(m Metrics) {
+func (l *emListener) Epoch(m run.Metrics) {
 	l.iterations = append(l.iterations, m)
 	if l.each != nil {
 		l.each(m)
@@ -86,34 +87,15 @@ func writeImages(t testing.TB, images data.Images) string {
 	return path
 }
 
-// hasty is a file that does not wait for the disk: the tests write thousands.
-type hasty struct{ *os.File }
-
-func (hasty) Sync() error { return nil }
-
-// newHastyRun makes a run directory of hasty files.
-func newHastyRun(t testing.TB, c Config) *RunDir {
+// newHastyRun makes a run directory of files that do not wait for the disk: the tests
+// write thousands.
+func newHastyRun(t testing.TB, c Config) *run.Dir {
 	t.Helper()
-	ops := osAtomicOps()
-	ops.syncDir = func(string) error { return nil }
-	ops.create = func(path string) (atomicFile, error) {
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		return hasty{f}, err
-	}
-	dir, err := createRun(ops, filepath.Join(t.TempDir(), "run"), c.JSON())
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir.openLog = func(path string) (metricsLog, error) {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
-		return hasty{f}, err
-	}
-	t.Cleanup(func() { dir.Close() })
-	return dir
+	return runtest.Hasty(t, filepath.Join(t.TempDir(), "run"), c.JSON(), CheckState)
 }
 
 // runEM fits a model from a state, or from the beginning, in a directory.
-func runEM(t testing.TB, c Config, dir *RunDir, from *State) (*Setup, Result, []Metrics) {
+func runEM(t testing.TB, c Config, dir *run.Dir, from *run.State) (*Setup, Result, []run.Metrics) {
 	t.Helper()
 	s, heard := newTestSetup(t, c), &emListener{}
 	result, err := RunEM(context.Background(), s, dir, from, heard, still)
@@ -123,7 +105,7 @@ func runEM(t testing.TB, c Config, dir *RunDir, from *State) (*Setup, Result, []
 	return s, result, heard.iterations
 }
 
-func checkpointOf(step int64) string { return fmt.Sprintf(runCheckpointFmt, step) }
+func checkpointOf(step int64) string { return fmt.Sprintf("checkpoint-%08d.safetensors", step) }
 
 // TestResumingEMIsBitIdentical goes on from every checkpoint of a run, each time in a
 // new directory and with a new model: the last checkpoint, the result and the lines of
@@ -137,11 +119,11 @@ func TestResumingEMIsBitIdentical(t *testing.T) {
 			whole := newHastyRun(t, c)
 			whole.Keep = 100
 			_, result, _ := runEM(t, c, whole, nil)
-			names, err := whole.checkpoints()
+			names, err := whole.Checkpoints()
 			if err != nil || len(names) < 6 || names[0] != checkpointOf(12) {
 				t.Fatalf("checkpoints %v, %v; want one of step 12 and at least 5 more", names, err)
 			}
-			lines := bytes.SplitAfter(fileBytes(t, whole.File(MetricsFile)), []byte("\n"))
+			lines := bytes.SplitAfter(fileBytes(t, whole.File(run.MetricsFile)), []byte("\n"))
 			for i, name := range names[1:] {
 				if i%3 != 0 && i+2 != len(names) { // some of them, the first and the last too
 					continue
@@ -158,7 +140,7 @@ func TestResumingEMIsBitIdentical(t *testing.T) {
 				if resumed.Step != result.Step || *resumed.Best != *result.Best {
 					t.Errorf("from %s: ended with %+v, best %+v; want %+v, best %+v", name, resumed, resumed.Best, result, result.Best)
 				}
-				got := fileBytes(t, again.File(MetricsFile))
+				got := fileBytes(t, again.File(run.MetricsFile))
 				if want := bytes.Join(lines[state.Step:], nil); !bytes.Equal(got, want) {
 					t.Errorf("from %s: metrics differ:\n%s\nwant\n%s", name, firstLine(got, want), firstLine(want, got))
 				}
@@ -192,7 +174,7 @@ func TestAnInterruptedEMRunEndsWithTheSameBytes(t *testing.T) {
 			for stop := range steps {
 				dir := newHastyRun(t, c)
 				ctx, cancel := context.WithCancel(context.Background())
-				_, err := RunEM(ctx, newTestSetup(t, c), dir, nil, &emListener{each: func(m Metrics) {
+				_, err := RunEM(ctx, newTestSetup(t, c), dir, nil, &emListener{each: func(m run.Metrics) {
 					if m.Epoch == stop {
 						cancel()
 					}
@@ -205,10 +187,10 @@ func TestAnInterruptedEMRunEndsWithTheSameBytes(t *testing.T) {
 					t.Fatalf("interrupted in iteration %d: latest checkpoint is %+v, %v", stop, state, warnings)
 				}
 				runEM(t, c, dir, state)
-				for _, name := range []string{checkpointOf(steps), BestFile, MetricsFile} {
+				for _, name := range []string{checkpointOf(steps), run.BestFile, run.MetricsFile} {
 					got, want := fileBytes(t, dir.File(name)), fileBytes(t, whole.File(name))
-					if name == MetricsFile {
-						got, want = fileBytes(t, dir.File(MetricsFile)), fileBytes(t, whole.File(MetricsFile))
+					if name == run.MetricsFile {
+						got, want = fileBytes(t, dir.File(run.MetricsFile)), fileBytes(t, whole.File(run.MetricsFile))
 					}
 					if !bytes.Equal(got, want) {
 						t.Errorf("interrupted in iteration %d: %s differs", stop, name)
@@ -238,7 +220,7 @@ func TestTenIterationsAndTenMoreAreTwenty(t *testing.T) {
 			if !bytes.Equal(fileBytes(t, dir.File(checkpointOf(20))), fileBytes(t, twenty.File(checkpointOf(20)))) {
 				t.Error("the final checkpoint differs")
 			}
-			if got, want := fileBytes(t, dir.File(MetricsFile)), fileBytes(t, twenty.File(MetricsFile)); !bytes.Equal(got, want) {
+			if got, want := fileBytes(t, dir.File(run.MetricsFile)), fileBytes(t, twenty.File(run.MetricsFile)); !bytes.Equal(got, want) {
 				t.Errorf("metrics differ:\n%s\nwant\n%s", firstLine(got, want), firstLine(want, got))
 			}
 		})
@@ -476,12 +458,11 @@ func TestAPriorPerImageReachesItsCeiling(t *testing.T) {
 		t.Errorf("log p(x) is %g nats per image in the end, want 0: each image has a component of its own", last)
 	}
 	state, _, _ := dir.Latest()
-	i := slices.IndexFunc(state.Params, func(p safetensors.Tensor) bool { return p.Name == "prior.log_table" })
-	if i < 0 || !slices.Equal(state.Params[i].Shape, []int{8, 8}) {
-		t.Fatalf("the checkpoint has no table of 8 images and 8 states")
+	if len(state.Tables) != 1 || state.Tables[0].Name != run.PriorTable || !slices.Equal(state.Tables[0].Shape, []int{8, 8}) {
+		t.Fatal("the checkpoint has no table of 8 images and 8 states")
 	}
 	average := make([]float64, 8)
-	for row := range slices.Chunk(state.Params[i].Data, 8) {
+	for row := range slices.Chunk(state.Tables[0].Data, 8) {
 		sum := 0.0
 		for k, logP := range row {
 			p := math.Exp(float64(logP))
@@ -492,8 +473,8 @@ func TestAPriorPerImageReachesItsCeiling(t *testing.T) {
 			t.Errorf("a row of the table sums to %g", sum)
 		}
 	}
-	for k, logP := range state.Params[len(state.Params)-2].Data {
-		if name := state.Params[len(state.Params)-2].Name; name != "prior.log_weight" {
+	for k, logP := range state.Params[len(state.Params)-1].Data {
+		if name := state.Params[len(state.Params)-1].Name; name != "prior.log_weight" {
 			t.Fatalf("%s stands before the table, want prior.log_weight", name)
 		}
 		if got := math.Exp(float64(logP)); math.Abs(got-average[k]) > 1e-4 {
@@ -555,7 +536,7 @@ func TestAGaussianWithoutAFloorDiverges(t *testing.T) {
 		t.Fatalf("RunEM = %v, want a DivergedError of a degenerate component", err)
 	}
 	for _, want := range []string{
-		fmt.Sprintf("train: iteration %d: a pixel of component ", diverged.Step),
+		fmt.Sprintf("iteration %d: a pixel of component ", diverged.Step),
 		" has a variance below 1e-07, as it is the same in all its images: the density grows without end; --variance-floor bounds it; the last good checkpoint is that of step ",
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -607,7 +588,7 @@ func TestWhatEMCannotFitIsNamed(t *testing.T) {
 // TestACheckpointOfAnotherModelIsNotLoaded: states of other sizes, of another kind, or
 // without the table of a prior per image.
 func TestACheckpointOfAnotherModelIsNotLoaded(t *testing.T) {
-	states := map[string]*State{}
+	states := map[string]*run.State{}
 	for name, change := range map[string]func(*Config){
 		"shared":    func(c *Config) {},
 		"more":      func(c *Config) { c.Components = 7 },
@@ -634,7 +615,7 @@ func TestACheckpointOfAnotherModelIsNotLoaded(t *testing.T) {
 	c := emConfig(t, MixtureModel)
 	c.Prior, c.Limit = model.PerImage, 80
 	_, err := RunEM(context.Background(), newTestSetup(t, c), newHastyRun(t, c), states["per image"], &emListener{}, still)
-	if want := "train: checkpoint has no prior.log_table of 80 images and 6 states: it was written for other data or another model"; err == nil || err.Error() != want {
+	if want := "checkpoint has no prior.log_table of 80 images and 6 states: it was written for other data or another model"; err == nil || err.Error() != want {
 		t.Errorf("RunEM = %v, want %q", err, want)
 	}
 }

@@ -397,13 +397,13 @@ func (q *Quadrature) assess(r *refinement, patches []patch, level int, best *Exa
 	top, at := math.Inf(-1), 0
 	for i, p := range patches {
 		if j := float64(p.top) + p.offset; j != j {
-			return nil, fmt.Errorf("train: log p(x|z) is not a number at some z with |z| ≤ %g: the model has diverged, or its weights are damaged", q.options.Reach)
+			return nil, fmt.Errorf("log p(x|z) is not a number at some z with |z| ≤ %g: the model has diverged, or its weights are damaged", q.options.Reach)
 		} else if j > top {
 			top, at = j, i
 		}
 	}
 	if math.IsInf(top, 0) {
-		return nil, fmt.Errorf("train: log p(x, z) is %g at its highest node with |z| ≤ %g: the model has diverged, or its weights are damaged", top, q.options.Reach)
+		return nil, fmt.Errorf("log p(x, z) is %g at its highest node with |z| ≤ %g: the model has diverged, or its weights are damaged", top, q.options.Reach)
 	}
 
 	// Sums over nodes, relative to the highest, line after line along the last dimension.

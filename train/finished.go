@@ -1,22 +1,17 @@
 package train
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-
-	"github.com/gofrs/flock"
 
 	"elbo/model"
+	"elbo/train/run"
 )
 
 // Unfinished says why a run is not at its end, "" where it is: another process is
 // writing to it, it has no checkpoint, or fewer epochs than its configuration wants and,
 // of EM, no convergence. It takes no lock that lasts and changes nothing.
-func (r *RunDir) Unfinished() (string, error) {
-	inUse, err := r.inUse()
+func Unfinished(r *run.Dir) (string, error) {
+	inUse, err := r.InUse()
 	if err != nil {
 		return "", err
 	}
@@ -29,7 +24,7 @@ func (r *RunDir) Unfinished() (string, error) {
 	}
 	c := DefaultConfig(VAEModel)
 	if err := c.ReadConfig(text); err != nil {
-		return "", &ConfigError{fmt.Errorf("%s: %w", r.File(ConfigFile), err)}
+		return "", &ConfigError{fmt.Errorf("%s: %w", r.File(run.ConfigFile), err)}
 	}
 	s, _, _ := r.Latest()
 	if s == nil {
@@ -46,7 +41,7 @@ func (r *RunDir) Unfinished() (string, error) {
 		return "", err
 	}
 	if emFinished(c, s, metrics) {
-		if !r.savedLast(c, s, metrics[len(metrics)-1]) {
+		if !savedLast(r, c, s, metrics[len(metrics)-1]) {
 			return fmt.Sprintf("has made its last iteration, %d, but was stopped before it had saved what came of it", s.Step), nil
 		}
 		return "", nil
@@ -55,7 +50,7 @@ func (r *RunDir) Unfinished() (string, error) {
 }
 
 // emFinished reports whether RunEM would end at the last line of the metrics.
-func emFinished(c Config, s *State, metrics []Metrics) bool {
+func emFinished(c Config, s *run.State, metrics []run.Metrics) bool {
 	if len(metrics) == 0 {
 		return false
 	}
@@ -69,22 +64,18 @@ func emFinished(c Config, s *State, metrics []Metrics) bool {
 	if c.Tolerance == 0 || len(metrics) < 2 || last.EM == nil || metrics[len(metrics)-2].EM == nil {
 		return false
 	}
-	var note mStepNote
-	if s.MStep != "" && json.Unmarshal([]byte(s.MStep), &note) != nil {
-		return false
-	}
 	before := metrics[len(metrics)-2]
 	if before.Epoch != last.Epoch-1 {
 		return false // its line was damaged: what the last iteration gained is not known
 	}
 	gain := last.Train.Bound + last.EM.Penalty - before.Train.Bound - before.EM.Penalty
-	return gain < c.Tolerance && note.conclusive()
+	return gain < c.Tolerance && conclusive(s.MStep)
 }
 
 // savedLast reports whether a fit by EM has saved what its last E-step came to. RunEM
 // writes the line of metrics first, then the best state, then the last checkpoint, which
 // names the best; under a prior per image there is none of these (see finish).
-func (r *RunDir) savedLast(c Config, s *State, last Metrics) bool {
+func savedLast(r *run.Dir, c Config, s *run.State, last run.Metrics) bool {
 	v := last.Validation
 	if v == nil || s.Best != nil && v.Bound <= s.Best.Bound {
 		return true
@@ -94,18 +85,4 @@ func (r *RunDir) savedLast(c Config, s *State, last Metrics) bool {
 	}
 	best, _, err := r.Best()
 	return err == nil && best.Step == last.Step
-}
-
-// inUse reports whether another process holds the run's lock.
-func (r *RunDir) inUse() (bool, error) {
-	path := r.File(runLockFile)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	lock := flock.New(path, flock.SetFlag(os.O_RDONLY)) // the run may be on a medium that cannot be written to
-	free, err := lock.TryRLock()
-	if err != nil {
-		return false, fmt.Errorf("train: %s: cannot look at the lock: %w", r.Path, err)
-	}
-	return !free, lock.Unlock()
 }

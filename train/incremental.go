@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"elbo/model"
+	"elbo/train/run"
 	"elbo/train/safetensors"
 )
 
@@ -23,11 +24,10 @@ type incremental struct {
 
 // The tensors of a checkpoint that hold the statistics of the batches.
 const (
-	incrementalPrefix  = "incremental."
-	incrementalCounts  = incrementalPrefix + "counts"  // [batches, K]
-	incrementalSums    = incrementalPrefix + "sums"    // [batches, K, D]
-	incrementalSquares = incrementalPrefix + "squares" // [batches, K, D]
-	incrementalEntropy = incrementalPrefix + "entropy" // [batches]
+	incrementalCounts  = run.IncrementalTable + "counts"  // [batches, K]
+	incrementalSums    = run.IncrementalTable + "sums"    // [batches, K, D]
+	incrementalSquares = run.IncrementalTable + "squares" // [batches, K, D]
+	incrementalEntropy = run.IncrementalTable + "entropy" // [batches]
 )
 
 func newIncremental(m *model.EM, batches int) *incremental {
@@ -127,7 +127,7 @@ func (inc *incremental) restore(s *Setup, chunk int, tensors []safetensors.Tenso
 	find := func(name string, size int) ([]float32, error) {
 		values, ok := findTensor(tensors, name, size)
 		if !ok {
-			return nil, fmt.Errorf("train: checkpoint has no %s of %d numbers: it %w", name, size, ErrMismatch)
+			return nil, fmt.Errorf("checkpoint has no %s of %d numbers: it %w", name, size, run.ErrMismatch)
 		}
 		return values, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"elbo/model"
+	"elbo/train/run"
 	"elbo/train/safetensors"
 )
 
@@ -27,7 +28,7 @@ func (s *Setup) LoadInitial() error {
 	if err != nil {
 		return fmt.Errorf("init-from: %w", err)
 	}
-	was, err := from.Configuration()
+	was, err := Configuration(from)
 	if err != nil {
 		return fmt.Errorf("init-from: %s: %w", source, err)
 	}
@@ -97,7 +98,7 @@ func (s *Setup) checkInitial(was Config, from []safetensors.Tensor) error {
 }
 
 // openInitial reads a checkpoint, or that of a run.
-func openInitial(path string) (*State, error) {
+func openInitial(path string) (*run.State, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		return LoadCheckpoint(path)
 	}

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"elbo/model"
+	"elbo/train/run"
 )
 
 // Recorder hears how a run goes, in the goroutine of Run.
 type Recorder interface {
 	Step(Progress)
-	Epoch(Metrics)
+	Epoch(run.Metrics)
 }
 
 // Progress is where a run stands after a step.
@@ -42,23 +43,23 @@ func (e *DivergedError) Error() string {
 		last = fmt.Sprintf("the last good checkpoint is that of step %d", e.LastGood)
 	}
 	if e.Degenerate {
-		return fmt.Sprintf("train: iteration %d: %s; %s", e.Step, e.Reason, last)
+		return fmt.Sprintf("iteration %d: %s; %s", e.Step, e.Reason, last)
 	}
-	return fmt.Sprintf("train: step %d (epoch %d, image %d): %s; %s; a smaller --lr, or --warmup, is the first thing to try", e.Step, e.Epoch, e.Position, e.Reason, last)
+	return fmt.Sprintf("step %d (epoch %d, image %d): %s; %s; a smaller --lr, or --warmup, is the first thing to try", e.Step, e.Epoch, e.Position, e.Reason, last)
 }
 
 // Result is how a finished run ended.
 type Result struct {
 	Step int64
-	Best *Best // nil without validation images
+	Best *run.Best // nil without validation images
 
 	Converged bool // EM: an iteration gained less than the tolerance
 }
 
-// run is the state of Run.
-type run struct {
+// vaeRun is the state of Run.
+type vaeRun struct {
 	*Setup
-	dir       *RunDir
+	dir       *run.Dir
 	recorder  Recorder
 	now       func() time.Time
 	adam      *Adam
@@ -68,7 +69,7 @@ type run struct {
 	epoch    int
 	position int
 	totals   model.Totals
-	best     *Best
+	best     *run.Best
 	saved    int64 // step of the last checkpoint, -1 for none
 
 	began   time.Time // when this process began the epoch
@@ -85,8 +86,8 @@ type run struct {
 //
 // When ctx is cancelled, the step is finished, a checkpoint is written, and the error
 // is ErrInterrupted. A bound that is not finite ends it with a *DivergedError.
-func Run(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recorder, now func() time.Time) (Result, error) {
-	r := &run{Setup: s, dir: dir, recorder: recorder, now: now, epoch: 1, saved: -1}
+func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder Recorder, now func() time.Time) (Result, error) {
+	r := &vaeRun{Setup: s, dir: dir, recorder: recorder, now: now, epoch: 1, saved: -1}
 	r.adam = NewAdam(s.Config.LR, s.VAE.Trained(), s.Engine)
 	if from != nil {
 		if err := r.restore(from); err != nil {
@@ -125,14 +126,14 @@ func Run(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recor
 
 // adopt begins with the parameters that the configuration names, and saves them: from
 // here on the run needs its source no more.
-func (r *run) adopt() error {
+func (r *vaeRun) adopt() error {
 	if err := r.LoadInitial(); err != nil {
 		return err
 	}
 	return r.save()
 }
 
-func (r *run) restore(from *State) error {
+func (r *vaeRun) restore(from *run.State) error {
 	if err := r.Load(from); err != nil {
 		return err
 	}
@@ -140,16 +141,16 @@ func (r *run) restore(from *State) error {
 		return err
 	}
 	r.step, r.epoch, r.position = from.Step, from.Epoch, from.Position
-	r.totals, r.best, r.saved = from.Sums, from.Best, from.Step
+	r.totals, r.best, r.saved = model.Totals(from.Sums), from.Best, from.Step
 	return nil
 }
 
-func (r *run) beginEpoch() {
+func (r *vaeRun) beginEpoch() {
 	r.began, r.counted = r.now(), r.totals.Images
 }
 
 // trainEpoch takes the steps from the present position to the end of the epoch.
-func (r *run) trainEpoch(ctx context.Context, batches *feed) error {
+func (r *vaeRun) trainEpoch(ctx context.Context, batches *feed) error {
 	for n := r.Train.N(); r.position < n; {
 		batch := batches.next()
 		totals, err := r.VAE.Step(&batch.Batch)
@@ -180,12 +181,12 @@ func (r *run) trainEpoch(ctx context.Context, batches *feed) error {
 }
 
 // endEpoch validates, and writes down what the epoch came to.
-func (r *run) endEpoch(ctx context.Context) error {
+func (r *vaeRun) endEpoch(ctx context.Context) error {
 	seconds := r.now().Sub(r.began).Seconds()
 	mean := r.totals.Mean()
-	m := Metrics{
+	m := run.Metrics{
 		Epoch: r.epoch, Step: r.step,
-		Train:           &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
+		Train:           &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
 		Beta:            float64(float32(r.Config.betaAt(r.epoch, r.Train.N()-1, r.Train.N()))),
 		Seconds:         seconds,
 		ImagesPerSecond: (r.totals.Images - r.counted) / max(seconds, 1e-9),
@@ -209,7 +210,7 @@ func (r *run) endEpoch(ctx context.Context) error {
 	warm := r.epoch >= r.Config.Warmup // whatever the number of epochs: a run may be resumed for more
 	improved := m.Validation != nil && warm && (r.best == nil || m.Validation.Bound > r.best.Bound)
 	if improved {
-		r.best = &Best{Bound: m.Validation.Bound, Epoch: r.epoch, Step: r.step}
+		r.best = &run.Best{Bound: m.Validation.Bound, Epoch: r.epoch, Step: r.step}
 	}
 	r.epoch, r.position, r.totals = r.epoch+1, 0, model.Totals{}
 	if improved {
@@ -225,7 +226,7 @@ func (r *run) endEpoch(ctx context.Context) error {
 }
 
 // finite returns a *DivergedError if a term is not finite.
-func (r *run) finite(t model.Totals) error {
+func (r *vaeRun) finite(t model.Totals) error {
 	mean := t.Mean()
 	for _, term := range []struct {
 		name  string
@@ -238,18 +239,18 @@ func (r *run) finite(t model.Totals) error {
 	return nil
 }
 
-func (r *run) diverged(reason string) error {
+func (r *vaeRun) diverged(reason string) error {
 	return &DivergedError{Step: r.step, Epoch: r.epoch, Position: r.position, Reason: reason, LastGood: r.saved}
 }
 
-func (r *run) interrupted() error {
+func (r *vaeRun) interrupted() error {
 	if err := r.save(); err != nil {
 		return err
 	}
 	return ErrInterrupted
 }
 
-func (r *run) save() error {
+func (r *vaeRun) save() error {
 	if err := r.dir.Save(r.state()); err != nil {
 		return r.notSaved(err)
 	}
@@ -259,15 +260,15 @@ func (r *run) save() error {
 
 // notSaved tells a model that cannot be saved, as a parameter is not finite, from a
 // disk that cannot be written to.
-func (r *run) notSaved(err error) error {
-	if errors.Is(err, ErrNotFinite) {
+func (r *vaeRun) notSaved(err error) error {
+	if errors.Is(err, run.ErrNotFinite) {
 		return r.diverged(err.Error())
 	}
 	return err
 }
 
-func (r *run) state() *State {
+func (r *vaeRun) state() *run.State {
 	s := r.Setup.state(r.step, r.epoch, r.best)
-	s.Position, s.Sums, s.Moments = r.position, r.totals, r.adam.Moments()
+	s.Position, s.Sums, s.Moments = r.position, run.Sums(r.totals), r.adam.Moments()
 	return s
 }

@@ -4,12 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/train/run"
 	"elbo/train/safetensors"
 )
 
@@ -147,9 +146,9 @@ func (s *Setup) Tensors() []safetensors.Tensor {
 
 // state is a checkpoint of the present parameters; what a method of training keeps
 // besides is the caller's to add.
-func (s *Setup) state(step int64, epoch int, best *Best) *State {
+func (s *Setup) state(step int64, epoch int, best *run.Best) *run.State {
 	numerics, _ := json.Marshal(s.Engine.Numerics()) // a map of strings always has a JSON form
-	return &State{
+	return &run.State{
 		Step: step, Epoch: epoch, Best: best,
 		Config: s.Config.JSON(), Data: s.Dataset.SHA256, Numerics: numerics,
 		Params: s.Tensors(),
@@ -164,11 +163,9 @@ func (s *Setup) params() []*graph.Param {
 }
 
 // Load sets the model's parameters to those of a checkpoint.
-func (s *Setup) Load(from *State) error {
+func (s *Setup) Load(from *run.State) error {
 	own := s.Tensors()
-	parameters := *from
-	parameters.Params = slices.DeleteFunc(slices.Clone(from.Params), func(t safetensors.Tensor) bool { return ofTheRun(t.Name) })
-	if err := parameters.CheckParams(own); err != nil {
+	if err := from.CheckParams(own); err != nil {
 		return err
 	}
 	saved := make(map[string][]float32, len(from.Params))
@@ -184,15 +181,10 @@ func (s *Setup) Load(from *State) error {
 	return nil
 }
 
-// ofTheRun reports whether a tensor is the state of a run, and no parameter of a model.
-func ofTheRun(name string) bool {
-	return name == tableName || strings.HasPrefix(name, incrementalPrefix)
-}
-
 // CheckData fails if the data set is not the one that a checkpoint was trained on.
-func (s *Setup) CheckData(from *State) error {
+func (s *Setup) CheckData(from *run.State) error {
 	if from.Data != s.Dataset.SHA256 {
-		return fmt.Errorf("train: %s %w: it has SHA-256 %.12s…, but the run was trained on %.12s…: name the run's own data with --data", s.Dataset.Name, ErrMismatch, s.Dataset.SHA256, from.Data)
+		return fmt.Errorf("%s %w: it has SHA-256 %.12s…, but the run was trained on %.12s…: name the run's own data with --data", s.Dataset.Name, run.ErrMismatch, s.Dataset.SHA256, from.Data)
 	}
 	return nil
 }

@@ -7,6 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"elbo/train/run"
+	"elbo/train/run/runtest"
 )
 
 // TestARunThatStopsAtAnyFileOperationEndsWithTheSameBytes: a run is interrupted, within an
@@ -23,7 +26,7 @@ func TestARunThatStopsAtAnyFileOperationEndsWithTheSameBytes(t *testing.T) {
 	for _, stop := range []int{0, 2, ofEpoch} { // 0: not interrupted before
 		for crashAt, ended := 0, false; !ended; crashAt++ {
 			dir := newHastyRun(t, c)
-			var state *State
+			var state *run.State
 			if stop > 0 {
 				ctx, cancel := context.WithCancel(context.Background())
 				taken := 0
@@ -38,23 +41,23 @@ func TestARunThatStopsAtAnyFileOperationEndsWithTheSameBytes(t *testing.T) {
 				}
 				state, _, _ = dir.Latest()
 			}
-			ops := dir.ops
-			dir.ops = stoppingOps(crashAt)
+			ops := dir.Files
+			dir.Files = runtest.Stopping(crashAt)
 			_, err := Run(context.Background(), newTestSetup(t, c), dir, state, &listener{}, still)
-			if ended = err == nil; !ended && !errors.Is(err, errPowerLost) {
+			if ended = err == nil; !ended && !errors.Is(err, runtest.ErrStopped) {
 				t.Fatal(err)
 			}
-			dir.ops = ops
-			if err := dir.removeLeftovers(); err != nil {
+			dir.Files = ops
+			if err := run.RemoveLeftovers(dir.Path); err != nil {
 				t.Fatal(err)
 			}
 			state, _, _ = dir.Latest()
 			if _, err := Run(context.Background(), newTestSetup(t, c), dir, state, &listener{}, still); err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range []string{checkpointOf(steps), BestFile, MetricsFile} {
+			for _, name := range []string{checkpointOf(steps), run.BestFile, run.MetricsFile} {
 				got, want := fileBytes(t, dir.File(name)), fileBytes(t, whole.File(name))
-				if name == MetricsFile {
+				if name == run.MetricsFile {
 					got, want = withoutSpeed(got), withoutSpeed(want)
 				}
 				if !bytes.Equal(got, want) {
@@ -77,9 +80,9 @@ func TestAnEMRunThatStopsAtAnyFileOperationEndsWithTheSameBytes(t *testing.T) {
 			test.change(&c)
 			whole := newHastyRun(t, c)
 			runEM(t, c, whole, nil)
-			wantSame := func(dir *RunDir, when string, crashAt int) {
+			wantSame := func(dir *run.Dir, when string, crashAt int) {
 				t.Helper()
-				for _, name := range []string{checkpointOf(2), BestFile, MetricsFile} {
+				for _, name := range []string{checkpointOf(2), run.BestFile, run.MetricsFile} {
 					got, err := os.ReadFile(dir.File(name))
 					if want := fileBytes(t, whole.File(name)); err != nil || !bytes.Equal(got, want) {
 						t.Errorf("died at operation %d, %s: %s differs", crashAt, when, name)
@@ -89,31 +92,33 @@ func TestAnEMRunThatStopsAtAnyFileOperationEndsWithTheSameBytes(t *testing.T) {
 			// A file takes 6 operations; after the last E-step there are at most the best
 			// state and a checkpoint, and before it another checkpoint.
 			counted := newHastyRun(t, c)
-			n := countOps(&counted.ops)
+			n := countOps(&counted.Files)
 			runEM(t, c, counted, nil)
 			for crashAt, ended := max(0, *n-18), false; !ended; crashAt++ {
 				dir := newHastyRun(t, c)
-				ops := dir.ops
-				dir.ops = stoppingOps(crashAt)
+				ops := dir.Files
+				dir.Files = runtest.Stopping(crashAt)
 				_, err := RunEM(context.Background(), newTestSetup(t, c), dir, nil, &emListener{}, still)
-				if ended = err == nil; !ended && !errors.Is(err, errPowerLost) {
+				if ended = err == nil; !ended && !errors.Is(err, runtest.ErrStopped) {
 					t.Fatal(err)
 				}
-				dir.ops = ops
+				dir.Files = ops
 				dir.Close()
-				if why, err := dir.Unfinished(); err != nil {
+				if why, err := Unfinished(dir); err != nil {
 					t.Fatal(err)
 				} else if why == "" {
 					wantSame(dir, "called finished", crashAt)
 				}
-				if err := errors.Join(dir.acquire(), dir.removeLeftovers()); err != nil {
+				again, err := OpenRun(dir.Path)
+				if err != nil {
 					t.Fatal(err)
 				}
+				again.Files, dir = dir.Files, again
 				state, _, _ := dir.Latest()
 				runEM(t, c, dir, state)
 				wantSame(dir, "after going on", crashAt)
 				dir.Close()
-				if why, err := dir.Unfinished(); err != nil || why != "" {
+				if why, err := Unfinished(dir); err != nil || why != "" {
 					t.Errorf("died at operation %d, after going on: unfinished: %q, %v", crashAt, why, err)
 				}
 				os.RemoveAll(filepath.Dir(dir.Path))
@@ -123,24 +128,24 @@ func TestAnEMRunThatStopsAtAnyFileOperationEndsWithTheSameBytes(t *testing.T) {
 }
 
 // countOps has operations counted.
-func countOps(ops *atomicOps) *int {
+func countOps(ops *run.Files) *int {
 	n, inner := new(int), *ops
-	ops.create = func(path string) (atomicFile, error) {
+	ops.Create = func(path string) (run.TempFile, error) {
 		*n++
-		f, err := inner.create(path)
+		f, err := inner.Create(path)
 		return countingFile{f, n}, err
 	}
-	ops.rename = func(from, to string) error { *n++; return inner.rename(from, to) }
-	ops.syncDir = func(dir string) error { *n++; return inner.syncDir(dir) }
-	ops.remove = func(path string) error { *n++; return inner.remove(path) }
+	ops.Rename = func(from, to string) error { *n++; return inner.Rename(from, to) }
+	ops.SyncDir = func(dir string) error { *n++; return inner.SyncDir(dir) }
+	ops.Remove = func(path string) error { *n++; return inner.Remove(path) }
 	return n
 }
 
 type countingFile struct {
-	atomicFile
+	run.TempFile
 	n *int
 }
 
-func (f countingFile) Write(b []byte) (int, error) { *f.n++; return f.atomicFile.Write(b) }
-func (f countingFile) Sync() error                 { *f.n++; return f.atomicFile.Sync() }
-func (f countingFile) Close() error                { *f.n++; return f.atomicFile.Close() }
+func (f countingFile) Write(b []byte) (int, error) { *f.n++; return f.TempFile.Write(b) }
+func (f countingFile) Sync() error                 { *f.n++; return f.TempFile.Sync() }
+func (f countingFile) Close() error                { *f.n++; return f.TempFile.Close() }

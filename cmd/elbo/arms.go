@@ -12,6 +12,7 @@ import (
 
 	"elbo/graph"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // Fits that are compared with one another, arms, stand in one directory: a file with
@@ -34,7 +35,7 @@ func begunIn[S any](out, file, what string) (*S, error) {
 	}
 	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") }) // interrupted writes
 	if len(entries) == 0 {
-		return nil, train.RemoveLeftovers(out)
+		return nil, run.RemoveLeftovers(out)
 	}
 	text, err := os.ReadFile(filepath.Join(out, file))
 	if err != nil {
@@ -44,7 +45,7 @@ func begunIn[S any](out, file, what string) (*S, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, usagef("%s: %s: %w: choose another --out", out, file, err)
 	}
-	return &s, train.RemoveLeftovers(out)
+	return &s, run.RemoveLeftovers(out)
 }
 
 // keptSetting is a setting as it was when something was begun, and as a flag has it now.
@@ -68,7 +69,7 @@ func checkKept(out, what string, given []string, settings ...keptSetting) error 
 // runs/, and marks it with its settings. It returns its name.
 func makeMarked(out, base, file string, settings any) (string, error) {
 	if out == "" {
-		if err := train.MakeDirectory("runs"); err != nil {
+		if err := run.MakeDirectory("runs"); err != nil {
 			return "", err
 		}
 		base = filepath.Join("runs", base)
@@ -84,7 +85,7 @@ func makeMarked(out, base, file string, settings any) (string, error) {
 			out = fmt.Sprintf("%s-%03d", base, n)
 		}
 	}
-	if err := train.MakeDirectory(out); err != nil {
+	if err := run.MakeDirectory(out); err != nil {
 		return "", usagef("%s: cannot make the directory: %w: choose another --out", out, err)
 	}
 	return out, writeJSONFile(filepath.Join(out, file), settings)
@@ -110,9 +111,9 @@ func (e *oneEngine) make(workers int) *graph.Engine {
 }
 
 // openArm makes the run directory of an arm, or opens the one there is.
-func openArm(path string, c train.Config) (*train.RunDir, error) {
-	dir, err := train.CreateRun(path, c.JSON())
-	if !errors.Is(err, train.ErrRunExists) {
+func openArm(path string, c train.Config) (*run.Dir, error) {
+	dir, err := train.CreateRun(path, c)
+	if !errors.Is(err, run.ErrRunExists) {
 		return dir, err
 	}
 	if dir, err = train.OpenRun(path); err != nil {
@@ -127,7 +128,7 @@ func openArm(path string, c train.Config) (*train.RunDir, error) {
 
 // sameConfig fails if a run has another configuration than c, but for how many share the
 // work, and for the data, which have a hash to be compared.
-func sameConfig(dir *train.RunDir, c train.Config) error {
+func sameConfig(dir *run.Dir, c train.Config) error {
 	own, err := runConfig(dir)
 	if err != nil {
 		return err
@@ -141,7 +142,7 @@ func sameConfig(dir *train.RunDir, c train.Config) error {
 
 // latestOf returns the newest state of an arm that is to go on, nil for none. It says what
 // is wrong with its checkpoints and metrics.
-func (p *program) latestOf(dir *train.RunDir, s *train.Setup) (*train.State, error) {
+func (p *program) latestOf(dir *run.Dir, s *train.Setup) (*run.State, error) {
 	from, _, warnings := dir.Latest()
 	p.sayPassedOver(warnings)
 	if from == nil {

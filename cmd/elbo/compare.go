@@ -14,6 +14,7 @@ import (
 	"elbo/data"
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // compareFile marks the directory of a comparison, and keeps what was asked.
@@ -152,8 +153,8 @@ func (o compareOptions) validate() error {
 // contestant is a run that is compared.
 type contestant struct {
 	name   string
-	dir    *train.RunDir
-	state  *train.State
+	dir    *run.Dir
+	state  *run.State
 	file   string // its checkpoint
 	config train.Config
 	setup  *train.Setup
@@ -205,7 +206,7 @@ func (x *comparison) open() error {
 		if err != nil {
 			return err
 		}
-		why, err := dir.Unfinished()
+		why, err := train.Unfinished(dir)
 		if err != nil {
 			return err
 		}
@@ -215,7 +216,7 @@ func (x *comparison) open() error {
 				return x.p.noCheckpoint(dir, true)
 			}
 			if !strings.Contains(why, "wait for it") { // else its lock is held, and resume would be refused
-				why += fmt.Sprintf(": `%s resume %s` goes on with it, `--epochs N` there changes its end", x.p.name, train.ShellPath(path))
+				why += fmt.Sprintf(": `%s resume %s` goes on with it, `--epochs N` there changes its end", x.p.name, run.ShellPath(path))
 			}
 			faults = append(faults, fmt.Errorf("%s %s", path, why))
 			continue
@@ -224,7 +225,7 @@ func (x *comparison) open() error {
 		if c.state, c.file, err = x.p.loadUsed(path, "best"); err != nil {
 			return err
 		}
-		if c.config, err = c.state.Configuration(); err != nil {
+		if c.config, err = train.Configuration(c.state); err != nil {
 			return fmt.Errorf("%s: %w", c.file, err)
 		}
 		x.runs = append(x.runs, c)

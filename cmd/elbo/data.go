@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"elbo/data"
-	"elbo/train"
+	"elbo/train/run"
 )
 
 func newDataCmd(p *program) *cobra.Command {
@@ -155,7 +155,7 @@ func runDataExport(p *program, o exportOptions) error {
 	if o.limit > 0 {
 		v.Subset = v.First(o.limit)
 	}
-	err = train.WriteAtomic(o.out, func(w io.Writer) error { return data.WriteNPY(w, v, o.epoch) })
+	err = run.WriteAtomic(o.out, func(w io.Writer) error { return data.WriteNPY(w, v, o.epoch) })
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // aisFlags are the flags of annealed importance sampling.
@@ -44,9 +45,9 @@ func (f *aisFlags) check(cmd *cobra.Command) error {
 }
 
 // mayAnneal fails where annealed importance sampling has nothing to do.
-func (p *program) mayAnneal(t *trained, run string) error {
+func (p *program) mayAnneal(t *trained, path string) error {
 	if t.EM != nil {
-		return usagef("--ais is for a VAE: log p(x) of a %s is a sum over its states, and exact already; `%s eval %s` prints it", t.Config.Model, p.name, train.ShellPath(run))
+		return usagef("--ais is for a VAE: log p(x) of a %s is a sum over its states, and exact already; `%s eval %s` prints it", t.Config.Model, p.name, run.ShellPath(path))
 	}
 	if !t.Config.Likelihood.IsLikelihood() {
 		return usagef("--ais estimates log p(x), and a model with %s has none: it is no likelihood", t.Config.Likelihood)

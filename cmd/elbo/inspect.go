@@ -15,6 +15,7 @@ import (
 
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 type inspectOptions struct {
@@ -105,7 +106,7 @@ type inspected struct {
 	Step     int64           `json:"step"`
 	Epoch    int             `json:"epoch"`
 	Position int             `json:"position"`
-	Best     *train.Best     `json:"best,omitempty"`
+	Best     *run.Best       `json:"best,omitempty"`
 	Data     string          `json:"data_sha256"`
 	Config   json.RawMessage `json:"config"`
 	Numerics json.RawMessage `json:"numerics"`
@@ -118,7 +119,7 @@ type tensorInfo struct {
 	SHA256 string `json:"sha256"` // of the values, little-endian float32
 }
 
-func inspect(s *train.State, path string) (*inspected, error) {
+func inspect(s *run.State, path string) (*inspected, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -129,11 +130,11 @@ func inspect(s *train.State, path string) (*inspected, error) {
 		return nil, err
 	}
 	in := &inspected{
-		File: path, SHA256: hex.EncodeToString(whole.Sum(nil)), Format: train.FormatVersion,
+		File: path, SHA256: hex.EncodeToString(whole.Sum(nil)), Format: run.FormatVersion,
 		Step: s.Step, Epoch: s.Epoch, Position: s.Position, Best: s.Best,
 		Data: s.Data, Config: s.Config, Numerics: s.Numerics,
 	}
-	for _, t := range slices.Concat(s.Params, s.Moments) {
+	for _, t := range slices.Concat(s.Params, s.Tables, s.Moments) {
 		in.Tensors = append(in.Tensors, tensorInfo{t.Name, t.Shape, valuesSHA256(t.Data)})
 	}
 	return in, nil

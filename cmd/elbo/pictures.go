@@ -15,6 +15,7 @@ import (
 	"elbo/data"
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // The sizes of the pictures of a run.
@@ -33,7 +34,7 @@ const (
 )
 
 // draw makes all pictures of a run directory.
-func (p *program) draw(s *train.Setup, dir *train.RunDir) error {
+func (p *program) draw(s *train.Setup, dir *run.Dir) error {
 	samples, err := drawSamples(s)
 	if err != nil {
 		return err
@@ -110,7 +111,7 @@ func pictured(s *train.Setup) data.View {
 }
 
 // drawCurves draws the bounds over epochs, and their parts below.
-func drawCurves(s *train.Setup, metrics []train.Metrics) (image.Image, error) {
+func drawCurves(s *train.Setup, metrics []run.Metrics) (image.Image, error) {
 	bound, pass := "ELBO", "epoch"
 	if s.EM != nil {
 		bound, pass = "log p(x)", "iteration"
@@ -118,7 +119,7 @@ func drawCurves(s *train.Setup, metrics []train.Metrics) (image.Image, error) {
 	if s.Config.Objective == "iwae" {
 		bound = fmt.Sprintf("L_%d", s.Config.K)
 	}
-	curve := func(name string, terms func(train.Metrics) *train.EpochTerms, value func(*train.EpochTerms) float64) picture.Curve {
+	curve := func(name string, terms func(run.Metrics) *run.EpochTerms, value func(*run.EpochTerms) float64) picture.Curve {
 		c := picture.Curve{Name: name}
 		for _, m := range metrics {
 			if t := terms(m); t != nil {
@@ -127,21 +128,21 @@ func drawCurves(s *train.Setup, metrics []train.Metrics) (image.Image, error) {
 		}
 		return c
 	}
-	both := func(value func(*train.EpochTerms) float64) []picture.Curve {
-		curves := []picture.Curve{curve("train", func(m train.Metrics) *train.EpochTerms { return m.Train }, value)}
+	both := func(value func(*run.EpochTerms) float64) []picture.Curve {
+		curves := []picture.Curve{curve("train", func(m run.Metrics) *run.EpochTerms { return m.Train }, value)}
 		if metrics[0].Validation != nil {
-			curves = append(curves, curve("validation", func(m train.Metrics) *train.EpochTerms { return m.Validation }, value))
+			curves = append(curves, curve("validation", func(m run.Metrics) *run.EpochTerms { return m.Validation }, value))
 		}
 		return curves
 	}
 	var panels []image.Image
 	for _, part := range []struct {
 		title string
-		value func(*train.EpochTerms) float64
+		value func(*run.EpochTerms) float64
 	}{
-		{bound, func(t *train.EpochTerms) float64 { return t.Bound }},
-		{"reconstruction, E[log p(x|z)]", func(t *train.EpochTerms) float64 { return t.Recon }},
-		{"KL(q(z|x) ‖ p(z))", func(t *train.EpochTerms) float64 { return t.KL }},
+		{bound, func(t *run.EpochTerms) float64 { return t.Bound }},
+		{"reconstruction, E[log p(x|z)]", func(t *run.EpochTerms) float64 { return t.Recon }},
+		{"KL(q(z|x) ‖ p(z))", func(t *run.EpochTerms) float64 { return t.KL }},
 	} {
 		panel, err := picture.Curves(part.title, pass, "nats per image", both(part.value))
 		if err != nil {
@@ -165,7 +166,7 @@ func upright(images []float32, n1, n2, d int) []float32 {
 }
 
 // drawPlane draws what only a two-dimensional latent space can show.
-func drawPlane(s *train.Setup, dir *train.RunDir) error {
+func drawPlane(s *train.Setup, dir *run.Dir) error {
 	if s.VAE != nil { // the states of a grid are in samples.png
 		images, err := decode(s, picture.ManifoldCodes(manifoldSide, -manifoldReach, manifoldReach))
 		if err != nil {
@@ -309,14 +310,14 @@ func reconstruct(s *train.Setup, v data.View, n int) (originals, reconstructions
 
 // writePicture writes a PNG file.
 func writePicture(path string, img image.Image) error {
-	return train.WriteAtomic(path, func(w io.Writer) error { return picture.Encode(w, img) })
+	return run.WriteAtomic(path, func(w io.Writer) error { return picture.Encode(w, img) })
 }
 
 // writeImages writes images as what the file's name asks for: .png, laid out by
 // layout, or .npy, float32 [N, D].
 func writeImages(path string, images []float32, d int, layout func() image.Image) error {
 	if strings.ToLower(filepath.Ext(path)) == ".npy" {
-		return train.WriteAtomic(path, func(w io.Writer) error {
+		return run.WriteAtomic(path, func(w io.Writer) error {
 			return data.WriteFloatsNPY(w, len(images)/d, d, func(yield func([]float32) bool) { yield(images) })
 		})
 	}

@@ -15,7 +15,7 @@ import (
 
 	"elbo/cmd/elbo/internal/picture"
 	"elbo/model"
-	"elbo/train"
+	"elbo/train/run"
 )
 
 // priorFreedomReport is what the experiment prints as JSON, and keeps in report.json.
@@ -33,10 +33,10 @@ func (x *priorFreedom) report() error {
 	if err := writeJSONFile(file("report.json"), r); err != nil {
 		return err
 	}
-	if err := train.WriteAtomic(file("table.csv"), r.writeCSV); err != nil {
+	if err := run.WriteAtomic(file("table.csv"), r.writeCSV); err != nil {
 		return err
 	}
-	if err := train.WriteAtomic(file("report.md"), r.writeMarkdown); err != nil {
+	if err := run.WriteAtomic(file("report.md"), r.writeMarkdown); err != nil {
 		return err
 	}
 	img, err := x.plot()
@@ -344,8 +344,8 @@ func (x *priorFreedom) plot() (image.Image, error) {
 		var fitted, held []picture.Curve
 		for _, prior := range model.TablePriors {
 			r := find(x.results, group, prior)
-			fitted = append(fitted, x.curve(r, string(prior), func(m train.Metrics) *train.EpochTerms { return m.Train }))
-			held = append(held, x.curve(r, string(prior), func(m train.Metrics) *train.EpochTerms { return m.Validation }))
+			fitted = append(fitted, x.curve(r, string(prior), func(m run.Metrics) *run.EpochTerms { return m.Train }))
+			held = append(held, x.curve(r, string(prior), func(m run.Metrics) *run.EpochTerms { return m.Validation }))
 		}
 		r := find(x.results, group, model.Fixed)
 		left, err := panel(fmt.Sprintf("%s, K = %d: %d training images, by prior", group, r.Components, r.Images), fitted)
@@ -366,7 +366,7 @@ func (x *priorFreedom) plot() (image.Image, error) {
 			if floor == 0 {
 				name = "no floor"
 			}
-			curves = append(curves, x.curve(find(x.results, floorGroup(floor), prior), name, func(m train.Metrics) *train.EpochTerms { return m.Train }))
+			curves = append(curves, x.curve(find(x.results, floorGroup(floor), prior), name, func(m run.Metrics) *run.EpochTerms { return m.Train }))
 		}
 		p, err := panel(fmt.Sprintf("gaussian, %s prior: training images, by variance floor", prior), curves)
 		if err != nil {
@@ -380,7 +380,7 @@ func (x *priorFreedom) plot() (image.Image, error) {
 
 // curve is the evidence of an arm over iterations; where it was stopped, the next
 // value is not a number.
-func (x *priorFreedom) curve(r armResult, name string, terms func(train.Metrics) *train.EpochTerms) picture.Curve {
+func (x *priorFreedom) curve(r armResult, name string, terms func(run.Metrics) *run.EpochTerms) picture.Curve {
 	c := picture.Curve{Name: name}
 	for _, m := range x.curves[r.Arm] {
 		if t := terms(m); t != nil {

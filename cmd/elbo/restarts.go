@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // A run with restarts holds a run for each beginning, in restart-1, restart-2, ... When
@@ -30,7 +31,7 @@ const restartsFile = "restarts.json"
 // trainRestarts fits a mixture from several beginnings, each to its end, and makes the
 // one of the highest objective the run. Beginnings that were done before are not made
 // again; one that was interrupted goes on.
-func (p *program) trainRestarts(ctx context.Context, c train.Config, dir *train.RunDir, o trainOptions) error {
+func (p *program) trainRestarts(ctx context.Context, c train.Config, dir *run.Dir, o trainOptions) error {
 	var all []restarted
 	best := 0
 	for i := range c.Restarts {
@@ -76,8 +77,8 @@ func (p *program) trainRestart(ctx context.Context, c train.Config, path string)
 	if err != nil {
 		return restarted{}, err
 	}
-	dir, err := train.CreateRun(path, s.Config.JSON())
-	if errors.Is(err, train.ErrRunExists) {
+	dir, err := train.CreateRun(path, s.Config)
+	if errors.Is(err, run.ErrRunExists) {
 		dir, err = train.OpenRun(path)
 	}
 	if err != nil {
@@ -92,7 +93,7 @@ func (p *program) trainRestart(ctx context.Context, c train.Config, path string)
 	result, err := train.RunEM(ctx, s, dir, state, bar, p.now)
 	bar.done()
 	if errors.Is(err, train.ErrInterrupted) {
-		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, train.ShellPath(filepath.Dir(path)))
+		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, run.ShellPath(filepath.Dir(path)))
 	}
 	if err != nil {
 		return restarted{}, err
@@ -109,7 +110,7 @@ func (p *program) trainRestart(ctx context.Context, c train.Config, path string)
 // configuration of a beginning into the run, and returns its newest state. The
 // configuration is what counts: as long as it names several restarts, a run that goes on
 // adopts anew, whatever was copied before.
-func adopt(dir *train.RunDir, from string, c train.Config) (*train.State, error) {
+func adopt(dir *run.Dir, from string, c train.Config) (*run.State, error) {
 	child, err := train.ReadRun(from)
 	if err != nil {
 		return nil, err
@@ -118,9 +119,9 @@ func adopt(dir *train.RunDir, from string, c train.Config) (*train.State, error)
 	if state == nil {
 		return nil, fmt.Errorf("%s: %w", from, train.ErrNoCheckpoint)
 	}
-	for _, name := range []string{train.MetricsFile, train.BestFile, filepath.Base(path)} {
+	for _, name := range []string{run.MetricsFile, run.BestFile, filepath.Base(path)} {
 		err := copyFile(dir.File(name), child.File(name))
-		if err != nil && !(name == train.BestFile && errors.Is(err, fs.ErrNotExist)) {
+		if err != nil && !(name == run.BestFile && errors.Is(err, fs.ErrNotExist)) {
 			return nil, err
 		}
 	}
@@ -133,7 +134,7 @@ func copyFile(to, from string) error {
 		return err
 	}
 	defer source.Close()
-	return train.WriteAtomic(to, func(w io.Writer) error {
+	return run.WriteAtomic(to, func(w io.Writer) error {
 		_, err := io.Copy(w, source)
 		return err
 	})

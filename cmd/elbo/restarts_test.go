@@ -12,6 +12,7 @@ import (
 
 	"elbo/data"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // TestAdoptingABeginningMayStopAnywhere: a run with restarts that died while the chosen
@@ -31,31 +32,31 @@ func TestAdoptingABeginningMayStopAnywhere(t *testing.T) {
 	}
 	want := runFiles(t, alone)
 	// The files in the order in which they are copied, before config.json.
-	copied := []string{restartsFile, train.MetricsFile, train.BestFile, "checkpoint-00000004.safetensors"}
+	copied := []string{restartsFile, run.MetricsFile, run.BestFile, "checkpoint-00000004.safetensors"}
 	for n := range len(copied) + 1 {
-		run := filepath.Join(root, "stopped")
-		if err := os.RemoveAll(run); err != nil {
+		stopped := filepath.Join(root, "stopped")
+		if err := os.RemoveAll(stopped); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.CopyFS(run, os.DirFS(alone)); err != nil {
+		if err := os.CopyFS(stopped, os.DirFS(alone)); err != nil {
 			t.Fatal(err)
 		}
 		for name := range want {
 			if !slices.Contains(copied[:n], name) {
-				os.Remove(filepath.Join(run, name))
+				os.Remove(filepath.Join(stopped, name))
 			}
 		}
-		next := slices.Concat(copied, []string{train.ConfigFile})[n]
-		for name, content := range map[string]string{train.ConfigFile: string(s.Config.JSON()), ".elbo-tmp-0-" + next: "{"} {
-			if err := os.WriteFile(filepath.Join(run, name), []byte(content), 0o666); err != nil {
+		next := slices.Concat(copied, []string{run.ConfigFile})[n]
+		for name, content := range map[string]string{run.ConfigFile: string(s.Config.JSON()), ".elbo-tmp-0-" + next: "{"} {
+			if err := os.WriteFile(filepath.Join(stopped, name), []byte(content), 0o666); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := runResume(t.Context(), p, resumeOptions{run: run, json: true}); err != nil {
+		if err := runResume(t.Context(), p, resumeOptions{run: stopped, json: true}); err != nil {
 			t.Errorf("stopped before %s was copied: %v", next, err)
 			continue
 		}
-		got := runFiles(t, run)
+		got := runFiles(t, stopped)
 		if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
 			t.Errorf("stopped before %s was copied: files -want +got\n%s", next, diff)
 		}

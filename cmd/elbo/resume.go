@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"elbo/train"
+	"elbo/train/run"
 )
 
 type resumeOptions struct {
@@ -64,7 +65,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	}
 	c := own
 	if state != nil {
-		if c, err = state.Configuration(); err != nil {
+		if c, err = train.Configuration(state); err != nil {
 			return err
 		}
 		if err := ofThisRun(dir, path, c, own); err != nil {
@@ -94,7 +95,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 			return usagef("%s has trained for %d epochs already: want --epochs above that, or none to test it again", o.run, done)
 		}
 		if state.Epoch > c.Epochs && s.VAE != nil {
-			p.say("%s has trained for %d epochs already; `%s resume %s --epochs N` trains on", o.run, state.Epoch-1, p.name, train.ShellPath(o.run))
+			p.say("%s has trained for %d epochs already; `%s resume %s --epochs N` trains on", o.run, state.Epoch-1, p.name, run.ShellPath(o.run))
 		} else {
 			p.say("resuming %s at step %d, epoch %d", path, state.Step, state.Epoch)
 			p.sayWhat(s)
@@ -112,8 +113,8 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 
 // sayMetrics says what of a run's metrics is damaged or missing before a checkpoint, nil
 // for none, and whether anything is.
-func (p *program) sayMetrics(dir *train.RunDir, s *train.State) (bool, error) {
-	faults, err := dir.MetricsFaults(s)
+func (p *program) sayMetrics(dir *run.Dir, s *run.State) (bool, error) {
+	faults, err := dir.MetricsFaults(train.Behind(s))
 	for _, fault := range faults {
 		p.say("%v", fault)
 	}
@@ -121,26 +122,26 @@ func (p *program) sayMetrics(dir *train.RunDir, s *train.State) (bool, error) {
 }
 
 // sayMetricsGoOn does so for a run that goes on, which sets damaged lines aside.
-func (p *program) sayMetricsGoOn(dir *train.RunDir, s *train.State) error {
+func (p *program) sayMetricsGoOn(dir *run.Dir, s *run.State) error {
 	damaged, err := p.sayMetrics(dir, s)
 	if damaged {
-		p.say("going on without them: nothing that is trained depends on metrics; damaged lines are kept in %s", dir.File(train.MetricsDamagedFile))
+		p.say("going on without them: nothing that is trained depends on metrics; damaged lines are kept in %s", dir.File(run.MetricsDamagedFile))
 	}
 	return err
 }
 
 // ofThisRun fails if a checkpoint's configuration is not that of the run it lies in,
 // but for what a resumed run may change.
-func ofThisRun(dir *train.RunDir, checkpoint string, c, own train.Config) error {
+func ofThisRun(dir *run.Dir, checkpoint string, c, own train.Config) error {
 	own.Epochs, own.Data, own.Workers, own.CheckpointEvery = c.Epochs, c.Data, c.Workers, c.CheckpointEvery
 	if string(own.JSON()) != string(c.JSON()) {
-		return fmt.Errorf("%s %w: its configuration is not that of %s: was it copied from another run? Move it away", checkpoint, train.ErrMismatch, dir.File(train.ConfigFile))
+		return fmt.Errorf("%s %w: its configuration is not that of %s: was it copied from another run? Move it away", checkpoint, run.ErrMismatch, dir.File(run.ConfigFile))
 	}
 	return nil
 }
 
 // sayNumerics says what will round otherwise than it did for the checkpoint.
-func (p *program) sayNumerics(s *train.Setup, state *train.State) {
+func (p *program) sayNumerics(s *train.Setup, state *run.State) {
 	then := map[string]string{}
 	if json.Unmarshal(state.Numerics, &then) != nil {
 		return

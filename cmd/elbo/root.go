@@ -19,6 +19,7 @@ import (
 
 	"elbo/graph"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // program is what commands share: where words and results go, and the few things
@@ -34,7 +35,7 @@ type program struct {
 }
 
 // run executes one command line and returns the exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p := &program{name: programName(args[0]), stdout: stdout, stderr: stderr, now: time.Now, cpus: runtime.GOMAXPROCS(0), blas: os.Getenv("ELBO_BLAS")}
 	if f, ok := stderr.(*os.File); ok {
 		p.live = term.IsTerminal(int(f.Fd()))
@@ -76,7 +77,7 @@ func programName(arg0 string) string {
 	}
 	name := filepath.Base(arg0)
 	if strings.Contains(arg0, string(filepath.Separator)) {
-		return train.ShellPath(arg0)
+		return run.ShellPath(arg0)
 	}
 	return name
 }
@@ -213,7 +214,7 @@ func (p *program) say(format string, args ...any) {
 type trained struct {
 	*train.Setup
 	Path  string // of the checkpoint
-	State *train.State
+	State *run.State
 }
 
 // openTrained opens a run directory or a checkpoint file. which is "best", "last" or
@@ -227,8 +228,8 @@ func (p *program) openTrained(path, which, dataPath string) (*trained, error) {
 }
 
 // openState makes the model of a checkpoint.
-func (p *program) openState(state *train.State, file, dataPath string) (*trained, error) {
-	c, err := state.Configuration()
+func (p *program) openState(state *run.State, file, dataPath string) (*trained, error) {
+	c, err := train.Configuration(state)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -261,14 +262,14 @@ func (p *program) trainedOn(dataPath string, t *trained, run string, c train.Con
 }
 
 // runConfig reads the configuration that lies in a run directory.
-func runConfig(dir *train.RunDir) (train.Config, error) {
+func runConfig(dir *run.Dir) (train.Config, error) {
 	c := train.DefaultConfig(train.VAEModel)
 	text, err := dir.Config()
 	if err != nil {
 		return c, err
 	}
 	if err := c.ReadConfig(text); err != nil {
-		return c, &train.ConfigError{Err: fmt.Errorf("%s: %w", dir.File(train.ConfigFile), err)}
+		return c, &train.ConfigError{Err: fmt.Errorf("%s: %w", dir.File(run.ConfigFile), err)}
 	}
 	return c, nil
 }
@@ -283,7 +284,7 @@ func (p *program) moved(err error, dataPath string) error {
 
 // loadState reads the checkpoint that path and which name. Where that is the newest one,
 // passed tells why newer ones were passed over.
-func (p *program) loadState(path, which string) (state *train.State, file string, passed []error, err error) {
+func (p *program) loadState(path, which string) (state *run.State, file string, passed []error, err error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		s, err := train.LoadCheckpoint(path)
 		return s, path, nil, err
@@ -298,7 +299,7 @@ func (p *program) loadState(path, which string) (state *train.State, file string
 		if err == nil || !errors.Is(err, os.ErrNotExist) {
 			return s, file, nil, err
 		}
-		p.say("%s has no %s yet: using the newest checkpoint", path, train.BestFile)
+		p.say("%s has no %s yet: using the newest checkpoint", path, run.BestFile)
 		fallthrough
 	case "last":
 		s, file, passed := dir.Latest()
@@ -314,10 +315,10 @@ func (p *program) loadState(path, which string) (state *train.State, file string
 
 // loadUsed is loadState for a model whose figures will be printed: those of an older
 // checkpoint must not pass for those of the newest.
-func (p *program) loadUsed(path, which string) (*train.State, string, error) {
+func (p *program) loadUsed(path, which string) (*run.State, string, error) {
 	state, file, passed, err := p.loadState(path, which)
 	if len(passed) > 0 {
-		return nil, "", fmt.Errorf("%w\n%s is the newest that can be read, step %d: name it if you want it, as in `%s eval %s`", errors.Join(passed...), file, state.Step, p.name, train.ShellPath(file))
+		return nil, "", fmt.Errorf("%w\n%s is the newest that can be read, step %d: name it if you want it, as in `%s eval %s`", errors.Join(passed...), file, state.Step, p.name, run.ShellPath(file))
 	}
 	return state, file, err
 }
@@ -330,16 +331,16 @@ func (p *program) sayPassedOver(passed []error) {
 
 // noCheckpoint is the error of a run that has no checkpoint that can be read, and what
 // can be done with it: damaged tells that there are some.
-func (p *program) noCheckpoint(dir *train.RunDir, damaged bool) error {
+func (p *program) noCheckpoint(dir *run.Dir, damaged bool) error {
 	if !damaged {
-		return fmt.Errorf("%s: %w: `%s resume %s` trains it", dir.Path, train.ErrNoCheckpoint, p.name, train.ShellPath(dir.Path))
+		return fmt.Errorf("%s: %w: `%s resume %s` trains it", dir.Path, train.ErrNoCheckpoint, p.name, run.ShellPath(dir.Path))
 	}
-	anew := fmt.Sprintf("%s train --config %s", p.name, train.ShellPath(dir.File(train.ConfigFile)))
+	anew := fmt.Sprintf("%s train --config %s", p.name, run.ShellPath(dir.File(run.ConfigFile)))
 	best, file, err := dir.Best()
 	if err != nil {
 		return fmt.Errorf("%s: %w: `%s --out NEW` starts anew", dir.Path, train.ErrNoCheckpoint, anew)
 	}
-	file = train.ShellPath(file)
+	file = run.ShellPath(file)
 	hint := fmt.Sprintf("but its best model, of step %d, can: `%s eval %s` scores it", best.Step, p.name, file)
 	if c, err := runConfig(dir); err == nil && c.Model != train.MixtureModel {
 		anew += " --init-from " + file

@@ -14,6 +14,7 @@ import (
 
 	"elbo/data"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // trainOptions is what the command line of train says.
@@ -78,7 +79,7 @@ func mergeConfig(cmd *cobra.Command, flags train.Config, file string, out *strin
 	c := train.DefaultConfig(train.VAEModel)
 	var faults []error
 	if file != "" {
-		text, err := train.ReadConfigFile(file)
+		text, err := run.ReadConfigFile(file)
 		if err != nil {
 			return c, usagef("--config: %w", err)
 		}
@@ -146,7 +147,7 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 
 // trainAndTest trains from a state to the end, then tests the best model and draws
 // the pictures.
-func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *train.RunDir, from *train.State, o trainOptions) error {
+func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State, o trainOptions) error {
 	result, err := p.fit(ctx, s, dir, from)
 	if err != nil {
 		return err
@@ -155,7 +156,7 @@ func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *train.R
 }
 
 // fit trains from a state to the end.
-func (p *program) fit(ctx context.Context, s *train.Setup, dir *train.RunDir, from *train.State) (train.Result, error) {
+func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State) (train.Result, error) {
 	bar := newProgress(p, s, from)
 	fit := train.Run
 	if s.EM != nil {
@@ -164,13 +165,13 @@ func (p *program) fit(ctx context.Context, s *train.Setup, dir *train.RunDir, fr
 	result, err := fit(ctx, s, dir, from, bar, p.now)
 	bar.done()
 	if errors.Is(err, train.ErrInterrupted) {
-		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, train.ShellPath(dir.Path))
+		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, run.ShellPath(dir.Path))
 	}
 	return result, err
 }
 
 // finish tests the best model, draws its pictures and says what to do next.
-func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir, result train.Result, o trainOptions) error {
+func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, result train.Result, o trainOptions) error {
 	unit, check := "epochs", " --samples 1000"+scoredSplit(s)
 	if s.EM != nil {
 		unit, check = "iterations", " --split train"
@@ -201,7 +202,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 		p.say("testing %s%s", model, how)
 		e, err := evaluate(ctx, s, s.Test, "test", train.AssessOptions{Samples: o.tested, Seed: s.Config.Seed})
 		if errors.Is(err, context.Canceled) {
-			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, train.ShellPath(dir.Path))
+			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, run.ShellPath(dir.Path))
 		}
 		if err != nil {
 			return err
@@ -223,7 +224,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 		return writeJSON(p.stdout, report)
 	}
 	fmt.Fprintf(p.stdout, "run    %s\n", dir.Path)
-	run := train.ShellPath(dir.Path)
+	run := run.ShellPath(dir.Path)
 	p.say("next:  %[1]s eval %[2]s%[3]s\n       %[1]s sample %[2]s", p.name, run, check)
 	if !result.Converged {
 		p.say("       %s resume %s --epochs %d", p.name, run, 2*s.Config.Epochs)
@@ -259,17 +260,17 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 func writeJSONFile(path string, v any) error {
-	return train.WriteAtomic(path, func(w io.Writer) error { return writeJSON(w, v) })
+	return run.WriteAtomic(path, func(w io.Writer) error { return writeJSON(w, v) })
 }
 
 // createRun makes the run directory of that name, or the first free one under runs/.
-func createRun(out string, c train.Config) (*train.RunDir, error) {
+func createRun(out string, c train.Config) (*run.Dir, error) {
 	if out != "" {
-		return train.CreateRun(out, c.JSON())
+		return train.CreateRun(out, c)
 	}
 	for n := 1; ; n++ {
-		dir, err := train.CreateRun(filepath.Join("runs", fmt.Sprintf("%s-%03d", c.Model, n)), c.JSON())
-		if !errors.Is(err, train.ErrRunExists) && !errors.Is(err, train.ErrRunInUse) {
+		dir, err := train.CreateRun(filepath.Join("runs", fmt.Sprintf("%s-%03d", c.Model, n)), c)
+		if !errors.Is(err, run.ErrRunExists) && !errors.Is(err, run.ErrRunInUse) {
 			return dir, err
 		}
 	}

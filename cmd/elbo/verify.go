@@ -11,6 +11,7 @@ import (
 
 	"elbo/cmd/elbo/internal/verify"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 type verifyOptions struct {
@@ -75,7 +76,7 @@ type verified struct {
 }
 
 func runVerify(ctx context.Context, p *program, o verifyOptions) error {
-	var dir *train.RunDir
+	var dir *run.Dir
 	if o.run != "" {
 		var err error
 		if dir, err = train.ReadRun(o.run); err != nil {

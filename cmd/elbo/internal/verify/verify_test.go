@@ -15,6 +15,7 @@ import (
 	"elbo/graph/graphtest"
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 func newVerifier(t *testing.T) *Verifier {
@@ -45,7 +46,7 @@ func short(t *testing.T, v *Verifier, name string) train.Config {
 }
 
 // smallRun is a finished run of the given model on MNIST.
-func smallRun(t *testing.T, v *Verifier, c train.Config) (*train.RunDir, Run) {
+func smallRun(t *testing.T, v *Verifier, c train.Config) (*run.Dir, Run) {
 	t.Helper()
 	s, err := v.setup(c)
 	if err != nil {
@@ -137,7 +138,7 @@ func TestEveryCheckHoldsAndEveryCheckCanFail(t *testing.T) {
 		t.Errorf("no test spoils the check %q", name)
 	}
 	for _, c := range checked(t, all) {
-		files := c.Name == "the run's data" || c.Name == train.MetricsFile || strings.HasSuffix(c.Name, ".safetensors") // see TestARunThatIsNotWhatItSays
+		files := c.Name == "the run's data" || c.Name == run.MetricsFile || strings.HasSuffix(c.Name, ".safetensors") // see TestARunThatIsNotWhatItSays
 		if c.OK && !files {
 			t.Errorf("spoiled, and yet: %+v", c)
 		}
@@ -191,7 +192,7 @@ func TestARunThatIsNotWhatItSays(t *testing.T) {
 		t.Fatalf("a run that nothing is wrong with fails %q", names)
 	}
 
-	metrics := dir.File(train.MetricsFile)
+	metrics := dir.File(run.MetricsFile)
 	lines, err := os.ReadFile(metrics)
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +201,7 @@ func TestARunThatIsNotWhatItSays(t *testing.T) {
 		if err := os.WriteFile(metrics, spoiled, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if names := failed(); !slices.Equal(names, []string{train.MetricsFile}) {
+		if names := failed(); !slices.Equal(names, []string{run.MetricsFile}) {
 			t.Errorf("metrics without %s: %q fail", what, names)
 		}
 	}
@@ -208,14 +209,14 @@ func TestARunThatIsNotWhatItSays(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	best := filepath.Join(dir.Path, train.BestFile)
+	best := filepath.Join(dir.Path, run.BestFile)
 	state, err := train.LoadCheckpoint(best)
 	if err != nil {
 		t.Fatal(err)
 	}
 	value := &state.Params[len(state.Params)-1].Data[400] // the logit of a pixel in the middle
 	*value += 0.5
-	if err := train.SaveCheckpoint(best, state); err != nil {
+	if err := run.Save(best, state); err != nil {
 		t.Fatal(err)
 	}
 	if names := failed(); !slices.Equal(names, []string{"best validation bound, evaluated again"}) {
@@ -223,7 +224,7 @@ func TestARunThatIsNotWhatItSays(t *testing.T) {
 	}
 	*value -= 0.5
 	state.Data = strings.Repeat("0", 64)
-	if err := train.SaveCheckpoint(best, state); err != nil {
+	if err := run.Save(best, state); err != nil {
 		t.Fatal(err)
 	}
 	if names := failed(); !slices.Equal(names, []string{"the run's data", "the run"}) {
@@ -238,7 +239,7 @@ func TestARunThatIsNotWhatItSays(t *testing.T) {
 	if err := os.WriteFile(best, content, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if names := failed(); !slices.Equal(names, []string{train.BestFile}) {
+	if names := failed(); !slices.Equal(names, []string{run.BestFile}) {
 		t.Errorf("a byte was changed: %q fail", names)
 	}
 }

@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"bytes"
@@ -94,8 +94,8 @@ func sealMetrics(object []byte) []byte {
 	return append(fmt.Appendf(bytes.Clone(body), metricsSumFormat, crc32.Checksum(body, metricsTable)), '\n')
 }
 
-// metricsLog is metrics.jsonl, open for reading and writing.
-type metricsLog interface {
+// MetricsLog is metrics.jsonl, open for reading and writing.
+type MetricsLog interface {
 	io.ReaderAt
 	io.WriterAt
 	Truncate(size int64) error
@@ -104,21 +104,21 @@ type metricsLog interface {
 	Close() error
 }
 
-func openMetricsLog(path string) (metricsLog, error) {
+func openMetricsLog(path string) (MetricsLog, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 }
 
 // AppendMetrics adds a line to metrics.jsonl in one write and flushes it to the
 // disk. A line that an earlier crash cut short is removed first. On an error the
 // file holds the lines it held before.
-func (r *RunDir) AppendMetrics(m Metrics) (err error) {
+func (r *Dir) AppendMetrics(m Metrics) (err error) {
 	if err := r.writable(); err != nil {
 		return err
 	}
 	path := r.File(MetricsFile)
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("train: %s: metrics of epoch %d not written: %w%s", path, m.Epoch, err, atomicHint(err))
+			err = fmt.Errorf("%s: metrics of epoch %d not written: %w%s", path, m.Epoch, err, atomicHint(err))
 		}
 	}()
 	if err := m.check(); err != nil {
@@ -128,7 +128,7 @@ func (r *RunDir) AppendMetrics(m Metrics) (err error) {
 	if err != nil {
 		return err
 	}
-	log, err := r.openLog(path)
+	log, err := r.Files.OpenLog(path)
 	if err != nil {
 		return err
 	}
@@ -141,12 +141,12 @@ func (r *RunDir) AppendMetrics(m Metrics) (err error) {
 		return err
 	}
 	if end == 0 {
-		return r.ops.syncDir(r.Path) // the file may be new
+		return r.Files.SyncDir(r.Path) // the file may be new
 	}
 	return nil
 }
 
-func appendMetricsLine(log metricsLog, end int64, line []byte) error {
+func appendMetricsLine(log MetricsLog, end int64, line []byte) error {
 	if err := log.Truncate(end); err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func appendMetricsLine(log metricsLog, end int64, line []byte) error {
 }
 
 // metricsEnd is the length of the file up to its last whole line.
-func metricsEnd(log metricsLog) (int64, error) {
+func metricsEnd(log MetricsLog) (int64, error) {
 	info, err := log.Stat()
 	if err != nil || info.Size() == 0 {
 		return 0, err
@@ -185,7 +185,7 @@ func metricsEnd(log metricsLog) (int64, error) {
 // Damaged lines are passed over, see MetricsFaults, and so is a last line without its
 // end, as a crash leaves it. Keys that are not known are skipped in lines that have a
 // checksum, as a later program wrote them.
-func (r *RunDir) ReadMetrics() ([]Metrics, error) {
+func (r *Dir) ReadMetrics() ([]Metrics, error) {
 	lines, _, err := r.readMetricsLines()
 	if err != nil {
 		return nil, err
@@ -202,9 +202,16 @@ func (r *RunDir) ReadMetrics() ([]Metrics, error) {
 // namedFaults is how many damaged lines are named one by one.
 const namedFaults = 5
 
-// MetricsFaults says which lines of metrics.jsonl are damaged, and which are missing
-// between the run's first epoch and its checkpoint s, nil for none.
-func (r *RunDir) MetricsFaults(s *State) ([]error, error) {
+// Span is the passes that a checkpoint has behind it, each of which has left a line of
+// metrics: from First to End - 1. Unit is what one is called.
+type Span struct {
+	Unit       string // "epoch", "iteration"
+	First, End int
+}
+
+// MetricsFaults says which lines of metrics.jsonl are damaged, and which of a span are
+// missing.
+func (r *Dir) MetricsFaults(behind Span) ([]error, error) {
 	lines, _, err := r.readMetricsLines()
 	if err != nil {
 		return nil, err
@@ -219,38 +226,24 @@ func (r *RunDir) MetricsFaults(s *State) ([]error, error) {
 			continue
 		}
 		if damaged++; damaged <= namedFaults {
-			faults = append(faults, fmt.Errorf("train: %s: line %d is damaged: %w", path, i+1, line.fault))
+			faults = append(faults, fmt.Errorf("%s: line %d is damaged: %w", path, i+1, line.fault))
 		}
 	}
 	if more := damaged - namedFaults; more > 0 {
-		faults = append(faults, fmt.Errorf("train: %s: so are %d more lines", path, more))
+		faults = append(faults, fmt.Errorf("%s: so are %d more lines", path, more))
 	}
-	if missing := missingEpochs(s, seen); missing != "" {
-		faults = append(faults, fmt.Errorf("train: %s: there is no whole line of %s, though the checkpoint is later", path, missing))
+	if missing := behind.missing(seen); missing != "" {
+		faults = append(faults, fmt.Errorf("%s: there is no whole line of %s, though the checkpoint is later", path, missing))
 	}
 	return faults, nil
 }
 
-// missingEpochs names the epochs (EM: iterations) before a checkpoint's own that were not
-// seen.
-func missingEpochs(s *State, seen map[int]bool) string {
-	if s == nil {
-		return ""
-	}
-	var c struct {
-		Model string `json:"model"`
-	}
-	if json.Unmarshal(s.Config, &c) != nil {
-		return ""
-	}
-	unit, first, end := "epoch", 1, s.Epoch
-	if c.Model != VAEModel {
-		unit, first, end = "iteration", 0, int(s.Step)
-	}
+// missing names the passes of a span that were not seen.
+func (s Span) missing(seen map[int]bool) string {
 	var ranges []string
-	for e := first; e < end; e++ {
+	for e := s.First; e < s.End; e++ {
 		from := e
-		for e < end && !seen[e] {
+		for e < s.End && !seen[e] {
 			e++
 		}
 		switch e - from {
@@ -264,7 +257,7 @@ func missingEpochs(s *State, seen map[int]bool) string {
 	if len(ranges) == 0 {
 		return ""
 	}
-	return unit + " " + strings.Join(ranges, ", ")
+	return s.Unit + " " + strings.Join(ranges, ", ")
 }
 
 // TruncateMetrics removes the lines from an epoch on, and a last line without its end:
@@ -272,7 +265,7 @@ func missingEpochs(s *State, seen map[int]bool) string {
 // checkpoint of an epoch's last step may be from before its line was written. Damaged
 // lines are set aside: they are moved to the end of metrics.damaged.jsonl. Files are
 // replaced atomically, or left alone if there is nothing to remove.
-func (r *RunDir) TruncateMetrics(epoch int) error {
+func (r *Dir) TruncateMetrics(epoch int) error {
 	if err := r.writable(); err != nil {
 		return err
 	}
@@ -295,7 +288,7 @@ func (r *RunDir) TruncateMetrics(epoch int) error {
 	if err := r.setAside(damaged); err != nil {
 		return err
 	}
-	return r.ops.write(r.File(MetricsFile), func(w io.Writer) error {
+	return r.Files.write(r.File(MetricsFile), func(w io.Writer) error {
 		_, err := w.Write(kept)
 		return err
 	})
@@ -303,16 +296,16 @@ func (r *RunDir) TruncateMetrics(epoch int) error {
 
 // setAside appends damaged lines to metrics.damaged.jsonl, unless they are there, as a
 // crash between the two files leaves them.
-func (r *RunDir) setAside(damaged []byte) error {
+func (r *Dir) setAside(damaged []byte) error {
 	path := r.File(MetricsDamagedFile)
 	before, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("train: set damaged metrics aside: %w", err)
+		return fmt.Errorf("set damaged metrics aside: %w", err)
 	}
 	if len(damaged) == 0 || bytes.HasSuffix(before, damaged) {
 		return nil
 	}
-	return r.ops.write(path, func(w io.Writer) error {
+	return r.Files.write(path, func(w io.Writer) error {
 		_, err := w.Write(append(before, damaged...))
 		return err
 	})
@@ -327,13 +320,13 @@ type metricsLine struct {
 }
 
 // readMetricsLines returns the whole lines, and the size of the file in bytes.
-func (r *RunDir) readMetricsLines() ([]metricsLine, int, error) {
+func (r *Dir) readMetricsLines() ([]metricsLine, int, error) {
 	file, err := os.ReadFile(r.File(MetricsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("train: read the metrics of the run: %w", err)
+		return nil, 0, fmt.Errorf("read the metrics of the run: %w", err)
 	}
 	return parseMetricsLines(file), len(file), nil
 }

@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"bytes"
@@ -84,17 +84,17 @@ func diffStates(want, got *State) string {
 func TestCheckpointRoundTripIsByteForByte(t *testing.T) {
 	dir := t.TempDir()
 	path, again := filepath.Join(dir, "a"), filepath.Join(dir, "b")
-	if err := SaveCheckpoint(path, exampleState()); err != nil {
+	if err := Save(path, exampleState()); err != nil {
 		t.Fatal(err)
 	}
-	s, err := LoadCheckpoint(path)
+	s, err := Load(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := diffStates(exampleState(), s); diff != "" {
 		t.Errorf("-saved +loaded\n%s", diff)
 	}
-	if err := SaveCheckpoint(again, s); err != nil {
+	if err := Save(again, s); err != nil {
 		t.Fatal(err)
 	}
 	if mustReadFile(t, path) != mustReadFile(t, again) {
@@ -121,10 +121,16 @@ func TestCheckpointRoundTripKeepsEveryFiniteNumber(t *testing.T) {
 		s := &State{
 			Step:     rapid.Int64Min(0).Draw(t, "step"),
 			Epoch:    rapid.IntMin(1).Draw(t, "epoch"),
-			Position: rapid.IntMin(0).Draw(t, "position"),
+			Position: rapid.IntMin(1).Draw(t, "position"),
 			Sums:     Sums{Images: float.Draw(t, "images"), Recon: float.Draw(t, "recon"), KL: float.Draw(t, "kl"), Bound: float.Draw(t, "bound")},
 			Data:     rapid.String().Draw(t, "data"),
 			Params:   []safetensors.Tensor{{Name: "p", Shape: []int{3}, Data: rapid.SliceOfN(value, 3, 3).Draw(t, "p")}},
+		}
+		if rapid.Bool().Draw(t, "by EM") {
+			objective := float.Draw(t, "objective")
+			s.Position, s.Sums, s.Objective = 0, Sums{}, &objective
+			s.MStep = MStep{Reseeded: rapid.IntMin(0).Draw(t, "reseeded"), Shorter: float.Draw(t, "shorter"), Bound: &objective}
+			s.Tables = []safetensors.Tensor{{Name: PriorTable, Shape: []int{2}, Data: rapid.SliceOfN(value, 2, 2).Draw(t, "table")}}
 		}
 		if rapid.Bool().Draw(t, "has best") {
 			s.Best = &Best{float.Draw(t, "best"), rapid.IntMin(0).Draw(t, "best epoch"), rapid.Int64Min(0).Draw(t, "best step")}
@@ -148,7 +154,7 @@ func TestCheckpointRoundTripKeepsEveryFiniteNumber(t *testing.T) {
 // its own, and this one still loading.
 func TestCheckpointFormat1HasNotChanged(t *testing.T) {
 	fixture := filepath.Join("testdata", "checkpoint-format1.safetensors")
-	s, err := LoadCheckpoint(fixture)
+	s, err := Load(fixture, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +283,7 @@ func TestLoadCheckpointNamesWhatIsWrong(t *testing.T) {
 		name string
 		file []byte
 		kind error
-		want string // after "train: <path>: "
+		want string // after "<path>: "
 	}{
 		{"empty", nil, ErrDamaged, "damaged checkpoint: safetensors: the file has 0 bytes, want 8 for the header's length and a header: cut short?" + useAnother},
 		{"picture", []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"), ErrNotCheckpoint, "not an elbo checkpoint: not a safetensors file: byte 8 is 0x00, want 0x7b, the brace that opens the header: give a file that elbo train has written"},
@@ -312,11 +318,11 @@ unknown metadata "elbo.new"` + useAnother},
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "c.safetensors")
 			mustWriteFile(t, path, string(test.file))
-			_, err := LoadCheckpoint(path)
+			_, err := Load(path, nil)
 			if !errors.Is(err, test.kind) {
 				t.Errorf("error is not %q", test.kind)
 			}
-			if want := "train: " + path + ": " + test.want; err == nil || err.Error() != want {
+			if want := path + ": " + test.want; err == nil || err.Error() != want {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
 		})
@@ -325,15 +331,15 @@ unknown metadata "elbo.new"` + useAnother},
 
 func TestLoadCheckpointOfAPathThatIsNoFile(t *testing.T) {
 	dir := t.TempDir()
-	_, err := LoadCheckpoint(dir)
-	if want := "train: " + dir + ": not an elbo checkpoint: a directory, want a file such as best.safetensors in it: give a file that elbo train has written"; !errors.Is(err, ErrNotCheckpoint) || err.Error() != want {
+	_, err := Load(dir, nil)
+	if want := dir + ": not an elbo checkpoint: a directory, want a file such as best.safetensors in it: give a file that elbo train has written"; !errors.Is(err, ErrNotCheckpoint) || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
-	if _, err := LoadCheckpoint(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Load(filepath.Join(dir, "none"), nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v, want fs.ErrNotExist", err)
 	}
 	if runtime.GOOS != "windows" {
-		if _, err := LoadCheckpoint(os.DevNull); !errors.Is(err, ErrNotCheckpoint) {
+		if _, err := Load(os.DevNull, nil); !errors.Is(err, ErrNotCheckpoint) {
 			t.Errorf("error %v, want ErrNotCheckpoint", err)
 		}
 	}
@@ -371,7 +377,7 @@ func TestSaveCheckpointRefusesWhatCannotBeResumed(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(s *State)
-		want   string // after "train: <path>: state of step 4000 not saved: "
+		want   string // after "<path>: state of step 4000 not saved: "
 	}{
 		{"NaN", func(s *State) { s.Params[0].Data[4] = float32(math.NaN()) }, "encoder.0.weight is not finite: NaN at index 4 of 6"},
 		{"infinities", func(s *State) {
@@ -401,8 +407,8 @@ moment "adam.v.decoder": there is no parameter "decoder"`},
 			mustWriteFile(t, path, "old")
 			s := exampleState()
 			test.change(s)
-			err := SaveCheckpoint(path, s)
-			if want := "train: " + path + ": state of step 4000 not saved: " + test.want; err == nil || err.Error() != want {
+			err := Save(path, s)
+			if want := path + ": state of step 4000 not saved: " + test.want; err == nil || err.Error() != want {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
 			if errors.Is(err, ErrNotFinite) != strings.Contains(test.want, "not finite") {
@@ -419,7 +425,7 @@ func TestSaveCheckpointOnAFullDiskLeavesTheOldOneLoadable(t *testing.T) {
 	for _, step := range atomicSteps {
 		t.Run(step, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "c.safetensors")
-			if err := SaveCheckpoint(path, exampleState()); err != nil {
+			if err := Save(path, exampleState()); err != nil {
 				t.Fatal(err)
 			}
 			next := exampleState()
@@ -427,7 +433,7 @@ func TestSaveCheckpointOnAFullDiskLeavesTheOldOneLoadable(t *testing.T) {
 			if err := saveCheckpoint(failingOps(step, syscall.ENOSPC), path, next); !errors.Is(err, syscall.ENOSPC) {
 				t.Fatalf("error %v, want ENOSPC", err)
 			}
-			s, err := LoadCheckpoint(path)
+			s, err := Load(path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"bytes"
@@ -25,7 +25,7 @@ func exampleMetrics(epoch int) Metrics {
 	}
 }
 
-func runWithMetrics(t *testing.T, epochs int) *RunDir {
+func runWithMetrics(t *testing.T, epochs int) *Dir {
 	t.Helper()
 	r := newTestRun(t)
 	for epoch := 1; epoch <= epochs; epoch++ {
@@ -37,7 +37,7 @@ func runWithMetrics(t *testing.T, epochs int) *RunDir {
 }
 
 // wantEpochs checks that the metrics are those of the given epochs.
-func wantEpochs(t *testing.T, r *RunDir, epochs ...int) {
+func wantEpochs(t *testing.T, r *Dir, epochs ...int) {
 	t.Helper()
 	var want []Metrics
 	for _, epoch := range epochs {
@@ -140,17 +140,14 @@ func TestOneByteOfMetricsIsDamaged(t *testing.T) {
 			if good < 2 || good > 3 {
 				t.Errorf("byte %d, bit %d: %d lines are left", at, bit, good)
 			}
-			if missingEpochs(checkpointAfter(4), seen) == "" {
+			if epochsBehind(4).missing(seen) == "" {
 				t.Errorf("byte %d, bit %d: nothing is missing", at, bit)
 			}
 		}
 	}
 }
 
-// checkpointAfter is a state with as many epochs of a VAE behind it.
-func checkpointAfter(epochs int) *State {
-	return &State{Epoch: epochs + 1, Step: int64(100 * epochs), Config: []byte(`{"model":"vae"}`)}
-}
+func epochsBehind(epochs int) Span { return Span{Unit: "epoch", First: 1, End: epochs + 1} }
 
 // TestDamagedMetricsAreNamedAndSetAside, and the others stay as they are.
 func TestDamagedMetricsAreNamedAndSetAside(t *testing.T) {
@@ -171,13 +168,13 @@ func TestDamagedMetricsAreNamedAndSetAside(t *testing.T) {
 		r := runWithMetrics(t, 1)
 		path := r.File(MetricsFile)
 		mustWriteFile(t, path, lines[0]+test.line+lines[2]+"{\"epoch\":4")
-		faults, err := r.MetricsFaults(checkpointAfter(3))
+		faults, err := r.MetricsFaults(epochsBehind(3))
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := []string{
-			"train: " + path + ": line 2 is damaged: " + test.fault,
-			"train: " + path + ": there is no whole line of epoch 2, though the checkpoint is later",
+			path + ": line 2 is damaged: " + test.fault,
+			path + ": there is no whole line of epoch 2, though the checkpoint is later",
 		}
 		for i := range want {
 			if len(faults) != len(want) || !strings.HasPrefix(faults[i].Error(), want[i]) {
@@ -207,7 +204,7 @@ func TestMetricsOfAnOlderProgramAreTakenAsTheyAre(t *testing.T) {
 	path := r.File(MetricsFile)
 	file := regexp.MustCompile(`,"crc32c":"[0-9a-f]{8}"`).ReplaceAllString(mustReadFile(t, path), "")
 	mustWriteFile(t, path, file)
-	if faults, err := r.MetricsFaults(checkpointAfter(3)); err != nil || len(faults) > 0 {
+	if faults, err := r.MetricsFaults(epochsBehind(3)); err != nil || len(faults) > 0 {
 		t.Errorf("faults %v, %v", faults, err)
 	}
 	if err := r.AppendMetrics(exampleMetrics(4)); err != nil {
@@ -222,17 +219,17 @@ func TestMetricsOfAnOlderProgramAreTakenAsTheyAre(t *testing.T) {
 // TestMissingMetricsAreNamed: from the first epoch to the one that a checkpoint is in; of a
 // model with a table, iterations from 0.
 func TestMissingMetricsAreNamed(t *testing.T) {
-	em := &State{Step: 3, Epoch: 4, Config: []byte(`{"model":"mixture"}`)}
+	em := Span{Unit: "iteration", End: 3}
 	for _, test := range []struct {
-		s    *State
+		s    Span
 		have []int
 		want string
 	}{
-		{checkpointAfter(3), []int{1, 2, 3}, ""},
-		{checkpointAfter(0), nil, ""},
-		{nil, nil, ""},
-		{checkpointAfter(3), nil, "epoch 1 to 3"},
-		{checkpointAfter(9), []int{1, 3, 6, 7, 8}, "epoch 2, 4 to 5, 9"},
+		{epochsBehind(3), []int{1, 2, 3}, ""},
+		{epochsBehind(0), nil, ""},
+		{Span{}, nil, ""},
+		{epochsBehind(3), nil, "epoch 1 to 3"},
+		{epochsBehind(9), []int{1, 3, 6, 7, 8}, "epoch 2, 4 to 5, 9"},
 		{em, []int{0, 1, 2}, ""},
 		{em, []int{1, 2, 3}, "iteration 0"},
 	} {
@@ -240,7 +237,7 @@ func TestMissingMetricsAreNamed(t *testing.T) {
 		for _, e := range test.have {
 			seen[e] = true
 		}
-		if got := missingEpochs(test.s, seen); got != test.want {
+		if got := test.s.missing(seen); got != test.want {
 			t.Errorf("lines of %v: %q is missing, want %q", test.have, got, test.want)
 		}
 	}
@@ -249,8 +246,8 @@ func TestMissingMetricsAreNamed(t *testing.T) {
 func TestManyDamagedLinesAreCounted(t *testing.T) {
 	r := newTestRun(t)
 	mustWriteFile(t, r.File(MetricsFile), strings.Repeat("\n", 1000))
-	faults, err := r.MetricsFaults(nil)
-	if want := "train: " + r.File(MetricsFile) + ": so are 995 more lines"; err != nil || len(faults) != 6 || faults[5].Error() != want {
+	faults, err := r.MetricsFaults(Span{})
+	if want := r.File(MetricsFile) + ": so are 995 more lines"; err != nil || len(faults) != 6 || faults[5].Error() != want {
 		t.Errorf("got %v, %v; want 6 faults, the last %s", faults, err, want)
 	}
 }
@@ -284,7 +281,7 @@ func TestTruncateMetricsDropsLaterEpochs(t *testing.T) {
 func TestTruncateMetricsIsAllOrNothing(t *testing.T) {
 	for _, step := range atomicSteps {
 		r := runWithMetrics(t, 3)
-		r.ops = failingOps(step, syscall.ENOSPC)
+		r.Files = failingOps(step, syscall.ENOSPC)
 		if err := r.TruncateMetrics(2); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%s: error %v, want ENOSPC", step, err)
 		}
@@ -298,7 +295,7 @@ func TestAppendMetricsRefusesWhatJSONCannotHold(t *testing.T) {
 	m := exampleMetrics(2)
 	m.Train.KL, m.Validation.BoundSE, m.Seconds = math.Inf(1), math.NaN(), math.Inf(-1)
 	err := r.AppendMetrics(m)
-	want := "train: " + r.File(MetricsFile) + `: metrics of epoch 2 not written: seconds is -Inf, want a finite number
+	want := r.File(MetricsFile) + `: metrics of epoch 2 not written: seconds is -Inf, want a finite number
 train.kl is +Inf, want a finite number
 validation.bound_se is NaN, want a finite number`
 	if err == nil || err.Error() != want {
@@ -309,7 +306,7 @@ validation.bound_se is NaN, want a finite number`
 
 // fullLog is a log on a disk that has room for half a line.
 type fullLog struct {
-	metricsLog
+	MetricsLog
 	writes *int
 	step   string
 }
@@ -317,17 +314,17 @@ type fullLog struct {
 func (l fullLog) WriteAt(b []byte, at int64) (int, error) {
 	*l.writes++
 	if l.step == "write" {
-		n, _ := l.metricsLog.WriteAt(b[:len(b)/2], at)
+		n, _ := l.MetricsLog.WriteAt(b[:len(b)/2], at)
 		return n, syscall.ENOSPC
 	}
-	return l.metricsLog.WriteAt(b, at)
+	return l.MetricsLog.WriteAt(b, at)
 }
 
 func (l fullLog) Sync() error {
 	if l.step == "sync" {
 		return syscall.ENOSPC
 	}
-	return l.metricsLog.Sync()
+	return l.MetricsLog.Sync()
 }
 
 func TestAppendMetricsOnAFullDiskLeavesWholeLines(t *testing.T) {
@@ -335,12 +332,12 @@ func TestAppendMetricsOnAFullDiskLeavesWholeLines(t *testing.T) {
 		r := runWithMetrics(t, 1)
 		before := mustReadFile(t, r.File(MetricsFile))
 		writes := 0
-		r.openLog = func(path string) (metricsLog, error) {
+		r.Files.OpenLog = func(path string) (MetricsLog, error) {
 			log, err := openMetricsLog(path)
 			return fullLog{log, &writes, step}, err
 		}
 		err := r.AppendMetrics(exampleMetrics(2))
-		want := fmt.Sprintf("train: %s: metrics of epoch 2 not written: %s: free some space on that disk", r.File(MetricsFile), syscall.ENOSPC)
+		want := fmt.Sprintf("%s: metrics of epoch 2 not written: %s: free some space on that disk", r.File(MetricsFile), syscall.ENOSPC)
 		if !errors.Is(err, syscall.ENOSPC) || err.Error() != want {
 			t.Errorf("%s: got  %v\nwant %s", step, err, want)
 		}
