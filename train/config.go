@@ -103,7 +103,7 @@ func (c *Config) Options() []Option {
 		{"split", "", "training and validation images, as in 50000,10000 (default: by the data set)", list(&c.Split, "N,M")},
 		{"binarise", "", "how grey pixels become 0 or 1: threshold, static, dynamic or none (default for mnist: dynamic; for tables static)", name(&c.Binarise, "MODE")},
 		{"likelihood", "", "distribution of pixels: bernoulli, gaussian, and for vae continuous-bernoulli or grey-bernoulli", name(&c.Likelihood, "NAME")},
-		{"variance", "vae", "variance of the gaussian likelihood, the same for all pixels", learned(&c.Variance)},
+		{"variance", "vae", "variance of the gaussian likelihood, the same for all pixels; learned: the mean squared residual, at every step", learned(&c.Variance)},
 		{"hidden", "vae grid", "hidden layers of the encoder, or none; the decoder has them in reverse", layers(&c.Hidden)},
 		{"latent", "vae grid", "latent dimensions", integer(&c.Latent)},
 		{"activation", "vae grid", "nonlinearity of hidden layers: relu, tanh, elu or softplus", name(&c.Activation, "NAME")},
