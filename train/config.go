@@ -212,8 +212,8 @@ func (c Config) validateEM() error {
 const largest = 1_000_000
 
 // bytes estimates the memory of a run on images of d pixels: parameters with
-// gradients and moments, and the values of every layer for a batch or a chunk, with
-// their gradients.
+// gradients and moments, the values of every layer for a batch or a chunk, with their
+// gradients, and what evaluation holds.
 func (c Config) bytes(d, images int) float64 {
 	layers := slices.Concat([]int{d}, c.Hidden, []int{2 * c.Latent})
 	widths, weights := 0.0, 0.0
@@ -225,7 +225,8 @@ func (c Config) bytes(d, images int) float64 {
 	}
 	switch c.Model {
 	case VAEModel:
-		return 4 * (2*4*weights + 4*float64(c.Batch)*float64(max(1, c.K))*widths)
+		batch, pixels := float64(c.Batch), float64(d)
+		return 4 * (2*4*weights + 4*batch*float64(max(1, c.K))*widths + feedAhead*batch*pixels + 4*float64(max(1, c.Workers)*rowsOf(d))*pixels)
 	case GridModel:
 		k := 1.0
 		for _, n := range c.Grid {

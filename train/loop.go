@@ -255,12 +255,11 @@ func (r *run) endEpoch(ctx context.Context) error {
 		r.best = &Best{Bound: m.Validation.Bound, Epoch: r.epoch, Step: r.step}
 	}
 	r.epoch, r.position, r.totals = r.epoch+1, 0, model.Totals{}
+	save := r.dir.Save
 	if improved {
-		if err := r.dir.SaveBest(r.state()); err != nil {
-			return r.notSaved(err)
-		}
+		save = r.dir.SaveAsBest
 	}
-	if err := r.save(); err != nil {
+	if err := r.saveBy(save); err != nil {
 		return err
 	}
 	r.recorder.Epoch(m)
@@ -333,8 +332,10 @@ func (r *run) interrupted() error {
 	return ErrInterrupted
 }
 
-func (r *run) save() error {
-	if err := r.dir.Save(r.state()); err != nil {
+func (r *run) save() error { return r.saveBy(r.dir.Save) }
+
+func (r *run) saveBy(save func(*State) error) error {
+	if err := save(r.state()); err != nil {
 		return r.notSaved(err)
 	}
 	r.saved = r.step

@@ -304,6 +304,9 @@ func (p *program) sayWhat(s *train.Setup) {
 	p.say("  model  %s", describeModel(s))
 	p.say("  data   %s: %d training, %d validation, %d test images, %s, seed %d", s.Dataset.Name, s.Train.N(), s.Validation.N(), s.Test.N(), binarise, c.Seed)
 	p.say("  with   %s, workers: %d; bounds in nats per image", s.Engine.BLAS, c.Workers)
+	if size := s.Sizes(); size.Checkpoint >= train.LargeCheckpoint {
+		p.say("  size   %.3g million parameters, %.2g GB a checkpoint (the last and the best are kept), about %.2g GB of memory; a smaller --hidden, or smaller images, take less", float64(size.Parameters)/1e6, size.Checkpoint/1e9, size.Memory/1e9)
+	}
 }
 
 // describeModel says in a line what is fitted.
