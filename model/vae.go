@@ -128,28 +128,37 @@ func (m *VAE) Params() []*graph.Param {
 	return append(m.encoder.Params(), m.likelihoodParams()...)
 }
 
-// Trained returns the parameters that training changes: all but those of a frozen part.
+// Trained returns the parameters that an optimiser moves along their gradients: those of
+// the networks, without a frozen one. A learned variance is not among them: SolveVariance
+// sets it.
 func (m *VAE) Trained() []*graph.Param {
 	switch m.Config.Freeze {
 	case EncoderPart:
-		return m.likelihoodParams()
+		return m.decoder.Params()
 	case DecoderPart:
 		return m.encoder.Params()
 	}
-	return m.Params()
+	return append(m.encoder.Params(), m.decoder.Params()...)
 }
 
 // likelihoodParams are the parameters of p(x|z).
 func (m *VAE) likelihoodParams() []*graph.Param {
 	params := m.decoder.Params()
-	if m.learnsVariance() {
+	if m.LearnsVariance() {
 		params = append(params, m.logVariance)
 	}
 	return params
 }
 
-func (m *VAE) learnsVariance() bool {
+// LearnsVariance reports whether the variance of a Gaussian likelihood is learned.
+func (m *VAE) LearnsVariance() bool {
 	return m.Config.Likelihood == Gaussian && m.Config.Variance == 0
+}
+
+// SolvesVariance reports whether training changes the variance: it is learned, and the
+// decoder that it belongs to is not frozen.
+func (m *VAE) SolvesVariance() bool {
+	return m.LearnsVariance() && m.Config.Freeze != DecoderPart
 }
 
 // logLik adds log p(x|z) to a graph: x [B, D], z [B·S, Z], the result [B·S].
@@ -183,7 +192,8 @@ type vaeStep struct {
 }
 
 // CompileStep builds the graph of a training step for batches of up to the given
-// number of images, with the gradient of the loss for every parameter that is trained:
+// number of images, with the gradient of the loss for every parameter that training
+// changes:
 //
 //	x → encoder → (μ, log σ²) → z → decoder → log p(x|z), KL → bound → loss = -mean
 func (m *VAE) CompileStep(images int) error {
@@ -206,8 +216,12 @@ func (m *VAE) CompileStep(images int) error {
 	}
 	loss := b.NegMean(s.bound, weight)
 
+	wrt := m.Trained()
+	if m.SolvesVariance() {
+		wrt = append(wrt, m.logVariance)
+	}
 	var err error
-	if s.program, err = b.CompileGrad(loss, m.Trained(), s.recon, s.kl, s.bound); err != nil {
+	if s.program, err = b.CompileGrad(loss, wrt, s.recon, s.kl, s.bound); err != nil {
 		return err
 	}
 	m.step = s
@@ -249,7 +263,8 @@ func (m *VAE) Step(batch *Batch) (Totals, error) {
 }
 
 // Grad returns the gradient of the loss with respect to the i-th of Trained, after
-// Step. It is read-only and valid until the next step.
+// Step, and after the last of them with respect to log σ² where SolvesVariance. It is
+// read-only and valid until the next step.
 func (m *VAE) Grad(i int) []float32 { return m.step.program.Grad(i) }
 
 // StepDOT returns the graph of a training step in Graphviz' language.

@@ -268,6 +268,15 @@ func checkpointFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 
 
 func (s *State) tensors() []Tensor { return slices.Concat(s.Params, s.Moments) }
 
+// bytes is the size of the tensors.
+func (s *State) bytes() int64 {
+	total := int64(0)
+	for _, t := range s.tensors() {
+		total += safetensorsFloatSize * int64(len(t.Data))
+	}
+	return total
+}
+
 // checkpointFloat is a float64 of the state under its key.
 type checkpointFloat struct {
 	key   string

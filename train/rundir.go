@@ -27,8 +27,12 @@ const (
 	runCheckpointFmt = "checkpoint-%08d.safetensors" // step
 )
 
-// DefaultKeep is how many checkpoints a run keeps unless told otherwise.
-const DefaultKeep = 3
+// DefaultKeep is how many checkpoints a run keeps unless told otherwise; of those of
+// LargeCheckpoint bytes or more it keeps one.
+const (
+	DefaultKeep     = 3
+	LargeCheckpoint = 200e6
+)
 
 // What can be wrong with a run directory, for errors.Is.
 var (
@@ -49,6 +53,9 @@ type RunDir struct {
 	// Keep is how many checkpoints Save leaves, DefaultKeep to begin with; fewer
 	// than 1 counts as 1.
 	Keep int
+	// Large is the size in bytes, LargeCheckpoint to begin with, from which Save leaves
+	// one, and SaveAsBest writes one file and gives it both names.
+	Large int64
 
 	lock     *flock.Flock // nil if opened for reading, or closed
 	ops      atomicOps
@@ -57,7 +64,7 @@ type RunDir struct {
 }
 
 func newRunDir(path string, ops atomicOps) *RunDir {
-	return &RunDir{Path: path, Keep: DefaultKeep, ops: ops, openLog: openMetricsLog, readable: map[string]bool{}}
+	return &RunDir{Path: path, Keep: DefaultKeep, Large: LargeCheckpoint, ops: ops, openLog: openMetricsLog, readable: map[string]bool{}}
 }
 
 // CreateRun makes the directory, with its parents, locks it and writes config.json.
@@ -240,7 +247,8 @@ func (r *RunDir) Config() ([]byte, error) {
 }
 
 // Save writes checkpoint-<step>.safetensors and then removes old checkpoints: what
-// stays is this one and the newest others that load, Keep together, and whatever is
+// stays is this one and the newest others that load, Keep together (of large ones this
+// one alone), and whatever is
 // newer than the oldest of them. So the only one that loads is never removed. On an
 // error every earlier checkpoint is still there. A checkpoint that cannot be removed
 // is no error: the next Save tries again.
@@ -252,12 +260,39 @@ func (r *RunDir) Save(s *State) error {
 	if err := saveCheckpoint(r.ops, r.File(name), s); err != nil {
 		return err
 	}
-	r.readable[name] = true
-	r.prune(name)
+	r.saved(name, s)
 	return nil
 }
 
-func (r *RunDir) prune(saved string) {
+// SaveAsBest writes best.safetensors and then does what Save does. A large state is
+// written once: the checkpoint is a second name of the same file, where the file system
+// knows of such (neither is ever changed, only replaced).
+func (r *RunDir) SaveAsBest(s *State) error {
+	if err := r.SaveBest(s); err != nil {
+		return err
+	}
+	name := fmt.Sprintf(runCheckpointFmt, s.Step)
+	if s.bytes() < r.Large || os.Link(r.File(BestFile), r.File(name)) != nil {
+		return r.Save(s)
+	}
+	if err := r.ops.syncDir(r.Path); err != nil {
+		return fmt.Errorf("train: %s: written, but may not survive a power failure: flush the directory: %w", r.File(name), err)
+	}
+	r.saved(name, s)
+	return nil
+}
+
+// saved is what follows when a checkpoint is on the disk.
+func (r *RunDir) saved(name string, s *State) {
+	r.readable[name] = true
+	keep := r.Keep
+	if s.bytes() >= r.Large {
+		keep = 1
+	}
+	r.prune(name, keep)
+}
+
+func (r *RunDir) prune(saved string, keep int) {
 	names, err := r.checkpoints()
 	if err != nil {
 		return
@@ -266,7 +301,7 @@ func (r *RunDir) prune(saved string) {
 	for _, name := range names {
 		switch {
 		case name == saved:
-		case kept >= r.Keep:
+		case kept >= keep:
 			if r.ops.remove(r.File(name)) == nil {
 				delete(r.readable, name)
 			}

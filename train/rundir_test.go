@@ -488,3 +488,71 @@ func TestSaveTriesAgainToRemoveWhatCouldNotBeRemoved(t *testing.T) {
 	mustSave(t, r, 3)
 	wantNames(t, r.Path, ".lock", "checkpoint-00000003.safetensors", "config.json")
 }
+
+// TestLargeCheckpointsAreKeptOnce: the last and the best, and both are one file where they
+// are one state.
+func TestLargeCheckpointsAreKeptOnce(t *testing.T) {
+	name := func(step int) string { return fmt.Sprintf(runCheckpointFmt, step) }
+	r := newTestRun(t)
+	mustSave(t, r, 1)
+	mustSave(t, r, 2)
+	r.Large = 1
+	mustSave(t, r, 3)
+	wantNames(t, r.Path, ".lock", name(3), "config.json")
+	same := func(step int) bool {
+		a, errA := os.Stat(r.File(BestFile))
+		b, errB := os.Stat(r.File(name(step)))
+		if err := errors.Join(errA, errB); err != nil {
+			t.Fatal(err)
+		}
+		return os.SameFile(a, b)
+	}
+	want := func(best, last int64) {
+		t.Helper()
+		wantNames(t, r.Path, ".lock", "best.safetensors", name(int(last)), "config.json")
+		b, _, err := r.Best()
+		l, _, warnings := r.Latest()
+		if err != nil || warnings != nil {
+			t.Fatal(err, warnings)
+		}
+		if d := diffStates(stateOfStep(best), b) + diffStates(stateOfStep(last), l); d != "" {
+			t.Errorf("-saved +loaded\n%s", d)
+		}
+	}
+	for _, step := range []int64{4, 5} {
+		if err := r.SaveAsBest(stateOfStep(step)); err != nil {
+			t.Fatal(err)
+		}
+		want(step, step)
+	}
+	if !same(5) {
+		t.Error("the best checkpoint and the last were written twice")
+	}
+	mustSave(t, r, 6)
+	want(5, 6)
+	// Where the second name is taken, or cannot be given, there are two files.
+	if err := r.SaveAsBest(stateOfStep(6)); err != nil {
+		t.Fatal(err)
+	}
+	want(6, 6)
+	r.Large = LargeCheckpoint
+	if err := r.SaveAsBest(stateOfStep(7)); err != nil {
+		t.Fatal(err)
+	}
+	if same(7) {
+		t.Error("small checkpoints share a file: damage to one would be damage to both")
+	}
+}
+
+// TestLargeImagesAreScoredInSmallBlocks, and images of any size up to 128 x 128 in blocks
+// as large as ever.
+func TestLargeImagesAreScoredInSmallBlocks(t *testing.T) {
+	for _, c := range []struct{ draws, pixels, images, block int }{
+		{1, 784, 500, 1}, {100, 784, 5, 100}, {5000, 784, 1, 500}, {1, 128 * 128, 500, 1},
+		{1, 256 * 256, 128, 1}, {100, 256 * 256, 1, 100}, {100, 1024 * 1024, 1, 8}, {3, 1 << 25, 1, 1},
+	} {
+		if images, block := blocks(c.draws, c.pixels); images != c.images || block != c.block {
+			t.Errorf("%d draws of %d pixels: %d images, %d draws at once, want %d and %d", c.draws, c.pixels, images, block, c.images, c.block)
+		}
+	}
+}
