@@ -124,7 +124,7 @@ func (c *Config) Options() []Option {
 		{"accelerate", "mixture", "take SQUAREM's longer steps, never one that lowers the bound", flag(&c.Accelerate)},
 		{"incremental", "mixture", "images in a batch of incremental EM, an M-step after each (0: all at once)", integer(&c.Incremental)},
 		{"m-steps", "grid", "gradient steps in an M-step", integer(&c.MSteps)},
-		{"tolerance", "mixture grid", "stop when an iteration gains less than this, nats per image (0: never)", number(&c.Tolerance)},
+		{"tolerance", "mixture grid", "stop when an iteration (with --accelerate two in a row) gains less than this, nats per image (0: never)", number(&c.Tolerance)},
 		{"epochs", "", "passes over the training images (EM: iterations)", integer(&c.Epochs)},
 		{"lr", "vae grid", "learning rate of Adam", number(&c.LR)},
 		{"seed", "", "seed of all randomness", natural(&c.Seed)},

@@ -57,8 +57,9 @@ type emRun struct {
 //	M  parameters from the statistics
 //
 // Line t of the metrics, from 0, is the E-step after t M-steps. It ends after the
-// configured number of M-steps, or when a step of EM (and no jump of its acceleration)
-// gains less than the tolerance in evidence plus penalty per image. It is as deterministic as Run, and ends as Run does
+// configured number of M-steps, or when a step gains less than the tolerance in
+// evidence plus penalty per image; under acceleration, when two in a row do, as a jump may
+// gain anything from 0 on where EM's own step gains more. It is as deterministic as Run, and ends as Run does
 // when ctx is cancelled or a bound is not finite.
 func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recorder, now func() time.Time) (Result, error) {
 	r := &emRun{Setup: s, dir: dir, recorder: recorder, now: now, last: math.NaN(), saved: -1}
@@ -87,7 +88,8 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			return Result{}, err
 		}
 		gain := objective - r.last
-		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0 && r.mStep.conclusive()
+		small := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0 && !r.mStep.shortening()
+		converged := small && (r.mStep.Slow || !s.Config.Accelerate)
 		if r.step >= int64(s.Config.Epochs) || converged {
 			if err := r.finish(); err != nil {
 				return Result{}, err
@@ -101,6 +103,7 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			}
 		}
 		r.last, r.reached = objective, m.Train.Bound
+		r.mStep.Slow = small && s.Config.Accelerate
 		if err := r.maximise(); err != nil {
 			return Result{}, err
 		}
@@ -132,7 +135,6 @@ func (r *emRun) refuse(objective float64) bool {
 	for i, p := range r.EM.Params() {
 		copy(p.Value, fallback[i])
 	}
-	r.mStep.Jumped = false
 	return true
 }
 
@@ -161,16 +163,15 @@ func (r *emRun) snapshot() [][]float32 {
 type mStepNote struct {
 	Stalled  bool    `json:"stalled,omitempty"`  // by gradients, it found nothing better
 	Reseeded int     `json:"reseeded,omitempty"` // components that it moved
-	Jumped   bool    `json:"jumped,omitempty"`   // under acceleration: it went on beyond what maximises
+	Slow     bool    `json:"slow,omitempty"`     // under acceleration: the gain before it was below the tolerance
 	Shorter  float64 `json:"shorter,omitempty"`  // by gradients: the learning rate is divided by 1 + this
 
 	OldTable *float64 `json:"old_table,omitempty"` // see EMTerms
 }
 
-// conclusive reports whether a small gain after the M-step means convergence. It does
-// not where the M-step found nothing better and shorter steps are still to be tried, nor
-// after a jump, which may gain anything from 0 though EM's own step would gain more.
-func (n mStepNote) conclusive() bool { return !n.Jumped && !(n.Stalled && n.Shorter < 1000) }
+// shortening reports whether the M-step found nothing better, and shorter steps
+// are still to be tried: no gain then says nothing about convergence.
+func (n mStepNote) shortening() bool { return n.Stalled && n.Shorter < 1000 }
 
 // finish saves what the last E-step has changed. With a prior per image that is p(z),
 // which belongs to an M-step that is not taken any more: it is set back to what was
@@ -513,7 +514,7 @@ func (r *emRun) maximiseMixture() error {
 	}
 	logLik, logPrior := r.EM.ExpectedLogJoint(r.stats)
 	before := logLik + logPrior
-	r.mStep.Reseeded, r.mStep.Jumped = r.reseed(), false
+	r.mStep.Reseeded = r.reseed()
 	if err := r.EM.Maximise(r.stats); err != nil {
 		return err
 	}
@@ -532,7 +533,6 @@ func (r *emRun) maximiseMixture() error {
 		return nil
 	}
 	r.jump.fallback, r.jump.least = r.snapshot(), r.last
-	r.mStep.Jumped = true
 	if err := r.EM.SetPoint(point); err != nil {
 		return err
 	}

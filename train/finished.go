@@ -61,16 +61,24 @@ func emFinished(c Config, s *State, metrics []Metrics) bool {
 	if last.Epoch >= c.Epochs {
 		return true
 	}
-	if c.Tolerance == 0 || len(metrics) < 2 || last.EM == nil || metrics[len(metrics)-2].EM == nil {
-		return false
-	}
 	var note mStepNote
 	if s.MStep != "" && json.Unmarshal([]byte(s.MStep), &note) != nil {
 		return false
 	}
-	before := metrics[len(metrics)-2]
-	gain := last.Train.Bound + last.EM.Penalty - before.Train.Bound - before.EM.Penalty
-	return gain < c.Tolerance && note.conclusive()
+	small := 1 // gains in a row that are to be small
+	if c.Accelerate {
+		small = 2
+	}
+	if c.Tolerance == 0 || len(metrics) <= small || note.shortening() {
+		return false
+	}
+	for i := len(metrics) - small; i < len(metrics); i++ {
+		before, m := metrics[i-1], metrics[i]
+		if before.EM == nil || m.EM == nil || m.Train.Bound+m.EM.Penalty-before.Train.Bound-before.EM.Penalty >= c.Tolerance {
+			return false
+		}
+	}
+	return true
 }
 
 // inUse reports whether another process holds the run's lock.
