@@ -11,7 +11,7 @@ type EStep struct {
 	x, weight, logPrior []float32 // inputs; logPrior [B, K] for a prior per image only
 
 	logLik, joint, evidence, table, recon, note graph.Node
-	counts, sums, squares                       graph.Node // none where statistics are not wanted
+	counts, sums                                graph.Node // none where statistics are not wanted
 }
 
 // NewEStep compiles the E-graph for chunks of the given number of images, with the
@@ -35,12 +35,13 @@ func (m *EM) NewEStep(images int, statistics, perImage bool) (*EStep, error) {
 	e.evidence, e.joint, e.table, e.recon, e.note = evidence, parts.Joint, parts.Table, parts.Recon, parts.Note
 	outputs := []graph.Node{e.logLik, e.joint, e.evidence, e.table, e.recon, e.note}
 	if statistics {
-		e.counts, e.sums = b.Counts(e.table), b.Sums(e.table, x)
-		outputs = append(outputs, e.counts, e.sums)
-		if m.Config.Likelihood == Gaussian {
-			e.squares = b.Sums(e.table, b.Square(x))
-			outputs = append(outputs, e.squares)
+		e.counts = b.Counts(e.table)
+		if g, ok := m.states.(*gaussianMixture); ok {
+			e.sums = b.CentredSums(e.table, x, b.Param(g.mean))
+		} else {
+			e.sums = b.Sums(e.table, x)
 		}
+		outputs = append(outputs, e.counts, e.sums)
 	}
 	var err error
 	e.program, err = b.Compile(outputs...)
@@ -92,11 +93,14 @@ func (e *EStep) Joint() []float32 { return e.program.Values(e.joint) }
 // DOT returns the E-graph in Graphviz' language.
 func (e *EStep) DOT() string { return e.program.DOT() }
 
-// AddStatistics adds the statistics of the last run's first n images.
+// AddStatistics adds the statistics of the last run's first n images. Those that it adds
+// to are of no images yet, or of images seen with the same parameters.
 func (e *EStep) AddStatistics(s *Statistics, n int) {
+	if g, ok := e.em.states.(*gaussianMixture); ok && s.Images == 0 {
+		copy(s.Centre, g.mean.Value)
+	}
 	s.Images += float64(n)
-	add := func(sum []float64, of graph.Node) {
-		values := e.program.Values(of)
+	add := func(sum []float64, values []float32) {
 		e.em.engine.Split(len(values), 1<<14, func(lo, hi int) {
 			sum := sum[lo:hi]
 			for i, v := range values[lo:hi] {
@@ -104,9 +108,8 @@ func (e *EStep) AddStatistics(s *Statistics, n int) {
 			}
 		})
 	}
-	add(s.Counts, e.counts)
-	add(s.Sums, e.sums)
-	if s.Squares != nil {
-		add(s.Squares, e.squares)
-	}
+	add(s.Counts, e.program.Values(e.counts))
+	sums := e.program.Values(e.sums) // of Gaussians, the squares below them
+	add(s.Sums, sums[:len(s.Sums)])
+	add(s.Squares, sums[len(s.Sums):])
 }

@@ -88,7 +88,7 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			return Result{}, err
 		}
 		gain := objective - r.last
-		small := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0 && !r.mStep.shortening()
+		small := s.Config.Tolerance > 0 && smallGain(s.Config, gain, m.EM.Rounding) && r.step > 0 && !r.mStep.shortening()
 		converged := small && (r.mStep.Slow || !s.Config.Accelerate)
 		if r.step >= int64(s.Config.Epochs) || converged {
 			if err := r.finish(); err != nil {
@@ -223,6 +223,9 @@ func (r *emRun) begin(from *State) error {
 			if err := r.EM.Maximise(r.initialStatistics(r.variance)); err != nil {
 				return err
 			}
+			if err := r.degeneracy(); err != nil {
+				return err
+			}
 		}
 		for i := range r.table {
 			r.table[i] = r.EM.LogPrior()[i%r.EM.Config.States]
@@ -277,7 +280,7 @@ func (r *emRun) expect() (Metrics, error) {
 		mean := totals.Mean()
 		m := Metrics{Epoch: int(r.step), Step: r.step, Beta: 1,
 			Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-			EM:    &EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: usedStates(r.stats.Counts), Table: true}}
+			EM:    &EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: usedStates(r.stats.Counts), Rounding: r.EM.Rounding(r.stats, mean.Recon), Table: true}}
 		m.Seconds = r.seconds + r.now().Sub(began).Seconds()
 		return m, nil
 	}
@@ -319,7 +322,7 @@ func (r *emRun) expect() (Metrics, error) {
 	m := Metrics{
 		Epoch: int(r.step), Step: r.step, Beta: 1,
 		Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		EM:    &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, OldTable: r.mStep.OldTable},
+		EM:    &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Rounding: r.EM.Rounding(r.stats, mean.Recon), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, OldTable: r.mStep.OldTable},
 	}
 	m.Seconds = r.seconds + r.now().Sub(began).Seconds() // with the M-step that led here
 	return m, nil

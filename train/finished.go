@@ -74,11 +74,18 @@ func emFinished(c Config, s *State, metrics []Metrics) bool {
 	}
 	for i := len(metrics) - small; i < len(metrics); i++ {
 		before, m := metrics[i-1], metrics[i]
-		if before.EM == nil || m.EM == nil || m.Train.Bound+m.EM.Penalty-before.Train.Bound-before.EM.Penalty >= c.Tolerance {
+		if before.EM == nil || m.EM == nil || !smallGain(c, m.Train.Bound+m.EM.Penalty-before.Train.Bound-before.EM.Penalty, m.EM.Rounding) {
 			return false
 		}
 	}
 	return true
+}
+
+// smallGain reports whether a gain in evidence plus penalty is below the tolerance. A fall
+// that is more than the rounding of both bounds is no small gain: EM cannot lower its bound,
+// so something is wrong, and it has not converged.
+func smallGain(c Config, gain, rounding float64) bool {
+	return gain < c.Tolerance && (gain >= -2*rounding || rounding == 0)
 }
 
 // inUse reports whether another process holds the run's lock.
