@@ -237,10 +237,10 @@ func (c Config) bytes(d, images int) float64 {
 	return 4*(10*k*float64(d)+5*emChunk*k) + c.tableBytes(k, images)
 }
 
-// tableBytes is the memory of log p_n(z) for every image, and of a checkpoint of it.
+// tableBytes is the memory of log p_n(z) and of log p(z|x_n) for every image.
 func (c Config) tableBytes(k float64, images int) float64 {
 	if c.Prior == model.PerImage {
-		return 4 * k * float64(images)
+		return 2 * 4 * k * float64(images)
 	}
 	return 0
 }

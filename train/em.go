@@ -34,6 +34,7 @@ type emRun struct {
 	kept       *data.Kept   // the training images' outcomes; nil for grey levels
 	stats      *model.Statistics
 	table      []float32 // log p_n(z), [N, K], for a prior per image
+	posteriors []float32 // log p(z|x_n), [N, K], which the M-step makes the priors
 	adam       *Adam     // of a grid's decoder
 
 	step      int64   // M-steps taken
@@ -46,7 +47,6 @@ type emRun struct {
 	variance  float64 // of a pixel, over all; of a Gaussian mixture
 	jump      squarem
 	inc       *incremental // or nil
-	lastPrior []float32    // log p(z) before the last E-step, for a prior per image
 	seconds   float64      // of the last M-step
 }
 
@@ -91,7 +91,7 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 		small := s.Config.Tolerance > 0 && smallGain(s.Config, gain, m.EM.Rounding) && r.step > 0 && !r.mStep.shortening()
 		converged := small && (r.mStep.Slow || !s.Config.Accelerate)
 		if r.step >= int64(s.Config.Epochs) || converged {
-			if err := r.finish(); err != nil {
+			if err := r.save(); err != nil { // the E-step may have found the best
 				return Result{}, err
 			}
 			return Result{Step: r.step, Best: r.best, Converged: converged}, nil
@@ -173,17 +173,6 @@ type mStepNote struct {
 // are still to be tried: no gain then says nothing about convergence.
 func (n mStepNote) shortening() bool { return n.Stalled && n.Shorter < 1000 }
 
-// finish saves what the last E-step has changed. With a prior per image that is p(z),
-// which belongs to an M-step that is not taken any more: it is set back to what was
-// saved, as an E-step from the saved state will come to it again.
-func (r *emRun) finish() error {
-	if r.table != nil {
-		copy(r.EM.LogPrior(), r.lastPrior)
-		return nil
-	}
-	return r.save()
-}
-
 func (r *emRun) compile() error {
 	perImage := r.Config.Prior == model.PerImage
 	r.kept = r.Train.Keep()
@@ -217,6 +206,7 @@ func (r *emRun) compile() error {
 func (r *emRun) begin(from *State) error {
 	if r.Config.Prior == model.PerImage {
 		r.table = make([]float32, r.Train.N()*r.EM.Config.States)
+		r.posteriors = make([]float32, len(r.table))
 	}
 	if from == nil {
 		if r.adam == nil {
@@ -308,14 +298,10 @@ func (r *emRun) expect() (Metrics, error) {
 			note += float64(b)
 		}
 		if r.table != nil {
-			r.sharpen(first, count)
+			r.keepPosteriors(first, count)
 		} else if r.adam == nil {
 			r.strangers = keepStrangers(r.strangers, first, r.fit.Evidence()[:count], min(k, mostReseeded))
 		}
-	}
-	if r.table != nil {
-		r.lastPrior = append(r.lastPrior[:0], r.EM.LogPrior()...)
-		r.averagePrior()
 	}
 	mean := totals.Mean()
 	penalty := r.EM.LogPenalty() / float64(n)
@@ -406,21 +392,23 @@ func chunkTotals(e *model.EStep, count int) model.Totals {
 	return t
 }
 
-// sharpen makes the posteriors of a chunk the priors of its images.
-func (r *emRun) sharpen(first, count int) {
+// keepPosteriors keeps those of a chunk.
+func (r *emRun) keepPosteriors(first, count int) {
 	k := r.EM.Config.States
 	joint, evidence := r.fit.Joint(), r.fit.Evidence()
 	for i := range count {
-		row := r.table[(first+i)*k:][:k]
+		row := r.posteriors[(first+i)*k:][:k]
 		for j := range row {
 			row[j] = max(joint[i*k+j]-evidence[i], graph.LogZero)
 		}
 	}
 }
 
-// averagePrior makes log p(z) the average of the images' own: what stands for an image
-// that was not in training.
-func (r *emRun) averagePrior() {
+// sharpen makes every image's posterior its prior, and log p(z) their average: what stands
+// for an image that was not in training. It is left to the M-step, so that whatever is said
+// or saved of an E-step's parameters comes with the priors that it found.
+func (r *emRun) sharpen() {
+	r.table, r.posteriors = r.posteriors, r.table
 	for k, n := range r.stats.Counts {
 		r.EM.LogPrior()[k] = graph.LogProbability(n / r.stats.Images)
 	}
@@ -460,6 +448,9 @@ func (s *Setup) evidence(e *model.EStep, v data.View) (*EpochTerms, error) {
 func (r *emRun) maximise() error {
 	began := r.now()
 	defer func() { r.seconds = r.now().Sub(began).Seconds() }()
+	if r.table != nil {
+		r.sharpen()
+	}
 	if r.inc != nil && r.step > 0 {
 		return r.sweep()
 	}

@@ -405,6 +405,43 @@ func TestTheBestIsWhatValidationSaysItIs(t *testing.T) {
 	}
 }
 
+// TestTheBestIsTheCheckpointOfItsStep, in every parameter and in what a run keeps besides.
+func TestTheBestIsTheCheckpointOfItsStep(t *testing.T) {
+	for _, test := range emCases {
+		t.Run(test.name, func(t *testing.T) {
+			compared := 0
+			for _, epochs := range []int{2, 3, 5, 20} {
+				c := emConfig(t, test.model)
+				test.change(&c)
+				c.Epochs = epochs
+				dir := newHastyRun(t, c)
+				dir.Keep = 100
+				runEM(t, c, dir, nil)
+				best, _, err := dir.Best()
+				if err != nil {
+					t.Fatal(err)
+				}
+				state, err := LoadCheckpoint(dir.File(checkpointOf(best.Step)))
+				if errors.Is(err, os.ErrNotExist) { // of step 0, or within a cycle of acceleration
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				compared++
+				for i, p := range best.Params {
+					if p.Name != state.Params[i].Name || !slices.Equal(p.Data, state.Params[i].Data) {
+						t.Errorf("%d iterations: %s of the best state is not that of checkpoint %d", epochs, p.Name, best.Step)
+					}
+				}
+			}
+			if compared == 0 {
+				t.Error("no best state has a checkpoint")
+			}
+		})
+	}
+}
+
 // TestEvaluationOfATable: the figures agree with the metrics of the run and with each
 // other.
 func TestEvaluationOfATable(t *testing.T) {
