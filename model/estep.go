@@ -1,6 +1,10 @@
 package model
 
-import "elbo/graph"
+import (
+	"math"
+
+	"elbo/graph"
+)
 
 // EStep is a compiled E-graph for chunks of images.
 type EStep struct {
@@ -83,6 +87,25 @@ func (e *EStep) Recon() []float32 { return e.program.Values(e.recon) }
 
 // LogLik returns log p(x_n|z=k), [B, K], in nats.
 func (e *EStep) LogLik() []float32 { return e.program.Values(e.logLik) }
+
+// Rounding is what float32 may take from log p(x) of the i-th image, in nats: 2⁻²⁴ √D of
+// what its terms come to without their signs. Those of Bernoulli pixels are all below 0, and
+// come to -log p(x). A Gaussian's density has terms of both signs, which may nearly cancel:
+// they come to E_q[|base| + ½ Σ λ (x - m)²].
+func (e *EStep) Rounding(i int) float64 {
+	size := math.Abs(float64(e.Evidence()[i]))
+	if e.em.Config.Likelihood == Gaussian {
+		size = 0
+		k := e.em.Config.States
+		q, logLik := e.Table()[i*k:][:k], e.LogLik()[i*k:][:k]
+		for s, base := range e.em.states.bases() {
+			if q[s] > 0 {
+				size += float64(q[s]) * (math.Abs(float64(base)) + math.Abs(float64(base)-float64(logLik[s])))
+			}
+		}
+	}
+	return math.Exp2(-24) * math.Sqrt(float64(e.em.Config.Pixels)) * size
+}
 
 // Table returns the posterior q[n,k] = p(z=k|x_n), [B, K].
 func (e *EStep) Table() []float32 { return e.program.Values(e.table) }

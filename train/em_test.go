@@ -676,3 +676,52 @@ func TestACheckpointOfAnotherModelIsNotLoaded(t *testing.T) {
 		t.Errorf("RunEM = %v, want %q", err, want)
 	}
 }
+
+// TestTheStatedRoundingCoversLogP of Gaussian mixtures where the terms of log p(x) are
+// hundreds of nats and cancel, with log p(x) in float64 from the same parameters.
+func TestTheStatedRoundingCoversLogP(t *testing.T) {
+	const n, d = 2000, 64
+	images, stream := data.Images{N: n, Rows: 8, Cols: 8}, data.NewStream(1, "spread")
+	for i := range n {
+		// The further from grey level 128, the less its log p(x): from 300 nats to -1500.
+		spread := 12 * float64(i) / n
+		for range d {
+			images.Bytes = append(images.Bytes, uint8(math.Round(128+spread*(stream.Float64()+stream.Float64()-1)*math.Sqrt(1.5))))
+		}
+	}
+	c := emConfig(t, MixtureModel)
+	gaussian(&c)
+	c.Data, c.Split, c.Components = writeImages(t, images), []int{n, 0}, 2
+	s := newTestSetup(t, c)
+	for i, p := range s.EM.Params()[:2] {
+		for j := range p.Value { // means, then precisions
+			p.Value[j] = []float32{128. / 255, 1e5}[i] * (1 + float32(j/d)/100)
+		}
+	}
+	mean, precision, base := s.EM.Params()[0].Value, s.EM.Params()[1].Value, s.EM.Params()[2].Value
+	for k := range base {
+		base[k] = float32(d * (math.Log(float64(precision[k*d])) - math.Log(2*math.Pi)) / 2)
+	}
+	e, err := EvaluateEM(context.Background(), s, s.Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, nearest, worst := make([]float32, d), math.Inf(1), 0.0
+	for i, score := range e.PerImage {
+		s.Train.Pixels(x, i, 0)
+		var joint [2]float64
+		for k := range joint {
+			joint[k] = float64(base[k]) + float64(s.EM.LogPrior()[k])
+			for j, v := range x {
+				delta := float64(v) - float64(mean[k*d+j])
+				joint[k] -= float64(precision[k*d+j]) * delta * delta / 2
+			}
+		}
+		want := logAddExp(joint[0], joint[1])
+		nearest, worst = min(nearest, math.Abs(want)), max(worst, math.Abs(score.LogP-want)/score.Error)
+	}
+	t.Logf("off by at most %.2f of what is stated; the log p(x) nearest to 0 is %.3f", worst, nearest)
+	if worst > 1 || worst < 0.02 || nearest > 1 {
+		t.Errorf("off by at most %g of what is stated, want at most 1 and not far below; the log p(x) nearest to 0 is %g", worst, nearest)
+	}
+}
