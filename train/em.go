@@ -40,12 +40,14 @@ type emRun struct {
 	step      int64   // M-steps taken
 	last      float64 // objective after the step before, NaN for none
 	reached   float64 // evidence of the last E-step
+	rounding  float64 // of it
 	best      *Best
 	saved     int64
 	mStep     mStepNote
 	strangers []stranger
 	variance  float64 // of a pixel, over all; of a Gaussian mixture
 	jump      squarem
+	trial     trial
 	inc       *incremental // or nil
 	seconds   float64      // of the last M-step
 }
@@ -75,11 +77,14 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			return Result{}, err
 		}
 		objective := m.Train.Bound + m.EM.Penalty
-		if r.refuse(objective) {
-			if err := r.degeneracy(); err != nil {
+		if r.trial.fallback != nil {
+			refused := r.refuse(objective)
+			if err := r.settle(ctx); err != nil {
 				return Result{}, err
 			}
-			continue
+			if refused {
+				continue
+			}
 		}
 		if err := r.finite(m.Train.Bound); err != nil {
 			return Result{}, err
@@ -102,39 +107,62 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 				return Result{}, err
 			}
 		}
-		r.last, r.reached = objective, m.Train.Bound
+		r.last, r.reached, r.rounding = objective, m.Train.Bound, m.EM.Rounding
 		r.mStep.Slow = small && s.Config.Accelerate
 		if err := r.maximise(); err != nil {
 			return Result{}, err
 		}
 		r.step++
-		if r.jump.fallback == nil {
-			if err := r.degeneracy(); err != nil {
+		if r.trial.fallback == nil {
+			if err := r.settle(ctx); err != nil {
 				return Result{}, err
 			}
-		}
-		if !r.Config.Accelerate {
-			if err := r.save(); err != nil {
-				return Result{}, err
-			}
-		}
-		if ctx.Err() != nil {
-			return Result{}, ErrInterrupted
 		}
 	}
+}
+
+// settle judges parameters that stand, and saves them: under acceleration not here, but
+// where a cycle begins. It ends the run where that was asked for.
+func (r *emRun) settle(ctx context.Context) error {
+	if err := r.degeneracy(); err != nil {
+		return err
+	}
+	if !r.Config.Accelerate {
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ErrInterrupted
+	}
+	return nil
+}
+
+// trial is what to go back to from parameters that the next E-step may refuse; none where
+// they stand.
+type trial struct {
+	fallback [][]float32
+	mStep    mStepNote
+	least    float64 // evidence plus penalty that they must reach
+}
+
+// try puts the parameters that are about to change on trial.
+func (r *emRun) try(least float64) {
+	r.trial = trial{fallback: r.snapshot(), mStep: r.mStep, least: least}
 }
 
 // refuse goes back from a point on trial whose bound is too low, or no number; the E-step
 // is then made once more.
 func (r *emRun) refuse(objective float64) bool {
-	fallback := r.jump.fallback
-	r.jump.fallback = nil
-	if fallback == nil || objective >= r.jump.least && !math.IsInf(objective, 1) {
+	back := r.trial
+	r.trial = trial{}
+	if objective >= back.least && !math.IsInf(objective, 1) {
 		return false
 	}
 	for i, p := range r.EM.Params() {
-		copy(p.Value, fallback[i])
+		copy(p.Value, back.fallback[i])
 	}
+	r.mStep = back.mStep
 	return true
 }
 
@@ -500,20 +528,28 @@ func (r *emRun) maximise() error {
 	return r.EM.Refresh()
 }
 
-// maximiseMixture is the M-step in closed form. Under acceleration every second one is
-// followed by a jump, which the next E-step may refuse.
+// maximiseMixture is the M-step in closed form. Dead components are moved after it, and
+// under acceleration every second one is followed by a jump: the next E-step may refuse
+// either.
 func (r *emRun) maximiseMixture() error {
 	if r.Config.Accelerate {
 		r.jump.points = append(r.jump.points, r.EM.Point())
 	}
 	logLik, logPrior := r.EM.ExpectedLogJoint(r.stats)
 	before := logLik + logPrior
-	r.mStep.Reseeded = r.reseed()
+	r.mStep.Reseeded = 0
 	if err := r.EM.Maximise(r.stats); err != nil {
 		return err
 	}
 	logLik, logPrior = r.EM.ExpectedLogJoint(r.stats)
 	r.noteOldTable((logLik + logPrior - before) / r.stats.Images)
+	if moved := r.reseed(); moved > 0 {
+		r.try(r.last - 2*r.rounding)
+		r.mStep.Reseeded, r.mStep.OldTable = moved, nil
+		if err := r.EM.Maximise(r.stats); err != nil {
+			return err
+		}
+	}
 	if len(r.jump.points) < 2 {
 		return nil
 	}
@@ -526,7 +562,7 @@ func (r *emRun) maximiseMixture() error {
 	if point == nil {
 		return nil
 	}
-	r.jump.fallback, r.jump.least = r.snapshot(), r.last
+	r.try(r.last)
 	if err := r.EM.SetPoint(point); err != nil {
 		return err
 	}

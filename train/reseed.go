@@ -34,12 +34,15 @@ func keepStrangers(worst []stranger, first int, evidence []float32, most int) []
 // reseed gives each dead component of a mixture with a shared prior to the image that
 // is explained worst, by changing the statistics of the coming M-step: the component
 // gets the weight of one image, and pixels ¼ + ½ x (Gaussian: mean x, the variance of
-// all pixels). It does so only where evidence plus penalty, all images together, does
+// all pixels). It does so only where evidence plus penalty, all images together, should
 // not fall by it. With N images and up to M components moved, each move costs the other
 // images less than 1 nat, N log((N+1)/N), and the smoothing prior what it takes off;
 // the image x gains at least
 //
 //	log(p(x) + p(x|new)/(N+M)) - log p(x).
+//
+// p(x) is that before the M-step, which may have raised it and left less to gain: so the
+// moves are on trial, and the next E-step undoes them where evidence plus penalty fell.
 //
 // It returns the number of components that were moved.
 func (r *emRun) reseed() int {
