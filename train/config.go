@@ -124,7 +124,7 @@ func (c *Config) Options() []Option {
 		{"accelerate", "mixture", "take SQUAREM's longer steps, never one that lowers the bound", flag(&c.Accelerate)},
 		{"incremental", "mixture", "images in a batch of incremental EM, an M-step after each (0: all at once)", integer(&c.Incremental)},
 		{"m-steps", "grid", "gradient steps in an M-step", integer(&c.MSteps)},
-		{"tolerance", "mixture grid", "stop when an iteration gains less than this, nats per image (0: never)", number(&c.Tolerance)},
+		{"tolerance", "mixture grid", "stop when an iteration (with --accelerate two in a row) gains less than this, nats per image (0: never)", number(&c.Tolerance)},
 		{"epochs", "", "passes over the training images (EM: iterations)", integer(&c.Epochs)},
 		{"lr", "vae grid", "learning rate of Adam", number(&c.LR)},
 		{"seed", "", "seed of all randomness", natural(&c.Seed)},
@@ -251,10 +251,10 @@ func (c Config) bytes(d, images int) float64 {
 	return 4*(10*k*float64(d)+5*emChunk*k) + c.tableBytes(k, images)
 }
 
-// tableBytes is the memory of log p_n(z) for every image, and of a checkpoint of it.
+// tableBytes is the memory of log p_n(z) and of log p(z|x_n) for every image.
 func (c Config) tableBytes(k float64, images int) float64 {
 	if c.Prior == model.PerImage {
-		return 4 * k * float64(images)
+		return 2 * 4 * k * float64(images)
 	}
 	return 0
 }

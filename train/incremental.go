@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"slices"
 
 	"elbo/model"
 )
@@ -25,7 +26,8 @@ const (
 	incrementalPrefix  = "incremental."
 	incrementalCounts  = incrementalPrefix + "counts"  // [batches, K]
 	incrementalSums    = incrementalPrefix + "sums"    // [batches, K, D]
-	incrementalSquares = incrementalPrefix + "squares" // [batches, K, D]
+	incrementalSquares = incrementalPrefix + "squares" // [batches, K, D], of Gaussians
+	incrementalCentre  = incrementalPrefix + "centre"  // [batches, K, D], of Gaussians; without it, 0
 	incrementalEntropy = incrementalPrefix + "entropy" // [batches]
 )
 
@@ -101,14 +103,16 @@ func (inc *incremental) tensors(k, d int) []Tensor {
 	counts := Tensor{Name: incrementalCounts, Shape: []int{n, k}}
 	sums := Tensor{Name: incrementalSums, Shape: []int{n, k, d}}
 	squares := Tensor{Name: incrementalSquares, Shape: []int{n, k, d}}
+	centre := Tensor{Name: incrementalCentre, Shape: []int{n, k, d}}
 	for _, s := range inc.batches {
 		counts.Data = appendNarrow(counts.Data, s.Counts)
 		sums.Data = appendNarrow(sums.Data, s.Sums)
 		squares.Data = appendNarrow(squares.Data, s.Squares)
+		centre.Data = append(centre.Data, s.Centre...)
 	}
 	all := []Tensor{counts, sums, {Name: incrementalEntropy, Shape: []int{n}, Data: inc.entropy}}
 	if len(squares.Data) > 0 {
-		all = append(all, squares)
+		all = append(all, squares, centre)
 	}
 	return all
 }
@@ -143,10 +147,16 @@ func (inc *incremental) restore(s *Setup, chunk int, tensors []Tensor) error {
 	if err != nil {
 		return err
 	}
-	var squares []float32
+	var squares, centre []float32
 	if inc.batches[0].Squares != nil {
 		if squares, err = find(incrementalSquares, n*k*d); err != nil {
 			return err
+		}
+		// Earlier versions took all sums about 0, and had no such tensor.
+		if slices.ContainsFunc(tensors, func(t Tensor) bool { return t.Name == incrementalCentre }) {
+			if centre, err = find(incrementalCentre, n*k*d); err != nil {
+				return err
+			}
 		}
 	}
 	copy(inc.entropy, entropy)
@@ -156,6 +166,9 @@ func (inc *incremental) restore(s *Setup, chunk int, tensors []Tensor) error {
 		widen(batch.Sums, sums[b*k*d:])
 		if squares != nil {
 			widen(batch.Squares, squares[b*k*d:])
+		}
+		if centre != nil {
+			copy(batch.Centre, centre[b*k*d:])
 		}
 	}
 	return nil
