@@ -82,8 +82,9 @@ func emFinished(c Config, s *State, metrics []Metrics) bool {
 }
 
 // savedLast reports whether a fit by EM has saved what its last E-step came to. RunEM
-// writes the line of metrics first, then the best state, then the last checkpoint, which
-// names the best; under a prior per image there is none of these (see finish).
+// writes the line of metrics first, then the best state, if this is it, then the last
+// checkpoint once more, which names the best. Under a prior per image it does not write
+// that checkpoint again (see finish).
 func (r *RunDir) savedLast(c Config, s *State, last Metrics) bool {
 	v := last.Validation
 	if v == nil || s.Best != nil && v.Bound <= s.Best.Bound {
