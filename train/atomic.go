@@ -36,8 +36,8 @@ func WriteAtomic(path string, write func(io.Writer) error) error {
 	return osAtomicOps().write(path, write)
 }
 
-// atomicOps are the file operations of MakeDirectory and WriteAtomic, in the order of their use;
-// remove is for the temporary file of a write that failed.
+// atomicOps are the file operations of MakeDirectory and WriteAtomic, in the order of
+// their use; remove is for the temporary file of a write that failed.
 type atomicOps struct {
 	mkdir   func(path string) error               // of makeDirectory
 	create  func(path string) (atomicFile, error) // fails with fs.ErrExist if path exists
