@@ -103,7 +103,7 @@ func (c *Config) Options() []Option {
 		{"split", "", "training and validation images, as in 50000,10000 (default: by the data set)", list(&c.Split, "N,M")},
 		{"binarise", "", "how grey pixels become 0 or 1: threshold, static, dynamic or none (default for mnist: dynamic; for tables static)", name(&c.Binarise, "MODE")},
 		{"likelihood", "", "distribution of pixels: bernoulli, gaussian, and for vae continuous-bernoulli or grey-bernoulli", name(&c.Likelihood, "NAME")},
-		{"variance", "vae", "variance of the gaussian likelihood, the same for all pixels", learned(&c.Variance)},
+		{"variance", "vae", "variance of the gaussian likelihood, the same for all pixels; learned: the mean squared residual, at every step", learned(&c.Variance)},
 		{"hidden", "vae grid", "hidden layers of the encoder, or none; the decoder has them in reverse", layers(&c.Hidden)},
 		{"latent", "vae grid", "latent dimensions", integer(&c.Latent)},
 		{"activation", "vae grid", "nonlinearity of hidden layers: relu, tanh, elu or softplus", name(&c.Activation, "NAME")},
@@ -124,7 +124,7 @@ func (c *Config) Options() []Option {
 		{"accelerate", "mixture", "take SQUAREM's longer steps, never one that lowers the bound", flag(&c.Accelerate)},
 		{"incremental", "mixture", "images in a batch of incremental EM, an M-step after each (0: all at once)", integer(&c.Incremental)},
 		{"m-steps", "grid", "gradient steps in an M-step", integer(&c.MSteps)},
-		{"tolerance", "mixture grid", "stop when an iteration gains less than this, nats per image (0: never)", number(&c.Tolerance)},
+		{"tolerance", "mixture grid", "stop when an iteration (with --accelerate two in a row) gains less than this, nats per image (0: never)", number(&c.Tolerance)},
 		{"epochs", "", "passes over the training images (EM: iterations)", integer(&c.Epochs)},
 		{"lr", "vae grid", "learning rate of Adam", number(&c.LR)},
 		{"seed", "", "seed of all randomness", natural(&c.Seed)},
@@ -225,8 +225,8 @@ const MaxWorkers = 1024
 const maxLayers = 100
 
 // bytes estimates the memory of a run on images of d pixels: parameters with
-// gradients and moments, and the values of every layer for a batch or a chunk, with
-// their gradients.
+// gradients and moments, the values of every layer for a batch or a chunk, with their
+// gradients, and what evaluation holds.
 func (c Config) bytes(d, images int) float64 {
 	layers := slices.Concat([]int{d}, c.Hidden, []int{2 * c.Latent})
 	widths, weights := 0.0, 0.0
@@ -238,7 +238,8 @@ func (c Config) bytes(d, images int) float64 {
 	}
 	switch c.Model {
 	case VAEModel:
-		return 4 * (2*4*weights + 4*float64(c.Batch)*float64(max(1, c.K))*widths)
+		batch, pixels := float64(c.Batch), float64(d)
+		return 4 * (2*4*weights + 4*batch*float64(max(1, c.K))*widths + feedAhead*batch*pixels + 4*float64(max(1, c.Workers)*rowsOf(d))*pixels)
 	case GridModel:
 		k := 1.0
 		for _, n := range c.Grid {
@@ -250,10 +251,10 @@ func (c Config) bytes(d, images int) float64 {
 	return 4*(10*k*float64(d)+5*emChunk*k) + c.tableBytes(k, images)
 }
 
-// tableBytes is the memory of log p_n(z) for every image, and of a checkpoint of it.
+// tableBytes is the memory of log p_n(z) and of log p(z|x_n) for every image.
 func (c Config) tableBytes(k float64, images int) float64 {
 	if c.Prior == model.PerImage {
-		return 4 * k * float64(images)
+		return 2 * 4 * k * float64(images)
 	}
 	return 0
 }

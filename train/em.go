@@ -31,19 +31,21 @@ type emRun struct {
 	kept       *data.Kept   // the training images' outcomes; nil for grey levels
 	stats      *model.Statistics
 	table      []float32 // log p_n(z), [N, K], for a prior per image
+	posteriors []float32 // log p(z|x_n), [N, K], which the M-step makes the priors
 	adam       *Adam     // of a grid's decoder
 
 	step      int64   // M-steps taken
 	last      float64 // objective after the step before, NaN for none
 	reached   float64 // evidence of the last E-step
+	rounding  float64 // of it
 	best      *run.Best
 	saved     int64
 	mStep     run.MStep
 	strangers []stranger
 	variance  float64 // of a pixel, over all; of a Gaussian mixture
 	jump      squarem
+	trial     trial
 	inc       *incremental // or nil
-	lastPrior []float32    // log p(z) before the last E-step, for a prior per image
 	seconds   float64      // of the last M-step
 }
 
@@ -54,8 +56,9 @@ type emRun struct {
 //	M  parameters from the statistics
 //
 // Line t of the metrics, from 0, is the E-step after t M-steps. It ends after the
-// configured number of M-steps, or when a step of EM (and no jump of its acceleration)
-// gains less than the tolerance in evidence plus penalty per image. It is as deterministic as Run, and ends as Run does
+// configured number of M-steps, or when a step gains less than the tolerance in
+// evidence plus penalty per image; under acceleration, when two in a row do, as a jump may
+// gain anything from 0 on where EM's own step gains more. It is as deterministic as Run, and ends as Run does
 // when ctx is cancelled or a bound is not finite.
 func RunEM(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder Recorder, now func() time.Time) (Result, error) {
 	r := &emRun{Setup: s, dir: dir, recorder: recorder, now: now, last: math.NaN(), saved: -1}
@@ -71,11 +74,14 @@ func RunEM(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorde
 			return Result{}, err
 		}
 		objective := m.Train.Bound + m.EM.Penalty
-		if r.refuse(objective) {
-			if err := r.degeneracy(); err != nil {
+		if r.trial.fallback != nil {
+			refused := r.refuse(objective)
+			if err := r.settle(ctx); err != nil {
 				return Result{}, err
 			}
-			continue
+			if refused {
+				continue
+			}
 		}
 		if err := r.finite(m.Train.Bound); err != nil {
 			return Result{}, err
@@ -84,9 +90,10 @@ func RunEM(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorde
 			return Result{}, err
 		}
 		gain := objective - r.last
-		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0 && conclusive(r.mStep)
+		small := s.Config.Tolerance > 0 && smallGain(s.Config, gain, m.EM.Rounding) && r.step > 0 && !shortening(r.mStep)
+		converged := small && (r.mStep.Slow || !s.Config.Accelerate)
 		if r.step >= int64(s.Config.Epochs) || converged {
-			if err := r.finish(); err != nil {
+			if err := r.save(); err != nil { // the E-step may have found the best
 				return Result{}, err
 			}
 			return Result{Step: r.step, Best: r.best, Converged: converged}, nil
@@ -97,39 +104,62 @@ func RunEM(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorde
 				return Result{}, err
 			}
 		}
-		r.last, r.reached = objective, m.Train.Bound
+		r.last, r.reached, r.rounding = objective, m.Train.Bound, m.EM.Rounding
+		r.mStep.Slow = small && s.Config.Accelerate
 		if err := r.maximise(); err != nil {
 			return Result{}, err
 		}
 		r.step++
-		if r.jump.fallback == nil {
-			if err := r.degeneracy(); err != nil {
+		if r.trial.fallback == nil {
+			if err := r.settle(ctx); err != nil {
 				return Result{}, err
 			}
-		}
-		if !r.Config.Accelerate {
-			if err := r.save(); err != nil {
-				return Result{}, err
-			}
-		}
-		if ctx.Err() != nil {
-			return Result{}, ErrInterrupted
 		}
 	}
+}
+
+// settle judges parameters that stand, and saves them: under acceleration not here, but
+// where a cycle begins. It ends the run where that was asked for.
+func (r *emRun) settle(ctx context.Context) error {
+	if err := r.degeneracy(); err != nil {
+		return err
+	}
+	if !r.Config.Accelerate {
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ErrInterrupted
+	}
+	return nil
+}
+
+// trial is what to go back to from parameters that the next E-step may refuse; none where
+// they stand.
+type trial struct {
+	fallback [][]float32
+	mStep    run.MStep
+	least    float64 // evidence plus penalty that they must reach
+}
+
+// try puts the parameters that are about to change on trial.
+func (r *emRun) try(least float64) {
+	r.trial = trial{fallback: r.snapshot(), mStep: r.mStep, least: least}
 }
 
 // refuse goes back from a point on trial whose bound is too low, or no number; the E-step
 // is then made once more.
 func (r *emRun) refuse(objective float64) bool {
-	fallback := r.jump.fallback
-	r.jump.fallback = nil
-	if fallback == nil || objective >= r.jump.least && !math.IsInf(objective, 1) {
+	back := r.trial
+	r.trial = trial{}
+	if objective >= back.least && !math.IsInf(objective, 1) {
 		return false
 	}
 	for i, p := range r.EM.Params() {
-		copy(p.Value, fallback[i])
+		copy(p.Value, back.fallback[i])
 	}
-	r.mStep.Jumped = false
+	r.mStep = back.mStep
 	return true
 }
 
@@ -153,21 +183,9 @@ func (r *emRun) snapshot() [][]float32 {
 	return values
 }
 
-// conclusive reports whether a small gain after the M-step means convergence. It does
-// not where the M-step found nothing better and shorter steps are still to be tried, nor
-// after a jump, which may gain anything from 0 though EM's own step would gain more.
-func conclusive(n run.MStep) bool { return !n.Jumped && !(n.Stalled && n.Shorter < 1000) }
-
-// finish saves what the last E-step has changed. With a prior per image that is p(z),
-// which belongs to an M-step that is not taken any more: it is set back to what was
-// saved, as an E-step from the saved state will come to it again.
-func (r *emRun) finish() error {
-	if r.table != nil {
-		copy(r.EM.LogPrior(), r.lastPrior)
-		return nil
-	}
-	return r.save()
-}
+// shortening reports whether the M-step found nothing better, and shorter steps
+// are still to be tried: no gain then says nothing about convergence.
+func shortening(n run.MStep) bool { return n.Stalled && n.Shorter < 1000 }
 
 func (r *emRun) compile() error {
 	perImage := r.Config.Prior == model.PerImage
@@ -202,10 +220,14 @@ func (r *emRun) compile() error {
 func (r *emRun) begin(from *run.State) error {
 	if r.Config.Prior == model.PerImage {
 		r.table = make([]float32, r.Train.N()*r.EM.Config.States)
+		r.posteriors = make([]float32, len(r.table))
 	}
 	if from == nil {
 		if r.adam == nil {
 			if err := r.EM.Maximise(r.initialStatistics(r.variance)); err != nil {
+				return err
+			}
+			if err := r.degeneracy(); err != nil {
 				return err
 			}
 		}
@@ -258,7 +280,7 @@ func (r *emRun) expect() (run.Metrics, error) {
 		mean := totals.Mean()
 		m := run.Metrics{Epoch: int(r.step), Step: r.step, Beta: 1,
 			Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-			EM:    &run.EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: usedStates(r.stats.Counts), Table: true}}
+			EM:    &run.EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: usedStates(r.stats.Counts), Rounding: r.EM.Rounding(r.stats, mean.Recon), Table: true}}
 		m.Seconds = r.seconds + r.now().Sub(began).Seconds()
 		return m, nil
 	}
@@ -286,21 +308,17 @@ func (r *emRun) expect() (run.Metrics, error) {
 			note += float64(b)
 		}
 		if r.table != nil {
-			r.sharpen(first, count)
+			r.keepPosteriors(first, count)
 		} else if r.adam == nil {
 			r.strangers = keepStrangers(r.strangers, first, r.fit.Evidence()[:count], min(k, mostReseeded))
 		}
-	}
-	if r.table != nil {
-		r.lastPrior = append(r.lastPrior[:0], r.EM.LogPrior()...)
-		r.averagePrior()
 	}
 	mean := totals.Mean()
 	penalty := r.EM.LogPenalty() / float64(n)
 	m := run.Metrics{
 		Epoch: int(r.step), Step: r.step, Beta: 1,
 		Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		EM:    &run.EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, OldTable: r.mStep.Bound},
+		EM:    &run.EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Rounding: r.EM.Rounding(r.stats, mean.Recon), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, OldTable: r.mStep.Bound},
 	}
 	m.Seconds = r.seconds + r.now().Sub(began).Seconds() // with the M-step that led here
 	return m, nil
@@ -384,21 +402,23 @@ func chunkTotals(e *model.EStep, count int) model.Totals {
 	return t
 }
 
-// sharpen makes the posteriors of a chunk the priors of its images.
-func (r *emRun) sharpen(first, count int) {
+// keepPosteriors keeps those of a chunk.
+func (r *emRun) keepPosteriors(first, count int) {
 	k := r.EM.Config.States
 	joint, evidence := r.fit.Joint(), r.fit.Evidence()
 	for i := range count {
-		row := r.table[(first+i)*k:][:k]
+		row := r.posteriors[(first+i)*k:][:k]
 		for j := range row {
 			row[j] = max(joint[i*k+j]-evidence[i], graph.LogZero)
 		}
 	}
 }
 
-// averagePrior makes log p(z) the average of the images' own: what stands for an image
-// that was not in training.
-func (r *emRun) averagePrior() {
+// sharpen makes every image's posterior its prior, and log p(z) their average: what stands
+// for an image that was not in training. It is left to the M-step, so that whatever is said
+// or saved of an E-step's parameters comes with the priors that it found.
+func (r *emRun) sharpen() {
+	r.table, r.posteriors = r.posteriors, r.table
 	for k, n := range r.stats.Counts {
 		r.EM.LogPrior()[k] = graph.LogProbability(n / r.stats.Images)
 	}
@@ -438,6 +458,9 @@ func (s *Setup) evidence(e *model.EStep, v data.View) (*run.EpochTerms, error) {
 func (r *emRun) maximise() error {
 	began := r.now()
 	defer func() { r.seconds = r.now().Sub(began).Seconds() }()
+	if r.table != nil {
+		r.sharpen()
+	}
 	if r.inc != nil && r.step > 0 {
 		return r.sweep()
 	}
@@ -487,20 +510,28 @@ func (r *emRun) maximise() error {
 	return r.EM.Refresh()
 }
 
-// maximiseMixture is the M-step in closed form. Under acceleration every second one is
-// followed by a jump, which the next E-step may refuse.
+// maximiseMixture is the M-step in closed form. Dead components are moved after it, and
+// under acceleration every second one is followed by a jump: the next E-step may refuse
+// either.
 func (r *emRun) maximiseMixture() error {
 	if r.Config.Accelerate {
 		r.jump.points = append(r.jump.points, r.EM.Point())
 	}
 	logLik, logPrior := r.EM.ExpectedLogJoint(r.stats)
 	before := logLik + logPrior
-	r.mStep.Reseeded, r.mStep.Jumped = r.reseed(), false
+	r.mStep.Reseeded = 0
 	if err := r.EM.Maximise(r.stats); err != nil {
 		return err
 	}
 	logLik, logPrior = r.EM.ExpectedLogJoint(r.stats)
 	r.noteOldTable((logLik + logPrior - before) / r.stats.Images)
+	if moved := r.reseed(); moved > 0 {
+		r.try(r.last - 2*r.rounding)
+		r.mStep.Reseeded, r.mStep.Bound = moved, nil
+		if err := r.EM.Maximise(r.stats); err != nil {
+			return err
+		}
+	}
 	if len(r.jump.points) < 2 {
 		return nil
 	}
@@ -513,8 +544,7 @@ func (r *emRun) maximiseMixture() error {
 	if point == nil {
 		return nil
 	}
-	r.jump.fallback, r.jump.least = r.snapshot(), r.last
-	r.mStep.Jumped = true
+	r.try(r.last)
 	if err := r.EM.SetPoint(point); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"elbo/data"
 	"elbo/model"
 	"elbo/train/run"
+	"elbo/train/safetensors"
 )
 
 // slowMixture is a problem on which EM is slow: three components that overlap, on
@@ -343,22 +345,17 @@ func overlapping(seed uint64) data.Images {
 
 // TestADegenerateTrialEndsNoRun: where a jump of the acceleration comes to variances below
 // those that are allowed, and EM's own step does not, the run goes on from the step. (With
-// these seeds such a jump comes in iterations 32 and 20.)
+// this seed such a jump comes in iteration 20.)
 func TestADegenerateTrialEndsNoRun(t *testing.T) {
-	for _, test := range []struct {
-		seed       uint64
-		components int
-	}{{44, 9}, {64, 12}} {
-		c := emConfig(t, MixtureModel)
-		gaussian(&c)
-		c.Data, c.Split, c.Components = writeImages(t, overlapping(test.seed)), []int{120, 0}, test.components
-		c.Seed, c.Epochs, c.VarianceFloor, c.Accelerate = test.seed, 40, 0, true
-		_, result, lines := runEM(t, c, newHastyRun(t, c), nil)
-		if result.Step != 40 {
-			t.Errorf("seed %d: ended with %+v", test.seed, result)
-		}
-		neverFalls(t, lines, 16)
+	c := emConfig(t, MixtureModel)
+	gaussian(&c)
+	c.Data, c.Split, c.Components = writeImages(t, overlapping(64)), []int{120, 0}, 12
+	c.Seed, c.Epochs, c.VarianceFloor, c.Accelerate = 64, 40, 0, true
+	_, result, lines := runEM(t, c, newHastyRun(t, c), nil)
+	if result.Step != 40 {
+		t.Errorf("ended with %+v", result)
 	}
+	neverFalls(t, lines, 16)
 }
 
 // TestATrialWithoutAFiniteBoundIsRefused, and EM goes on from its own step.
@@ -372,7 +369,7 @@ func TestATrialWithoutAFiniteBoundIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		stands := r.snapshot()
-		r.jump.fallback, r.jump.least = r.snapshot(), -1e9
+		r.try(-1e9)
 		base := r.EM.Params()[2].Value
 		for i := range base {
 			base[i] = bad
@@ -387,6 +384,165 @@ func TestATrialWithoutAFiniteBoundIsRefused(t *testing.T) {
 		for i, p := range r.EM.Params() {
 			if !slices.Equal(p.Value, stands[i]) {
 				t.Errorf("%s is not what it was before the trial", p.Name)
+			}
+		}
+	}
+}
+
+// TestImagesAllOfOneGreyAreDegenerate: their variance is 0, which the statistics must show
+// however the squares of the grey level are rounded, and wherever other images are.
+func TestImagesAllOfOneGreyAreDegenerate(t *testing.T) {
+	for _, init := range Inits {
+		for _, greys := range [][]uint8{{100}, {150}, {200}, {201}, {220}, {254}, {255}, {30, 201}, {10, 220, 255}} {
+			if len(greys) > 1 && init != KMeansPP {
+				continue // components need not find one grey level each
+			}
+			images := data.Images{N: 300, Rows: 8, Cols: 8}
+			for i := range images.N {
+				images.Bytes = append(images.Bytes, bytes.Repeat([]byte{greys[i%len(greys)]}, 64)...)
+			}
+			for _, incremental := range []int{0, 100} {
+				c := emConfig(t, MixtureModel)
+				gaussian(&c)
+				c.Data, c.Split, c.Components, c.Epochs, c.Tolerance = writeImages(t, images), []int{300, 0}, 3, 100, 1e-4
+				c.VarianceFloor, c.Init, c.Incremental = 0, init, incremental
+				result, err := RunEM(context.Background(), newTestSetup(t, c), newHastyRun(t, c), nil, &emListener{}, still)
+				var diverged *DivergedError
+				if !errors.As(err, &diverged) || !diverged.Degenerate {
+					t.Errorf("grey levels %v, init %s, batches of %d: ended with %+v, %v, want a degenerate component", greys, init, incremental, result, err)
+				}
+			}
+		}
+	}
+}
+
+// TestAFallIsNoConvergence, unless rounding explains it.
+func TestAFallIsNoConvergence(t *testing.T) {
+	c := DefaultConfig(MixtureModel)
+	c.Tolerance = 1e-3
+	line := func(bound, rounding float64) run.Metrics {
+		return run.Metrics{Epoch: 1, Step: 1, Train: &run.EpochTerms{Bound: bound}, EM: &run.EMTerms{Rounding: rounding}}
+	}
+	for _, test := range []struct {
+		gain, rounding float64
+		want           bool
+	}{{9e-4, 1e-5, true}, {2e-3, 1e-5, false}, {-1e-5, 1e-5, true}, {-3e-5, 1e-5, false}, {-5.6, 1e-5, false}, {-5.6, 0, true}} {
+		if got := emFinished(c, &run.State{Step: 1}, []run.Metrics{line(1, 1e-5), line(1+test.gain, test.rounding)}); got != test.want {
+			t.Errorf("a gain of %g, rounded by %g, is convergence: %v, want %v", test.gain, test.rounding, got, test.want)
+		}
+	}
+}
+
+// TestIncrementalStatisticsOfAnEarlierVersionResume: they were sums about 0, and what they
+// stand for is the same but for the rounding of the sums about the means.
+func TestIncrementalStatisticsOfAnEarlierVersionResume(t *testing.T) {
+	c := emConfig(t, MixtureModel)
+	gaussian(&c)
+	c.Incremental, c.Epochs = 40, 8
+	dir := newHastyRun(t, c)
+	dir.Keep = 20
+	_, _, want := runEM(t, c, dir, nil)
+	state, err := LoadCheckpoint(dir.File(checkpointOf(4)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string][]float32{}
+	for _, tensor := range state.Tables {
+		values[tensor.Name] = tensor.Data
+	}
+	counts, sums, squares, centre := values[incrementalCounts], values[incrementalSums], values[incrementalSquares], values[incrementalCentre]
+	for i, v := range centre { // Σ q x and Σ q x²
+		n, s, c := float64(counts[i/36]), float64(sums[i]), float64(v)
+		sums[i], squares[i] = float32(s+n*c), float32(float64(squares[i])+2*c*s+n*c*c)
+	}
+	state.Tables = slices.DeleteFunc(state.Tables, func(tensor safetensors.Tensor) bool { return tensor.Name == incrementalCentre })
+	_, _, got := runEM(t, c, newHastyRun(t, c), state)
+	if len(centre) != 3*6*36 || len(got) != 5 {
+		t.Fatalf("%d centres, %d iterations", len(centre), len(got))
+	}
+	for i, m := range got {
+		// A square of up to 1 was rounded to float32, and is divided by a variance of at
+		// least 0.01: a change of 100 roundings a pixel at most, of 36 pixels.
+		if d := math.Abs(objectiveOf(m) - objectiveOf(want[4+i])); d > 36*100*math.Exp2(-24) {
+			t.Errorf("iteration %d: %.8f, want %.8f", m.Epoch, objectiveOf(m), objectiveOf(want[4+i]))
+		}
+	}
+	// Of another size they are refused.
+	for i := range state.Tables {
+		if state.Tables[i].Name == incrementalSquares {
+			other := state.Tables[i]
+			other.Name, other.Shape, other.Data = incrementalCentre, []int{1}, other.Data[:1]
+			state.Tables = append(state.Tables, other)
+		}
+	}
+	if _, err := RunEM(context.Background(), newTestSetup(t, c), newHastyRun(t, c), state, &emListener{}, still); !errors.Is(err, run.ErrMismatch) {
+		t.Errorf("centres of another size: RunEM = %v, want %v", err, run.ErrMismatch)
+	}
+}
+
+// TestAMoveThatLowersTheBoundIsUndone: image 0 and image 1 share a component whose pixels
+// are a little off the maximum, to the disadvantage of image 0. The M-step raises image 0
+// by 5.5 nats and takes nearly as many from image 1; with image 0 as it was before, moving
+// the dead component to it seems worth 2 nats, and then costs 1.2.
+func TestAMoveThatLowersTheBoundIsUndone(t *testing.T) {
+	const n, d, differ, off = 20, 225, 92, 0.03
+	var text bytes.Buffer
+	for i := range n {
+		for j := range d {
+			bit := 0 // of images 2 and on, which have another component
+			if i < 2 {
+				bit = 1
+				if j < differ {
+					bit = (i + j) % 2
+				}
+			}
+			fmt.Fprintf(&text, "%d ", bit)
+		}
+		text.WriteString("\n")
+	}
+	path := filepath.Join(t.TempDir(), "pair.amat")
+	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := DefaultConfig(MixtureModel)
+	c.Data, c.Split, c.Components, c.Workers = path, []int{n, 0}, 3, 1
+	c.Smoothing, c.Epochs, c.Tolerance = 0.01, 6, 0
+	s := newTestSetup(t, c)
+	stats := s.EM.NewStatistics()
+	stats.Images, stats.Counts[0], stats.Counts[1] = n, 2, n-2
+	for j := range d {
+		stats.Sums[j] = 2
+		if j < differ {
+			stats.Sums[j] = 1 + 2*off*(1-2*float64(j%2)) // image 0 has the odd pixels
+		}
+	}
+	if err := s.EM.Maximise(stats); err != nil {
+		t.Fatal(err)
+	}
+	begin := s.state(0, 1, nil)
+	dir := newHastyRun(t, c)
+	_, _, lines := runEM(t, c, dir, begin)
+	neverFalls(t, lines, d)
+	if lines[1].EM.Reseeded > 0 || lines[1].EM.OldTable == nil {
+		t.Errorf("after a move that was undone the line says %+v", *lines[1].EM)
+	}
+	// Interrupted while a move is on trial, the run ends with the same bytes.
+	for stop := range c.Epochs {
+		again := newHastyRun(t, c)
+		ctx, cancel := context.WithCancel(context.Background())
+		_, err := RunEM(ctx, newTestSetup(t, c), again, begin, &emListener{each: func(m run.Metrics) {
+			if m.Epoch == stop {
+				cancel()
+			}
+		}}, still)
+		state, _, _ := again.Latest()
+		if !errors.Is(err, ErrInterrupted) || state == nil {
+			t.Fatalf("interrupted in iteration %d: RunEM = %v, state %v", stop, err, state)
+		}
+		runEM(t, c, again, state)
+		for _, name := range []string{checkpointOf(int64(c.Epochs)), MetricsFile} {
+			if !bytes.Equal(fileBytes(t, again.File(name)), fileBytes(t, dir.File(name))) {
+				t.Errorf("interrupted in iteration %d: %s differs", stop, name)
 			}
 		}
 	}

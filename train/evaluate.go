@@ -125,7 +125,7 @@ type Evaluator struct {
 // NewEvaluator compiles what evaluating m with the given number of draws for each
 // image needs.
 func NewEvaluator(m *model.VAE, draws int) (*Evaluator, error) {
-	images, block := blocks(draws)
+	images, block := blocks(draws, m.Pixels)
 	return newEvaluator(m, draws, images, block)
 }
 

@@ -196,3 +196,16 @@ func TestEvaluationStopsWhenAsked(t *testing.T) {
 		t.Errorf("Evaluate = %v, want the context's error", err)
 	}
 }
+
+// TestLargeImagesAreScoredInSmallBlocks, and images of any size up to 128 x 128 in blocks
+// as large as ever.
+func TestLargeImagesAreScoredInSmallBlocks(t *testing.T) {
+	for _, c := range []struct{ draws, pixels, images, block int }{
+		{1, 784, 500, 1}, {100, 784, 5, 100}, {5000, 784, 1, 500}, {1, 128 * 128, 500, 1},
+		{1, 256 * 256, 128, 1}, {100, 256 * 256, 1, 100}, {100, 1024 * 1024, 1, 8}, {3, 1 << 25, 1, 1},
+	} {
+		if images, block := blocks(c.draws, c.pixels); images != c.images || block != c.block {
+			t.Errorf("%d draws of %d pixels: %d images, %d draws at once, want %d and %d", c.draws, c.pixels, images, block, c.images, c.block)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package train
 import (
 	"fmt"
 
-	"elbo/model"
 	"elbo/train/run"
 )
 
@@ -41,7 +40,7 @@ func Unfinished(r *run.Dir) (string, error) {
 		return "", err
 	}
 	if emFinished(c, s, metrics) {
-		if !savedLast(r, c, s, metrics[len(metrics)-1]) {
+		if !savedLast(s, metrics[len(metrics)-1]) {
 			return fmt.Sprintf("has made its last iteration, %d, but was stopped before it had saved what came of it", s.Step), nil
 		}
 		return "", nil
@@ -61,28 +60,36 @@ func emFinished(c Config, s *run.State, metrics []run.Metrics) bool {
 	if last.Epoch >= c.Epochs {
 		return true
 	}
-	if c.Tolerance == 0 || len(metrics) < 2 || last.EM == nil || metrics[len(metrics)-2].EM == nil {
+	small := 1 // gains in a row that are to be small
+	if c.Accelerate {
+		small = 2
+	}
+	if c.Tolerance == 0 || len(metrics) <= small || shortening(s.MStep) {
 		return false
 	}
-	before := metrics[len(metrics)-2]
-	if before.Epoch != last.Epoch-1 {
-		return false // its line was damaged: what the last iteration gained is not known
+	for i := len(metrics) - small; i < len(metrics); i++ {
+		before, m := metrics[i-1], metrics[i]
+		if before.Epoch != m.Epoch-1 {
+			return false // a line was damaged: what the iteration gained is not known
+		}
+		if before.EM == nil || m.EM == nil || !smallGain(c, m.Train.Bound+m.EM.Penalty-before.Train.Bound-before.EM.Penalty, m.EM.Rounding) {
+			return false
+		}
 	}
-	gain := last.Train.Bound + last.EM.Penalty - before.Train.Bound - before.EM.Penalty
-	return gain < c.Tolerance && conclusive(s.MStep)
+	return true
+}
+
+// smallGain reports whether a gain in evidence plus penalty is below the tolerance. A fall
+// that is more than the rounding of both bounds is no small gain: EM cannot lower its bound,
+// so something is wrong, and it has not converged.
+func smallGain(c Config, gain, rounding float64) bool {
+	return gain < c.Tolerance && (gain >= -2*rounding || rounding == 0)
 }
 
 // savedLast reports whether a fit by EM has saved what its last E-step came to. RunEM
 // writes the line of metrics first, then the best state, then the last checkpoint, which
-// names the best; under a prior per image there is none of these (see finish).
-func savedLast(r *run.Dir, c Config, s *run.State, last run.Metrics) bool {
+// names the best.
+func savedLast(s *run.State, last run.Metrics) bool {
 	v := last.Validation
-	if v == nil || s.Best != nil && v.Bound <= s.Best.Bound {
-		return true
-	}
-	if c.Prior != model.PerImage {
-		return false
-	}
-	best, _, err := r.Best()
-	return err == nil && best.Step == last.Step
+	return v == nil || s.Best != nil && v.Bound <= s.Best.Bound
 }

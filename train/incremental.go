@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"slices"
 
 	"elbo/model"
 	"elbo/train/run"
@@ -26,7 +27,8 @@ type incremental struct {
 const (
 	incrementalCounts  = run.IncrementalTable + "counts"  // [batches, K]
 	incrementalSums    = run.IncrementalTable + "sums"    // [batches, K, D]
-	incrementalSquares = run.IncrementalTable + "squares" // [batches, K, D]
+	incrementalSquares = run.IncrementalTable + "squares" // [batches, K, D], of Gaussians
+	incrementalCentre  = run.IncrementalTable + "centre"  // [batches, K, D], of Gaussians; without it, 0
 	incrementalEntropy = run.IncrementalTable + "entropy" // [batches]
 )
 
@@ -102,14 +104,16 @@ func (inc *incremental) tensors(k, d int) []safetensors.Tensor {
 	counts := safetensors.Tensor{Name: incrementalCounts, Shape: []int{n, k}}
 	sums := safetensors.Tensor{Name: incrementalSums, Shape: []int{n, k, d}}
 	squares := safetensors.Tensor{Name: incrementalSquares, Shape: []int{n, k, d}}
+	centre := safetensors.Tensor{Name: incrementalCentre, Shape: []int{n, k, d}}
 	for _, s := range inc.batches {
 		counts.Data = appendNarrow(counts.Data, s.Counts)
 		sums.Data = appendNarrow(sums.Data, s.Sums)
 		squares.Data = appendNarrow(squares.Data, s.Squares)
+		centre.Data = append(centre.Data, s.Centre...)
 	}
 	all := []safetensors.Tensor{counts, sums, {Name: incrementalEntropy, Shape: []int{n}, Data: inc.entropy}}
 	if len(squares.Data) > 0 {
-		all = append(all, squares)
+		all = append(all, squares, centre)
 	}
 	return all
 }
@@ -144,10 +148,16 @@ func (inc *incremental) restore(s *Setup, chunk int, tensors []safetensors.Tenso
 	if err != nil {
 		return err
 	}
-	var squares []float32
+	var squares, centre []float32
 	if inc.batches[0].Squares != nil {
 		if squares, err = find(incrementalSquares, n*k*d); err != nil {
 			return err
+		}
+		// Earlier versions took all sums about 0, and had no such tensor.
+		if slices.ContainsFunc(tensors, func(t safetensors.Tensor) bool { return t.Name == incrementalCentre }) {
+			if centre, err = find(incrementalCentre, n*k*d); err != nil {
+				return err
+			}
 		}
 	}
 	copy(inc.entropy, entropy)
@@ -157,6 +167,9 @@ func (inc *incremental) restore(s *Setup, chunk int, tensors []safetensors.Tenso
 		widen(batch.Sums, sums[b*k*d:])
 		if squares != nil {
 			widen(batch.Squares, squares[b*k*d:])
+		}
+		if centre != nil {
+			copy(batch.Centre, centre[b*k*d:])
 		}
 	}
 	return nil

@@ -156,7 +156,7 @@ func newLocalFit(ctx context.Context, s *Setup, v data.View, seed uint64, o Loca
 	if f.graph, err = m.NewLocalQ(m.Q.Posterior, f.images, o.Draws); err != nil {
 		return nil, err
 	}
-	images, block := blocks(o.Selection)
+	images, block := blocks(o.Selection, m.Pixels)
 	if f.selector, err = newDesk(m, o.Selection, images, block); err != nil {
 		return nil, err
 	}

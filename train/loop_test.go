@@ -93,12 +93,15 @@ func fileBytes(t *testing.T, path string) []byte {
 // TestResumeIsBitIdentical goes on from every checkpoint of a run, those within an
 // epoch among them, each time in a new directory and with a new model.
 func TestResumeIsBitIdentical(t *testing.T) {
-	for _, objective := range model.Objectives {
-		t.Run(string(objective), func(t *testing.T) {
+	for _, of := range []struct {
+		model.Objective
+		model.Likelihood
+	}{{model.ELBO, model.Bernoulli}, {model.IWAE, model.Bernoulli}, {model.ELBO, model.Gaussian}, {model.IWAE, model.Gaussian}} { // Gaussian: the variance is learned
+		t.Run(fmt.Sprint(of.Objective, " ", of.Likelihood), func(t *testing.T) {
 			c := smallConfig(t)
 			c.CheckpointEvery = 4
-			c.Objective = objective
-			if objective == model.IWAE {
+			c.Objective, c.Likelihood = of.Objective, of.Likelihood
+			if c.Objective == model.IWAE {
 				c.K = 3
 			} else {
 				c.Beta, c.Warmup = 0.7, 2
@@ -159,7 +162,12 @@ func interruptedRun(t *testing.T, c Config, stop int) *run.Dir {
 // TestAnInterruptedRunEndsWithTheSameBytes interrupts at every step in turn, the last
 // of an epoch among them, and goes on in the same directory.
 func TestAnInterruptedRunEndsWithTheSameBytes(t *testing.T) {
-	c := smallConfig(t)
+	for _, c := range []Config{smallConfig(t), gaussianVariance(t)} {
+		t.Run(string(c.Likelihood), func(t *testing.T) { interruptAtEveryStep(t, c) })
+	}
+}
+
+func interruptAtEveryStep(t *testing.T, c Config) {
 	c.Epochs = 2
 	whole := newTrainingRun(t, c)
 	if _, err := Run(context.Background(), newTestSetup(t, c), whole, nil, &listener{}, still); err != nil {

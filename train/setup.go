@@ -162,6 +162,30 @@ func (s *Setup) params() []*graph.Param {
 	return s.VAE.Params()
 }
 
+// Sizes are what a run takes, before it begins.
+type Sizes struct {
+	Parameters int     // numbers that the model consists of
+	Checkpoint float64 // bytes
+	Memory     float64 // bytes, about: of model, optimiser and batches
+}
+
+// Sizes returns what training the model takes.
+func (s *Setup) Sizes() Sizes {
+	sizes := Sizes{Memory: s.Config.bytes(s.Dataset.D(), s.Train.N())}
+	for _, p := range s.params() {
+		sizes.Parameters += len(p.Value)
+	}
+	sizes.Checkpoint = 4 * float64(sizes.Parameters)
+	if s.VAE != nil {
+		for _, p := range s.VAE.Trained() {
+			sizes.Checkpoint += 2 * 4 * float64(len(p.Value)) // Adam's moments
+		}
+	} else {
+		sizes.Checkpoint += s.Config.tableBytes(float64(s.EM.Config.States), s.Train.N())
+	}
+	return sizes
+}
+
 // Load sets the model's parameters to those of a checkpoint.
 func (s *Setup) Load(from *run.State) error {
 	own := s.Tensors()

@@ -131,6 +131,7 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 		return err
 	}
 	e.Checkpoint, e.Step = t.Path, t.State.Step
+	p.sayVariance(t.Setup)
 	if o.json {
 		return writeJSON(p.stdout, e)
 	}

@@ -27,7 +27,7 @@ const (
 )
 
 // lowerFloors are those of the arms that look for the end of the Gaussian's evidence.
-// Below 1e-7 the statistics, in float32, no longer tell a variance from 0.
+// A component with a variance below 1e-7 counts as degenerate.
 var lowerFloors = []float64{1e-5, 1e-7}
 
 // arm is one fit of the experiment.

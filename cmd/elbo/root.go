@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,34 +38,11 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if f, ok := stderr.(*os.File); ok {
 		p.live = term.IsTerminal(int(f.Fd()))
 	}
-	ctx, stop := interruptible(ctx, stderr)
+	ctx, stop := interruptible(ctx, stderr, p.now)
 	defer stop()
 	root := newRootCmd(p)
 	root.SetArgs(args[1:])
 	return p.report(root.ExecuteContext(ctx))
-}
-
-// interruptible returns a context that the first interrupt cancels, so that a run
-// can finish its step and save. A second interrupt ends the program at once.
-func interruptible(parent context.Context, stderr io.Writer) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(parent)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		for n := 0; ; n++ {
-			select {
-			case <-signals:
-				if n > 0 {
-					os.Exit(exitInterrupted)
-				}
-				fmt.Fprintln(stderr, "\ninterrupted: stopping (once more to stop at once)")
-				cancel()
-			case <-parent.Done():
-				return
-			}
-		}
-	}()
-	return ctx, func() { signal.Stop(signals); cancel() }
 }
 
 // programName is what a user types to run the program again.

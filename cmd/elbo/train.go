@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"elbo/data"
+	"elbo/model"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -190,7 +192,8 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	if result.Converged {
 		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Tolerance)
 	}
-	report := trainReport{Run: dir.Path, Steps: result.Step, Epochs: s.Config.Epochs}
+	p.sayVariance(s)
+	report := trainReport{Run: dir.Path, Steps: result.Step, Epochs: s.Config.Epochs, ValidationRise: result.Rise}
 	if result.Best != nil {
 		report.BestEpoch, report.ValidationBound = result.Best.Epoch, result.Best.Bound
 	}
@@ -220,6 +223,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	if err := p.draw(s, dir); err != nil {
 		return err
 	}
+	p.sayRise(result.Rise)
 	if o.json {
 		return writeJSON(p.stdout, report)
 	}
@@ -251,6 +255,37 @@ type trainReport struct {
 	BestEpoch       int      `json:"best_epoch,omitempty"`
 	ValidationBound float64  `json:"validation_bound,omitempty"`
 	Test            *evalued `json:"test,omitempty"`
+
+	ValidationRise *train.Estimate `json:"validation_rise,omitempty"` // in the last epoch; of a VAE
+}
+
+// sayVariance says what a learned variance has come to.
+func (p *program) sayVariance(s *train.Setup) {
+	if s.VAE == nil {
+		return
+	}
+	gaussian, ok := s.VAE.Likelihood.(*model.Gaussian)
+	if !ok || !gaussian.Learned() {
+		return
+	}
+	variance := gaussian.Variance()
+	p.say("learned variance: %.3g, a standard deviation of %.2g of the range from black to white", variance, math.Sqrt(variance))
+	if gaussian.Held() != "" {
+		p.say("warning: the variance is held at %.2g, that of rounding pixels to 256 grey levels: the model reproduces these images better than that, and the bound, a density, would grow without end; --variance X fixes it, and another likelihood may fit them", variance)
+	}
+}
+
+// A rise is one if it is more than rising standard errors of its own, and leastRise nats.
+const (
+	rising    = 2
+	leastRise = 0.01
+)
+
+// sayRise says that a model has not been trained to the end, where that is so.
+func (p *program) sayRise(rise *train.Estimate) {
+	if rise != nil && rise.SE > 0 && rise.Value > max(rising*rise.SE, leastRise) {
+		p.say("still rising: validation bound +%.2f nats in the last epoch (%.0f standard errors); more epochs may raise it further", rise.Value, rise.Value/rise.SE)
+	}
 }
 
 func writeJSON(w io.Writer, v any) error {
@@ -286,6 +321,9 @@ func (p *program) sayWhat(s *train.Setup) {
 	p.say("  model  %s", describeModel(s))
 	p.say("  data   %s: %d training, %d validation, %d test images, %s, seed %d", s.Dataset.Name, s.Train.N(), s.Validation.N(), s.Test.N(), binarise, c.Seed)
 	p.say("  with   %s, workers: %d; bounds in nats per image", s.Engine.BLAS, c.Workers)
+	if size := s.Sizes(); size.Checkpoint >= run.LargeCheckpoint {
+		p.say("  size   %.3g million parameters, %.2g GB a checkpoint (the last and the best are kept), about %.2g GB of memory; a smaller --hidden, or smaller images, take less", float64(size.Parameters)/1e6, size.Checkpoint/1e9, size.Memory/1e9)
+	}
 }
 
 // describeModel says in a line what is fitted.

@@ -86,7 +86,7 @@ type State struct {
 type MStep struct {
 	Stalled  bool    `json:"stalled,omitempty"`  // by gradients, it found nothing better
 	Reseeded int     `json:"reseeded,omitempty"` // components that it moved
-	Jumped   bool    `json:"jumped,omitempty"`   // under acceleration: it went on beyond what maximises
+	Slow     bool    `json:"slow,omitempty"`     // under acceleration: the gain before it was below the tolerance
 	Shorter  float64 `json:"shorter,omitempty"`  // by gradients: the learning rate is divided by 1 + this
 
 	// Bound of the table of the E-step before, at the parameters after: see EMTerms.
@@ -312,6 +312,15 @@ func (s *State) checkNames() []error {
 }
 
 func checkpointFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// bytes is the size of the tensors.
+func (s *State) bytes() int64 {
+	total := int64(0)
+	for _, t := range s.tensors() {
+		total += 4 * int64(len(t.Data))
+	}
+	return total
+}
 
 func (s *State) tensors() []safetensors.Tensor { return slices.Concat(s.Params, s.Tables, s.Moments) }
 

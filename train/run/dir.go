@@ -27,8 +27,12 @@ const (
 	runCheckpointFmt = "checkpoint-%08d.safetensors" // step
 )
 
-// DefaultKeep is how many checkpoints a run keeps unless told otherwise.
-const DefaultKeep = 3
+// DefaultKeep is how many checkpoints a run keeps unless told otherwise; of those of
+// LargeCheckpoint bytes or more it keeps one.
+const (
+	DefaultKeep     = 3
+	LargeCheckpoint = 200e6
+)
 
 // What can be wrong with a run directory, for errors.Is.
 var (
@@ -49,6 +53,9 @@ type Dir struct {
 	// Keep is how many checkpoints Save leaves, DefaultKeep to begin with; fewer
 	// than 1 counts as 1.
 	Keep int
+	// Large is the size in bytes, LargeCheckpoint to begin with, from which Save leaves
+	// one, and SaveAsBest writes one file and gives it both names.
+	Large int64
 	// Files are what it works with, OSFiles to begin with.
 	Files Files
 
@@ -58,7 +65,7 @@ type Dir struct {
 }
 
 func newDir(path string, ops Files, check Check) *Dir {
-	return &Dir{Path: path, check: check, Keep: DefaultKeep, Files: ops, readable: map[string]bool{}}
+	return &Dir{Path: path, check: check, Keep: DefaultKeep, Large: LargeCheckpoint, Files: ops, readable: map[string]bool{}}
 }
 
 // Create makes the directory, with its parents, locks it and writes config.json.
@@ -242,7 +249,8 @@ func (r *Dir) Config() ([]byte, error) {
 }
 
 // Save writes checkpoint-<step>.safetensors and then removes old checkpoints: what
-// stays is this one and the newest others that load, Keep together, and whatever is
+// stays is this one and the newest others that load, Keep together (of large ones this
+// one alone), and whatever is
 // newer than the oldest of them. So the only one that loads is never removed. On an
 // error every earlier checkpoint is still there. A checkpoint that cannot be removed
 // is no error: the next Save tries again.
@@ -254,12 +262,39 @@ func (r *Dir) Save(s *State) error {
 	if err := saveCheckpoint(r.Files, r.File(name), s); err != nil {
 		return err
 	}
-	r.readable[name] = true
-	r.prune(name)
+	r.saved(name, s)
 	return nil
 }
 
-func (r *Dir) prune(saved string) {
+// SaveAsBest writes best.safetensors and then does what Save does. A large state is
+// written once: the checkpoint is a second name of the same file, where the file system
+// knows of such (neither is ever changed, only replaced).
+func (r *Dir) SaveAsBest(s *State) error {
+	if err := r.SaveBest(s); err != nil {
+		return err
+	}
+	name := fmt.Sprintf(runCheckpointFmt, s.Step)
+	if s.bytes() < r.Large || os.Link(r.File(BestFile), r.File(name)) != nil {
+		return r.Save(s)
+	}
+	if err := r.Files.SyncDir(r.Path); err != nil {
+		return fmt.Errorf("%s: written, but may not survive a power failure: flush the directory: %w", r.File(name), err)
+	}
+	r.saved(name, s)
+	return nil
+}
+
+// saved is what follows when a checkpoint is on the disk.
+func (r *Dir) saved(name string, s *State) {
+	r.readable[name] = true
+	keep := r.Keep
+	if s.bytes() >= r.Large {
+		keep = 1
+	}
+	r.prune(name, keep)
+}
+
+func (r *Dir) prune(saved string, keep int) {
 	names, err := r.Checkpoints()
 	if err != nil {
 		return
@@ -268,7 +303,7 @@ func (r *Dir) prune(saved string) {
 	for _, name := range names {
 		switch {
 		case name == saved:
-		case kept >= r.Keep:
+		case kept >= keep:
 			if r.Files.Remove(r.File(name)) == nil {
 				delete(r.readable, name)
 			}

@@ -400,3 +400,58 @@ func TestSaveTriesAgainToRemoveWhatCouldNotBeRemoved(t *testing.T) {
 	mustSave(t, r, 3)
 	wantNames(t, r.Path, ".lock", "checkpoint-00000003.safetensors", "config.json")
 }
+
+// TestLargeCheckpointsAreKeptOnce: the last and the best, and both are one file where they
+// are one state.
+func TestLargeCheckpointsAreKeptOnce(t *testing.T) {
+	name := func(step int) string { return fmt.Sprintf(runCheckpointFmt, step) }
+	r := newTestRun(t)
+	mustSave(t, r, 1)
+	mustSave(t, r, 2)
+	r.Large = 1
+	mustSave(t, r, 3)
+	wantNames(t, r.Path, ".lock", name(3), "config.json")
+	same := func(step int) bool {
+		a, errA := os.Stat(r.File(BestFile))
+		b, errB := os.Stat(r.File(name(step)))
+		if err := errors.Join(errA, errB); err != nil {
+			t.Fatal(err)
+		}
+		return os.SameFile(a, b)
+	}
+	want := func(best, last int64) {
+		t.Helper()
+		wantNames(t, r.Path, ".lock", "best.safetensors", name(int(last)), "config.json")
+		b, _, err := r.Best()
+		l, _, warnings := r.Latest()
+		if err != nil || warnings != nil {
+			t.Fatal(err, warnings)
+		}
+		if d := diffStates(stateOfStep(best), b) + diffStates(stateOfStep(last), l); d != "" {
+			t.Errorf("-saved +loaded\n%s", d)
+		}
+	}
+	for _, step := range []int64{4, 5} {
+		if err := r.SaveAsBest(stateOfStep(step)); err != nil {
+			t.Fatal(err)
+		}
+		want(step, step)
+	}
+	if !same(5) {
+		t.Error("the best checkpoint and the last were written twice")
+	}
+	mustSave(t, r, 6)
+	want(5, 6)
+	// Where the second name is taken, or cannot be given, there are two files.
+	if err := r.SaveAsBest(stateOfStep(6)); err != nil {
+		t.Fatal(err)
+	}
+	want(6, 6)
+	r.Large = LargeCheckpoint
+	if err := r.SaveAsBest(stateOfStep(7)); err != nil {
+		t.Fatal(err)
+	}
+	if same(7) {
+		t.Error("small checkpoints share a file: damage to one would be damage to both")
+	}
+}

@@ -42,6 +42,8 @@ type EMTerms struct {
 	NoteKL  float64 `json:"note_kl"` // KL(p(z) ‖ p(z|x)) = evidence - Note
 	Penalty float64 `json:"penalty"` // log-density of the parameters under the smoothing prior
 	Used    int     `json:"used"`    // states that hold at least half an image
+	// Rounding is what float32 may take from the bound; 0 in lines of earlier versions.
+	Rounding float64 `json:"rounding,omitempty"`
 	// Table: the bound is that of a table whose rows are of different ages
 	// (incremental EM), and below the evidence; note and note_kl are not known.
 	Table    bool `json:"table,omitempty"`
