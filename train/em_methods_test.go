@@ -540,7 +540,7 @@ func TestAMoveThatLowersTheBoundIsUndone(t *testing.T) {
 			t.Fatalf("interrupted in iteration %d: RunEM = %v, state %v", stop, err, state)
 		}
 		runEM(t, c, again, state)
-		for _, name := range []string{checkpointOf(int64(c.Epochs)), MetricsFile} {
+		for _, name := range []string{checkpointOf(int64(c.Epochs)), run.MetricsFile} {
 			if !bytes.Equal(fileBytes(t, again.File(name)), fileBytes(t, dir.File(name))) {
 				t.Errorf("interrupted in iteration %d: %s differs", stop, name)
 			}

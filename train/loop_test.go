@@ -95,12 +95,12 @@ func fileBytes(t *testing.T, path string) []byte {
 func TestResumeIsBitIdentical(t *testing.T) {
 	for _, of := range []struct {
 		model.Objective
-		model.Likelihood
-	}{{model.ELBO, model.Bernoulli}, {model.IWAE, model.Bernoulli}, {model.ELBO, model.Gaussian}, {model.IWAE, model.Gaussian}} { // Gaussian: the variance is learned
-		t.Run(fmt.Sprint(of.Objective, " ", of.Likelihood), func(t *testing.T) {
+		model.LikelihoodName
+	}{{model.ELBO, model.BernoulliName}, {model.IWAE, model.BernoulliName}, {model.ELBO, model.GaussianName}, {model.IWAE, model.GaussianName}} { // Gaussian: the variance is learned
+		t.Run(fmt.Sprint(of.Objective, " ", of.LikelihoodName), func(t *testing.T) {
 			c := smallConfig(t)
 			c.CheckpointEvery = 4
-			c.Objective, c.Likelihood = of.Objective, of.Likelihood
+			c.Objective, c.Likelihood = of.Objective, of.LikelihoodName
 			if c.Objective == model.IWAE {
 				c.K = 3
 			} else {
