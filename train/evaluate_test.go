@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"elbo/data"
@@ -194,5 +195,20 @@ func TestEvaluationStopsWhenAsked(t *testing.T) {
 	cancel()
 	if _, err := e.Evaluate(ctx, s.Train, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("Evaluate = %v, want the context's error", err)
+	}
+}
+
+// TestScoringTellsHowFarItIs, by ever more images up to all of them, whoever scores them.
+func TestScoringTellsHowFarItIs(t *testing.T) {
+	c := smallConfig(t)
+	c.Workers = 3
+	s := newTestSetup(t, c)
+	var heard []int
+	o := AssessOptions{Samples: 40, Seed: 1, Scored: func(images int) { heard = append(heard, images) }}
+	if _, err := Assess(context.Background(), s, s.Train, o); err != nil {
+		t.Fatal(err)
+	}
+	if len(heard) < 5 || !slices.IsSorted(heard) || heard[len(heard)-1] != s.Train.N() {
+		t.Errorf("heard %v, want steps up to %d", heard, s.Train.N())
 	}
 }
