@@ -526,7 +526,9 @@ func (r *emRun) maximiseMixture() error {
 	logLik, logPrior = r.EM.ExpectedLogJoint(r.stats)
 	r.noteOldTable((logLik + logPrior - before) / r.stats.Images)
 	if moved := r.reseed(); moved > 0 {
-		r.try(r.last - 2*r.rounding)
+		// Of both bounds, each a mean of so many roundings that have nothing to do with
+		// each other.
+		r.try(r.last - 2*r.rounding/math.Sqrt(r.stats.Images))
 		r.mStep.Reseeded, r.mStep.Bound = moved, nil
 		if err := r.EM.Maximise(r.stats); err != nil {
 			return err

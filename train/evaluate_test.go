@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"elbo/data"
@@ -207,5 +208,20 @@ func TestLargeImagesAreScoredInSmallBlocks(t *testing.T) {
 		if images, block := blocks(c.draws, c.pixels); images != c.images || block != c.block {
 			t.Errorf("%d draws of %d pixels: %d images, %d draws at once, want %d and %d", c.draws, c.pixels, images, block, c.images, c.block)
 		}
+	}
+}
+
+// TestScoringTellsHowFarItIs, by ever more images up to all of them, whoever scores them.
+func TestScoringTellsHowFarItIs(t *testing.T) {
+	c := smallConfig(t)
+	c.Workers = 3
+	s := newTestSetup(t, c)
+	var heard []int
+	o := AssessOptions{Samples: 40, Seed: 1, Scored: func(images int) { heard = append(heard, images) }}
+	if _, err := Assess(context.Background(), s, s.Train, o); err != nil {
+		t.Fatal(err)
+	}
+	if len(heard) < 5 || !slices.IsSorted(heard) || heard[len(heard)-1] != s.Train.N() {
+		t.Errorf("heard %v, want steps up to %d", heard, s.Train.N())
 	}
 }

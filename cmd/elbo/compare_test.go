@@ -92,8 +92,15 @@ func TestCompareGoesOnToTheSameFigures(t *testing.T) {
 		t.Errorf("an interrupted comparison printed %q", stdout.String())
 	}
 	p.stderr = io.Discard
+	left := filepath.Join(o.out, train.MixtureModel, ".elbo-tmp-0-checkpoint-00000004.safetensors")
+	if err := os.WriteFile(left, []byte("{"), 0o666); err != nil { // killed in the save that repeats the last
+		t.Fatal(err)
+	}
 	if err := runOwnComparison(t.Context(), p, o); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there (%v)", left, err)
 	}
 	want, got := withoutTime(compared(t, alone.Bytes())), withoutTime(compared(t, stdout.Bytes()))
 	if !reflect.DeepEqual(got, want) {

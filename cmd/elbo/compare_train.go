@@ -158,7 +158,11 @@ func (x *comparison) train(ctx context.Context, a ownArm, path string) error {
 	}
 	if done {
 		x.p.say("     done before")
-		return nil
+		dir, err := train.OpenRun(path) // which removes what a last save that was cut short left
+		if err != nil {
+			return err
+		}
+		return dir.Close()
 	}
 	dir, err := openArm(path, s.Config)
 	if err != nil {

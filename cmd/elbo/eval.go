@@ -114,7 +114,9 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if !o.seedGiven {
 		o.seed = t.Config.Seed
 	}
-	ask := train.AssessOptions{Samples: o.samples, Seed: o.seed}
+	wait := newWaiting(p, fmt.Sprintf("%d draws an image", o.samples), view.N())
+	defer wait.done()
+	ask := train.AssessOptions{Samples: o.samples, Seed: o.seed, Scored: wait.at}
 	if o.ais.on {
 		bar := newAISProgress(p, view.N())
 		defer bar.done()

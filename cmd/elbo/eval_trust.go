@@ -84,7 +84,7 @@ func (g *aisProgress) step(done, total int) {
 		g.began, g.spoke, g.first = now, now, done
 		if g.p.live {
 			g.bar = progressbar.NewOptions(total,
-				progressbar.OptionSetWriter(g.p.stderr),
+				progressbar.OptionSetWriter(oneLine{g.p.stderr, g.p.width}),
 				progressbar.OptionSetDescription("annealed importance sampling"),
 				progressbar.OptionSetPredictTime(true),
 				progressbar.OptionSetWidth(20),

@@ -37,7 +37,7 @@ func newProgress(p *program, s *train.Setup, from *run.State) *progress {
 		return g
 	}
 	g.bar = progressbar.NewOptions(g.n*g.total,
-		progressbar.OptionSetWriter(p.stderr),
+		progressbar.OptionSetWriter(oneLine{p.stderr, p.width}),
 		progressbar.OptionSetItsString(unit),
 		progressbar.OptionShowIts(),
 		progressbar.OptionSetPredictTime(true),

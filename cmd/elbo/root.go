@@ -23,10 +23,11 @@ import (
 // program is what commands share: where words and results go, and the few things
 // of the outside world that they may look at.
 type program struct {
-	name   string    // as the user calls it, for hints
-	stdout io.Writer // results
-	stderr io.Writer // words
-	live   bool      // stderr is a terminal: a progress bar may be drawn
+	name   string     // as the user calls it, for hints
+	stdout io.Writer  // results
+	stderr io.Writer  // words
+	live   bool       // stderr is a terminal: a progress bar may be drawn
+	width  func() int // of that terminal, in columns, now
 	now    func() time.Time
 	cpus   int
 	blas   string // the user's choice of a matrix product, "" for none
@@ -37,6 +38,13 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p := &program{name: programName(args[0]), stdout: stdout, stderr: stderr, now: time.Now, cpus: runtime.GOMAXPROCS(0), blas: os.Getenv("ELBO_BLAS")}
 	if f, ok := stderr.(*os.File); ok {
 		p.live = term.IsTerminal(int(f.Fd()))
+		p.width = func() int {
+			columns, _, err := term.GetSize(int(f.Fd()))
+			if err != nil || columns < 1 {
+				return 80
+			}
+			return columns
+		}
 	}
 	ctx, stop := interruptible(ctx, stderr, p.now)
 	defer stop()
