@@ -35,7 +35,7 @@ func Configuration(s *run.State) (Config, error) {
 		err = c.Validate()
 	}
 	if err != nil {
-		return c, fmt.Errorf("%w: its configuration is none of this elbo (of a newer one?): %w", run.ErrDamaged, err)
+		return c, fmt.Errorf("%w: elbo.config is no configuration of this elbo (of a newer one?): %w", run.ErrDamaged, err)
 	}
 	if n := c.trainingImages(); s.Position > n {
 		return c, fmt.Errorf("%w: elbo.position is %d, but an epoch has %d images", run.ErrDamaged, s.Position, n)
