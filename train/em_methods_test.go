@@ -418,14 +418,14 @@ func TestImagesAllOfOneGreyAreDegenerate(t *testing.T) {
 func TestAFallIsNoConvergence(t *testing.T) {
 	c := DefaultConfig(MixtureModel)
 	c.Tolerance = 1e-3
-	line := func(bound, rounding float64) Metrics {
-		return Metrics{Epoch: 1, Step: 1, Train: &EpochTerms{Bound: bound}, EM: &EMTerms{Rounding: rounding}}
+	line := func(epoch int, bound, rounding float64) Metrics {
+		return Metrics{Epoch: epoch, Step: int64(epoch), Train: &EpochTerms{Bound: bound}, EM: &EMTerms{Rounding: rounding}}
 	}
 	for _, test := range []struct {
 		gain, rounding float64
 		want           bool
 	}{{9e-4, 1e-5, true}, {2e-3, 1e-5, false}, {-1e-5, 1e-5, true}, {-3e-5, 1e-5, false}, {-5.6, 1e-5, false}, {-5.6, 0, true}} {
-		if got := emFinished(c, &State{Step: 1}, []Metrics{line(1, 1e-5), line(1+test.gain, test.rounding)}); got != test.want {
+		if got := emFinished(c, &State{Step: 1}, []Metrics{line(0, 1, 1e-5), line(1, 1+test.gain, test.rounding)}); got != test.want {
 			t.Errorf("a gain of %g, rounded by %g, is convergence: %v, want %v", test.gain, test.rounding, got, test.want)
 		}
 	}
