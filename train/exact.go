@@ -75,13 +75,16 @@ type Exact struct {
 	// decides. See halving.
 	Halving float64
 	// Aliasing is what a lattice of this spacing may miss of peaks as narrow as the
-	// posterior's curvature says: all 2^Z coarser lattices may miss it alike.
+	// posterior's mean curvature says, and of lower local maxima as narrow as their own
+	// curvature says: all 2^Z coarser lattices may miss it alike. A peak that makes no node
+	// a local maximum, such as one nearer than a spacing to a kink, is seen only if it is as
+	// wide as the others.
 	Aliasing float64
 	// Outside is for the mass outside the box. It bounds it if p(x|z) is nowhere higher
 	// there than in it: P(z outside) max p(x|z) / p(x). What stands on the box's faces is
 	// taken to go on outside for one unit, the prior's standard deviation.
 	Outside  float64
-	Dropped  float64 // mass of the regions that were not refined
+	Dropped  float64 // mass of the regions that were not refined, with what may stand between their nodes
 	Rounding float64 // of float32
 
 	Level int // halvings of the spacing
@@ -342,46 +345,90 @@ func (q *Quadrature) place(tile node, level int) (origin node) {
 	return origin
 }
 
-// refine returns the tiles, of half the spacing h, that hold the nodes within cut of the
-// highest and the new nodes next to them; nil if those are too many.
-func (q *Quadrature) refine(r *refinement, patches []patch, top, cut, h float64) *refinement {
-	z, side := q.generator.Latent, tileSide(q.generator.Latent)
-	set, most := map[node]bool{}, q.options.MaxNodes/q.tileNodes()
-	left := 0.0
-	for _, p := range patches {
-		p.each(z, top-negligible, func(m node, j float64) {
-			if j < top-cut {
-				left += math.Exp(j - top)
-				return
-			}
-			if len(set) > most {
-				return
-			}
-			var lo, hi node
-			for a := range z {
-				lo[a], hi[a] = floorDiv(2*m[a]-1, side), floorDiv(2*m[a]+1, side)
-			}
-			for tile := lo; ; {
-				set[tile] = true
-				a := z - 1
-				for ; a >= 0 && tile[a] == hi[a]; a-- {
-					tile[a] = lo[a]
-				}
-				if a < 0 {
-					break
-				}
-				tile[a]++
-			}
-		})
+// refine returns the tiles, of half the spacing, in which the image's posterior may have
+// mass; nil if they are too many. Where only those far below the highest node are too
+// many, it does without them, and what may be there makes the stated error large.
+func (q *Quadrature) refine(r *refinement, patches []patch, s *sums) *refinement {
+	most := q.options.MaxNodes / q.tileNodes()
+	mean := rise(s.meanCurvature())
+	deepest := mean
+	for _, n := range s.peaks {
+		if s.worthIt(n) {
+			deepest = max(deepest, rise(n.c[:]))
+		}
 	}
-	if len(set) > most {
+	tiles, left := q.tilesWithin(s.cut(deepest), patches, s, most)
+	if len(tiles) > most && s.cut(deepest) > negligible {
+		tiles, left = q.tilesWithin(negligible, patches, s, most)
+	}
+	if len(tiles) > most {
 		return nil
 	}
-	dropped := floats.LogSumExp([]float64{r.dropped, math.Log(left) + top + float64(z)*math.Log(h)})
-	next := &refinement{image: r.image, lik: r.lik, edge: r.edge, dropped: dropped}
-	for tile := range set {
+	dropped := math.Log(left) + mean // a peak between nodes rises so far above them
+	for _, n := range s.peaks {
+		if !s.worthIt(n) {
+			dropped = floats.LogSumExp([]float64{dropped, n.joint + rise(n.c[:]) - s.top})
+		}
+	}
+	next := &refinement{image: r.image, lik: r.lik, edge: r.edge}
+	next.dropped = floats.LogSumExp([]float64{r.dropped, dropped + s.top + float64(s.latent)*math.Log(s.h)})
+	for tile := range tiles {
 		next.tiles = append(next.tiles, tile)
 	}
 	slices.SortFunc(next.tiles, func(a, b node) int { return slices.Compare(a[:], b[:]) })
 	return next
+}
+
+// tilesWithin returns the tiles, of half the spacing, around the nodes beside which a peak
+// worth it may stand: if it is as narrow as the posterior's mean curvature says, or as the
+// curvature at the node. It looks at the nodes within cut of the highest, and at all local
+// maxima, and stops where the tiles are more than most. left is Σ w over the other nodes.
+func (q *Quadrature) tilesWithin(cut float64, patches []patch, s *sums, most int) (tiles map[node]bool, left float64) {
+	tiles = map[node]bool{}
+	for _, n := range s.peaks {
+		if s.worthIt(n) {
+			q.around(n.at, tiles)
+		}
+	}
+	mean := rise(s.meanCurvature())
+	for _, p := range patches {
+		p.each(s.latent, s.top-max(cut, mean+negligible), func(k int, m node, j float64) {
+			if below := s.top - j; below <= cut {
+				near := below <= s.cut(mean)
+				if !near {
+					c := p.curvatures(s.latent, k)
+					near = below <= s.cut(rise(c[:]))
+				}
+				if near {
+					if len(tiles) <= most {
+						q.around(m, tiles)
+					}
+					return
+				}
+			}
+			left += math.Exp(j - s.top)
+		})
+	}
+	return tiles, left
+}
+
+// around adds the tiles, of half the spacing, that hold node m and the new nodes next to
+// it.
+func (q *Quadrature) around(m node, tiles map[node]bool) {
+	z, side := q.generator.Latent, tileSide(q.generator.Latent)
+	var lo, hi node
+	for a := range z {
+		lo[a], hi[a] = floorDiv(2*m[a]-1, side), floorDiv(2*m[a]+1, side)
+	}
+	for tile := lo; ; {
+		tiles[tile] = true
+		a := z - 1
+		for ; a >= 0 && tile[a] == hi[a]; a-- {
+			tile[a] = lo[a]
+		}
+		if a < 0 {
+			return
+		}
+		tile[a]++
+	}
 }

@@ -1,6 +1,8 @@
 package train
 
 import (
+	"math"
+
 	"elbo/graph/simd"
 	"elbo/model"
 )
@@ -28,18 +30,28 @@ type patch struct {
 	side   int
 	joint  []float32 // log p(x, z) - offset
 	offset float64
-	top    float32 // the largest of joint; NaN if one of them is
+	at     int     // where joint is largest
+	top    float32 // it is the largest; NaN if one of them is
 	base   float64 // the part of the largest that knows no image
 }
 
 // newPatch describes one row of a table.
 func newPatch(origin node, side int, joint, base []float32, offset float64) patch {
 	top := simd.ArgMax(joint)
-	p := patch{origin: origin, side: side, joint: joint, offset: offset, top: joint[top], base: float64(base[top])}
+	p := patch{origin: origin, side: side, joint: joint, offset: offset, at: top, top: joint[top], base: float64(base[top])}
 	if sum := simd.Sum(joint); sum != sum { // NaN is no maximum
 		p.top = sum
 	}
 	return p
+}
+
+// highest is the largest log p(x, z) of the patch.
+func (p patch) highest() float64 { return float64(p.top) + p.offset }
+
+// size is that of the numbers which the largest log joint is made of in float32: what
+// knows no image, and a sum over pixels whose roundings are as good as independent.
+func (p patch) size(pixels int) float64 {
+	return math.Abs(p.base) + math.Sqrt(float64(pixels))*math.Abs(float64(p.top)-p.base)
 }
 
 func floorDiv(a, b int) int {
@@ -61,10 +73,11 @@ func (p patch) lines(z int, f func(k int, m node, line []float32)) {
 	}
 }
 
-// each calls f for the nodes whose log joint is at least least, with their place.
-func (p patch) each(z int, least float64, f func(m node, joint float64)) {
+// each calls f for the nodes whose log joint is at least least, with their number in the
+// patch and their place.
+func (p patch) each(z int, least float64, f func(k int, m node, joint float64)) {
 	at := float32(least - p.offset)
-	p.lines(z, func(_ int, m node, line []float32) {
+	p.lines(z, func(k int, m node, line []float32) {
 		if simd.Max(line) < at {
 			return
 		}
@@ -72,10 +85,37 @@ func (p patch) each(z int, least float64, f func(m node, joint float64)) {
 		for j, v := range line {
 			if v >= at {
 				m[z-1] = last + j
-				f(m, float64(v)+p.offset)
+				f(k+j, m, float64(v)+p.offset)
 			}
 		}
 	})
+}
+
+// peaks calls f for the nodes of a line, the k-th of the patch and those after it, that
+// are higher than those next to them along each dimension. At the patch's edge it asks
+// those it has.
+func (p patch) peaks(z, k int, line []float32, f func(j int)) {
+	top := func(j int) {
+		v, stride := line[j], p.side
+		for range z - 1 {
+			at := (k + j) / stride % p.side
+			if at > 0 && p.joint[k+j-stride] > v || at < p.side-1 && p.joint[k+j+stride] >= v {
+				return
+			}
+			stride *= p.side
+		}
+		f(j)
+	}
+	rising, before := true, line[0]
+	for j, v := range line[1:] {
+		if v < before && rising {
+			top(j)
+		}
+		rising, before = v >= before, v
+	}
+	if rising {
+		top(len(line) - 1)
+	}
 }
 
 // curvature is minus the second difference of the log joint along a dimension at node k
@@ -92,4 +132,22 @@ func (p patch) curvature(z, k, a int) float64 {
 		k -= stride
 	}
 	return 2*float64(p.joint[k]) - float64(p.joint[k-stride]) - float64(p.joint[k+stride])
+}
+
+// curvatures are the curvatures of a peak at node k: along each dimension the highest at
+// the node and at its neighbours, as a kink beside the peak lowers it at one of them.
+func (p patch) curvatures(z, k int) (c [MaxExactLatent]float64) {
+	stride := len(p.joint)
+	for a := range z {
+		stride /= p.side
+		c[a] = max(0, p.curvature(z, k, a))
+		at := k / stride % p.side
+		if at > 0 {
+			c[a] = max(c[a], p.curvature(z, k-stride, a))
+		}
+		if at < p.side-1 {
+			c[a] = max(c[a], p.curvature(z, k+stride, a))
+		}
+	}
+	return c
 }
