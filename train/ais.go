@@ -61,7 +61,7 @@ func (o AISOptions) Validate() error {
 type AIS struct {
 	Value      float64 `json:"value"`
 	SE         float64 `json:"se"`       // over images
-	ChainSE    float64 `json:"chain_se"` // of the value with these images, from the spread of their chains; too small where ESS is near 1
+	ChainSE    float64 `json:"chain_se"` // of the value with these images, from the spread of their chains: without what all of them miss, and too small where ESS is near 1
 	Chains     int     `json:"chains"`
 	Steps      int     `json:"steps"`
 	Leapfrogs  int     `json:"leapfrogs"`
