@@ -45,12 +45,12 @@ func (e *evalued) writeExact(w io.Writer) {
 			loose++
 		}
 	}
-	fmt.Fprintf(w, "log p(x): %s; stated error %.1g nats, of a single image at most %.1g\n", e.LogP.Method, e.LogP.Error, worst)
+	fmt.Fprintf(w, "log p(x): stated error %.1g nats, of a single image at most %.1g", e.LogP.Error, worst)
 	if loose > 0 {
-		fmt.Fprintf(w, "of %d images log p(x) is known to no better than %.1g nats: their posteriors reach beyond the lattice, or are too narrow for it\n", loose, looseError)
+		fmt.Fprintf(w, "; above %.1g for %d of %d images, whose posteriors reach beyond the lattice or are too narrow for it", looseError, loose, e.Images)
 	}
+	fmt.Fprintf(w, "; %s\n", e.LogP.Method)
 	if n := e.LogP.Missed; n > 0 {
 		fmt.Fprintf(w, "the posterior of %d images lies where the quadrature does not look: L_%d, a lower bound, stands in; longer training brings codes nearer to N(0, I)\n", n, e.IW.K)
 	}
-	fmt.Fprintln(w, "log p(x) - ELBO is KL(q(z|x) ‖ p(z|x)), what the encoder's posterior lacks of the true one")
 }

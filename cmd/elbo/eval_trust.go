@@ -134,9 +134,10 @@ const (
 	mostSpread  = 3
 )
 
-// writeTrust says how far the estimates of log p(x) can be trusted.
+// writeTrust says how far the estimates of log p(x) can be trusted; of L_k nothing where
+// log p(x) itself stands beside it.
 func (e *evalued) writeTrust(w io.Writer) {
-	if model.LikelihoodName(e.Likelihood).IsLikelihood() {
+	if model.LikelihoodName(e.Likelihood).IsLikelihood() && e.LogP == nil {
 		e.writeTail(w)
 	}
 	a := e.AIS
@@ -158,7 +159,8 @@ func (e *evalued) writeTrust(w io.Writer) {
 	}
 }
 
-// writeTail says what the tail of the importance weights means for L_k.
+// writeTail says what the tail of the importance weights means for L_k, where log p(x) is
+// not known.
 func (e *evalued) writeTail(w io.Writer) {
 	iw := e.IW
 	if iw.KHat == nil {
@@ -171,9 +173,9 @@ func (e *evalued) writeTail(w io.Writer) {
 	}
 	advice := "" // none where a better figure stands above
 	switch {
-	case e.LogP == nil && len(e.KLPerDim) <= train.MaxExactLatent:
+	case len(e.KLPerDim) <= train.MaxExactLatent:
 		advice = "; `eval --exact` has it, --ais an estimate"
-	case e.LogP == nil && e.AIS == nil:
+	case e.AIS == nil:
 		advice = "; `eval --ais` estimates it, and many more --samples come nearer"
 	}
 	fmt.Fprintf(w, "warning: L_%d is a lower bound, not to be trusted as log p(x): Pareto k-hat is above %.2f for %s of the images (median %.2f)%s\n",
