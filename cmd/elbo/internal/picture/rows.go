@@ -3,7 +3,7 @@ package picture
 import (
 	"image"
 
-	"gonum.org/v1/plot/vg"
+	"elbo/cmd/elbo/internal/chart"
 )
 
 // Rows lays rows of images out under a title, the i-th images of all rows under one another, with the name of each row
@@ -20,10 +20,9 @@ func Rows(title string, names []string, images [][]float32, rows, cols int, capt
 	if columns == 0 || len(names) != len(images) {
 		return message("nothing to draw: %d images in %d rows with %d names", columns, len(images), len(names))
 	}
-	style, head := noteStyle(), labelStyle()
-	left, top, foot := 0, pixels(2.2*head.Font.Size), pixels(2*style.Font.Size)
+	left, top, foot := 0, pixels(2.2*chart.LabelSize), pixels(2*chart.CaptionSize)
 	for _, name := range names {
-		left = max(left, pixels(style.Width(name))+20)
+		left = max(left, pixels(caption(name).Width())+20)
 	}
 	w, h := float64(columns), float64(len(images))
 	// As many columns as a full row has, so that a short row is not blown up.
@@ -34,19 +33,17 @@ func Rows(title string, names []string, images [][]float32, rows, cols int, capt
 	gap := gapAt(scale)
 	t := tile{rows: rows, cols: cols, scale: scale}
 	across, down := t.width()+gap, t.height()+gap
-	width := max(left+columns*across-gap, pixels(head.Width(title))+40)
-	c := newCanvas(width, top+len(images)*down-gap+foot)
-	sheet := c.image().(*image.RGBA)
-	c.line(head, px(10), c.Max.Y-px(top/4), shorten(head, title, px(width-20)))
+	width := max(left+columns*across-gap, pixels(label(title).Width())+40)
+	sheet := newPage(width, top+len(images)*down-gap+foot)
+	sheet.write(label(title), 10, top/4, below, width-20)
 	for row, line := range images {
 		for i := range len(line) / (rows * cols) {
-			t.draw(sheet, image.Pt(left+i*across, top+row*down), line[i*rows*cols:][:rows*cols])
+			t.draw(sheet.Image(), image.Pt(left+i*across, top+row*down), line[i*rows*cols:][:rows*cols])
 		}
-		c.caption(style, names[row], left-12, top+row*down+t.height()/2)
+		sheet.beside(caption(names[row]), left-12, top+row*down+t.height()/2)
 	}
 	for i := range min(len(captions), columns) {
-		at := vg.Point{X: px(left+i*across) + px(t.width())/2, Y: px(foot)}
-		c.centred(style, at, shorten(style, captions[i], px(across)))
+		sheet.under(caption(captions[i]), left+i*across+t.width()/2, top+len(images)*down-gap, across)
 	}
-	return sheet
+	return sheet.Image()
 }

@@ -42,6 +42,6 @@ func TestRowsPutImagesUnderOneAnother(t *testing.T) {
 		Rows("t", []string{"one", "two"}, [][]float32{first, second[:5]}, 2, 3, nil),
 		Rows("t", nil, nil, 2, 3, nil),
 	} {
-		wantSize(t, bad, panelWidth, 80)
+		wantSize(t, bad, messageWidth, 80)
 	}
 }
