@@ -42,7 +42,7 @@ func (s scale) at(v float64) float64 {
 
 // choose sets round ticks, one in about so many pixels.
 func (s *scale) choose(pixels float64) {
-	switch about := max(3, int(math.Abs(s.to-s.from)/pixels)); {
+	switch about := max(5, int(math.Abs(s.to-s.from)/pixels)); {
 	case s.Ticks != nil:
 		s.ticks = slices.Clone(s.Ticks)
 	case s.Log:

@@ -2,6 +2,7 @@ package chart
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"gonum.org/v1/plot/vg"
@@ -85,9 +86,9 @@ func outsideNote(each string, values, places, shown Span, y Axis) string {
 	switch {
 	case each == "":
 	case places.Lo == places.Hi:
-		parts = append(parts, fmt.Sprintf("%s %.6g", each, places.Lo))
+		parts = append(parts, each+" "+place(places.Lo))
 	default:
-		parts = append(parts, fmt.Sprintf("%s %.6g to %.6g", plural(each), places.Lo, places.Hi))
+		parts = append(parts, plural(each)+" "+place(places.Lo)+" to "+place(places.Hi))
 	}
 	if y.value(values.Lo) < shown.Lo {
 		parts = append(parts, fmt.Sprintf("down to %.4g", values.Lo))
@@ -96,6 +97,14 @@ func outsideNote(each string, values, places, shown Span, y Axis) string {
 		parts = append(parts, fmt.Sprintf("up to %.4g", values.Hi))
 	}
 	return "Outside the range shown: " + strings.Join(parts, ", ") + "."
+}
+
+// place writes an epoch, or a time.
+func place(v float64) string {
+	if v == math.Trunc(v) {
+		return fmt.Sprintf("%.6g", v)
+	}
+	return fmt.Sprintf("%.3g", v)
 }
 
 func plural(noun string) string {

@@ -177,7 +177,7 @@ func hasColour(img image.Image, r image.Rectangle, c color.RGBA) bool {
 func TestCurvesHasAPlaceForEverySoManyNames(t *testing.T) {
 	many := make([]Line, 60)
 	for i := range many {
-		many[i] = curve(strings.Repeat("a long name\n", 30), float64(i), float64(-i))
+		many[i] = curve(strings.Repeat("a long name\n", 30), make([]float64, 30)...)
 	}
 	c := curves(strings.Repeat("title ", 500), strings.Repeat("nats ", 500), many...)
 	c.Height = 360 // of which the head takes a third, and the plot more than the half that gridLinesOf asks for

@@ -50,7 +50,7 @@ func (c Chart) alt() string {
 	return c.Title
 }
 
-// svgFonts have the widths that texts are laid out by.
+// svgFonts have the widths that texts are laid out by. Where there are none of them, textLength fits another in.
 const svgFonts = "Liberation Sans, Arial, Helvetica, sans-serif"
 
 // svg is an SVG document.
@@ -113,6 +113,9 @@ func (d *svg) paint(p Paint) string {
 }
 
 func (d *svg) text(s Text) {
+	if s.Value == "" {
+		return
+	}
 	p := Paint{Fill: s.Ink}
 	place := fmt.Sprintf(`x="%s" y="%s"`, length(s.At.X), length(s.At.Y))
 	if s.Turned {
@@ -126,7 +129,7 @@ func (d *svg) text(s Text) {
 		place += ` paint-order="stroke" stroke-linejoin="round"`
 	}
 	anchor := map[float64]string{0.5: ` text-anchor="middle"`, 1: ` text-anchor="end"`}[s.Anchor]
-	fmt.Fprintf(d, `<text %s%s font-size="%s"%s>%s</text>`, place, anchor, length(s.Size), d.paint(p), escape(s.Value))
+	fmt.Fprintf(d, `<text %s%s font-size="%s" textLength="%s" lengthAdjust="spacingAndGlyphs"%s>%s</text>`, place, anchor, length(s.Size), length(s.Width()), d.paint(p), escape(s.Value))
 }
 
 // directions are the way along pieces.

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -45,19 +46,12 @@ func logTicks(s Span) (ticks []Tick) {
 			}
 			label := strconv.FormatFloat(v, 'f', max(0, int(-e)), 64)
 			if e < -3 || e > 3 {
-				label = "10" + superscript(int(e))
-				if m > 1 {
-					label = strconv.Itoa(int(m)) + "·" + label
-				}
+				label = fmt.Sprintf("%ge%g", m, e)
 			}
-			ticks = append(ticks, Tick{v, label})
+			ticks = append(ticks, Tick{v, Minus(label)})
 		}
 	}
 	return ticks
-}
-
-func superscript(n int) string {
-	return strings.NewReplacer("-", "⁻", "0", "⁰", "1", "¹", "2", "²", "3", "³", "4", "⁴", "5", "⁵", "6", "⁶", "7", "⁷", "8", "⁸", "9", "⁹").Replace(strconv.Itoa(n))
 }
 
 // roundStep returns the smallest of 1, 2 and 5 times a power of ten that is at least x.

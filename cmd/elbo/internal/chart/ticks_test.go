@@ -85,9 +85,9 @@ func TestLogarithmicTicksArePowersOfTen(t *testing.T) {
 		want   string
 	}{
 		{0.004, 230, "0.01 0.1 1 10 100"},
-		{1e-6, 1e4, "10⁻⁶ 10⁻⁴ 0.01 1 100 10⁴"}, // every other, of eleven
+		{1e-6, 1e4, "1e−6 1e−4 0.01 1 100 1e4"}, // every other, of eleven
 		{3, 40, "5 10 20"},
-		{2e-5, 6e-5, "2·10⁻⁵ 5·10⁻⁵"},
+		{2e-5, 6e-5, "2e−5 5e−5"},
 	} {
 		var got []string
 		for _, m := range logTicks(Span{math.Log10(c.lo), math.Log10(c.hi)}) {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"html/template"
 	"math"
 	"slices"
@@ -66,7 +67,7 @@ func (p Page) ladder() chart.Chart {
 	}
 	c.Layers = slices.Concat(bands, whiskers, marks, []chart.Layer{key("ELBO", chart.Disc)})
 	if anyIW {
-		c.Layers = append(c.Layers, key("L_k", chart.Diamond))
+		c.Layers = append(c.Layers, key(fmt.Sprintf("L_%d", p.Samples), chart.Diamond))
 	}
 	c.Layers = append(c.Layers, key("log p(x)", chart.Bar), chart.Band{Name: "gap", Ink: chart.Soft}, chart.Whiskers{Name: "95 %", Look: thin(neutral)})
 	return c
