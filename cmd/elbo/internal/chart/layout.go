@@ -86,8 +86,8 @@ func (c Chart) head(room *vg.Rectangle, y Span, none bool) (shapes []Shape) {
 	return shapes
 }
 
-// frame gives the axes their places: the labels of y the width they need, and at least that of the bounds of images,
-// so that panels under one another have their axes in line.
+// frame gives the axes their places: the labels of y the width they need, those of curves at least that of the bounds
+// of images, so that panels under one another have their axes in line.
 func (c Chart) frame(room vg.Rectangle, x, y Span, none bool) *frame {
 	f := &frame{x: scale{Axis: c.X, shown: x}, y: scale{Axis: c.Y, shown: y}}
 	across, down := 50., 28. // pixels of a tick
@@ -102,9 +102,9 @@ func (c Chart) frame(room vg.Rectangle, x, y Span, none bool) *frame {
 		for i, t := range f.y.ticks {
 			f.y.ticks[i].Label = Text{Value: t.Label, Size: LabelSize}.Shortened(0.3 * float64(room.Max.X)).Value
 		}
-		labels := max(widest(f.y.ticks), Text{Value: "−000.0", Size: LabelSize}.Width())
-		if c.Y.Ticks != nil {
-			labels = widest(f.y.ticks)
+		labels := widest(f.y.ticks)
+		if !c.Equal && c.Y.Ticks == nil {
+			labels = max(labels, Text{Value: "−000.0", Size: LabelSize}.Width())
 		}
 		f.x.from, f.x.to = float64(room.Min.X)+c.Y.room(0)+labels, float64(room.Max.X)
 		f.x.choose(across)
