@@ -15,7 +15,7 @@ RUN apt-get update \
 RUN useradd --uid 10001 --create-home --home-dir /home/elbo elbo \
  && mkdir /runs && chown elbo:elbo /runs
 COPY --from=build /usr/local/bin/elbo /usr/local/bin/elbo
-COPY LICENSE NOTICE /usr/share/doc/elbo/
+COPY LICENSE NOTICE cmd/elbo/doc/THIRD_PARTY_NOTICES.txt /usr/share/doc/elbo/
 USER elbo
 # The working directory is the parent of the default place for runs.
 WORKDIR /

@@ -3,18 +3,23 @@ export CGO_ENABLED = 0
 
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 30s
+NOTICES = cmd/elbo/doc/THIRD_PARTY_NOTICES.txt
 
-.PHONY: build check test race bench bench-peers fuzz reference reference-recompute cross
+.PHONY: build check test race bench bench-peers fuzz reference reference-recompute cross licences
 
 build:            ## the program, ./elbo
 	go build -o elbo ./cmd/elbo
 
-check:            ## format, vet, staticcheck, and that every system builds
+check:            ## format, vet, staticcheck, third-party notices, and that every system builds
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	go vet ./...
 	$(STATICCHECK) ./...
 	go mod verify
 	go mod tidy -diff
+	go run ./cmd/elbo/internal/notices -check $(NOTICES)
+
+licences:         ## write the third-party notices anew, after a change of the modules; look at the diff
+	go run ./cmd/elbo/internal/notices $(NOTICES)
 
 cross:            ## that it builds where it is said to
 	GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/elbo

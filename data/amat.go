@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 )
 
@@ -16,6 +17,7 @@ const longestLine = 16 << 20
 // long as every pixel is 0 or 1, and floats from the first other grey level on.
 type amatReader struct {
 	in        *input
+	text      textSize
 	im        *Images
 	columns   int // of the first line
 	firstLine int
@@ -23,15 +25,45 @@ type amatReader struct {
 	row       []float64
 }
 
+// textSize is the size of a text: its lines, without blank ones, and its bytes.
+type textSize struct {
+	lines, bytes int64
+}
+
+// measureText goes through a text once, so that the pixels can be allocated in one
+// piece when it is read. What is wrong with the text is found again then.
+func measureText(name string, r io.Reader, size int64, mem *memory) (t textSize, err error) {
+	in, err := newInput(name, r, size, size, mem)
+	if err != nil {
+		return t, err
+	}
+	for lines := linesOf(in); lines.Scan() && lines.Err() == nil; {
+		t.bytes += int64(len(lines.Bytes())) + 1
+		if len(bytes.TrimLeft(lines.Bytes(), blanks)) > 0 {
+			t.lines++
+		}
+	}
+	return t, nil
+}
+
+// blanks part the numbers of a line.
+const blanks = " \t\r\v\f"
+
+// linesOf goes through the lines of a text.
+func linesOf(in *input) *bufio.Scanner {
+	lines := bufio.NewScanner(in.r)
+	lines.Buffer(make([]byte, 0, 1<<14), longestLine)
+	return lines
+}
+
 // readAMAT reads a text of white-space separated numbers, one image a line, of
 // grey levels in [0, 1]. A line has D numbers, D a square, or D+1, the last one
 // being the label.
 //
 // Source: the .amat files of Larochelle and Murray 2011 (binarised MNIST).
-func readAMAT(in *input) (member, error) {
-	a := &amatReader{in: in, im: &Images{Bytes: []uint8{}}}
-	lines := bufio.NewScanner(in.r)
-	lines.Buffer(make([]byte, 0, 1<<14), longestLine)
+func readAMAT(in *input, text textSize) (member, error) {
+	a := &amatReader{in: in, text: text, im: &Images{Bytes: []uint8{}}}
+	lines := linesOf(in)
 	number := 0
 	// Where reading failed, the last line is only the start of one.
 	for lines.Scan() && lines.Err() == nil {
@@ -71,6 +103,9 @@ func (a *amatReader) line(text []byte, number int) error {
 		return fault(a.in.name, "line %d has %d numbers, line %d has %d: cut short, or two files in one?", number, len(a.row), a.firstLine, a.columns)
 	}
 	d := a.im.D()
+	if err := a.add(a.row[:d], number); err != nil {
+		return err
+	}
 	if a.labelled {
 		label := a.row[d]
 		if !(label >= 0 && label <= 255) || label != float64(uint8(label)) {
@@ -78,31 +113,38 @@ func (a *amatReader) line(text []byte, number int) error {
 		}
 		a.im.Labels = append(a.im.Labels, uint8(label))
 	}
-	return a.add(a.row[:d], number)
+	return nil
 }
 
 // parse splits a line into a.row.
 func (a *amatReader) parse(text []byte, number int) error {
 	a.row = a.row[:0]
 	for {
-		text = bytes.TrimLeft(text, " \t\r\v\f")
+		text = bytes.TrimLeft(text, blanks)
 		if len(text) == 0 {
 			return nil
 		}
-		end := bytes.IndexAny(text, " \t\r\v\f")
+		end := bytes.IndexAny(text, blanks)
 		if end < 0 {
 			end = len(text)
 		}
 		word := text[:end]
 		text = text[end:]
 		var value float64
+		var err error
 		if len(word) == 1 && word[0] >= '0' && word[0] <= '9' {
 			value = float64(word[0] - '0') // the usual case, and much the fastest
+		} else if bytes.ContainsAny(word, "xX_") { // Go's own forms of numbers, 0x1p0 and 1_0
+			err = strconv.ErrSyntax
 		} else {
-			var err error
-			if value, err = strconv.ParseFloat(string(word), 64); err != nil {
-				return fault(a.in.name, "line %d, column %d is %q, want a number", number, len(a.row)+1, clip(string(word)))
+			value, err = strconv.ParseFloat(string(word), 64)
+		}
+		if err != nil {
+			hint := ""
+			if bytes.IndexByte(word, ',') >= 0 {
+				hint = `: commas part the numbers, want spaces, or a .npy file: numpy.save(FILE, numpy.loadtxt(CSV, delimiter=",")), with skiprows=1 for a line of names`
 			}
+			return fault(a.in.name, "line %d, column %d is %q, want a number%s", number, len(a.row)+1, clip(string(word)), hint)
 		}
 		a.row = append(a.row, value)
 	}
@@ -131,20 +173,12 @@ func (a *amatReader) add(pixels []float64, number int) error {
 		}
 		outcomes = outcomes && (g == 0 || g == 1)
 	}
-	size := int64(len(pixels))
-	if a.im.Floats == nil && !outcomes {
-		if err := a.in.reserve(a.what(), 4*int64(len(a.im.Bytes))); err != nil {
+	if a.im.N == 0 || a.im.Floats == nil && !outcomes {
+		if err := a.allocate(outcomes); err != nil {
 			return err
 		}
-		a.im.toFloats()
-	}
-	if a.im.Floats != nil {
-		size *= 4
 	}
 	a.im.N++
-	if err := a.in.reserve(a.what(), size); err != nil {
-		return err
-	}
 	for _, g := range pixels {
 		if a.im.Floats != nil {
 			a.im.Floats = append(a.im.Floats, float32(g))
@@ -155,6 +189,30 @@ func (a *amatReader) add(pixels []float64, number int) error {
 	return nil
 }
 
-func (a *amatReader) what() string {
-	return fmt.Sprintf("%d images of %d×%d", a.im.N, a.im.Rows, a.im.Cols)
+// allocate makes room for all images, as bytes or as floats; what was read so far is
+// kept. The text bounds their number: each takes a character and a blank.
+func (a *amatReader) allocate(outcomes bool) error {
+	d := int64(a.im.D())
+	n := min(a.text.lines, a.text.bytes/(2*d))
+	held := n * d
+	if !outcomes {
+		held *= 4
+	}
+	if a.labelled && a.im.Labels == nil {
+		held += n
+		a.im.Labels = make([]uint8, 0, n)
+	}
+	if err := a.in.reserve(fmt.Sprintf("%d images of %d×%d", n, a.im.Rows, a.im.Cols), held); err != nil {
+		return err
+	}
+	if outcomes {
+		a.im.Bytes = make([]uint8, 0, n*d)
+		return nil
+	}
+	floats := make([]float32, 0, n*d)
+	for _, g := range a.im.Bytes {
+		floats = append(floats, float32(g)/255)
+	}
+	a.im.Bytes, a.im.Floats = nil, floats
+	return nil
 }

@@ -68,13 +68,16 @@ func (im *Images) note() {
 type Dataset struct {
 	Name        string
 	Train, Test Images
+	// Validation says how many images at the end of Train the source keeps for
+	// validation; 0 where it leaves that open.
+	Validation int
 	// SHA256 identifies the pixels, in hex. It is the SHA-256 of the line
 	//
 	//	elbo images 1 KIND train N ROWS COLS test N ROWS COLS\n
 	//
 	// with KIND uint8 or float32, followed by the pixels of the training part and
 	// then of the test part, as bytes or as little-endian float32. Labels, file
-	// names and compression do not enter.
+	// names, compression and Validation do not enter.
 	SHA256 string
 }
 

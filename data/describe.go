@@ -6,12 +6,16 @@ import "os"
 type FileInfo struct {
 	Name       string    `json:"name"`
 	Format     string    `json:"format"` // "idx", "npy", "npz member" or "amat"
+	Part       string    `json:"part"`   // that it belongs to: "train", "valid" or "test"
 	Compressed bool      `json:"compressed"`
-	Shape      []int     `json:"shape"`   // as stored
-	Element    string    `json:"element"` // "uint8", "bool", "float32", "float64", an integer type for labels, or "text"
+	Shape      []int     `json:"shape"`            // as stored
+	Element    string    `json:"element"`          // "uint8", "bool", "float32", "float64", an integer type for labels, or "text"
+	Images     int       `json:"images,omitempty"` // how many the shape is read as, of Rows times Cols pixels
+	Rows       int       `json:"rows,omitempty"`
+	Cols       int       `json:"cols,omitempty"`
 	Grey       *GreyInfo `json:"grey,omitempty"`
 	Labels     []int     `json:"labels,omitempty"` // how many images have each label, from 0 to the largest one
-	SHA256     string    `json:"sha256"`           // of the file's bytes, in hex; for an array, of the archive's; "" for a pipe
+	SHA256     string    `json:"sha256"`           // of the file's bytes, in hex; for an array, of the archive's
 }
 
 // GreyInfo sums up the grey levels of a file, from 0 to 1, as Subset.Grey gives
@@ -48,9 +52,12 @@ func describe(path string, mem *memory) ([]FileInfo, error) {
 }
 
 func (m member) info() FileInfo {
-	info := FileInfo{Name: m.name, Format: m.format, Compressed: m.compressed, Shape: m.shape, Element: m.element, SHA256: m.sha256}
+	info := FileInfo{Name: m.name, Format: m.format, Part: m.part, Compressed: m.compressed, Shape: m.shape, Element: m.element, SHA256: m.sha256}
 	if m.images != nil {
-		agree(m.name, m.images) // a single part cannot disagree
+		if m.images.byteScale() == 1 {
+			m.images.scale()
+		}
+		info.Images, info.Rows, info.Cols = m.images.N, m.images.Rows, m.images.Cols
 		info.Grey = m.images.summary()
 	}
 	for _, label := range m.labels {

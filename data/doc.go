@@ -38,9 +38,11 @@
 //
 // # Files are not trusted
 //
-// What a header promises is compared with the file's length and with the
-// available memory before anything is allocated for it, and where the length is
-// unknown, as under gzip, memory grows with the data that arrive. Checksums of
-// gzip and zip are always read and compared. Faults are FormatErrors that name
-// the file, what was found, what was wanted, and the next thing to try.
+// What a header promises is compared with the file's length, under gzip and in
+// archives with the most that so many compressed bytes can hold, and with the
+// available memory before anything is allocated for it. Pixels are then allocated
+// once, so that memory holds them once; a copy, as of parts that are put in one
+// piece, is counted as well. Checksums of gzip and zip are always read and compared.
+// Faults are FormatErrors that name the file, what was found, what was wanted, and
+// the next thing to try.
 package data

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // FormatError says what is wrong with a source of images: it is missing,
@@ -44,31 +45,53 @@ func accessFault(file string, err error) error {
 	return &FormatError{File: file, Problem: problem, Err: err}
 }
 
-// shapeText writes a shape as 60000×28×28.
-func shapeText(shape []int) string {
-	words := make([]string, len(shape))
-	for i, n := range shape {
-		words[i] = strconv.Itoa(n)
+// shapeText writes a shape as "60000×28×28", or with sep ", " as "60000, 28, 28",
+// and cuts one short that no array of images has.
+func shapeText(shape []int, sep string) string {
+	const most = 8
+	words := make([]string, 0, most)
+	for _, n := range shape[:min(len(shape), most)] {
+		words = append(words, strconv.Itoa(n))
 	}
-	return strings.Join(words, "×")
+	if len(shape) > most {
+		return fmt.Sprintf("%s%s...%s(%d dimensions)", strings.Join(words, sep), sep, sep, len(shape))
+	}
+	return strings.Join(words, sep)
 }
 
-// listText joins names with commas and cuts a long list short.
+// listText joins names with commas. It cuts a long list short, and long names.
 func listText(names []string) string {
 	const most = 12
 	if len(names) == 0 {
 		return "nothing"
 	}
-	if len(names) <= most {
-		return strings.Join(names, ", ")
+	words := make([]string, 0, most)
+	for _, name := range names[:min(len(names), most)] {
+		words = append(words, plain(cut(name, 60)))
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(words, ", "), len(names)-most)
+	}
+	return strings.Join(words, ", ")
 }
 
 // clip shortens text from a file before it is quoted.
-func clip(text string) string {
-	if len(text) > 24 {
-		return text[:24] + "..."
+func clip(text string) string { return cut(text, 24) }
+
+// cut shortens text to about most bytes.
+func cut(text string, most int) string {
+	if len(text) > most {
+		return text[:most] + "..."
 	}
 	return text
+}
+
+// plain replaces what a terminal would not print, for a name that is not quoted.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
 }

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"os"
 	"path/filepath"
@@ -79,6 +80,32 @@ func storedNPZ(name string, file []byte) []byte {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	w, err := z.CreateHeader(&zip.FileHeader{Name: name + ".npy", Method: zip.Store})
+	if err != nil {
+		panic(err)
+	}
+	w.Write(file)
+	if err := z.Close(); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// encryptedNPZ is an archive whose flags say that it is encrypted.
+func encryptedNPZ(name string, file []byte) []byte {
+	return rawNPZ(file, zip.FileHeader{Name: name + ".npy", Flags: 1, CompressedSize64: uint64(len(file)), UncompressedSize64: uint64(len(file))})
+}
+
+// lyingNPZ is an archive that promises more bytes than it has, packed and unpacked.
+func lyingNPZ(name string, file []byte, size uint64) []byte {
+	return rawNPZ(file, zip.FileHeader{Name: name + ".npy", CompressedSize64: size, UncompressedSize64: size})
+}
+
+// rawNPZ is an archive of one array, not compressed, with any header.
+func rawNPZ(file []byte, header zip.FileHeader) []byte {
+	header.CRC32 = crc32.ChecksumIEEE(file)
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.CreateRaw(&header)
 	if err != nil {
 		panic(err)
 	}

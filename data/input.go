@@ -7,33 +7,39 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"math/bits"
-	"os"
-	"runtime"
-	"strconv"
 	"sync/atomic"
 )
-
-// firstChunk is how much is allocated for a payload that only has a header's
-// word for its size.
-const firstChunk = 64 << 10
 
 // input is a file being read, decompressed where it was compressed.
 type input struct {
 	name       string // for errors
 	r          *bufio.Reader
 	size       int64 // bytes after decompression, or -1 where only the end tells
-	sure       bool  // size, or what the header promises, may be allocated at once
+	most       int64 // bytes that there can be at most after decompression
 	compressed bool
 	mem        *memory
 }
 
-// newInput prepares to read r, which has size bytes (-1: unknown), and looks
-// through gzip by its content. verified says that the bytes were checked
-// against a known sum, so that their header may be believed.
-func newInput(name string, r io.Reader, size int64, verified bool, mem *memory) (*input, error) {
-	in := &input{name: name, r: bufio.NewReaderSize(r, 1<<16), size: size, sure: verified || size >= 0, mem: mem}
+// unpacked returns how many bytes n bytes of deflate can hold at most: 258 in the
+// two bits of one length and one distance.
+//
+// Source: RFC 1951, section 3.2.5.
+func unpacked(n int64) int64 {
+	const most = 258 * 8 / 2
+	if n > math.MaxInt64/most {
+		return math.MaxInt64
+	}
+	return most * n
+}
+
+// newInput prepares to read r, which says that it has size bytes and can have most,
+// and looks through gzip by its content.
+func newInput(name string, r io.Reader, size, most int64, mem *memory) (*input, error) {
+	in := &input{name: name, r: bufio.NewReaderSize(r, 1<<16), size: size, most: most, mem: mem}
 	magic, err := in.r.Peek(2)
 	if len(magic) == 0 && errors.Is(err, io.EOF) {
 		return nil, fault(name, "the file is empty, want IDX, .npy, .npz or .amat")
@@ -48,7 +54,7 @@ func newInput(name string, r io.Reader, size int64, verified bool, mem *memory) 
 	if err != nil {
 		return nil, in.readFault(err)
 	}
-	in.r, in.size, in.sure, in.compressed = bufio.NewReaderSize(z, 1<<16), -1, verified, true
+	in.r, in.size, in.most, in.compressed = bufio.NewReaderSize(z, 1<<16), -1, unpacked(most), true
 	return in, nil
 }
 
@@ -90,8 +96,10 @@ func (in *input) readFault(err error) error {
 }
 
 // promise holds what a header announces against what there is, before anything
-// is allocated: the payload's size in the file against the file's, and its size
-// in memory against the memory. what names the payload in errors.
+// is allocated: the payload's size in the file against the file's, or against the
+// most that compressed data can hold, and its size in memory against the memory.
+// what names the payload in errors. What was promised may be allocated at once, and
+// so is held once: a buffer that grows is held twice while it is copied.
 func (in *input) promise(what string, header, payload, held int64) error {
 	if in.size >= 0 {
 		switch found := max(0, in.size-header); {
@@ -101,15 +109,31 @@ func (in *input) promise(what string, header, payload, held int64) error {
 			return fault(in.name, "header promises %s (%d bytes), and %d bytes follow them: a wrong header, or files run together?", what, payload, found-payload)
 		}
 	}
-	return in.reserve(what, held)
+	if err := in.reserve(what, held); err != nil {
+		return err
+	}
+	if payload > in.most {
+		return fault(in.name, "header promises %s (%d bytes), and the compressed data cannot hold more than %d: a damaged header?", what, payload, in.most)
+	}
+	return nil
 }
 
 // reserve takes held bytes from the memory.
 func (in *input) reserve(what string, held int64) error {
-	if !in.mem.take(held) {
-		return fault(in.name, "%s need %d bytes, and %d bytes of memory are available: a damaged header? Otherwise use a smaller file", what, held, in.mem.total)
+	return in.mem.reserve(in.name, what, held)
+}
+
+// reserve takes held bytes, or says that what, of the given file, needs more than
+// there are.
+func (m *memory) reserve(file, what string, held int64) error {
+	if m.take(held) {
+		return nil
 	}
-	return nil
+	taken := ""
+	if n := m.total - m.left.Load(); n > 0 {
+		taken = fmt.Sprintf(", %d of them taken already", n)
+	}
+	return fault(file, "%s need %d bytes, and %d bytes of memory are available%s: a damaged header? Otherwise use a smaller file", what, held, m.total, taken)
 }
 
 // short is the error for a payload that ends too early.
@@ -117,31 +141,18 @@ func (in *input) short(what string, payload, found int64) error {
 	return fault(in.name, "header promises %s (%d bytes), file has %d: truncated download?", what, payload, found)
 }
 
-// payload reads the rest of the input, which must be exactly size bytes. Unless
-// the size is sure, the buffer grows only as data arrive.
+// payload reads the rest of the input, which must be exactly size bytes, as was
+// promised.
 func (in *input) payload(what string, size int64) ([]byte, error) {
-	first := size
-	if !in.sure {
-		first = min(size, firstChunk)
+	buf := make([]byte, size)
+	n, err := in.full(buf)
+	if err != nil {
+		return nil, err
 	}
-	buf := make([]byte, first)
-	n := 0
-	for {
-		k, err := in.full(buf[n:])
-		if err != nil {
-			return nil, err
-		}
-		n += k
-		if n < len(buf) {
-			return nil, in.short(what, size, int64(n))
-		}
-		if int64(n) == size {
-			return buf, in.end(what, size)
-		}
-		grown := make([]byte, min(size, 2*int64(n)))
-		copy(grown, buf)
-		buf = grown
+	if n < len(buf) {
+		return nil, in.short(what, size, int64(n))
 	}
+	return buf, in.end(what, size)
 }
 
 // end checks that nothing follows the payload. Reading on to the end is also
@@ -196,34 +207,4 @@ func (m *memory) take(n int64) bool {
 			return true
 		}
 	}
-}
-
-// AvailableMemory returns what the kernel says can be allocated without
-// swapping (MemAvailable of /proc/meminfo on Linux), and 8 GiB where that is
-// unknown.
-func AvailableMemory() int64 {
-	const unknown = 8 << 30
-	if runtime.GOOS != "linux" {
-		return unknown
-	}
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return unknown
-	}
-	if n, ok := memAvailable(text); ok {
-		return n
-	}
-	return unknown
-}
-
-// memAvailable finds the line "MemAvailable:  <n> kB" and returns n in bytes.
-func memAvailable(meminfo []byte) (int64, bool) {
-	for line := range bytes.Lines(meminfo) {
-		fields := bytes.Fields(line)
-		if len(fields) == 3 && string(fields[0]) == "MemAvailable:" && string(fields[2]) == "kB" {
-			kib, err := strconv.ParseInt(string(fields[1]), 10, 44)
-			return kib << 10, err == nil && kib >= 0
-		}
-	}
-	return 0, false
 }

@@ -4,10 +4,12 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/sbinet/npyio/npy"
@@ -92,7 +94,7 @@ func readNPYHeader(in *input) (npyHead, error) {
 	}
 	header, err := parseNPYHeader(raw)
 	if err != nil {
-		return npyHead{}, &FormatError{File: in.name, Problem: "the .npy header cannot be read, want the dictionary that NumPy writes", Err: err}
+		return npyHead{}, &FormatError{File: in.name, Problem: "the .npy header cannot be read, want the dictionary that NumPy writes: save the file anew", Err: err}
 	}
 	head := npyHead{length: int64(len(raw)), shape: header.Descr.Shape}
 	if header.Descr.Fortran {
@@ -116,7 +118,7 @@ func readNPYHeader(in *input) (npyHead, error) {
 		_, ok = product(head.count, head.elem.size)
 	}
 	if !ok {
-		return npyHead{}, fault(in.name, "header promises %s elements, more than any memory: a damaged header?", shapeText(head.shape))
+		return npyHead{}, fault(in.name, "header promises %s elements, more than any memory: a damaged header?", shapeText(head.shape, "×"))
 	}
 	return head, nil
 }
@@ -138,6 +140,8 @@ func npyHeaderBytes(in *input) ([]byte, error) {
 	case n < 8:
 	case raw[6] == 2:
 		width = 4
+	case raw[6] == 3:
+		return nil, fault(in.name, ".npy version 3.0, which is for arrays with named fields, want 1.0 or 2.0: save an array of numbers alone, such as x.astype(numpy.uint8)")
 	case raw[6] != 1:
 		return nil, fault(in.name, ".npy version %d.%d, want 1.0 or 2.0", raw[6], raw[7])
 	}
@@ -161,20 +165,24 @@ func npyHeaderBytes(in *input) ([]byte, error) {
 	if int64(k) < length {
 		return nil, fault(in.name, "the .npy header promises %d bytes and ends after %d: truncated download?", length, k)
 	}
+	if !bytes.HasSuffix(bytes.TrimRight(dict, " "), []byte("\n")) {
+		return nil, fault(in.name, "the .npy header of %d bytes does not end in a line end: a wrong header length? Save the file anew", length)
+	}
 	return append(raw, dict...), nil
 }
 
 // parseNPYHeader lets npyio parse the dictionary. It slices the text without
-// looking, so a damaged header may panic there.
+// looking, so a damaged header may panic there, which says nothing to a user; and
+// its errors quote the header.
 func parseNPYHeader(raw []byte) (header npy.Header, err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("damaged dictionary: %v", r)
+		if recover() != nil {
+			err = errors.New("a damaged dictionary")
 		}
 	}()
 	r, err := npy.NewReader(bytes.NewReader(raw))
 	if err != nil {
-		return npy.Header{}, err
+		return npy.Header{}, errors.New(cut(err.Error(), 100))
 	}
 	return r.Header, nil
 }
@@ -205,7 +213,7 @@ func npyImages(in *input, head npyHead) (*Images, error) {
 	}
 	n, rows, cols, ok := imageShape(head.shape)
 	if !ok {
-		return nil, fault(in.name, "array of shape [%s], want [N, D], [N, R, C] or [N, R, C, 1]", strings.ReplaceAll(shapeText(head.shape), "×", ", "))
+		return nil, fault(in.name, "array of shape [%s], want [N, D], [N, R, C] or [N, R, C, 1]", shapeText(head.shape, ", "))
 	}
 	if err := checkShape(in.name, n, rows, cols); err != nil {
 		return nil, err
@@ -240,11 +248,7 @@ func npyImages(in *input, head npyHead) (*Images, error) {
 
 // greyFloats reads the elements of an array in chunks and checks each of them.
 func greyFloats(in *input, what string, head npyHead, d int) ([]float32, error) {
-	first := head.count
-	if !in.sure {
-		first = min(first, firstChunk)
-	}
-	floats := make([]float32, 0, first)
+	floats := make([]float32, 0, head.count)
 	err := in.elements(what, head, func(k int64, g float64) error {
 		if problem := greyProblem(g, k, d); problem != "" {
 			return fault(in.name, "%s", problem)
@@ -283,7 +287,7 @@ func (in *input) elements(what string, head npyHead, each func(k int64, value fl
 func npyLabels(in *input, head npyHead) ([]uint8, error) {
 	shape := head.shape
 	if len(shape) != 1 && !(len(shape) == 2 && shape[1] == 1) {
-		return nil, fault(in.name, "array of shape [%s], want labels of shape [N]", strings.ReplaceAll(shapeText(shape), "×", ", "))
+		return nil, fault(in.name, "array of shape [%s], want labels of shape [N]", shapeText(shape, ", "))
 	}
 	if strings.HasPrefix(head.elem.name, "float") || head.elem.name == "bool" {
 		return nil, fault(in.name, "element type %s, want integer labels: save y.astype(numpy.uint8)", head.elem.name)
@@ -295,7 +299,7 @@ func npyLabels(in *input, head npyHead) ([]uint8, error) {
 	if err := in.promise(what, head.length, head.count*head.elem.size, head.count); err != nil {
 		return nil, err
 	}
-	var labels []uint8
+	labels := make([]uint8, 0, head.count)
 	err := in.elements(what, head, func(k int64, value float64) error {
 		if value < 0 || value > 255 {
 			return fault(in.name, "label %d is %v, want 0 to 255", k, value)
@@ -309,7 +313,7 @@ func npyLabels(in *input, head npyHead) ([]uint8, error) {
 // readNPZ reads the arrays of a NumPy archive: x_train, x_valid, x_test (or the
 // same without x_) and the labels y_train, y_valid, y_test; or a single array
 // of any name, which is the training part. An array that would be left out is
-// an error.
+// an error, and so are labels without images.
 func readNPZ(name string, r io.ReaderAt, size int64, mem *memory) ([]member, error) {
 	archive, err := zip.NewReader(r, size)
 	if err != nil {
@@ -323,54 +327,71 @@ func readNPZ(name string, r io.ReaderAt, size int64, mem *memory) ([]member, err
 	}
 	var names []string
 	for _, f := range arrays {
-		names = append(names, clip(strings.TrimSuffix(f.Name, ".npy")))
+		names = append(names, plain(clip(strings.TrimSuffix(f.Name, ".npy"))))
 	}
 	if len(arrays) == 0 {
 		return nil, fault(name, "the archive is empty, want x_train and, if there are any, y_train, x_test, y_test")
 	}
-	var members []member
-	taken := map[string]bool{}
+	roles := make([]npzRole, len(arrays))
 	for i, f := range arrays {
-		part, want, ok := npzRole(names[i])
-		if !ok && len(arrays) == 1 {
-			part, want, ok = partTrain, imagesWanted, true
+		const encrypted = 1 // of the flags
+		if f.Flags&encrypted != 0 {
+			return nil, fault(name, "the array %s is encrypted, want an archive without a password: unpack it with the password, and save the arrays with numpy.savez", names[i])
 		}
-		role := fmt.Sprint(part, want)
-		if !ok || taken[role] {
+		var ok bool
+		roles[i], ok = npzRoleOf(names[i])
+		if !ok && len(arrays) == 1 {
+			roles[i], ok = npzRole{partTrain, imagesWanted}, true
+		}
+		if !ok || slices.Contains(roles[:i], roles[i]) {
 			return nil, fault(name, "found the arrays %s, want x_train, y_train, x_test, y_test, or train, test, or a single one: save an archive of those only", listText(names))
 		}
-		taken[role] = true
-		m, err := readNPZMember(name, f, want, mem)
-		if err != nil {
+	}
+	if !slices.Contains(roles, npzRole{partTrain, imagesWanted}) {
+		return nil, fault(name, "found the arrays %s and no training images, want x_train or train: save them in the same archive", listText(names))
+	}
+	for i, role := range roles {
+		if role.want == labelsWanted && !slices.Contains(roles, npzRole{role.part, imagesWanted}) {
+			return nil, fault(name, "found the labels %s and no images for them: save the images in the same archive, or leave the labels out", names[i])
+		}
+	}
+	members := make([]member, len(arrays))
+	for i, f := range arrays {
+		if members[i], err = readNPZMember(name, f, size, roles[i].want, mem); err != nil {
 			return nil, err
 		}
-		m.part = part
-		members = append(members, m)
+		members[i].part = roles[i].part
 	}
 	return members, nil
 }
 
-// npzRole says what the name of an array stands for.
-func npzRole(name string) (part string, want content, ok bool) {
-	switch name {
-	case "x_train", "train":
-		return partTrain, imagesWanted, true
-	case "x_valid", "valid":
-		return partValid, imagesWanted, true
-	case "x_test", "test":
-		return partTest, imagesWanted, true
-	case "y_train":
-		return partTrain, labelsWanted, true
-	case "y_valid":
-		return partValid, labelsWanted, true
-	case "y_test":
-		return partTest, labelsWanted, true
-	}
-	return "", 0, false
+// npzRole is what an array of an archive stands for.
+type npzRole struct {
+	part string
+	want content
 }
 
-func readNPZMember(archive string, f *zip.File, want content, mem *memory) (member, error) {
-	name := archive + ": " + path.Base(clip(f.Name))
+// npzRoleOf reads the role of an array from its name.
+func npzRoleOf(name string) (role npzRole, ok bool) {
+	switch name {
+	case "x_train", "train":
+		return npzRole{partTrain, imagesWanted}, true
+	case "x_valid", "valid":
+		return npzRole{partValid, imagesWanted}, true
+	case "x_test", "test":
+		return npzRole{partTest, imagesWanted}, true
+	case "y_train":
+		return npzRole{partTrain, labelsWanted}, true
+	case "y_valid":
+		return npzRole{partValid, labelsWanted}, true
+	case "y_test":
+		return npzRole{partTest, labelsWanted}, true
+	}
+	return npzRole{}, false
+}
+
+func readNPZMember(archive string, f *zip.File, size int64, want content, mem *memory) (member, error) {
+	name := archive + ": " + path.Base(plain(clip(f.Name)))
 	if f.UncompressedSize64 > math.MaxInt64 {
 		return member{}, fault(name, "an array of %d bytes: a damaged archive?", f.UncompressedSize64)
 	}
@@ -379,11 +400,12 @@ func readNPZMember(archive string, f *zip.File, want content, mem *memory) (memb
 		return member{}, &FormatError{File: name, Problem: "cannot be unpacked", Err: err}
 	}
 	defer r.Close()
-	in, err := newInput(name, r, int64(f.UncompressedSize64), false, mem)
+	// The sizes are promises as well; only that of the archive is known.
+	packed := int64(min(f.CompressedSize64, uint64(size)))
+	in, err := newInput(name, r, int64(f.UncompressedSize64), unpacked(packed), mem)
 	if err != nil {
 		return member{}, err
 	}
-	in.sure = false // the size is one more promise
 	in.compressed = in.compressed || f.Method != zip.Store
 	m, err := readNPY(in, want)
 	m.format = "npz member"

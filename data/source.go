@@ -51,7 +51,7 @@ type member struct {
 // or not makes no difference. Of two forms of one file the uncompressed is read.
 //
 // Validation images of their own (_valid.amat, x_valid) are appended to the
-// training part. Byte arrays whose largest value is 1 are outcomes, and held as
+// training part, and Dataset.Validation counts them. Byte arrays whose largest value is 1 are outcomes, and held as
 // 0 and 255; float images of 0 and 1 only are held as bytes too.
 //
 // What a header promises is held against the file and the available memory
@@ -71,7 +71,7 @@ func open(source string, mem *memory) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	return assemble(source, members)
+	return assemble(source, members, mem)
 }
 
 // locate finds the files of a source.
@@ -130,7 +130,20 @@ func locateFolder(folder string) ([]slot, error) {
 	case len(amat) > 0 && amat[0].part == partTrain:
 		return amat, nil
 	}
-	return nil, fault(folder, "looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found %s: name a folder that has one of them, or a .npy, .npz or .amat file", listText(found))
+	return nil, fault(folder, "looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found %s: name a folder that has one of them, or a .npy, .npz or .amat file%s", listText(found), foreignFolder(found))
+}
+
+// foreignFolder says what to do with a folder of pictures or of tables.
+func foreignFolder(names []string) string {
+	for _, name := range names {
+		switch strings.ToLower(filepath.Ext(name)) {
+		case ".png", ".jpg", ".jpeg":
+			return ". Pictures are not read: save all of them as one uint8 array of shape [N, R, C] with numpy.save"
+		case ".csv":
+			return ". CSV is not read: save the table as .npy, one image a row, with numpy.save"
+		}
+	}
+	return ""
 }
 
 // pick returns those of the wanted files that a folder has, in their order.
@@ -198,30 +211,47 @@ func (s slot) readMembers(mem *memory) ([]member, error) {
 		if err != nil {
 			return nil, &FormatError{File: s.name, Problem: "cannot be used", Err: err}
 		}
-		in, err := newInput(s.name, bytes.NewReader(content), int64(len(content)), true, mem)
+		in, err := newInput(s.name, bytes.NewReader(content), int64(len(content)), int64(len(content)), mem)
 		if err != nil {
 			return nil, err
 		}
 		m, err := readIDX(in, s.want)
 		return []member{m}, err
 	}
-	f, err := os.Open(s.path)
+	f, size, err := openRegular(s.name, s.path)
 	if err != nil {
-		return nil, accessFault(s.name, err)
+		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, accessFault(s.name, err)
-	}
-	if info.IsDir() {
-		return nil, fault(s.name, "is a folder, want a file")
-	}
-	size := int64(-1)
-	if info.Mode().IsRegular() {
-		size = info.Size()
-	}
 	return readFile(s.name, f, size, s.want, mem)
+}
+
+// openRegular opens a regular file, and says how long it is. Anything else is
+// refused before it is opened: to open a pipe that nobody writes to would wait for
+// ever.
+func openRegular(name, path string) (f *os.File, size int64, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, accessFault(name, err)
+	}
+	kind := ""
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		return nil, 0, fault(name, "is a folder, want a file")
+	case mode&os.ModeNamedPipe != 0:
+		kind = " but a pipe"
+	case mode&os.ModeSocket != 0:
+		kind = " but a socket"
+	case mode&os.ModeDevice != 0:
+		kind = " but a device"
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, fault(name, "not a regular file%s, want a file on disk: save the data to one and name that", kind)
+	}
+	if f, err = os.Open(path); err != nil {
+		return nil, 0, accessFault(name, err)
+	}
+	return f, info.Size(), nil
 }
 
 // randomAccess is what a file on disk can do; also a bytes.Reader, for tests.
@@ -232,7 +262,7 @@ type randomAccess interface {
 
 // readFile reads a file in whichever of the formats its first bytes show.
 func readFile(name string, f randomAccess, size int64, want content, mem *memory) ([]member, error) {
-	in, err := newInput(name, f, size, false, mem)
+	in, err := newInput(name, f, size, size, mem)
 	if err != nil {
 		return nil, err
 	}
@@ -243,10 +273,13 @@ func readFile(name string, f randomAccess, size int64, want content, mem *memory
 	case "npy":
 		m, err = readNPY(in, want)
 	case "amat":
-		m, err = readAMAT(in)
+		var text textSize
+		if text, err = measureText(name, io.NewSectionReader(f, 0, size), size, mem); err == nil {
+			m, err = readAMAT(in, text)
+		}
 	case "npz":
-		if in.compressed || size < 0 {
-			return nil, fault(name, "an .npz archive in a stream, want it as a plain file: unpack it first")
+		if in.compressed {
+			return nil, fault(name, "an .npz archive under gzip, want it as a plain file: unpack it first")
 		}
 		return readNPZ(name, f, size, mem)
 	default:
@@ -257,12 +290,23 @@ func readFile(name string, f randomAccess, size int64, want content, mem *memory
 		if len(start) == 0 {
 			return nil, fault(name, "the gzip data are empty, want IDX, .npy or .amat in them")
 		}
-		return nil, fault(name, "starts with the bytes % x, want IDX, .npy, .npz or .amat", start)
+		return nil, fault(name, "starts with the bytes % x%s, want IDX, .npy, .npz or .amat", start, foreign(start))
 	}
 	if err != nil {
 		return nil, err
 	}
 	return []member{m}, nil
+}
+
+// foreign names a format that is not read, by its first bytes, and says what to do.
+func foreign(start []byte) string {
+	switch {
+	case bytes.HasPrefix(start, []byte("\x89PNG")), bytes.HasPrefix(start, []byte("\xff\xd8\xff")):
+		return " (a picture: save all of them as one uint8 array of shape [N, R, C] with numpy.save)"
+	case bytes.HasPrefix(start, []byte("\x89HDF")):
+		return " (HDF5: save the array of images with numpy.save)"
+	}
+	return ""
 }
 
 // sniff tells the format by the first bytes, and by the name where they say
@@ -285,7 +329,7 @@ func sniff(r *bufio.Reader, name string) string {
 		return "npy"
 	case strings.HasSuffix(base, ".npz"):
 		return "npz"
-	case strings.HasSuffix(base, ".amat"):
+	case strings.HasSuffix(base, ".amat"), strings.HasSuffix(base, ".csv"): // the reader of texts says what is wrong with commas
 		return "amat"
 	}
 	text := bytes.TrimLeft(start, " \t\r\n")
@@ -296,7 +340,7 @@ func sniff(r *bufio.Reader, name string) string {
 }
 
 // assemble puts the members of a source together.
-func assemble(source string, members []member) (*Dataset, error) {
+func assemble(source string, members []member, mem *memory) (*Dataset, error) {
 	parts := map[string]*Images{}
 	for _, part := range []string{partTrain, partValid, partTest} {
 		im, err := joinPart(source, part, members)
@@ -309,13 +353,18 @@ func assemble(source string, members []member) (*Dataset, error) {
 	if train.N == 0 {
 		return nil, fault(source, "no training images, want x_train or train")
 	}
-	if err := agree(source, train, valid, test); err != nil {
+	if err := agree(source, mem, train, valid, test); err != nil {
 		return nil, err
 	}
-	if err := train.extend(source, valid); err != nil {
+	if err := train.extend(source, valid, mem); err != nil {
 		return nil, err
 	}
-	return newDataset(sourceName(source), source, *train, *test)
+	d, err := newDataset(sourceName(source), source, *train, *test)
+	if err != nil {
+		return nil, err
+	}
+	d.Validation = valid.N
+	return d, nil
 }
 
 // joinPart returns the images of a part with their labels, or none.
@@ -341,7 +390,7 @@ func joinPart(source, part string, members []member) (*Images, error) {
 }
 
 // extend appends the images of valid to those of im.
-func (im *Images) extend(source string, valid *Images) error {
+func (im *Images) extend(source string, valid *Images, mem *memory) error {
 	if valid.N == 0 {
 		return nil
 	}
@@ -351,18 +400,30 @@ func (im *Images) extend(source string, valid *Images) error {
 	if (valid.Labels == nil) != (im.Labels == nil) {
 		return fault(source, "of the training and the validation images one part has labels, want labels for both or for none")
 	}
+	held := int64(len(im.Bytes)+len(valid.Bytes)) + 4*int64(len(im.Floats)+len(valid.Floats))
+	if err := mem.reserve(source, "training and validation images in one piece", held); err != nil {
+		return err
+	}
 	im.N += valid.N
-	im.Bytes = append(im.Bytes, valid.Bytes...)
-	im.Floats = append(im.Floats, valid.Floats...)
+	im.Bytes = join(im.Bytes, valid.Bytes)
+	im.Floats = join(im.Floats, valid.Floats)
 	im.Labels = append(im.Labels, valid.Labels...)
 	return nil
+}
+
+// join returns a and b in one piece, no longer than it must be; nil where both are.
+func join[T any](a, b []T) []T {
+	if a == nil && b == nil {
+		return nil
+	}
+	return append(append(make([]T, 0, len(a)+len(b)), a...), b...)
 }
 
 // agree gives all parts the same kind of pixels: bytes that reach 1 at most are
 // outcomes and become 0 and 255; floats become bytes if every part has only 0
 // and 1; and where kinds still differ, all become floats. Bytes of two scales
 // are an error.
-func agree(source string, parts ...*Images) error {
+func agree(source string, mem *memory, parts ...*Images) error {
 	var scales [3]bool // of parts whose largest byte is 0, 1 and more
 	floats, outcomes := false, true
 	for _, im := range parts {
@@ -376,9 +437,7 @@ func agree(source string, parts ...*Images) error {
 	}
 	for _, im := range parts {
 		if scales[1] {
-			for k := range im.Bytes {
-				im.Bytes[k] *= 255
-			}
+			im.scale()
 		}
 		outcomes = outcomes && im.Binary()
 	}
@@ -386,6 +445,13 @@ func agree(source string, parts ...*Images) error {
 		return nil
 	}
 	for _, im := range parts {
+		held := 4 * int64(len(im.Bytes))
+		if outcomes {
+			held = int64(len(im.Floats))
+		}
+		if err := mem.reserve(source, "all parts as one kind of pixels", held); err != nil {
+			return err
+		}
 		switch {
 		case outcomes:
 			im.toBytes()
@@ -394,6 +460,13 @@ func agree(source string, parts ...*Images) error {
 		}
 	}
 	return nil
+}
+
+// scale turns the bytes 0 and 1 into 0 and 255.
+func (im *Images) scale() {
+	for k := range im.Bytes {
+		im.Bytes[k] *= 255
+	}
 }
 
 // byteScale returns the largest of Bytes, or 2 where that is above 1.
@@ -442,13 +515,8 @@ func sourceName(source string) string {
 	return filepath.Base(source)
 }
 
-// fileSum returns the SHA-256 of a file, in hex, or "" for a pipe or a device,
-// which cannot be read twice.
+// fileSum returns the SHA-256 of a file, in hex.
 func fileSum(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() {
-		return "", err
-	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err

@@ -212,6 +212,7 @@ func TestDamagedFilesAreNamedAndExplained(t *testing.T) {
 	labelled := func(labels []byte) []byte {
 		return npzFile(array{"x_train", npyFile("|u1", "(1, 1)", []byte{255})}, array{"y_train", labels})
 	}
+	const commas = `: commas part the numbers, want spaces, or a .npy file: numpy.save(FILE, numpy.loadtxt(CSV, delimiter=",")), with skiprows=1 for a line of names`
 	tests := []struct {
 		file    string
 		content []byte
@@ -219,7 +220,8 @@ func TestDamagedFilesAreNamedAndExplained(t *testing.T) {
 	}{
 		{"empty", nil, "data: empty: the file is empty, want IDX, .npy, .npz or .amat"},
 		{"empty.gz", gzipped(nil), "data: empty.gz: the gzip data are empty, want IDX, .npy or .amat in them"},
-		{"picture.png", []byte("\x89PNG\r\n"), "data: picture.png: starts with the bytes 89 50 4e 47, want IDX, .npy, .npz or .amat"},
+		{"picture.png", []byte("\x89PNG\r\n"), "data: picture.png: starts with the bytes 89 50 4e 47 (a picture: save all of them as one uint8 array of shape [N, R, C] with numpy.save), want IDX, .npy, .npz or .amat"},
+		{"images.h5", []byte("\x89HDF\r\n"), "data: images.h5: starts with the bytes 89 48 44 46 (HDF5: save the array of images with numpy.save), want IDX, .npy, .npz or .amat"},
 
 		{"labels", idxLabelsOf(im), "data: labels: magic 0x00000801 at byte 0, want 0x00000803 (images): this looks like the label file"},
 		{"matrix", idxFile(0x0802, []uint32{1, 1}, []byte{0}), "data: matrix: magic 0x00000802 at byte 0, want 0x00000803 (images): this looks like IDX bytes with 2 dimensions"},
@@ -246,12 +248,20 @@ func TestDamagedFilesAreNamedAndExplained(t *testing.T) {
 		{"sign", idxFile(magicImages, []uint32{0xffffffff, 28, 28}, nil), "data: sign: IDX header has 4294967295 at byte 4, want less than 2³¹: a damaged header?"},
 
 		{"text.npy", []byte("hello"), `data: text.npy: starts with "hello", want "\x93NUMPY": this is no .npy file`},
-		{"version3.npy", []byte("\x93NUMPY\x03\x00\x10\x00\x00\x00"), "data: version3.npy: .npy version 3.0, want 1.0 or 2.0"},
+		{"version3.npy", []byte("\x93NUMPY\x03\x00\x10\x00\x00\x00"), "data: version3.npy: .npy version 3.0, which is for arrays with named fields, want 1.0 or 2.0: save an array of numbers alone, such as x.astype(numpy.uint8)"},
+		{"version9.npy", []byte("\x93NUMPY\x09\x00\x10\x00\x00\x00"), "data: version9.npy: .npy version 9.0, want 1.0 or 2.0"},
 		{"cutmagic.npy", []byte("\x93NUMPY\x01"), "data: cutmagic.npy: the .npy header ends at byte 7: truncated download?"},
 		{"cutlength.npy", []byte("\x93NUMPY\x01\x00\x10"), "data: cutlength.npy: the .npy header ends at byte 9: truncated download?"},
 		{"cuthead.npy", []byte("\x93NUMPY\x01\x00\x10\x00{'descr'"), "data: cuthead.npy: the .npy header promises 16 bytes and ends after 8: truncated download?"},
 		{"longhead.npy", []byte("\x93NUMPY\x02\x00\xff\xff\xff\xff"), "data: longhead.npy: a .npy header of 4294967295 bytes, want at most 65536: a damaged header?"},
-		{"badhead.npy", npyFileOf("{'shape': (1, 1)}\n", nil), "data: badhead.npy: the .npy header cannot be read, want the dictionary that NumPy writes (npy: invalid dictionary format)"},
+		{"badhead.npy", npyFileOf("{'shape': (1, 1)}\n", nil), "data: badhead.npy: the .npy header cannot be read, want the dictionary that NumPy writes: save the file anew (npy: invalid dictionary format)"},
+		{"brace.npy", npyFileOf("{'descr': '|u1', 'fortran_order': False, 'shape': (1\n", nil), "data: brace.npy: the .npy header cannot be read, want the dictionary that NumPy writes: save the file anew (a damaged dictionary)"},
+		{"headlength.npy", poked(npyFile("|u1", "(1, 1)", []byte{0}), 8, 30), "data: headlength.npy: the .npy header of 30 bytes does not end in a line end: a wrong header length? Save the file anew"},
+		{"longer.npy", poked(npyFile("|u1", "(1, 1)", []byte{0}), 8, npyFile("|u1", "(1, 1)", nil)[8]+1), "data: longer.npy: the .npy header of 61 bytes does not end in a line end: a wrong header length? Save the file anew"},
+		{"nested.npy", npyFile("|u1", strings.Repeat("(", 60000), nil), "data: nested.npy: the .npy header cannot be read, want the dictionary that NumPy writes: save the file anew (strconv.Atoi: parsing \"" + strings.Repeat("(", 77) + "...)"},
+		{"order.npy", npyFileOf("{'descr': '|u1', 'fortran_order': "+strings.Repeat("0", 60000)+", 'shape': (1, 1), }\n", nil), "data: order.npy: the .npy header cannot be read, want the dictionary that NumPy writes: save the file anew (npy: invalid 'fortran_order' value (" + strings.Repeat("0", 64) + "...)"},
+		{"dimensions.npy", npyFile("|u1", "("+strings.Repeat("1,", 10000)+")", []byte{0}), "data: dimensions.npy: array of shape [1, 1, 1, 1, 1, 1, 1, 1, ..., (10000 dimensions)], want [N, D], [N, R, C] or [N, R, C, 1]"},
+		{"dimensionslarge.npy", npyFile("|u1", "("+strings.Repeat("2,", 10000)+")", []byte{0}), "data: dimensionslarge.npy: header promises 2×2×2×2×2×2×2×2×...×(10000 dimensions) elements, more than any memory: a damaged header?"},
 		{"fortran.npy", npyFileOf("{'descr': '|u1', 'fortran_order': True, 'shape': (1, 1), }\n", []byte{0}), "data: fortran.npy: array in Fortran order, want C order: save numpy.ascontiguousarray(x)"},
 		{"objects.npy", npyFile("|O", "(1, 1)", []byte("\x80\x04N.")), `data: objects.npy: array of Python objects ("|O"), want numbers: save x.astype(numpy.uint8) or float32`},
 		{"half.npy", npyFile("<f2", "(1, 1)", []byte{0, 0}), `data: half.npy: element type "<f2", want uint8, bool, float32 or float64`},
@@ -274,7 +284,11 @@ func TestDamagedFilesAreNamedAndExplained(t *testing.T) {
 		{"none.npz", npzFile(), "data: none.npz: the archive is empty, want x_train and, if there are any, y_train, x_test, y_test"},
 		{"names.npz", npzFile(array{"images", nil}, array{"classes", nil}), "data: names.npz: found the arrays images, classes, want x_train, y_train, x_test, y_test, or train, test, or a single one: save an archive of those only"},
 		{"twice.npz", npzFile(array{"train", npyFile("|u1", "(1, 1)", []byte{0})}, array{"x_train", nil}), "data: twice.npz: found the arrays train, x_train, want x_train, y_train, x_test, y_test, or train, test, or a single one: save an archive of those only"},
-		{"testonly.npz", npzFile(array{"test", npyFile("|u1", "(1, 1)", []byte{0})}, array{"y_test", npyFile("|u1", "(1,)", []byte{0})}), "data: testonly.npz: no training images, want x_train or train"},
+		{"testonly.npz", npzFile(array{"test", npyFile("|u1", "(1, 1)", []byte{0})}, array{"y_test", npyFile("|u1", "(1,)", []byte{0})}), "data: testonly.npz: found the arrays test, y_test and no training images, want x_train or train: save them in the same archive"},
+		{"labelsonly.npz", npzFile(array{"y_train", npyFile("|u1", "(1,)", []byte{0})}), "data: labelsonly.npz: found the arrays y_train and no training images, want x_train or train: save them in the same archive"},
+		{"testlabels.npz", npzFile(array{"train", npyFile("|u1", "(1, 1)", []byte{0})}, array{"y_test", npyFile("|u1", "(1,)", []byte{0})}), "data: testlabels.npz: found the labels y_test and no images for them: save the images in the same archive, or leave the labels out"},
+		{"encrypted.npz", encryptedNPZ("train", npyFile("|u1", "(1, 1)", []byte{0})), "data: encrypted.npz: the array train is encrypted, want an archive without a password: unpack it with the password, and save the arrays with numpy.savez"},
+		{"control.npz", npzFile(array{"\x1b[2Jtrain", nil}, array{"x", nil}), "data: control.npz: found the arrays ?[2Jtrain, x, want x_train, y_train, x_test, y_test, or train, test, or a single one: save an archive of those only"},
 		{"promise.npz", npzFile(array{"train", npyFile("|u1", "(5, 1)", []byte{0})}), "data: promise.npz: train.npy: header promises 5 images of 1×1 (5 bytes), file has 1: truncated download?"},
 		{"flipped.npz", bytes.Replace(storedNPZ("train", npyFile("|u1", "(4, 1)", []byte("grey"))), []byte("grey"), []byte("gray"), 1), "data: flipped.npz: train.npy: the zip checksum differs: the file is damaged, fetch it again (zip: checksum error)"},
 		{"corrupt.gz", append(gzipped(idxOf(im))[:10], 0xff), // a block of the reserved type
@@ -287,6 +301,12 @@ func TestDamagedFilesAreNamedAndExplained(t *testing.T) {
 
 		{"ragged.amat", []byte("0 0 0 1\n\n0 0 1\n"), "data: ragged.amat: line 3 has 3 numbers, line 1 has 4: cut short, or two files in one?"},
 		{"word.amat", []byte("0 0 0 1\n0 0 x 1\n"), `data: word.amat: line 2, column 3 is "x", want a number`},
+		{"hex.amat", []byte("0x1p0 0 0 1\n"), `data: hex.amat: line 1, column 1 is "0x1p0", want a number`},
+		{"underscore.amat", []byte("0 0 0 0x_1p0\n"), `data: underscore.amat: line 1, column 4 is "0x_1p0", want a number`},
+		{"label_.amat", []byte("0 0 0 1 1_0\n"), `data: label_.amat: line 1, column 5 is "1_0", want a number`},
+		{"commas.amat", []byte("0,0,0,1\n"), `data: commas.amat: line 1, column 1 is "0,0,0,1", want a number` + commas},
+		{"table", []byte("0, 0, 0, 1\n"), `data: table: line 1, column 1 is "0,", want a number` + commas},
+		{"mnist.csv", []byte("label,1x1,1x2,1x3,1x4,1x5\n5,0,0,0,0,0\n"), `data: mnist.csv: line 1, column 1 is "label,1x1,1x2,1x3,1x4,1x...", want a number` + commas},
 		{"header.amat", []byte("pixel0 pixel1\n0 0\n"), `data: header.amat: line 1, column 1 is "pixel0", want a number`},
 		{"scale.amat", []byte("0 0 0 1\n0 0 255 1\n"), "data: scale.amat: line 2: image 1, pixel 2 is 255, want a grey level in [0, 1]: for grey levels up to 255, divide by 255 or save as uint8"},
 		{"nan.amat", []byte("0 0 0 nan\n"), "data: nan.amat: line 1: image 0, pixel 3 is NaN, want a grey level in [0, 1]"},
@@ -317,6 +337,27 @@ func flipped(b []byte, place int) []byte {
 	return b
 }
 
+// poked returns b with one byte set.
+func poked(b []byte, place int, to byte) []byte {
+	b = bytes.Clone(b)
+	b[place] = to
+	return b
+}
+
+// Labels alone are nothing to train on, and a description says so too. IDX labels are a
+// file of their own everywhere.
+func TestDescribeRefusesAnArchiveWithoutImages(t *testing.T) {
+	labels := npyFile("|u1", "(1,)", []byte{0})
+	dir := folder(t, map[string][]byte{"a.npz": npzFile(array{"y_train", labels}), "idx": idxLabelsOf(Synthetic(1, 1, 1, 1))})
+	infos, err := Describe(filepath.Join(dir, "a.npz"))
+	if want := "data: a.npz: found the arrays y_train and no training images, want x_train or train: save them in the same archive"; message(err, dir) != want || len(infos) != 0 {
+		t.Errorf("%v, %s\nwant  %s", infos, message(err, dir), want)
+	}
+	if infos, err := Describe(filepath.Join(dir, "idx")); err != nil || len(infos) != 1 {
+		t.Errorf("%v, %v, want the labels", infos, err)
+	}
+}
+
 func TestFoldersThatDoNotFitAreExplained(t *testing.T) {
 	im, other := Synthetic(3, 2, 2, 1), Synthetic(2, 3, 2, 1)
 	tests := []struct {
@@ -328,6 +369,10 @@ func TestFoldersThatDoNotFitAreExplained(t *testing.T) {
 			"data: DIR: looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found a.npy, notes.txt: name a folder that has one of them, or a .npy, .npz or .amat file"},
 		{"empty folder", nil,
 			"data: DIR: looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found nothing: name a folder that has one of them, or a .npy, .npz or .amat file"},
+		{"pictures", map[string][]byte{"0.PNG": {1}},
+			"data: DIR: looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found 0.PNG: name a folder that has one of them, or a .npy, .npz or .amat file. Pictures are not read: save all of them as one uint8 array of shape [N, R, C] with numpy.save"},
+		{"a table", map[string][]byte{"mnist_train.csv": {1}},
+			"data: DIR: looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found mnist_train.csv: name a folder that has one of them, or a .npy, .npz or .amat file. CSV is not read: save the table as .npy, one image a row, with numpy.save"},
 		{"test images only", map[string][]byte{testImages: idxOf(im)},
 			"data: DIR: looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found t10k-images-idx3-ubyte: name a folder that has one of them, or a .npy, .npz or .amat file"},
 		{"two data sets", map[string][]byte{trainImages: idxOf(im), "binarized_mnist_train.amat": []byte("0 0 0 1\n")},
@@ -413,12 +458,12 @@ func TestMemoryIsSharedByTheFilesOfASource(t *testing.T) {
 		t.Errorf("with 2000 bytes: %v", err)
 	}
 	_, err := open(dir, newMemory(1999))
-	want := "10 images of 10×10 need 1000 bytes, and 1999 bytes of memory are available: a damaged header? Otherwise use a smaller file"
+	want := "10 images of 10×10 need 1000 bytes, and 1999 bytes of memory are available, 1000 of them taken already: a damaged header? Otherwise use a smaller file"
 	if err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("with 1999 bytes: found %v\nwant it to end in %s", err, want)
 	}
 	for name, file := range map[string][]byte{
-		"floats.npy": npyFile("<f4", "(5, 50)", make([]byte, 1000)),
+		"floats.npy": npyFile("<f4", "(2, 125)", float32s(slices.Repeat([]float32{0.5}, 250)...)),
 		"text.amat":  []byte(strings.Repeat(strings.Repeat("0 ", 100)+"\n", 10)),
 		"grey.amat":  []byte(strings.Repeat(strings.Repeat("0.5 ", 25)+"\n", 10)),
 	} {
@@ -432,26 +477,37 @@ func TestMemoryIsSharedByTheFilesOfASource(t *testing.T) {
 	}
 }
 
-// Float64 arrays are held as float32, so half their size is enough.
-func TestFloat64NeedsTheMemoryOfFloat32(t *testing.T) {
-	dir := folder(t, map[string][]byte{"a.npy": npyFile("<f8", "(5, 50)", make([]byte, 2000))})
-	if _, err := open(filepath.Join(dir, "a.npy"), newMemory(1000)); err != nil {
-		t.Error(err)
+// Where parts are put in one piece or pixels change their kind, both copies are there
+// for a while, and both are counted.
+func TestMemoryIsCountedForCopies(t *testing.T) {
+	black := func(n int) []byte { return npyFile("|u1", fmt.Sprintf("(%d, 10)", n), make([]byte, 10*n)) }
+	for _, tt := range []struct {
+		name string
+		file []byte
+		need int64
+	}{
+		{"joined.npz", npzFile(array{"train", black(60)}, array{"valid", black(40)}), 600 + 400 + 1000},
+		{"outcomes.npy", npyFile("<f4", "(5, 50)", make([]byte, 1000)), 1000 + 250},
+		{"mixed.npz", npzFile(array{"train", black(60)}, array{"test", npyFile("<f4", "(1, 10)", float32s(slices.Repeat([]float32{0.5}, 10)...))}), 600 + 40 + 4*600},
+		{"late.amat", []byte("0 0 0 0\n0 0 0.5 0\n"), 8 + 4*8},
+		{"labels.amat", []byte("0 0 0 0 7\n0 0 1 0 8\n"), 2*4 + 2},
+	} {
+		dir := folder(t, map[string][]byte{tt.name: tt.file})
+		if _, err := open(filepath.Join(dir, tt.name), newMemory(tt.need)); err != nil {
+			t.Errorf("%s with %d bytes: %v", tt.name, tt.need, err)
+		}
+		_, err := open(filepath.Join(dir, tt.name), newMemory(tt.need-1))
+		if want := fmt.Sprintf(" and %d bytes of memory are available", tt.need-1); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s with %d bytes: %v", tt.name, tt.need-1, err)
+		}
 	}
 }
 
-func TestMemAvailableIsReadFromMeminfo(t *testing.T) {
-	text := "MemTotal:       16000000 kB\nMemFree:         1000 kB\nMemAvailable:    2000 kB\nBuffers: 1 kB\n"
-	if n, ok := memAvailable([]byte(text)); n != 2000<<10 || !ok {
-		t.Errorf("found %d, %v, want %d", n, ok, 2000<<10)
-	}
-	for _, text := range []string{"", "MemFree: 1 kB\n", "MemAvailable: many kB\n", "MemAvailable: -5 kB\n"} {
-		if n, ok := memAvailable([]byte(text)); ok {
-			t.Errorf("%q: found %d, want nothing", text, n)
-		}
-	}
-	if n := AvailableMemory(); n <= 0 {
-		t.Errorf("%d bytes available", n)
+// Float64 arrays are held as float32, so half their size is enough.
+func TestFloat64NeedsTheMemoryOfFloat32(t *testing.T) {
+	dir := folder(t, map[string][]byte{"a.npy": npyFile("<f8", "(5, 50)", float64s(binary.LittleEndian, slices.Repeat([]float64{0.5}, 250)...))})
+	if _, err := open(filepath.Join(dir, "a.npy"), newMemory(1000)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -469,8 +525,8 @@ func TestDescribeShowsWhatIsInTheFiles(t *testing.T) {
 		}
 	}
 	want := []FileInfo{
-		{Name: trainImages, Format: "idx", Shape: []int{2, 1, 2}, Element: "uint8", Grey: &GreyInfo{0, 0.4, 0.2}, SHA256: infos[0].SHA256},
-		{Name: trainLabels + ".gz", Format: "idx", Compressed: true, Shape: []int{2}, Element: "uint8", Labels: []int{0, 1, 0, 1}, SHA256: infos[1].SHA256},
+		{Name: trainImages, Format: "idx", Part: "train", Shape: []int{2, 1, 2}, Element: "uint8", Images: 2, Rows: 1, Cols: 2, Grey: &GreyInfo{0, 0.4, 0.2}, SHA256: infos[0].SHA256},
+		{Name: trainLabels + ".gz", Format: "idx", Part: "train", Compressed: true, Shape: []int{2}, Element: "uint8", Labels: []int{0, 1, 0, 1}, SHA256: infos[1].SHA256},
 	}
 	if diff := cmp.Diff(want, infos); diff != "" {
 		t.Errorf("-want +found\n%s", diff)
@@ -481,12 +537,12 @@ func TestDescribeShowsWhatIsInTheFiles(t *testing.T) {
 		file []byte
 		want []FileInfo
 	}{
-		{"labels", idxLabelsOf(im), []FileInfo{{Name: "labels", Format: "idx", Shape: []int{2}, Element: "uint8", Labels: []int{0, 1, 0, 1}}}},
-		{"a.npy", npyFile("<f4", "(1, 2)", float32s(0.25, 0.75)), []FileInfo{{Name: "a.npy", Format: "npy", Shape: []int{1, 2}, Element: "float32", Grey: &GreyInfo{0.25, 0.75, 0.5}}}},
-		{"a.amat", []byte("0 0 0 1 2\n"), []FileInfo{{Name: "a.amat", Format: "amat", Shape: []int{1, 5}, Element: "text", Grey: &GreyInfo{0, 1, 0.25}, Labels: []int{0, 0, 1}}}},
+		{"labels", idxLabelsOf(im), []FileInfo{{Name: "labels", Format: "idx", Part: "train", Shape: []int{2}, Element: "uint8", Labels: []int{0, 1, 0, 1}}}},
+		{"a.npy", npyFile("<f4", "(1, 2)", float32s(0.25, 0.75)), []FileInfo{{Name: "a.npy", Format: "npy", Part: "train", Shape: []int{1, 2}, Element: "float32", Images: 1, Rows: 1, Cols: 2, Grey: &GreyInfo{0.25, 0.75, 0.5}}}},
+		{"a.amat", []byte("0 0 0 1 2\n"), []FileInfo{{Name: "a.amat", Format: "amat", Part: "train", Shape: []int{1, 5}, Element: "text", Images: 1, Rows: 2, Cols: 2, Grey: &GreyInfo{0, 1, 0.25}, Labels: []int{0, 0, 1}}}},
 		{"a.npz", npzFile(array{"train", npyFile("|b1", "(1, 2)", []byte{0, 1})}, array{"y_train", npyFile("<i4", "(1,)", []byte{2, 0, 0, 0})}), []FileInfo{
-			{Name: "a.npz: train.npy", Format: "npz member", Compressed: true, Shape: []int{1, 2}, Element: "bool", Grey: &GreyInfo{0, 1, 0.5}},
-			{Name: "a.npz: y_train.npy", Format: "npz member", Compressed: true, Shape: []int{1}, Element: "int32", Labels: []int{0, 0, 1}}}},
+			{Name: "a.npz: train.npy", Format: "npz member", Part: "train", Compressed: true, Shape: []int{1, 2}, Element: "bool", Images: 1, Rows: 1, Cols: 2, Grey: &GreyInfo{0, 1, 0.5}},
+			{Name: "a.npz: y_train.npy", Format: "npz member", Part: "train", Compressed: true, Shape: []int{1}, Element: "int32", Labels: []int{0, 0, 1}}}},
 	}
 	for _, tt := range tests {
 		dir := folder(t, map[string][]byte{tt.name: tt.file})

@@ -115,11 +115,15 @@ func (d *Dataset) Split(train, validation int) (tr, va, te Subset, err error) {
 	return tr, va, te, nil
 }
 
-// DefaultSplit returns the split to use where none is asked for: with a test
-// part of its own, the last sixth of the training part validates (MNIST:
-// 50000 and 10000); without, a tenth validates and a tenth tests.
+// DefaultSplit returns the split to use where none is asked for. Where the source
+// has validation images they validate, and all others train. Otherwise, with a
+// test part, the last sixth of the training part validates (MNIST: 50000 and
+// 10000); without, a tenth validates and a tenth tests.
 func (d *Dataset) DefaultSplit() (train, validation int) {
 	n := d.Train.N
+	if d.Validation > 0 {
+		return n - d.Validation, d.Validation
+	}
 	if d.Test.N > 0 {
 		return n - n/6, n / 6
 	}

@@ -2,6 +2,8 @@ package data
 
 import (
 	"bytes"
+	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,6 +105,40 @@ func TestDefaultSplitIsAlwaysASplit(t *testing.T) {
 		d := &Dataset{Train: Images{N: tt.n}, Test: Images{N: tt.test}}
 		if train, validation := d.DefaultSplit(); train != tt.train || validation != tt.validation {
 			t.Errorf("%d training and %d test images: split %d,%d, want %d,%d", tt.n, tt.test, train, validation, tt.train, tt.validation)
+		}
+	}
+}
+
+// The images that a source keeps for validation validate, however many they are, and
+// none of them trains.
+func TestValidationImagesOfTheSourceValidate(t *testing.T) {
+	part := func(name string, n int, grey byte) array {
+		return array{name, npyFile("|u1", fmt.Sprintf("(%d, 1)", n), bytes.Repeat([]byte{grey}, n))}
+	}
+	amat := func(n int, line string) []byte { return []byte(strings.Repeat(line, n)) }
+	sources := map[string]string{
+		"npz":                     filepath.Join(folder(t, map[string][]byte{"a.npz": npzFile(part("x_train", 10, 10), part("x_valid", 5, 200), part("x_test", 4, 50))}), "a.npz"),
+		"npz without a test part": filepath.Join(folder(t, map[string][]byte{"a.npz": npzFile(part("x_train", 10, 10), part("x_valid", 5, 200))}), "a.npz"),
+		"amat":                    folder(t, map[string][]byte{"binarized_mnist_train.amat": amat(10, "0\n"), "binarized_mnist_valid.amat": amat(5, "1\n"), "binarized_mnist_test.amat": amat(4, "1\n")}),
+	}
+	for name, source := range sources {
+		d, err := open(source, plenty())
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		tr, va, te, err := d.Split(d.DefaultSplit())
+		if err != nil || tr.N() != 10 || va.N() != 5 || te.N() != d.Test.N {
+			t.Errorf("%s: %d training, %d validation, %d test images (%v), want 10, 5, %d", name, tr.N(), va.N(), te.N(), err, d.Test.N)
+			continue
+		}
+		for i := range va.N() {
+			if grey := va.bytes(i)[0]; grey < 200 {
+				t.Errorf("%s: validation image %d is training image %d", name, i, va.Index(i))
+			}
+		}
+		if tr, va, _, err := d.Split(12, 2); err != nil || tr.N() != 12 || va.N() != 2 {
+			t.Errorf("%s: a named split of 12,2 gives %d and %d (%v)", name, tr.N(), va.N(), err)
 		}
 	}
 }

@@ -113,7 +113,9 @@ func timings() map[string]timed {
 		}},
 		"Sums":   {[]sizes{table}, nil, tableAndPixels, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.Sums(in[0], in[1]) }},
 		"Counts": {[]sizes{table}, nil, func(s sizes) []*graph.Param { return tables(s)[:1] }, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.Counts(in[0]) }},
-		"Square": {[]sizes{table}, nil, pixels, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.Square(in[0]) }},
+		"CentredSums": {[]sizes{table}, nil, func(s sizes) []*graph.Param {
+			return append(tableAndPixels(s), random("centre", 18, 1, s.states, s.pixels))
+		}, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.CentredSums(in[0], in[1], in[2]) }},
 		"GaussianStates": {[]sizes{table}, nil, func(s sizes) []*graph.Param {
 			return append(pixels(s), random("mean", 17, 1, s.states, s.pixels), ones("precision", s.states, s.pixels), ones("base", s.states))
 		}, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node {
@@ -121,8 +123,7 @@ func timings() map[string]timed {
 		}},
 		"BernoulliMax": {[]sizes{table}, nil, func(s sizes) []*graph.Param { all := statistics(s); return []*graph.Param{all[0], all[2]} },
 			func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.BernoulliMax(in[0], in[1], 0.1) }},
-		"GaussianMean": {[]sizes{table}, nil, func(s sizes) []*graph.Param { all := statistics(s); return []*graph.Param{all[0], all[2]} },
-			func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.GaussianMean(in[0], in[1]) }},
+		"GaussianMean": {[]sizes{table}, nil, statistics, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.GaussianMean(in[0], in[2], in[1]) }},
 		"GaussianPrecision": {[]sizes{table}, nil, statistics, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node {
 			return b.GaussianPrecision(in[0], in[1], in[2], 1e-3)
 		}},

@@ -30,7 +30,7 @@ func (e *Engine) Serial() *Engine { return NewEngine(1, e.BLAS) }
 // sums counts the ways in which this program has cut and ordered its sums: it goes up with
 // every change of an operation, a block or a chunk after which the same run has other
 // bits.
-const sums = "2"
+const sums = "3"
 
 // Numerics identifies all that decides how a sum of float32 numbers is rounded.
 // Two runs of the same seed and configuration agree in every bit if their

@@ -2,9 +2,9 @@ package graph
 
 import "math"
 
-// The closed forms of the M-step: from the statistics of the states, S = Σ_N q x
-// [K, D], S2 = Σ_N q x² [K, D] and the counts n = Σ_N q [K], to their parameters. None
-// has a gradient.
+// The closed forms of the M-step: from the statistics of the states to their parameters.
+// They are the counts n = Σ_N q [K] and S = Σ_N q x [K, D]; of Gaussians, with a centre c
+// [K, D] for each, S = Σ_N q (x - c) and S2 = Σ_N q (x - c)². None has a gradient.
 
 // LogitLimit bounds the logits of a mixture's pixels. Where a state has seen a pixel
 // in one value only and nothing smooths, the maximum is a logit of ±∞; this much is
@@ -54,19 +54,20 @@ func logit(on, off float64) float64 {
 	return min(max(math.Log(on/off), -LogitLimit), LogitLimit)
 }
 
-// GaussianMean returns S / n, [K, D]; 0 for a state without weight.
-func (b *Builder) GaussianMean(sums, counts Node) Node {
+// GaussianMean returns c + S / n, [K, D]; 0 for a state without weight.
+func (b *Builder) GaussianMean(sums, counts, centre Node) Node {
 	d := sums.Cols()
-	b.want(counts.Rows() == sums.Rows(), "gaussianmean: sums %v and counts %v: want [K D] and [K]", sums.Shape(), counts.Shape())
+	b.want(counts.Rows() == sums.Rows() && centre.Rows() == sums.Rows() && centre.Cols() == d,
+		"gaussianmean: sums %v, counts %v, centre %v: want [K D], [K], [K D]", sums.Shape(), counts.Shape(), centre.Shape())
 	return b.apply(op{
 		kind: "gaussianmean",
-		in:   []Node{sums, counts},
+		in:   []Node{sums, counts, centre},
 		out:  sums.Shape(),
 		forward: func(y []float32, in [][]float32) {
 			for i, s := range in[0] {
 				y[i] = 0
 				if n := in[1][i/d]; n > 0 {
-					y[i] = s / n
+					y[i] = in[2][i] + s/n
 				}
 			}
 		},

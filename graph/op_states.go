@@ -1,7 +1,5 @@
 package graph
 
-import "github.com/viterin/vek/vek32"
-
 // Sums returns the sufficient statistics Σ_B q x of each state: q is [B, K], x
 // [B, D], the result [K, D]. It has no gradient.
 func (b *Builder) Sums(q, x Node) Node {
@@ -13,14 +11,44 @@ func (b *Builder) Sums(q, x Node) Node {
 // no gradient.
 func (b *Builder) Counts(q Node) Node { return b.sumRows(q) }
 
-// Square returns x², elementwise, of a matrix. It has no gradient.
-func (b *Builder) Square(x Node) Node {
+// CentredSums returns the sufficient statistics Σ_B q (x - c) of each state and, below
+// them, Σ_B q (x - c)²: q is [B, K], x [B, D], the centres c [K, D], the result [2K, D].
+//
+// With a state's mean as its centre its variance is no difference of large numbers, and a
+// narrow one loses no digits. Most of q is 0 where D is large, and costs nothing. It has
+// no gradient.
+func (b *Builder) CentredSums(q, x, centre Node) Node {
+	rows, d, k, e := x.Rows(), x.Cols(), q.Cols(), b.engine
+	b.want(q.Rows() == rows && centre.Rows() == k && centre.Cols() == d,
+		"centredsums: q %v, x %v, centre %v: want [B K], [B D], [K D]", q.Shape(), x.Shape(), centre.Shape())
 	return b.apply(op{
-		kind:    "square",
-		in:      []Node{x},
-		out:     x.Shape(),
-		forward: func(y []float32, in [][]float32) { vek32.Mul_Into(y, in[0], in[0]) },
+		kind: "centredsums",
+		in:   []Node{q, x, centre},
+		out:  []int{2 * k, d},
+		forward: func(y []float32, in [][]float32) {
+			clear(y)
+			e.Split(k, 1+elementGrain/(rows*d), func(lo, hi int) {
+				for s := lo; s < hi; s++ {
+					c, sums, squares := in[2][s*d:][:d], y[s*d:][:d], y[(k+s)*d:][:d]
+					for r := range rows {
+						if w := in[0][r*k+s]; w != 0 {
+							addCentred(sums, squares, w, in[1][r*d:][:d], c)
+						}
+					}
+				}
+			})
+		},
 	})
+}
+
+// addCentred adds w (x - c) and w (x - c)².
+func addCentred(sums, squares []float32, w float32, x, c []float32) {
+	c, sums, squares = c[:len(x)], sums[:len(x)], squares[:len(x)]
+	for i, v := range x {
+		d := v - c[i]
+		sums[i] += w * d
+		squares[i] += w * d * d
+	}
 }
 
 // GaussianStates returns the log-density of every image under every state's diagonal

@@ -347,17 +347,22 @@ func addStateChecks(all map[string][]check) {
 		},
 		Terms: B,
 	}}
-	all["Square"] = []check{{
-		Name:   "square",
-		Inputs: []*graph.Param{pixels},
-		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.Square(in[0]) },
-		Twin: func(_, in wide) (y []float64) {
-			for _, v := range in[0] {
-				y = append(y, v*v)
+	all["CentredSums"] = []check{{
+		Name:   "centredsums",
+		Inputs: []*graph.Param{table, pixels, random("c", 27, 1, K, D)},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.CentredSums(in[0], in[1], in[2]) },
+		Twin: func(_, in wide) []float64 {
+			y := make([]float64, 2*K*D)
+			for r := range B {
+				for i := range K * D {
+					d := in[1][r*D+i%D] - in[2][i]
+					y[i] += in[0][r*K+i/D] * d
+					y[K*D+i] += in[0][r*K+i/D] * d * d
+				}
 			}
 			return y
 		},
-		Terms: 1,
+		Terms: 4 * B,
 	}}
 
 	// Statistics of states, one of them without weight.
@@ -401,12 +406,15 @@ func addStateChecks(all map[string][]check) {
 		})
 	}
 	all["GaussianMean"] = []check{{
-		Name: "gaussianmean", Inputs: statistics[:2],
-		Build: func(b *graph.Builder, _, in nodes) graph.Node { return b.GaussianMean(in[0], in[1]) },
-		Twin: func(_, in wide) []float64 {
-			return each(func(s, _, n float64) float64 { return s / max(n, 1e-300) })(nil, wide{in[0], in[1], in[0]})
-		},
-		Terms: 1,
+		Name: "gaussianmean", Inputs: statistics,
+		Build: func(b *graph.Builder, _, in nodes) graph.Node { return b.GaussianMean(in[0], in[1], in[2]) },
+		Twin: each(func(s, centre, n float64) float64 {
+			if n == 0 {
+				return 0
+			}
+			return centre + s/n
+		}),
+		Terms: 2,
 	}}
 	all["GaussianPrecision"] = []check{{
 		Name: "gaussianprecision", Inputs: statistics,

@@ -80,7 +80,7 @@ func (c EMConfig) Validate() error {
 //	M-graph  statistics          →  parameters
 //
 // The M-graph sees the data only through n[k] = Σ_N q and S[k,:] = Σ_N q x (for
-// Gaussians also Σ_N q x²).
+// Gaussians Σ_N q (x - c) and Σ_N q (x - c)², about a centre c[k,:]).
 //
 // Source: Dempster, Laird, Rubin 1977; Neal and Hinton 1998 for the bound.
 type EM struct {
@@ -98,6 +98,8 @@ type states interface {
 	logLik(b *graph.Builder, x graph.Node) graph.Node
 	// means returns E[x|z=k], [K, D].
 	means() []float32
+	// bases returns the part of log p(x|z=k) that knows no image, [K].
+	bases() []float32
 	// logPenalty is the log-density of the parameters under their smoothing prior,
 	// up to a constant, summed; 0 without one.
 	logPenalty() float64
@@ -147,6 +149,21 @@ func (m *EM) Means() []float32 { return m.states.means() }
 // up to a constant. The M-step raises evidence plus penalty.
 func (m *EM) LogPenalty() float64 { return m.states.logPenalty() }
 
+// Rounding is what float32 may take from the mean of log p(x) over the images of the
+// statistics, in nats per image, where recon is the mean of E_q[log p(x|z)]. log p(x|z) is
+// a base and a sum of D terms, known to 2⁻²⁴ √D of what base and terms come to without
+// their signs. That is at most 2 |base| + |log p(x|z)|: a Gaussian's terms have one sign, and
+// those of a Bernoulli that are above 0 come to no more than -base.
+func (m *EM) Rounding(s *Statistics, recon float64) float64 {
+	sum := 0.0
+	for k, base := range m.states.bases() {
+		if n := s.Counts[k]; n > 0 {
+			sum += n * math.Abs(float64(base))
+		}
+	}
+	return math.Exp2(-24) * math.Sqrt(float64(m.Config.Pixels)) * (2*sum/s.Images + math.Abs(recon))
+}
+
 // FreeParameters counts the parameters that the data choose, for AIC and BIC.
 func (m *EM) FreeParameters() int {
 	n := 0
@@ -162,12 +179,15 @@ func (m *EM) FreeParameters() int {
 }
 
 // Statistics are what an M-step sees of the data: sums over images, accumulated in
-// float64 over chunks.
+// float64 over chunks. Those of Gaussians are about a centre c for each state, which may be
+// any point: an E-step takes the means it finds, so that a variance far smaller than the
+// mean's square is not lost to rounding. Until something is added to them it is 0.
 type Statistics struct {
 	Images  float64
 	Counts  []float64 // n[k] = Σ_N q, [K]
-	Sums    []float64 // Σ_N q x, [K, D]
-	Squares []float64 // Σ_N q x², [K, D]; nil for Bernoulli
+	Sums    []float64 // Σ_N q x, [K, D]; for Gaussians Σ_N q (x - c)
+	Squares []float64 // Σ_N q (x - c)², [K, D]; nil for Bernoulli
+	Centre  []float32 // c, [K, D]; nil for Bernoulli
 }
 
 // NewStatistics returns statistics of no images.
@@ -175,25 +195,47 @@ func (m *EM) NewStatistics() *Statistics {
 	k, d := m.Config.States, m.Config.Pixels
 	s := &Statistics{Counts: make([]float64, k), Sums: make([]float64, k*d)}
 	if m.Config.Likelihood == GaussianName {
-		s.Squares = make([]float64, k*d)
+		s.Squares, s.Centre = make([]float64, k*d), make([]float32, k*d)
 	}
 	return s
 }
 
-// Clear sets all to 0.
+// Clear sets all to 0, and lets the centre be chosen anew.
 func (s *Statistics) Clear() {
 	s.Images = 0
 	clear(s.Counts)
 	clear(s.Sums)
 	clear(s.Squares)
+	clear(s.Centre)
 }
 
-// Add adds factor times u.
+// Add adds factor times u. Statistics of no images take over its centre, others keep
+// theirs:
+//
+//	Σ q (x - c) = Σ q (x - u) + n δ,  Σ q (x - c)² = Σ q (x - u)² + 2 δ Σ q (x - u) + n δ²,  δ = u - c
 func (s *Statistics) Add(u *Statistics, factor float64) {
+	if s.Images == 0 {
+		copy(s.Centre, u.Centre)
+	}
 	s.Images += factor * u.Images
 	addTo(s.Counts, u.Counts, factor)
-	addTo(s.Sums, u.Sums, factor)
-	addTo(s.Squares, u.Squares, factor)
+	if s.Squares == nil {
+		addTo(s.Sums, u.Sums, factor)
+		return
+	}
+	d := len(s.Sums) / len(s.Counts)
+	for i := range s.Sums {
+		sum, square := about(s.Centre[i], u, i, i/d)
+		s.Sums[i] += factor * sum
+		s.Squares[i] += factor * square
+	}
+}
+
+// about returns the i-th Σ q (x - c) and Σ q (x - c)² of u, a pixel of state k, about
+// another centre.
+func about(c float32, u *Statistics, i, k int) (sum, square float64) {
+	n, delta := u.Counts[k], float64(u.Centre[i])-float64(c)
+	return u.Sums[i] + n*delta, u.Squares[i] + delta*(2*u.Sums[i]+n*delta)
 }
 
 func addTo(sum, x []float64, factor float64) {

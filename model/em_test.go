@@ -683,6 +683,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 				copy(s.Sums[i*d:][:d], start.Sums[from*d:][:d])
 				if s.Squares != nil {
 					copy(s.Squares[i*d:][:d], start.Squares[from*d:][:d])
+					copy(s.Centre[i*d:][:d], start.Centre[from*d:][:d])
 				}
 			}
 			g := newFit(t, f.m, x, n)
@@ -749,6 +750,7 @@ func TestAStateOfNoProbabilityCountsNothing(t *testing.T) {
 			copy(dead.Counts, s.Counts)
 			copy(dead.Sums, s.Sums)
 			copy(dead.Squares, s.Squares)
+			copy(dead.Centre, s.Centre)
 			three.maximise(t, s)
 			four.maximise(t, dead)
 			for range 4 {

@@ -1,6 +1,10 @@
 package model
 
-import "elbo/graph"
+import (
+	"math"
+
+	"elbo/graph"
+)
 
 // EStep is a compiled E-graph for chunks of images.
 type EStep struct {
@@ -11,7 +15,7 @@ type EStep struct {
 	x, weight, logPrior []float32 // inputs; logPrior [B, K] for a prior per image only
 
 	logLik, joint, evidence, table, recon, note graph.Node
-	counts, sums, squares                       graph.Node // none where statistics are not wanted
+	counts, sums                                graph.Node // none where statistics are not wanted
 }
 
 // NewEStep compiles the E-graph for chunks of the given number of images, with the
@@ -38,12 +42,13 @@ func (m *EM) NewEStep(images int, statistics, perImage bool) (*EStep, error) {
 		if !statistics {
 			return
 		}
-		e.counts, e.sums = b.Counts(e.table), b.Sums(e.table, x)
-		b.Output(e.counts, e.sums)
-		if m.Config.Likelihood == GaussianName {
-			e.squares = b.Sums(e.table, b.Square(x))
-			b.Output(e.squares)
+		e.counts = b.Counts(e.table)
+		if g, ok := m.states.(*gaussianMixture); ok {
+			e.sums = b.CentredSums(e.table, x, b.Param(g.mean))
+		} else {
+			e.sums = b.Sums(e.table, x)
 		}
+		b.Output(e.counts, e.sums)
 	})
 	return e, err
 }
@@ -84,6 +89,25 @@ func (e *EStep) Recon() []float32 { return e.program.Values(e.recon) }
 // LogLik returns log p(x_n|z=k), [B, K], in nats.
 func (e *EStep) LogLik() []float32 { return e.program.Values(e.logLik) }
 
+// Rounding is what float32 may take from log p(x) of the i-th image, in nats: 2⁻²⁴ √D of
+// what its terms come to without their signs. Those of Bernoulli pixels are all below 0, and
+// come to -log p(x). A Gaussian's density has terms of both signs, which may nearly cancel:
+// they come to E_q[|base| + ½ Σ λ (x - m)²].
+func (e *EStep) Rounding(i int) float64 {
+	size := math.Abs(float64(e.Evidence()[i]))
+	if e.em.Config.Likelihood == GaussianName {
+		size = 0
+		k := e.em.Config.States
+		q, logLik := e.Table()[i*k:][:k], e.LogLik()[i*k:][:k]
+		for s, base := range e.em.states.bases() {
+			if q[s] > 0 {
+				size += float64(q[s]) * (math.Abs(float64(base)) + math.Abs(float64(base)-float64(logLik[s])))
+			}
+		}
+	}
+	return math.Exp2(-24) * math.Sqrt(float64(e.em.Config.Pixels)) * size
+}
+
 // Table returns the posterior q[n,k] = p(z=k|x_n), [B, K].
 func (e *EStep) Table() []float32 { return e.program.Values(e.table) }
 
@@ -93,11 +117,14 @@ func (e *EStep) Joint() []float32 { return e.program.Values(e.joint) }
 // DOT returns the E-graph in Graphviz' language.
 func (e *EStep) DOT() string { return e.program.DOT() }
 
-// AddStatistics adds the statistics of the last run's first n images.
+// AddStatistics adds the statistics of the last run's first n images. Those that it adds
+// to are of no images yet, or of images seen with the same parameters.
 func (e *EStep) AddStatistics(s *Statistics, n int) {
+	if g, ok := e.em.states.(*gaussianMixture); ok && s.Images == 0 {
+		copy(s.Centre, g.mean.Value)
+	}
 	s.Images += float64(n)
-	add := func(sum []float64, of graph.Node) {
-		values := e.program.Values(of)
+	add := func(sum []float64, values []float32) {
 		e.em.engine.Split(len(values), 1<<14, func(lo, hi int) {
 			sum := sum[lo:hi]
 			for i, v := range values[lo:hi] {
@@ -105,9 +132,8 @@ func (e *EStep) AddStatistics(s *Statistics, n int) {
 			}
 		})
 	}
-	add(s.Counts, e.counts)
-	add(s.Sums, e.sums)
-	if s.Squares != nil {
-		add(s.Squares, e.squares)
-	}
+	add(s.Counts, e.program.Values(e.counts))
+	sums := e.program.Values(e.sums) // of Gaussians, the squares below them
+	add(s.Sums, sums[:len(s.Sums)])
+	add(s.Squares, sums[len(s.Sums):])
 }

@@ -22,8 +22,8 @@ func (m *EM) ExpectedLogJoint(s *Statistics) (logLik, logPrior float64) {
 		case *gaussianMixture:
 			logLik += n * float64(states.base.Value[k])
 			for j, lambda := range states.precision.Value[k*d:][:d] {
-				mean := float64(states.mean.Value[k*d+j])
-				logLik -= float64(lambda) * (s.Squares[k*d+j] - 2*mean*sums[j] + n*mean*mean) / 2
+				_, square := about(states.mean.Value[k*d+j], s, k*d+j, k)
+				logLik -= float64(lambda) * square / 2
 			}
 		default:
 			return math.NaN(), math.NaN() // a grid has an M-graph for this

@@ -172,6 +172,8 @@ func (g *gridStates) logLik(b *graph.Builder, x graph.Node) graph.Node {
 	return b.Affine(x, b.Param(g.logits), b.Param(g.base), graph.Identity)
 }
 
+func (g *gridStates) bases() []float32 { return g.base.Value }
+
 func (g *gridStates) means() []float32 {
 	means := make([]float32, len(g.logits.Value))
 	Bernoulli{}.Mean(means, g.logits.Value)

@@ -55,6 +55,22 @@ type Natural interface {
 	Centre(into, x []float32, c []float64) float64
 }
 
+// Solved is a likelihood with parameters whose best values, everything else as it is, have a
+// closed form: training sets them instead of moving them along their gradients.
+type Solved interface {
+	// Solved returns those of Params.
+	Solved() []*graph.Param
+	// Begin sets them for images whose pixels have this mean square.
+	Begin(meanSquare float64)
+	// Solve moves them a share of the way, from 0 to 1, to their best values for a batch,
+	// of which grads are the gradients of the loss (minus the bound, nats per image of the
+	// given number of pixels) with respect to them.
+	Solve(grads [][]float32, pixels int, share float64)
+	// Held says where a bound on a parameter keeps it from its best value, "" where none
+	// does.
+	Held() string
+}
+
 // LikelihoodName is the name of a likelihood in flags and files.
 type LikelihoodName string
 

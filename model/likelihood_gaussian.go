@@ -16,9 +16,10 @@ type Gaussian struct {
 var (
 	_ Likelihood = (*Gaussian)(nil)
 	_ Natural    = (*Gaussian)(nil)
+	_ Solved     = (*Gaussian)(nil)
 )
 
-// NewGaussian returns a Gaussian of the given variance; 0: learned, and 1 at first.
+// NewGaussian returns a Gaussian of the given variance; 0: learned, and 1 until Begin.
 func NewGaussian(variance float64) *Gaussian {
 	g := &Gaussian{logVariance: graph.NewParam(LogVarianceName, 1), learned: variance == 0}
 	if !g.learned {
@@ -61,6 +62,63 @@ func (g *Gaussian) Draw(x, out []float32, noise Noise) {
 	for i, m := range out {
 		x[i] = float32(float64(m) + sigma*noise.NormFloat64())
 	}
+}
+
+// LeastVariance bounds a learned variance from below: 1/(12 · 255²), that of rounding a
+// pixel to one of 256 grey levels. What a decoder explains better than that is the
+// rounding, and the density would grow without end.
+const LeastVariance = 1.0 / (12 * 255 * 255)
+
+// SetVariance sets σ², to LeastVariance at least.
+func (g *Gaussian) SetVariance(variance float64) {
+	g.logVariance.Value[0] = float32(math.Log(max(variance, LeastVariance)))
+}
+
+// Variance is σ².
+func (g *Gaussian) Variance() float64 { return math.Exp(float64(g.logVariance.Value[0])) }
+
+// Learned reports whether the variance is.
+func (g *Gaussian) Learned() bool { return g.learned }
+
+// Solved returns log σ² where it is learned.
+func (g *Gaussian) Solved() []*graph.Param { return g.Params() }
+
+// Begin sets σ² to the mean square of the pixels: what an untrained decoder, whose outputs
+// are near 0, leaves of them. A variance that began lower would make the first gradients
+// large, and Adam's steps small for long after.
+func (g *Gaussian) Begin(meanSquare float64) { g.SetVariance(meanSquare) }
+
+// Held says so where the variance is learned and LeastVariance holds it: the residuals are
+// smaller.
+func (g *Gaussian) Held() string {
+	if g.learned && g.logVariance.Value[0] <= float32(math.Log(LeastVariance)) {
+		return "the variance is held at its least value, that of rounding to 256 grey levels"
+	}
+	return ""
+}
+
+// Solve sets σ² from the residuals of a batch. The bound of B images of D pixels, with k
+// draws each and everything else as it is, is stationary in σ² where
+//
+//	σ² = s,    s = 1/(B D) Σ_B Σ_k w_bk |x_b - m_bk|²
+//
+// with w = 1/k for the ELBO, whatever the weight of the divergence, and the normalised
+// importance weights p(x, z)/q(z|x) at the present σ² for L_k. For the ELBO s is the
+// maximum; for L_k, σ² := s is an iteration of EM whose hidden variable is the draw, and
+// so never lowers it. The same is true of any step on the way there,
+//
+//	σ² := (1 - share) σ² + share s,    0 ≤ share ≤ 1
+//
+// as what is maximised, -(s/σ² + log σ²), rises up to s. Summed up over batches with a
+// small share, σ² is a running mean of s. s needs no pass of its own: the graph's
+// gradient of the loss with respect to log σ² is g = D/2 (1 - s/σ²).
+//
+// Sources: Tipping and Bishop 1999, the M-step of PPCA; Rybkin, Daniilidis and Levine
+// 2021, the optimal σ of a VAE; Cappé and Moulines 2009, steps on the way.
+func (g *Gaussian) Solve(grads [][]float32, pixels int, share float64) {
+	variance := g.Variance()
+	s := variance * (1 - 2*float64(grads[0][0])/float64(pixels))
+	g.SetVariance((1-share)*variance + share*s)
 }
 
 // Nodes: c is the mean of the K means, w = (m - c)/σ², b = log N(c; m, σ²). Centred, the

@@ -84,6 +84,8 @@ func (m *bernoulliMixture) logLik(b *graph.Builder, x graph.Node) graph.Node {
 	return b.Affine(x, b.Param(m.logits), b.Param(m.base), graph.Identity)
 }
 
+func (m *bernoulliMixture) bases() []float32 { return m.base.Value }
+
 func (m *bernoulliMixture) means() []float32 {
 	means := make([]float32, len(m.logits.Value))
 	Bernoulli{}.Mean(means, m.logits.Value)
@@ -109,6 +111,7 @@ func (m *bernoulliMixture) logPenalty() float64 {
 // gaussianMixture: log p(x|z=k) = base_k - ½ Σ_D λ_k (x - m_k)².
 type gaussianMixture struct {
 	mGraph
+	centre                []float32    // input
 	mean, precision, base *graph.Param // [K, D], [K, D], [K]
 }
 
@@ -116,11 +119,27 @@ func newGaussianMixture(c EMConfig, engine *graph.Engine, logPrior *graph.Param)
 	k, d := c.States, c.Pixels
 	m := &gaussianMixture{mean: graph.NewParam("states.mean", k, d), precision: graph.NewParam(PrecisionName, k, d), base: graph.NewParam(baseName, k)}
 	return m, m.compile(engine, c, logPrior, func(b *graph.Builder, sums, counts graph.Node) []update {
-		var squares graph.Node
+		var squares, centre graph.Node
 		squares, m.squares = b.Input("squares", k, d)
+		centre, m.centre = b.Input("centre", k, d)
 		precision := b.GaussianPrecision(sums, squares, counts, c.VarianceFloor)
-		return []update{{b.GaussianMean(sums, counts), m.mean}, {precision, m.precision}, {b.GaussianBase(precision), m.base}}
+		return []update{{b.GaussianMean(sums, counts, centre), m.mean}, {precision, m.precision}, {b.GaussianBase(precision), m.base}}
 	})
+}
+
+// maximise moves the centres to the means before the statistics become float32: about any
+// other point a variance would be a difference that float32 does not hold.
+func (m *gaussianMixture) maximise(s *Statistics) error {
+	d := m.mean.Shape[1]
+	near := &Statistics{Counts: s.Counts, Sums: make([]float64, len(s.Sums)), Squares: make([]float64, len(s.Squares))}
+	for i := range s.Sums {
+		m.centre[i] = s.Centre[i]
+		if n := s.Counts[i/d]; n > 0 {
+			m.centre[i] = float32(float64(s.Centre[i]) + s.Sums[i]/n)
+		}
+		near.Sums[i], near.Squares[i] = about(m.centre[i], s, i, i/d)
+	}
+	return m.mGraph.maximise(near)
 }
 
 func (m *gaussianMixture) params() []*graph.Param {
@@ -131,5 +150,6 @@ func (m *gaussianMixture) logLik(b *graph.Builder, x graph.Node) graph.Node {
 	return b.GaussianStates(x, b.Param(m.mean), b.Param(m.precision), b.Param(m.base))
 }
 
+func (m *gaussianMixture) bases() []float32    { return m.base.Value }
 func (m *gaussianMixture) means() []float32    { return append([]float32(nil), m.mean.Value...) }
 func (m *gaussianMixture) logPenalty() float64 { return 0 }

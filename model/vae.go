@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"elbo/graph"
 )
@@ -129,15 +130,40 @@ func (m *VAE) Params() []*graph.Param { return append(m.Q.Params(), m.Joint.Para
 // Params returns the parameters of the encoder and of the posterior's family.
 func (q Q) Params() []*graph.Param { return append(q.Encoder.Params(), q.Posterior.Params()...) }
 
-// Trained returns the parameters that training changes: all but those of a frozen part.
+// Trained returns the parameters that an optimiser moves along their gradients: all but
+// those of a frozen part, and those that the likelihood solves for.
 func (m *VAE) Trained() []*graph.Param {
+	params := m.Params()
 	switch m.Freeze {
 	case EncoderPart:
-		return m.Joint.Params()
+		params = m.Joint.Params()
 	case DecoderPart:
-		return m.Q.Params()
+		params = m.Q.Params()
 	}
-	return m.Params()
+	solved := m.solved()
+	return slices.DeleteFunc(params, func(p *graph.Param) bool { return slices.Contains(solved, p) })
+}
+
+// solved returns the parameters that training sets by Solve.
+func (m *VAE) solved() []*graph.Param {
+	if likelihood, ok := m.Likelihood.(Solved); ok && m.Freeze != DecoderPart {
+		return likelihood.Solved()
+	}
+	return nil
+}
+
+// Solves reports whether training sets parameters by Solve.
+func (m *VAE) Solves() bool { return len(m.solved()) > 0 }
+
+// Solve sets the parameters of the likelihood that have a closed form, after Step, from its
+// batch. It goes a share of the way, see Solved.
+func (m *VAE) Solve(share float64) {
+	first := len(m.Trained())
+	var grads [][]float32
+	for i := range m.solved() {
+		grads = append(grads, m.Grad(first+i))
+	}
+	m.Likelihood.(Solved).Solve(grads, m.Pixels, share)
 }
 
 // Batch is what one step of training sees. Rows from Images on are padding: they
@@ -167,7 +193,8 @@ type vaeStep struct {
 }
 
 // CompileStep builds the graph of a training step for batches of up to the given
-// number of images, with the gradient of the loss for every parameter that is trained:
+// number of images, with the gradient of the loss for every parameter that training
+// changes:
 //
 //	x → encoder → h → z → decoder → log p(x|z), KL → bound → loss = -mean
 func (m *VAE) CompileStep(images int) error {
@@ -189,7 +216,7 @@ func (m *VAE) CompileStep(images int) error {
 			s.bound = b.Bound(s.recon, s.kl, beta)
 		}
 		b.Output(s.recon, s.kl, s.bound)
-		b.Gradients(b.NegMean(s.bound, weight), m.Trained())
+		b.Gradients(b.NegMean(s.bound, weight), append(m.Trained(), m.solved()...))
 	})
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"elbo/graph"
 	"elbo/graph/simd"
+	"elbo/train/safetensors"
 )
 
 // Adam is the optimiser of Kingma and Ba 2015, with its state open to be saved.
@@ -62,18 +63,18 @@ func (a *Adam) Stop() {
 
 // Moments returns the state under the names adam.m.<parameter> and
 // adam.v.<parameter>. The tensors share memory with the optimiser.
-func (a *Adam) Moments() []Tensor {
-	var moments []Tensor
+func (a *Adam) Moments() []safetensors.Tensor {
+	var moments []safetensors.Tensor
 	for i, p := range a.params {
 		moments = append(moments,
-			Tensor{Name: "adam.m." + p.Name, Shape: p.Shape, Data: a.m[i]},
-			Tensor{Name: "adam.v." + p.Name, Shape: p.Shape, Data: a.v[i]})
+			safetensors.Tensor{Name: "adam.m." + p.Name, Shape: p.Shape, Data: a.m[i]},
+			safetensors.Tensor{Name: "adam.v." + p.Name, Shape: p.Shape, Data: a.v[i]})
 	}
 	return moments
 }
 
 // Restore sets the state that Moments returned after step t.
-func (a *Adam) Restore(moments []Tensor, t int64) error {
+func (a *Adam) Restore(moments []safetensors.Tensor, t int64) error {
 	saved := make(map[string][]float32, len(moments))
 	for _, m := range moments {
 		saved[m.Name] = m.Data
@@ -81,7 +82,7 @@ func (a *Adam) Restore(moments []Tensor, t int64) error {
 	for _, own := range a.Moments() {
 		data, ok := saved[own.Name]
 		if !ok || len(data) != len(own.Data) {
-			return fmt.Errorf("train: checkpoint has %d values for %s, want %d: it was written for another model", len(data), own.Name, len(own.Data))
+			return fmt.Errorf("checkpoint has %d values for %s, want %d: it was written for another model", len(data), own.Name, len(own.Data))
 		}
 		copy(own.Data, data)
 	}

@@ -61,7 +61,7 @@ func (o AISOptions) Validate() error {
 type AIS struct {
 	Value      float64 `json:"value"`
 	SE         float64 `json:"se"`       // over images
-	ChainSE    float64 `json:"chain_se"` // of the value with these images, from the spread of their chains; too small where ESS is near 1
+	ChainSE    float64 `json:"chain_se"` // of the value with these images, from the spread of their chains: without what all of them miss, and too small where ESS is near 1
 	Chains     int     `json:"chains"`
 	Steps      int     `json:"steps"`
 	Leapfrogs  int     `json:"leapfrogs"`
@@ -129,7 +129,7 @@ func addAIS(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Eval
 		for i, w := range weights {
 			score := &e.PerImage[first+i]
 			if score.AIS = w.Bound(); math.IsNaN(score.AIS) || math.IsInf(score.AIS, 0) {
-				return fmt.Errorf("train: annealed importance sampling gives image %d log p(x) = %g: its decoder overflows float32 somewhere under the prior; look at `elbo inspect`, or at a checkpoint of an earlier epoch", score.Image, score.AIS)
+				return fmt.Errorf("annealed importance sampling gives image %d log p(x) = %g: its decoder overflows float32 somewhere under the prior; look at `elbo inspect`, or at a checkpoint of an earlier epoch", score.Image, score.AIS)
 			}
 			value.add(score.AIS)
 			ess.add(w.EffectiveSampleSize())

@@ -16,6 +16,7 @@ type AssessOptions struct {
 	AIS     *AISOptions // log p(x) of a VAE by annealed importance sampling
 
 	Quadrature QuadratureOptions // the zero value: DefaultQuadrature
+	Scored     func(images int)  // hears of images whose draws are scored; may be nil
 	Progress   func(images int)  // hears of images whose quadrature has begun; may be nil
 }
 
@@ -47,6 +48,7 @@ func Assess(ctx context.Context, s *Setup, v data.View, o AssessOptions) (Evalua
 	if err != nil {
 		return Evaluation{}, err
 	}
+	evaluator.Scored = o.Scored
 	e, err := evaluator.Evaluate(ctx, v, o.Seed)
 	if err == nil && o.Exact {
 		err = addExact(ctx, s, v, o, &e)

@@ -103,7 +103,7 @@ func (c *Config) Options() []Option {
 		{"split", "", "training and validation images, as in 50000,10000 (default: by the data set)", list(&c.Split, "N,M")},
 		{"binarise", "", "how grey pixels become 0 or 1: threshold, static, dynamic or none (default for mnist: dynamic; for tables static)", name(&c.Binarise, "MODE")},
 		{"likelihood", "", "distribution of pixels: bernoulli, gaussian, and for vae continuous-bernoulli or grey-bernoulli", name(&c.Likelihood, "NAME")},
-		{"variance", "vae", "variance of the gaussian likelihood, the same for all pixels", learned(&c.Variance)},
+		{"variance", "vae", "variance of the gaussian likelihood, the same for all pixels; learned: the mean squared residual, at every step", learned(&c.Variance)},
 		{"hidden", "vae grid", "hidden layers of the encoder, or none; the decoder has them in reverse", layers(&c.Hidden)},
 		{"latent", "vae grid", "latent dimensions", integer(&c.Latent)},
 		{"activation", "vae grid", "nonlinearity of hidden layers: relu, tanh, elu or softplus", name(&c.Activation, "NAME")},
@@ -124,7 +124,7 @@ func (c *Config) Options() []Option {
 		{"accelerate", "mixture", "take SQUAREM's longer steps, never one that lowers the bound", flag(&c.Accelerate)},
 		{"incremental", "mixture", "images in a batch of incremental EM, an M-step after each (0: all at once)", integer(&c.Incremental)},
 		{"m-steps", "grid", "gradient steps in an M-step", integer(&c.MSteps)},
-		{"tolerance", "mixture grid", "stop when an iteration gains less than this, nats per image (0: never)", number(&c.Tolerance)},
+		{"tolerance", "mixture grid", "stop when an iteration (with --accelerate two in a row) gains less than this, nats per image (0: never)", number(&c.Tolerance)},
 		{"epochs", "", "passes over the training images (EM: iterations)", integer(&c.Epochs)},
 		{"lr", "vae grid", "learning rate of Adam", number(&c.LR)},
 		{"seed", "", "seed of all randomness", natural(&c.Seed)},
@@ -153,10 +153,15 @@ func (c Config) Validate() error {
 	for _, size := range []struct {
 		key   string
 		value int
-	}{{"latent", c.Latent}, {"k", c.K}, {"batch", c.Batch}, {"components", c.Components}, {"workers", c.Workers}, {"m-steps", c.MSteps}, {"restarts", c.Restarts}, {"hidden", slices.Max(append(slices.Clone(c.Hidden), 0))}} {
+	}{{"latent", c.Latent}, {"k", c.K}, {"batch", c.Batch}, {"components", c.Components}, {"m-steps", c.MSteps}, {"restarts", c.Restarts}, {"hidden", slices.Max(append(slices.Clone(c.Hidden), 0))}} {
 		f.add(size.value > largest, "%s is %d, want at most %d", size.key, size.value, largest)
 	}
 	f.add(c.Workers < 0, "workers is %d, want 0 (one for each CPU) or more", c.Workers)
+	f.add(c.Workers > MaxWorkers, "workers is %d, want at most %d", c.Workers, MaxWorkers)
+	if n := len(c.Hidden); n > maxLayers {
+		f.add(true, "hidden has %d layers, want at most %d", n, maxLayers)
+		c.Hidden = c.Hidden[:maxLayers] // what is wrong with all others need not be said
+	}
 	if c.Model == VAEModel {
 		f = append(f, c.validateVAE())
 	} else {
@@ -211,9 +216,17 @@ func (c Config) validateEM() error {
 // largest bounds every extent, so that none of their products overflows.
 const largest = 1_000_000
 
+// MaxWorkers bounds the workers of a run. It is above the CPUs of any one machine and the
+// same on all of them: a run goes on, and is evaluated, with the workers that it began
+// with, as its bits depend on them, however few CPUs there are.
+const MaxWorkers = 1024
+
+// maxLayers bounds the hidden layers of a network.
+const maxLayers = 100
+
 // bytes estimates the memory of a run on images of d pixels: parameters with
-// gradients and moments, and the values of every layer for a batch or a chunk, with
-// their gradients.
+// gradients and moments, the values of every layer for a batch or a chunk, with their
+// gradients, and what evaluation holds.
 func (c Config) bytes(d, images int) float64 {
 	layers := slices.Concat([]int{d}, c.Hidden, []int{2 * c.Latent})
 	widths, weights := 0.0, 0.0
@@ -225,7 +238,8 @@ func (c Config) bytes(d, images int) float64 {
 	}
 	switch c.Model {
 	case VAEModel:
-		return 4 * (2*4*weights + 4*float64(c.Batch)*float64(max(1, c.K))*widths)
+		batch, pixels := float64(c.Batch), float64(d)
+		return 4 * (2*4*weights + 4*batch*float64(max(1, c.K))*widths + feedAhead*batch*pixels + 4*float64(max(1, c.Workers)*rowsOf(d))*pixels)
 	case GridModel:
 		k := 1.0
 		for _, n := range c.Grid {
@@ -237,12 +251,24 @@ func (c Config) bytes(d, images int) float64 {
 	return 4*(10*k*float64(d)+5*emChunk*k) + c.tableBytes(k, images)
 }
 
-// tableBytes is the memory of log p_n(z) for every image, and of a checkpoint of it.
+// tableBytes is the memory of log p_n(z) and of log p(z|x_n) for every image.
 func (c Config) tableBytes(k float64, images int) float64 {
 	if c.Prior == model.PerImage {
-		return 4 * k * float64(images)
+		return 2 * 4 * k * float64(images)
 	}
 	return 0
+}
+
+// trainingImages is how many images an epoch has, at most where the data decide.
+func (c Config) trainingImages() int {
+	n := math.MaxInt
+	if len(c.Split) > 0 {
+		n = c.Split[0]
+	}
+	if c.Limit > 0 {
+		n = min(n, c.Limit)
+	}
+	return n
 }
 
 // VAE returns the model part of the configuration for images of the given number
@@ -290,7 +316,7 @@ func (c Config) Resolve(ds *data.Dataset, cpus int) (Config, error) {
 		c.Split = []int{train, validation}
 	}
 	if c.Workers == 0 {
-		c.Workers = cpus
+		c.Workers = min(cpus, MaxWorkers)
 	}
 	binary := ds.Train.Binary() && (ds.Test.N == 0 || ds.Test.Binary())
 	if c.Binarise == "" {

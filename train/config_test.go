@@ -1,11 +1,17 @@
 package train
 
 import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"elbo/data"
+	"elbo/train/run"
 )
 
 // TestEveryFieldOfAConfigurationIsAnOption sets each option to another value and sees
@@ -124,6 +130,83 @@ func TestEveryImpossibleValueIsNamed(t *testing.T) {
 }
 
 // TestOneOutcomeAfterBinarisationIsAnError: dark images under a threshold are all 0.
+// TestExtentsBeyondAllMachinesAreRefused: extents that no machine could begin to work on are
+// refused, and the largest that may be are not.
+func TestExtentsBeyondAllMachinesAreRefused(t *testing.T) {
+	for _, model := range []string{VAEModel, GridModel} {
+		c := DefaultConfig(model)
+		c.Workers, c.Hidden = 1024, slices.Repeat([]int{1}, 100)
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s: %v, want no error", model, err)
+		}
+		c.Workers, c.Hidden = 1025, make([]int, 200_001) // each of no unit
+		err := fmt.Sprint(c.Validate())
+		for _, want := range []string{"workers is 1025, want at most 1024", "hidden has 200001 layers, want at most 100"} {
+			if !strings.Contains(err, want) {
+				t.Errorf("%s: %.300s, want %q in it", model, err, want)
+			}
+		}
+		if len(err) > 10_000 { // a fault for each of a hundred layers, not of all
+			t.Errorf("%s: an error of %d bytes", model, len(err))
+		}
+	}
+}
+
+// TestAMachineOfAnySizeMakesRunsThatAnyOtherGoesOnWith: without --workers there is one
+// for each CPU, but never more than a configuration may have.
+func TestAMachineOfAnySizeMakesRunsThatAnyOtherGoesOnWith(t *testing.T) {
+	ds := &data.Dataset{Train: data.Synthetic(20, 4, 4, 1)}
+	c := DefaultConfig(VAEModel)
+	c.Binarise = data.Static
+	for cpus, want := range map[int]int{2: 2, 1024: 1024, 5000: 1024} {
+		resolved, err := c.Resolve(ds, cpus)
+		if err == nil {
+			err = resolved.Validate()
+		}
+		if err != nil || resolved.Workers != want {
+			t.Errorf("%d CPUs: %d workers, error %v, want %d and none", cpus, resolved.Workers, err, want)
+		}
+	}
+}
+
+// TestAKeyThatIsThereTwiceIsNamed, however it is written, once.
+func TestAKeyThatIsThereTwiceIsNamed(t *testing.T) {
+	c := DefaultConfig(VAEModel)
+	err := c.ReadConfig([]byte(`{"latent": 2, "k": [1, {"k": 2}], "\u006catent": 3, "batch": 9, "latent": 4}`))
+	const want = `config: key "latent" is there twice, want it once
+config: k is [1, {"k": 2}], want an array of numbers`
+	if fmt.Sprint(err) != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestAByteOrderMarkIsSkippedOrNamed(t *testing.T) {
+	c := DefaultConfig(VAEModel)
+	if err := c.ReadConfig([]byte("\ufeff{\"latent\": 7}")); err != nil || c.Latent != 7 {
+		t.Errorf("UTF-8: latent %d, error %v, want 7 and none", c.Latent, err)
+	}
+	for _, text := range []string{"\xff\xfe{\x00}\x00", "\xfe\xff\x00{\x00}"} {
+		if err := c.ReadConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), "UTF-16") {
+			t.Errorf("UTF-16: error %v, want one that names it", err)
+		}
+	}
+}
+
+func TestAConfigurationFileHasAtMostAMegabyte(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "blanks.json")
+	for _, test := range []struct {
+		size int
+		err  string
+	}{{1 << 20, "<nil>"}, {1<<20 + 1, path + " has more than 1048576 bytes, want a few lines of settings"}} {
+		if err := os.WriteFile(path, bytes.Repeat([]byte(" "), test.size), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := run.ReadConfigFile(path); fmt.Sprint(err) != test.err {
+			t.Errorf("%d bytes: %v, want %s", test.size, err, test.err)
+		}
+	}
+}
+
 func TestOneOutcomeAfterBinarisationIsAnError(t *testing.T) {
 	dark := data.Images{N: 3, Rows: 1, Cols: 2, Bytes: []uint8{0, 100, 20, 120, 127, 3}}
 	ds, err := data.New("dark", dark, data.Images{})

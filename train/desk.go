@@ -6,13 +6,22 @@ import (
 )
 
 // evaluationRows is how many draws are decoded at once: enough for a matrix product
-// to run at full speed, few enough to stay near a worker's cache.
-const evaluationRows = 500
+// to run at full speed, few enough to stay near a worker's cache. Of large images they
+// are fewer, as many as have evaluationPixels together: a worker holds them four times
+// over, and no product is thin with pixels by the ten thousand.
+const (
+	evaluationRows   = 500
+	evaluationPixels = 1 << 23
+)
 
-// blocks is how many images, and draws for each, are scored at once.
-func blocks(draws int) (images, block int) {
-	block = min(draws, evaluationRows)
-	return evaluationRows / block, block
+// rowsOf is how many draws of images of d pixels are decoded at once.
+func rowsOf(d int) int { return max(1, min(evaluationRows, evaluationPixels/d)) }
+
+// blocks is how many images of d pixels, and draws for each, are scored at once.
+func blocks(draws, d int) (images, block int) {
+	rows := rowsOf(d)
+	block = min(draws, rows)
+	return rows / block, block
 }
 
 // desk is what one worker needs to score a block of images with draws from their

@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -12,20 +11,18 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/train/run"
+	"elbo/train/safetensors"
 )
 
 // emChunk is how many images the E-graph takes at once: enough for its products to run
 // at full speed.
 const emChunk = 1000
 
-// tableName is the tensor of a checkpoint that holds log p_n(z), [N, K], for a prior
-// per image. It is the run's state and no parameter of the model.
-const tableName = "prior.log_table"
-
 // emRun is the state of RunEM.
 type emRun struct {
 	*Setup
-	dir      *RunDir
+	dir      *run.Dir
 	recorder Recorder
 	now      func() time.Time
 
@@ -34,19 +31,21 @@ type emRun struct {
 	kept       *data.Kept   // the training images' outcomes; nil for grey levels
 	stats      *model.Statistics
 	table      []float32 // log p_n(z), [N, K], for a prior per image
+	posteriors []float32 // log p(z|x_n), [N, K], which the M-step makes the priors
 	adam       *Adam     // of a grid's decoder
 
 	step      int64   // M-steps taken
 	last      float64 // objective after the step before, NaN for none
 	reached   float64 // evidence of the last E-step
-	best      *Best
+	rounding  float64 // of it
+	best      *run.Best
 	saved     int64
-	mStep     mStepNote
+	mStep     run.MStep
 	strangers []stranger
 	variance  float64 // of a pixel, over all; of a Gaussian mixture
 	jump      squarem
+	trial     trial
 	inc       *incremental // or nil
-	lastPrior []float32    // log p(z) before the last E-step, for a prior per image
 	seconds   float64      // of the last M-step
 }
 
@@ -58,9 +57,10 @@ type emRun struct {
 //
 // Line t of the metrics, from 0, is the E-step after t M-steps. It ends after the
 // configured number of M-steps, or when a step gains less than the tolerance in
-// evidence plus penalty per image. It is as deterministic as Run, and ends as Run does
+// evidence plus penalty per image; under acceleration, when two in a row do, as a jump may
+// gain anything from 0 on where EM's own step gains more. It is as deterministic as Run, and ends as Run does
 // when ctx is cancelled or a bound is not finite.
-func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recorder, now func() time.Time) (Result, error) {
+func RunEM(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder Recorder, now func() time.Time) (Result, error) {
 	r := &emRun{Setup: s, dir: dir, recorder: recorder, now: now, last: math.NaN(), saved: -1}
 	if err := r.compile(); err != nil {
 		return Result{}, err
@@ -74,16 +74,26 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 			return Result{}, err
 		}
 		objective := m.Train.Bound + m.EM.Penalty
-		if r.refuse(objective) {
-			continue
+		if r.trial.fallback != nil {
+			refused := r.refuse(objective)
+			if err := r.settle(ctx); err != nil {
+				return Result{}, err
+			}
+			if refused {
+				continue
+			}
+		}
+		if err := r.finite(m.Train.Bound); err != nil {
+			return Result{}, err
 		}
 		if err := r.record(m); err != nil {
 			return Result{}, err
 		}
 		gain := objective - r.last
-		converged := s.Config.Tolerance > 0 && gain < s.Config.Tolerance && r.step > 0 && !r.mStep.shortening()
+		small := s.Config.Tolerance > 0 && smallGain(s.Config, gain, m.EM.Rounding) && r.step > 0 && !shortening(r.mStep)
+		converged := small && (r.mStep.Slow || !s.Config.Accelerate)
 		if r.step >= int64(s.Config.Epochs) || converged {
-			if err := r.finish(); err != nil {
+			if err := r.save(); err != nil { // the E-step may have found the best
 				return Result{}, err
 			}
 			return Result{Step: r.step, Best: r.best, Converged: converged}, nil
@@ -94,38 +104,74 @@ func RunEM(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Rec
 				return Result{}, err
 			}
 		}
-		r.last, r.reached = objective, m.Train.Bound
+		r.last, r.reached, r.rounding = objective, m.Train.Bound, m.EM.Rounding
+		r.mStep.Slow = small && s.Config.Accelerate
 		if err := r.maximise(); err != nil {
 			return Result{}, err
 		}
 		r.step++
-		if k := degenerate(r.EM); k >= 0 {
-			return Result{}, &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved, Degenerate: true,
-				Reason: fmt.Sprintf("a pixel of component %d has a variance below %g, as it is the same in all its images: the density grows without end; --variance-floor bounds it", k, narrowest)}
-		}
-		if !r.Config.Accelerate {
-			if err := r.save(); err != nil {
+		if r.trial.fallback == nil {
+			if err := r.settle(ctx); err != nil {
 				return Result{}, err
 			}
-		}
-		if ctx.Err() != nil {
-			return Result{}, ErrInterrupted
 		}
 	}
 }
 
-// refuse goes back from a point on trial whose bound is too low; the E-step is then
-// made once more.
+// settle judges parameters that stand, and saves them: under acceleration not here, but
+// where a cycle begins. It ends the run where that was asked for.
+func (r *emRun) settle(ctx context.Context) error {
+	if err := r.degeneracy(); err != nil {
+		return err
+	}
+	if !r.Config.Accelerate {
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ErrInterrupted
+	}
+	return nil
+}
+
+// trial is what to go back to from parameters that the next E-step may refuse; none where
+// they stand.
+type trial struct {
+	fallback [][]float32
+	mStep    run.MStep
+	least    float64 // evidence plus penalty that they must reach
+}
+
+// try puts the parameters that are about to change on trial.
+func (r *emRun) try(least float64) {
+	r.trial = trial{fallback: r.snapshot(), mStep: r.mStep, least: least}
+}
+
+// refuse goes back from a point on trial whose bound is too low, or no number; the E-step
+// is then made once more.
 func (r *emRun) refuse(objective float64) bool {
-	fallback := r.jump.fallback
-	r.jump.fallback = nil
-	if fallback == nil || objective >= r.jump.least {
+	back := r.trial
+	r.trial = trial{}
+	if objective >= back.least && !math.IsInf(objective, 1) {
 		return false
 	}
 	for i, p := range r.EM.Params() {
-		copy(p.Value, fallback[i])
+		copy(p.Value, back.fallback[i])
 	}
+	r.mStep = back.mStep
 	return true
+}
+
+// degeneracy is the error of parameters that stand, and not of a point on trial, where a
+// component has shrunk to nothing.
+func (r *emRun) degeneracy() error {
+	k := degenerate(r.EM)
+	if k < 0 {
+		return nil
+	}
+	return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved, Degenerate: true,
+		Reason: fmt.Sprintf("a pixel of component %d has a variance below %g, as it is the same in all its images: the density grows without end; --variance-floor bounds it", k, narrowest)}
 }
 
 // snapshot copies the parameters.
@@ -137,30 +183,9 @@ func (r *emRun) snapshot() [][]float32 {
 	return values
 }
 
-// mStepNote is what the last M-step leaves behind besides parameters: for the line of
-// metrics after it, and for the next M-step.
-type mStepNote struct {
-	Stalled  bool    `json:"stalled,omitempty"`  // by gradients, it found nothing better
-	Reseeded int     `json:"reseeded,omitempty"` // components that it moved
-	Shorter  float64 `json:"shorter,omitempty"`  // by gradients: the learning rate is divided by 1 + this
-
-	OldTable *float64 `json:"old_table,omitempty"` // see EMTerms
-}
-
 // shortening reports whether the M-step found nothing better, and shorter steps
 // are still to be tried: no gain then says nothing about convergence.
-func (n mStepNote) shortening() bool { return n.Stalled && n.Shorter < 1000 }
-
-// finish saves what the last E-step has changed. With a prior per image that is p(z),
-// which belongs to an M-step that is not taken any more: it is set back to what was
-// saved, as an E-step from the saved state will come to it again.
-func (r *emRun) finish() error {
-	if r.table != nil {
-		copy(r.EM.LogPrior(), r.lastPrior)
-		return nil
-	}
-	return r.save()
-}
+func shortening(n run.MStep) bool { return n.Stalled && n.Shorter < 1000 }
 
 func (r *emRun) compile() error {
 	perImage := r.Config.Prior == model.PerImage
@@ -192,20 +217,24 @@ func (r *emRun) compile() error {
 }
 
 // begin sets the parameters to those of a state, or to the first ones.
-func (r *emRun) begin(from *State) error {
+func (r *emRun) begin(from *run.State) error {
 	if r.Config.Prior == model.PerImage {
 		r.table = make([]float32, r.Train.N()*r.EM.Config.States)
+		r.posteriors = make([]float32, len(r.table))
 	}
 	if from == nil {
 		if r.adam == nil {
 			if err := r.EM.Maximise(r.initialStatistics(r.variance)); err != nil {
 				return err
 			}
+			if err := r.degeneracy(); err != nil {
+				return err
+			}
 		}
 		for i := range r.table {
 			r.table[i] = r.EM.LogPrior()[i%r.EM.Config.States]
 		}
-		if err := r.dir.TruncateMetrics(-1); err != nil || r.Config.InitFrom == "" {
+		if err := r.dir.TruncateMetrics(0); err != nil || r.Config.InitFrom == "" {
 			return err
 		}
 		if err := r.LoadInitial(); err != nil {
@@ -222,42 +251,38 @@ func (r *emRun) begin(from *State) error {
 		}
 	}
 	if r.table != nil {
-		table, ok := findTensor(from.Params, tableName, len(r.table))
+		table, ok := findTensor(from.Tables, run.PriorTable, len(r.table))
 		if !ok {
-			return fmt.Errorf("train: checkpoint has no %s of %d images and %d states: it was written for other data or another model", tableName, r.Train.N(), r.EM.Config.States)
+			return fmt.Errorf("checkpoint has no %s of %d images and %d states: it was written for other data or another model", run.PriorTable, r.Train.N(), r.EM.Config.States)
 		}
 		copy(r.table, table)
 	}
 	if r.inc != nil && from.Step > 0 {
-		if err := r.inc.restore(r.Setup, r.fit.Chunk(), from.Params); err != nil {
+		if err := r.inc.restore(r.Setup, r.fit.Chunk(), from.Tables); err != nil {
 			return err
 		}
 	}
-	if from.MStep != "" {
-		if err := json.Unmarshal([]byte(from.MStep), &r.mStep); err != nil {
-			return fmt.Errorf("train: checkpoint's %s %q: %w: %w", checkpointMStep, from.MStep, ErrDamaged, err)
-		}
-	}
+	r.mStep = from.MStep
 	r.step, r.best, r.saved = from.Step, from.Best, from.Step
-	if from.Step > 0 {
-		r.last = from.Sums.Bound
+	if from.Objective != nil {
+		r.last = *from.Objective
 	}
-	return r.dir.TruncateMetrics(from.Step - 1) // the E-step of this step comes once more
+	return r.dir.TruncateMetrics(int(from.Step)) // the E-step of this step comes once more
 }
 
 // expect is the E-step over all training images. It leaves the statistics for the
 // M-step, and returns what it came to.
-func (r *emRun) expect() (Metrics, error) {
+func (r *emRun) expect() (run.Metrics, error) {
 	began := r.now()
 	if r.inc != nil && r.step > 0 { // the sweep before has left the table, and with it F
 		r.inc.total(r.stats)
 		totals := r.inc.terms(r.EM, r.stats)
 		mean := totals.Mean()
-		m := Metrics{Epoch: int(r.step), Step: r.step, Beta: 1,
-			Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-			EM:    &EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: usedStates(r.stats.Counts), Table: true}}
+		m := run.Metrics{Epoch: int(r.step), Step: r.step, Beta: 1,
+			Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
+			EM:    &run.EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: usedStates(r.stats.Counts), Rounding: r.EM.Rounding(r.stats, mean.Recon), Table: true}}
 		m.Seconds = r.seconds + r.now().Sub(began).Seconds()
-		return m, r.finite(mean)
+		return m, nil
 	}
 	r.stats.Clear()
 	r.strangers = r.strangers[:0]
@@ -271,7 +296,7 @@ func (r *emRun) expect() (Metrics, error) {
 			copy(r.fit.LogPriors(), r.table[first*k:][:count*k])
 		}
 		if err := r.fit.Run(count); err != nil {
-			return Metrics{}, err
+			return run.Metrics{}, err
 		}
 		if r.inc != nil {
 			r.inc.replace(r.stats, first/r.fit.Chunk(), r.fit, r.EM.LogPrior(), count)
@@ -283,24 +308,17 @@ func (r *emRun) expect() (Metrics, error) {
 			note += float64(b)
 		}
 		if r.table != nil {
-			r.sharpen(first, count)
+			r.keepPosteriors(first, count)
 		} else if r.adam == nil {
 			r.strangers = keepStrangers(r.strangers, first, r.fit.Evidence()[:count], min(k, mostReseeded))
 		}
 	}
-	if r.table != nil {
-		r.lastPrior = append(r.lastPrior[:0], r.EM.LogPrior()...)
-		r.averagePrior()
-	}
 	mean := totals.Mean()
 	penalty := r.EM.LogPenalty() / float64(n)
-	m := Metrics{
+	m := run.Metrics{
 		Epoch: int(r.step), Step: r.step, Beta: 1,
-		Train: &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		EM:    &EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, OldTable: r.mStep.OldTable},
-	}
-	if err := r.finite(mean); err != nil {
-		return Metrics{}, err
+		Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
+		EM:    &run.EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Rounding: r.EM.Rounding(r.stats, mean.Recon), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, OldTable: r.mStep.Bound},
 	}
 	m.Seconds = r.seconds + r.now().Sub(began).Seconds() // with the M-step that led here
 	return m, nil
@@ -310,14 +328,14 @@ func (r *emRun) expect() (Metrics, error) {
 const mostReseeded = 20
 
 // record validates, writes a line of metrics and keeps the best state.
-func (r *emRun) record(m Metrics) error {
+func (r *emRun) record(m run.Metrics) error {
 	if r.validation != nil {
 		began := r.now()
 		var err error
 		if m.Validation, err = r.evidence(r.validation, r.Validation); err != nil {
 			return err
 		}
-		if err := r.finite(model.Terms{Bound: m.Validation.Bound}); err != nil {
+		if err := r.finite(m.Validation.Bound); err != nil {
 			return err
 		}
 		m.Seconds += r.now().Sub(began).Seconds()
@@ -327,7 +345,7 @@ func (r *emRun) record(m Metrics) error {
 		return err
 	}
 	if v := m.Validation; v != nil && (r.best == nil || v.Bound > r.best.Bound) {
-		r.best = &Best{Bound: v.Bound, Epoch: int(r.step), Step: r.step}
+		r.best = &run.Best{Bound: v.Bound, Epoch: int(r.step), Step: r.step}
 		if err := r.dir.SaveBest(r.state()); err != nil {
 			return r.notSaved(err)
 		}
@@ -384,21 +402,23 @@ func chunkTotals(e *model.EStep, count int) model.Totals {
 	return t
 }
 
-// sharpen makes the posteriors of a chunk the priors of its images.
-func (r *emRun) sharpen(first, count int) {
+// keepPosteriors keeps those of a chunk.
+func (r *emRun) keepPosteriors(first, count int) {
 	k := r.EM.Config.States
 	joint, evidence := r.fit.Joint(), r.fit.Evidence()
 	for i := range count {
-		row := r.table[(first+i)*k:][:k]
+		row := r.posteriors[(first+i)*k:][:k]
 		for j := range row {
 			row[j] = max(joint[i*k+j]-evidence[i], graph.LogZero)
 		}
 	}
 }
 
-// averagePrior makes log p(z) the average of the images' own: what stands for an image
-// that was not in training.
-func (r *emRun) averagePrior() {
+// sharpen makes every image's posterior its prior, and log p(z) their average: what stands
+// for an image that was not in training. It is left to the M-step, so that whatever is said
+// or saved of an E-step's parameters comes with the priors that it found.
+func (r *emRun) sharpen() {
+	r.table, r.posteriors = r.posteriors, r.table
 	for k, n := range r.stats.Counts {
 		r.EM.LogPrior()[k] = graph.LogProbability(n / r.stats.Images)
 	}
@@ -416,7 +436,7 @@ func usedStates(counts []float64) int {
 }
 
 // evidence returns the terms of a split under the model's own p(z).
-func (s *Setup) evidence(e *model.EStep, v data.View) (*EpochTerms, error) {
+func (s *Setup) evidence(e *model.EStep, v data.View) (*run.EpochTerms, error) {
 	var totals model.Totals
 	var bound moments
 	err := s.eachChunk(context.Background(), e, v, func(count int) bool {
@@ -430,7 +450,7 @@ func (s *Setup) evidence(e *model.EStep, v data.View) (*EpochTerms, error) {
 		return nil, err
 	}
 	mean := totals.Mean()
-	return &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound, BoundSE: bound.standardError()}, nil
+	return &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound, BoundSE: bound.standardError()}, nil
 }
 
 // maximise is the M-step: in closed form for a mixture, by gradient steps for a grid,
@@ -438,6 +458,9 @@ func (s *Setup) evidence(e *model.EStep, v data.View) (*EpochTerms, error) {
 func (r *emRun) maximise() error {
 	began := r.now()
 	defer func() { r.seconds = r.now().Sub(began).Seconds() }()
+	if r.table != nil {
+		r.sharpen()
+	}
 	if r.inc != nil && r.step > 0 {
 		return r.sweep()
 	}
@@ -487,20 +510,30 @@ func (r *emRun) maximise() error {
 	return r.EM.Refresh()
 }
 
-// maximiseMixture is the M-step in closed form. Under acceleration every second one is
-// followed by a jump, which the next E-step may refuse.
+// maximiseMixture is the M-step in closed form. Dead components are moved after it, and
+// under acceleration every second one is followed by a jump: the next E-step may refuse
+// either.
 func (r *emRun) maximiseMixture() error {
 	if r.Config.Accelerate {
 		r.jump.points = append(r.jump.points, r.EM.Point())
 	}
 	logLik, logPrior := r.EM.ExpectedLogJoint(r.stats)
 	before := logLik + logPrior
-	r.mStep.Reseeded = r.reseed()
+	r.mStep.Reseeded = 0
 	if err := r.EM.Maximise(r.stats); err != nil {
 		return err
 	}
 	logLik, logPrior = r.EM.ExpectedLogJoint(r.stats)
 	r.noteOldTable((logLik + logPrior - before) / r.stats.Images)
+	if moved := r.reseed(); moved > 0 {
+		// Of both bounds, each a mean of so many roundings that have nothing to do with
+		// each other.
+		r.try(r.last - 2*r.rounding/math.Sqrt(r.stats.Images))
+		r.mStep.Reseeded, r.mStep.Bound = moved, nil
+		if err := r.EM.Maximise(r.stats); err != nil {
+			return err
+		}
+	}
 	if len(r.jump.points) < 2 {
 		return nil
 	}
@@ -513,15 +546,21 @@ func (r *emRun) maximiseMixture() error {
 	if point == nil {
 		return nil
 	}
-	r.jump.fallback, r.jump.least = r.snapshot(), r.last
-	return r.EM.SetPoint(point)
+	r.try(r.last)
+	if err := r.EM.SetPoint(point); err != nil {
+		return err
+	}
+	if degenerate(r.EM) >= 0 { // no place to go, whatever its bound
+		r.refuse(math.Inf(-1))
+	}
+	return nil
 }
 
-func (r *emRun) finite(mean model.Terms) error {
-	if math.IsNaN(mean.Bound) || math.IsInf(mean.Bound, 0) {
+func (r *emRun) finite(bound float64) error {
+	if math.IsNaN(bound) || math.IsInf(bound, 0) {
 		// The parameters of this very step may have been saved: not those.
 		return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: min(r.saved, r.step-1),
-			Reason: fmt.Sprintf("the evidence is %v nats per image", mean.Bound)}
+			Reason: fmt.Sprintf("the evidence is %v nats per image", bound)}
 	}
 	return nil
 }
@@ -535,29 +574,27 @@ func (r *emRun) save() error {
 }
 
 func (r *emRun) notSaved(err error) error {
-	if errors.Is(err, ErrNotFinite) {
+	if errors.Is(err, run.ErrNotFinite) {
 		return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved, Reason: err.Error()}
 	}
 	return err
 }
 
-func (r *emRun) state() *State {
+func (r *emRun) state() *run.State {
 	s := r.Setup.state(r.step, int(r.step)+1, r.best)
 	if !math.IsNaN(r.last) {
-		s.Sums = model.Totals{Images: 1, Bound: r.last}
+		last := r.last
+		s.Objective = &last
 	}
 	if r.adam != nil {
 		s.Moments = r.adam.Moments()
 	}
-	if r.mStep != (mStepNote{}) {
-		note, _ := json.Marshal(r.mStep) // plain numbers always have a JSON form
-		s.MStep = string(note)
-	}
+	s.MStep = r.mStep
 	if r.inc != nil {
-		s.Params = append(s.Params, r.inc.tensors(r.EM.Config.States, r.EM.Config.Pixels)...)
+		s.Tables = append(s.Tables, r.inc.tensors(r.EM.Config.States, r.EM.Config.Pixels)...)
 	}
 	if r.table != nil {
-		s.Params = append(s.Params, Tensor{Name: tableName, Shape: []int{r.Train.N(), r.EM.Config.States}, Data: r.table})
+		s.Tables = append(s.Tables, safetensors.Tensor{Name: run.PriorTable, Shape: []int{r.Train.N(), r.EM.Config.States}, Data: r.table})
 	}
 	return s
 }

@@ -3,14 +3,19 @@ package train
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/train/run"
+	"elbo/train/safetensors"
 )
 
 // slowMixture is a problem on which EM is slow: three components that overlap, on
@@ -42,7 +47,7 @@ func slowMixture(t *testing.T) Config {
 }
 
 // fitEM runs a configuration to its end and returns its lines.
-func fitEM(t *testing.T, c Config) (Result, []Metrics, *RunDir) {
+func fitEM(t *testing.T, c Config) (Result, []run.Metrics, *run.Dir) {
 	t.Helper()
 	dir, heard := newTrainingRun(t, c), &listener{}
 	result, err := RunEM(context.Background(), newTestSetup(t, c), dir, nil, heard, still)
@@ -52,16 +57,16 @@ func fitEM(t *testing.T, c Config) (Result, []Metrics, *RunDir) {
 	return result, heard.epochs, dir
 }
 
-func objectiveOf(m Metrics) float64 { return m.Train.Bound + m.EM.Penalty }
+func objectiveOf(m run.Metrics) float64 { return m.Train.Bound + m.EM.Penalty }
 
 // evidenceRounding is what rounding may take from a mean of log p(x): each image's is a
 // float32 sum over D pixels of terms of one sign, about |log p(x)|·2⁻²⁴·√D.
-func evidenceRounding(m Metrics, d int) float64 {
+func evidenceRounding(m run.Metrics, d int) float64 {
 	return 2 * math.Abs(m.Train.Bound) * math.Exp2(-24) * math.Sqrt(float64(d))
 }
 
 // neverFalls fails if a line's bound is below the one before.
-func neverFalls(t *testing.T, lines []Metrics, d int) {
+func neverFalls(t *testing.T, lines []run.Metrics, d int) {
 	t.Helper()
 	for i := 1; i < len(lines); i++ {
 		if fall := objectiveOf(lines[i-1]) - objectiveOf(lines[i]); fall > evidenceRounding(lines[i], d) {
@@ -91,6 +96,58 @@ func TestSQUAREMEndsNoLowerInFewerIterations(t *testing.T) {
 	}
 	if 2*fast.Step > plain.Step {
 		t.Errorf("SQUAREM took %d iterations, EM %d: want less than half", fast.Step, plain.Step)
+	}
+}
+
+// TestAJumpIsNoConvergence: where EM has more to gain, a jump of the acceleration that
+// gains less than the tolerance does not end the run. (With the seeds 3 and 101 such a jump
+// comes early, and EM's next step gains 26 and 52 tolerances.) Resumed from any of its
+// checkpoints, that of the jump among them, the run ends with the same bytes.
+func TestAJumpIsNoConvergence(t *testing.T) {
+	for _, seed := range []uint64{3, 101} {
+		c := emConfig(t, MixtureModel)
+		c.Components, c.Init, c.Seed, c.Accelerate, c.Epochs, c.Tolerance = 3, FromRandom, seed, true, 300, 1e-3
+		dir := newHastyRun(t, c)
+		dir.Keep = 300
+		_, result, lines := runEM(t, c, dir, nil)
+		last, _, _ := dir.Latest()
+		plain := c
+		plain.Accelerate, plain.Epochs, plain.Tolerance = false, int(result.Step)+1, 0
+		_, _, more := runEM(t, plain, newHastyRun(t, plain), last)
+		if gain := objectiveOf(more[len(more)-1]) - objectiveOf(lines[len(lines)-1]); !result.Converged || gain >= c.Tolerance {
+			t.Errorf("seed %d: ended with %+v, and EM's next step gains %g", seed, result, gain)
+		}
+		smallJump := false
+		names, err := dir.Checkpoints()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			state, err := LoadCheckpoint(dir.File(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i := state.Step; i > 0 && i < result.Step && objectiveOf(lines[i])-objectiveOf(lines[i-1]) < c.Tolerance {
+				smallJump = true
+			}
+			again := newHastyRun(t, c)
+			_, resumed, _ := runEM(t, c, again, state)
+			if resumed.Step != result.Step || !resumed.Converged {
+				t.Errorf("seed %d, from %s: ended with %+v, want %+v", seed, name, resumed, result)
+			} else if !bytes.Equal(fileBytes(t, again.File(names[0])), fileBytes(t, dir.File(names[0]))) {
+				t.Errorf("seed %d, from %s: the final checkpoint differs", seed, name)
+			}
+			if name == names[0] || !smallJump {
+				continue
+			}
+			// At the jump the run is not finished for those who only look at its files.
+			if emFinished(c, state, lines[:state.Step+1]) {
+				t.Errorf("seed %d: finished at step %d of %d", seed, state.Step, result.Step)
+			}
+		}
+		if !smallJump {
+			t.Errorf("seed %d: no jump gained less than the tolerance", seed)
+		}
 	}
 }
 
@@ -151,7 +208,7 @@ func TestEMResumesBitForBit(t *testing.T) {
 			if _, err := RunEM(context.Background(), newTestSetup(t, c), whole, nil, &listener{}, still); err != nil {
 				t.Fatal(err)
 			}
-			names, err := whole.checkpoints()
+			names, err := whole.Checkpoints()
 			if err != nil || len(names) < 4 {
 				t.Fatalf("checkpoints %v, %v", names, err)
 			}
@@ -270,5 +327,223 @@ func TestAComponentOnOneImageStopsTheRun(t *testing.T) {
 	state, _, warnings := dir.Latest()
 	if state == nil && diverged.LastGood >= 0 || len(warnings) > 0 {
 		t.Errorf("the last good checkpoint, of step %d, cannot be read: %v", diverged.LastGood, warnings)
+	}
+}
+
+// overlapping are images of three kinds, with noise.
+func overlapping(seed uint64) data.Images {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	images := data.Images{N: 120, Rows: 4, Cols: 4}
+	for range images.N {
+		c := rng.IntN(3)
+		for j := range 16 {
+			images.Bytes = append(images.Bytes, uint8(60+50*((c+j)%3)+rng.IntN(40)))
+		}
+	}
+	return images
+}
+
+// TestADegenerateTrialEndsNoRun: where a jump of the acceleration comes to variances below
+// those that are allowed, and EM's own step does not, the run goes on from the step. (With
+// this seed such a jump comes in iteration 20.)
+func TestADegenerateTrialEndsNoRun(t *testing.T) {
+	c := emConfig(t, MixtureModel)
+	gaussian(&c)
+	c.Data, c.Split, c.Components = writeImages(t, overlapping(64)), []int{120, 0}, 12
+	c.Seed, c.Epochs, c.VarianceFloor, c.Accelerate = 64, 40, 0, true
+	_, result, lines := runEM(t, c, newHastyRun(t, c), nil)
+	if result.Step != 40 {
+		t.Errorf("ended with %+v", result)
+	}
+	neverFalls(t, lines, 16)
+}
+
+// TestATrialWithoutAFiniteBoundIsRefused, and EM goes on from its own step.
+func TestATrialWithoutAFiniteBoundIsRefused(t *testing.T) {
+	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
+		c := emConfig(t, MixtureModel)
+		gaussian(&c)
+		c.Accelerate = true
+		r := &emRun{Setup: newTestSetup(t, c), dir: newHastyRun(t, c), recorder: &emListener{}, now: still}
+		if err := errors.Join(r.compile(), r.begin(nil)); err != nil {
+			t.Fatal(err)
+		}
+		stands := r.snapshot()
+		r.try(-1e9)
+		base := r.EM.Params()[2].Value
+		for i := range base {
+			base[i] = bad
+		}
+		m, err := r.expect()
+		if err != nil {
+			t.Fatalf("the E-step of a point on trial ended the run: %v", err)
+		}
+		if !r.refuse(m.Train.Bound) {
+			t.Fatalf("a point with the bound %g was not refused", m.Train.Bound)
+		}
+		for i, p := range r.EM.Params() {
+			if !slices.Equal(p.Value, stands[i]) {
+				t.Errorf("%s is not what it was before the trial", p.Name)
+			}
+		}
+	}
+}
+
+// TestImagesAllOfOneGreyAreDegenerate: their variance is 0, which the statistics must show
+// however the squares of the grey level are rounded, and wherever other images are.
+func TestImagesAllOfOneGreyAreDegenerate(t *testing.T) {
+	for _, init := range Inits {
+		for _, greys := range [][]uint8{{100}, {150}, {200}, {201}, {220}, {254}, {255}, {30, 201}, {10, 220, 255}} {
+			if len(greys) > 1 && init != KMeansPP {
+				continue // components need not find one grey level each
+			}
+			images := data.Images{N: 300, Rows: 8, Cols: 8}
+			for i := range images.N {
+				images.Bytes = append(images.Bytes, bytes.Repeat([]byte{greys[i%len(greys)]}, 64)...)
+			}
+			for _, incremental := range []int{0, 100} {
+				c := emConfig(t, MixtureModel)
+				gaussian(&c)
+				c.Data, c.Split, c.Components, c.Epochs, c.Tolerance = writeImages(t, images), []int{300, 0}, 3, 100, 1e-4
+				c.VarianceFloor, c.Init, c.Incremental = 0, init, incremental
+				result, err := RunEM(context.Background(), newTestSetup(t, c), newHastyRun(t, c), nil, &emListener{}, still)
+				var diverged *DivergedError
+				if !errors.As(err, &diverged) || !diverged.Degenerate {
+					t.Errorf("grey levels %v, init %s, batches of %d: ended with %+v, %v, want a degenerate component", greys, init, incremental, result, err)
+				}
+			}
+		}
+	}
+}
+
+// TestAFallIsNoConvergence, unless rounding explains it.
+func TestAFallIsNoConvergence(t *testing.T) {
+	c := DefaultConfig(MixtureModel)
+	c.Tolerance = 1e-3
+	line := func(epoch int, bound, rounding float64) run.Metrics {
+		return run.Metrics{Epoch: epoch, Step: int64(epoch), Train: &run.EpochTerms{Bound: bound}, EM: &run.EMTerms{Rounding: rounding}}
+	}
+	for _, test := range []struct {
+		gain, rounding float64
+		want           bool
+	}{{9e-4, 1e-5, true}, {2e-3, 1e-5, false}, {-1e-5, 1e-5, true}, {-3e-5, 1e-5, false}, {-5.6, 1e-5, false}, {-5.6, 0, true}} {
+		if got := emFinished(c, &run.State{Step: 1}, []run.Metrics{line(0, 1, 1e-5), line(1, 1+test.gain, test.rounding)}); got != test.want {
+			t.Errorf("a gain of %g, rounded by %g, is convergence: %v, want %v", test.gain, test.rounding, got, test.want)
+		}
+	}
+}
+
+// TestIncrementalStatisticsOfAnEarlierVersionResume: they were sums about 0, and what they
+// stand for is the same but for the rounding of the sums about the means.
+func TestIncrementalStatisticsOfAnEarlierVersionResume(t *testing.T) {
+	c := emConfig(t, MixtureModel)
+	gaussian(&c)
+	c.Incremental, c.Epochs = 40, 8
+	dir := newHastyRun(t, c)
+	dir.Keep = 20
+	_, _, want := runEM(t, c, dir, nil)
+	state, err := LoadCheckpoint(dir.File(checkpointOf(4)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string][]float32{}
+	for _, tensor := range state.Tables {
+		values[tensor.Name] = tensor.Data
+	}
+	counts, sums, squares, centre := values[incrementalCounts], values[incrementalSums], values[incrementalSquares], values[incrementalCentre]
+	for i, v := range centre { // Σ q x and Σ q x²
+		n, s, c := float64(counts[i/36]), float64(sums[i]), float64(v)
+		sums[i], squares[i] = float32(s+n*c), float32(float64(squares[i])+2*c*s+n*c*c)
+	}
+	state.Tables = slices.DeleteFunc(state.Tables, func(tensor safetensors.Tensor) bool { return tensor.Name == incrementalCentre })
+	_, _, got := runEM(t, c, newHastyRun(t, c), state)
+	if len(centre) != 3*6*36 || len(got) != 5 {
+		t.Fatalf("%d centres, %d iterations", len(centre), len(got))
+	}
+	for i, m := range got {
+		// A square of up to 1 was rounded to float32, and is divided by a variance of at
+		// least 0.01: a change of 100 roundings a pixel at most, of 36 pixels.
+		if d := math.Abs(objectiveOf(m) - objectiveOf(want[4+i])); d > 36*100*math.Exp2(-24) {
+			t.Errorf("iteration %d: %.8f, want %.8f", m.Epoch, objectiveOf(m), objectiveOf(want[4+i]))
+		}
+	}
+	// Of another size they are refused.
+	for i := range state.Tables {
+		if state.Tables[i].Name == incrementalSquares {
+			other := state.Tables[i]
+			other.Name, other.Shape, other.Data = incrementalCentre, []int{1}, other.Data[:1]
+			state.Tables = append(state.Tables, other)
+		}
+	}
+	if _, err := RunEM(context.Background(), newTestSetup(t, c), newHastyRun(t, c), state, &emListener{}, still); !errors.Is(err, run.ErrMismatch) {
+		t.Errorf("centres of another size: RunEM = %v, want %v", err, run.ErrMismatch)
+	}
+}
+
+// TestAMoveThatLowersTheBoundIsUndone: image 0 and image 1 share a component whose pixels
+// are a little off the maximum, to the disadvantage of image 0. The M-step raises image 0
+// by 5.5 nats and takes nearly as many from image 1; with image 0 as it was before, moving
+// the dead component to it seems worth 2 nats, and then costs 1.2.
+func TestAMoveThatLowersTheBoundIsUndone(t *testing.T) {
+	const n, d, differ, off = 20, 225, 92, 0.03
+	var text bytes.Buffer
+	for i := range n {
+		for j := range d {
+			bit := 0 // of images 2 and on, which have another component
+			if i < 2 {
+				bit = 1
+				if j < differ {
+					bit = (i + j) % 2
+				}
+			}
+			fmt.Fprintf(&text, "%d ", bit)
+		}
+		text.WriteString("\n")
+	}
+	path := filepath.Join(t.TempDir(), "pair.amat")
+	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := DefaultConfig(MixtureModel)
+	c.Data, c.Split, c.Components, c.Workers = path, []int{n, 0}, 3, 1
+	c.Smoothing, c.Epochs, c.Tolerance = 0.01, 6, 0
+	s := newTestSetup(t, c)
+	stats := s.EM.NewStatistics()
+	stats.Images, stats.Counts[0], stats.Counts[1] = n, 2, n-2
+	for j := range d {
+		stats.Sums[j] = 2
+		if j < differ {
+			stats.Sums[j] = 1 + 2*off*(1-2*float64(j%2)) // image 0 has the odd pixels
+		}
+	}
+	if err := s.EM.Maximise(stats); err != nil {
+		t.Fatal(err)
+	}
+	begin := s.state(0, 1, nil)
+	dir := newHastyRun(t, c)
+	_, _, lines := runEM(t, c, dir, begin)
+	neverFalls(t, lines, d)
+	if lines[1].EM.Reseeded > 0 || lines[1].EM.OldTable == nil {
+		t.Errorf("after a move that was undone the line says %+v", *lines[1].EM)
+	}
+	// Interrupted while a move is on trial, the run ends with the same bytes.
+	for stop := range c.Epochs {
+		again := newHastyRun(t, c)
+		ctx, cancel := context.WithCancel(context.Background())
+		_, err := RunEM(ctx, newTestSetup(t, c), again, begin, &emListener{each: func(m run.Metrics) {
+			if m.Epoch == stop {
+				cancel()
+			}
+		}}, still)
+		state, _, _ := again.Latest()
+		if !errors.Is(err, ErrInterrupted) || state == nil {
+			t.Fatalf("interrupted in iteration %d: RunEM = %v, state %v", stop, err, state)
+		}
+		runEM(t, c, again, state)
+		for _, name := range []string{checkpointOf(int64(c.Epochs)), run.MetricsFile} {
+			if !bytes.Equal(fileBytes(t, again.File(name)), fileBytes(t, dir.File(name))) {
+				t.Errorf("interrupted in iteration %d: %s differs", stop, name)
+			}
+		}
 	}
 }

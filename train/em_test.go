@@ -16,6 +16,8 @@ import (
 	"elbo/data"
 	"elbo/graph/graphtest"
 	"elbo/model"
+	"elbo/train/run"
+	"elbo/train/run/runtest"
 )
 
 // emCases are the models with a table and the ways to fit them.
@@ -59,12 +61,12 @@ func emConfig(t testing.TB, name string) Config {
 
 // emListener hears of every iteration.
 type emListener struct {
-	iterations []Metrics
-	each       func(Metrics)
+	iterations []run.Metrics
+	each       func(run.Metrics)
 }
 
 func (l *emListener) Step(Progress) {}
-func (l *emListener) Epoch(m Metrics) {
+func (l *emListener) Epoch(m run.Metrics) {
 	l.iterations = append(l.iterations, m)
 	if l.each != nil {
 		l.each(m)
@@ -85,34 +87,15 @@ func writeImages(t testing.TB, images data.Images) string {
 	return path
 }
 
-// hasty is a file that does not wait for the disk: the tests write thousands.
-type hasty struct{ *os.File }
-
-func (hasty) Sync() error { return nil }
-
-// newHastyRun makes a run directory of hasty files.
-func newHastyRun(t testing.TB, c Config) *RunDir {
+// newHastyRun makes a run directory of files that do not wait for the disk: the tests
+// write thousands.
+func newHastyRun(t testing.TB, c Config) *run.Dir {
 	t.Helper()
-	ops := osAtomicOps()
-	ops.syncDir = func(string) error { return nil }
-	ops.create = func(path string) (atomicFile, error) {
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		return hasty{f}, err
-	}
-	dir, err := createRun(ops, filepath.Join(t.TempDir(), "run"), c.JSON())
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir.openLog = func(path string) (metricsLog, error) {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
-		return hasty{f}, err
-	}
-	t.Cleanup(func() { dir.Close() })
-	return dir
+	return runtest.Hasty(t, filepath.Join(t.TempDir(), "run"), c.JSON(), CheckState)
 }
 
 // runEM fits a model from a state, or from the beginning, in a directory.
-func runEM(t testing.TB, c Config, dir *RunDir, from *State) (*Setup, Result, []Metrics) {
+func runEM(t testing.TB, c Config, dir *run.Dir, from *run.State) (*Setup, Result, []run.Metrics) {
 	t.Helper()
 	s, heard := newTestSetup(t, c), &emListener{}
 	result, err := RunEM(context.Background(), s, dir, from, heard, still)
@@ -122,7 +105,7 @@ func runEM(t testing.TB, c Config, dir *RunDir, from *State) (*Setup, Result, []
 	return s, result, heard.iterations
 }
 
-func checkpointOf(step int64) string { return fmt.Sprintf(runCheckpointFmt, step) }
+func checkpointOf(step int64) string { return fmt.Sprintf("checkpoint-%08d.safetensors", step) }
 
 // TestResumingEMIsBitIdentical goes on from every checkpoint of a run, each time in a
 // new directory and with a new model: the last checkpoint, the result and the lines of
@@ -136,11 +119,11 @@ func TestResumingEMIsBitIdentical(t *testing.T) {
 			whole := newHastyRun(t, c)
 			whole.Keep = 100
 			_, result, _ := runEM(t, c, whole, nil)
-			names, err := whole.checkpoints()
+			names, err := whole.Checkpoints()
 			if err != nil || len(names) < 6 || names[0] != checkpointOf(12) {
 				t.Fatalf("checkpoints %v, %v; want one of step 12 and at least 5 more", names, err)
 			}
-			lines := bytes.SplitAfter(fileBytes(t, whole.File(MetricsFile)), []byte("\n"))
+			lines := bytes.SplitAfter(fileBytes(t, whole.File(run.MetricsFile)), []byte("\n"))
 			for i, name := range names[1:] {
 				if i%3 != 0 && i+2 != len(names) { // some of them, the first and the last too
 					continue
@@ -157,7 +140,7 @@ func TestResumingEMIsBitIdentical(t *testing.T) {
 				if resumed.Step != result.Step || *resumed.Best != *result.Best {
 					t.Errorf("from %s: ended with %+v, best %+v; want %+v, best %+v", name, resumed, resumed.Best, result, result.Best)
 				}
-				got := fileBytes(t, again.File(MetricsFile))
+				got := fileBytes(t, again.File(run.MetricsFile))
 				if want := bytes.Join(lines[state.Step:], nil); !bytes.Equal(got, want) {
 					t.Errorf("from %s: metrics differ:\n%s\nwant\n%s", name, firstLine(got, want), firstLine(want, got))
 				}
@@ -191,7 +174,7 @@ func TestAnInterruptedEMRunEndsWithTheSameBytes(t *testing.T) {
 			for stop := range steps {
 				dir := newHastyRun(t, c)
 				ctx, cancel := context.WithCancel(context.Background())
-				_, err := RunEM(ctx, newTestSetup(t, c), dir, nil, &emListener{each: func(m Metrics) {
+				_, err := RunEM(ctx, newTestSetup(t, c), dir, nil, &emListener{each: func(m run.Metrics) {
 					if m.Epoch == stop {
 						cancel()
 					}
@@ -204,10 +187,10 @@ func TestAnInterruptedEMRunEndsWithTheSameBytes(t *testing.T) {
 					t.Fatalf("interrupted in iteration %d: latest checkpoint is %+v, %v", stop, state, warnings)
 				}
 				runEM(t, c, dir, state)
-				for _, name := range []string{checkpointOf(steps), BestFile, MetricsFile} {
+				for _, name := range []string{checkpointOf(steps), run.BestFile, run.MetricsFile} {
 					got, want := fileBytes(t, dir.File(name)), fileBytes(t, whole.File(name))
-					if name == MetricsFile {
-						got, want = fileBytes(t, dir.File(MetricsFile)), fileBytes(t, whole.File(MetricsFile))
+					if name == run.MetricsFile {
+						got, want = fileBytes(t, dir.File(run.MetricsFile)), fileBytes(t, whole.File(run.MetricsFile))
 					}
 					if !bytes.Equal(got, want) {
 						t.Errorf("interrupted in iteration %d: %s differs", stop, name)
@@ -237,7 +220,7 @@ func TestTenIterationsAndTenMoreAreTwenty(t *testing.T) {
 			if !bytes.Equal(fileBytes(t, dir.File(checkpointOf(20))), fileBytes(t, twenty.File(checkpointOf(20)))) {
 				t.Error("the final checkpoint differs")
 			}
-			if got, want := fileBytes(t, dir.File(MetricsFile)), fileBytes(t, twenty.File(MetricsFile)); !bytes.Equal(got, want) {
+			if got, want := fileBytes(t, dir.File(run.MetricsFile)), fileBytes(t, twenty.File(run.MetricsFile)); !bytes.Equal(got, want) {
 				t.Errorf("metrics differ:\n%s\nwant\n%s", firstLine(got, want), firstLine(want, got))
 			}
 		})
@@ -327,8 +310,8 @@ func TestABeginningIsAFunctionOfTheSeed(t *testing.T) {
 	}
 }
 
-// TestEMStopsWhereAnIterationGainsLessThanTheTolerance, no earlier and no later, and a
-// tolerance of 0 never stops it.
+// TestEMStopsWhereAnIterationGainsLessThanTheTolerance, under acceleration two in a row, no
+// earlier and no later, and a tolerance of 0 never stops it.
 func TestEMStopsWhereAnIterationGainsLessThanTheTolerance(t *testing.T) {
 	for _, test := range emCases {
 		if test.model == GridModel {
@@ -342,10 +325,18 @@ func TestEMStopsWhereAnIterationGainsLessThanTheTolerance(t *testing.T) {
 		if !result.Converged || result.Step >= 500 || result.Step < 2 || int(result.Step) != len(iterations)-1 {
 			t.Errorf("%s: ended with %+v after %d iterations, want convergence", test.name, result, len(iterations))
 		}
+		small, want := 0, 1 // such gains in a row
+		if c.Accelerate {
+			want = 2
+		}
 		for i, m := range iterations[1:] {
 			before := iterations[i]
 			gain := m.Train.Bound + m.EM.Penalty - before.Train.Bound - before.EM.Penalty
-			if last := i == len(iterations)-2; gain < c.Tolerance != last {
+			small++
+			if gain >= c.Tolerance {
+				small = 0
+			}
+			if last := i == len(iterations)-2; small >= want != last {
 				t.Errorf("%s: iteration %d of %d gains %g nats, the tolerance is %g", test.name, m.Epoch, result.Step, gain, c.Tolerance)
 			}
 		}
@@ -394,6 +385,43 @@ func TestTheBestIsWhatValidationSaysItIs(t *testing.T) {
 			// Summed in another order, in float64.
 			if math.Abs(e.LogP.Value-best.Validation.Bound) > 1e-9*math.Abs(e.LogP.Value) || math.Abs(e.LogP.SE-best.Validation.BoundSE) > 1e-9 || e.ELBO != e.LogP.Value {
 				t.Errorf("evaluated to %.9f ± %.9f (ELBO %.9f), the metrics say %.9f ± %.9f", e.LogP.Value, e.LogP.SE, e.ELBO, best.Validation.Bound, best.Validation.BoundSE)
+			}
+		})
+	}
+}
+
+// TestTheBestIsTheCheckpointOfItsStep, in every parameter and in what a run keeps besides.
+func TestTheBestIsTheCheckpointOfItsStep(t *testing.T) {
+	for _, test := range emCases {
+		t.Run(test.name, func(t *testing.T) {
+			compared := 0
+			for _, epochs := range []int{2, 3, 5, 20} {
+				c := emConfig(t, test.model)
+				test.change(&c)
+				c.Epochs = epochs
+				dir := newHastyRun(t, c)
+				dir.Keep = 100
+				runEM(t, c, dir, nil)
+				best, _, err := dir.Best()
+				if err != nil {
+					t.Fatal(err)
+				}
+				state, err := LoadCheckpoint(dir.File(checkpointOf(best.Step)))
+				if errors.Is(err, os.ErrNotExist) { // of step 0, or within a cycle of acceleration
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				compared++
+				for i, p := range best.Params {
+					if p.Name != state.Params[i].Name || !slices.Equal(p.Data, state.Params[i].Data) {
+						t.Errorf("%d iterations: %s of the best state is not that of checkpoint %d", epochs, p.Name, best.Step)
+					}
+				}
+			}
+			if compared == 0 {
+				t.Error("no best state has a checkpoint")
 			}
 		})
 	}
@@ -471,12 +499,11 @@ func TestAPriorPerImageReachesItsCeiling(t *testing.T) {
 		t.Errorf("log p(x) is %g nats per image in the end, want 0: each image has a component of its own", last)
 	}
 	state, _, _ := dir.Latest()
-	i := slices.IndexFunc(state.Params, func(p Tensor) bool { return p.Name == "prior.log_table" })
-	if i < 0 || !slices.Equal(state.Params[i].Shape, []int{8, 8}) {
-		t.Fatalf("the checkpoint has no table of 8 images and 8 states")
+	if len(state.Tables) != 1 || state.Tables[0].Name != run.PriorTable || !slices.Equal(state.Tables[0].Shape, []int{8, 8}) {
+		t.Fatal("the checkpoint has no table of 8 images and 8 states")
 	}
 	average := make([]float64, 8)
-	for row := range slices.Chunk(state.Params[i].Data, 8) {
+	for row := range slices.Chunk(state.Tables[0].Data, 8) {
 		sum := 0.0
 		for k, logP := range row {
 			p := math.Exp(float64(logP))
@@ -487,8 +514,8 @@ func TestAPriorPerImageReachesItsCeiling(t *testing.T) {
 			t.Errorf("a row of the table sums to %g", sum)
 		}
 	}
-	for k, logP := range state.Params[len(state.Params)-2].Data {
-		if name := state.Params[len(state.Params)-2].Name; name != "prior.log_weight" {
+	for k, logP := range state.Params[len(state.Params)-1].Data {
+		if name := state.Params[len(state.Params)-1].Name; name != "prior.log_weight" {
 			t.Fatalf("%s stands before the table, want prior.log_weight", name)
 		}
 		if got := math.Exp(float64(logP)); math.Abs(got-average[k]) > 1e-4 {
@@ -550,7 +577,7 @@ func TestAGaussianWithoutAFloorDiverges(t *testing.T) {
 		t.Fatalf("RunEM = %v, want a DivergedError of a degenerate component", err)
 	}
 	for _, want := range []string{
-		fmt.Sprintf("train: iteration %d: a pixel of component ", diverged.Step),
+		fmt.Sprintf("iteration %d: a pixel of component ", diverged.Step),
 		" has a variance below 1e-07, as it is the same in all its images: the density grows without end; --variance-floor bounds it; the last good checkpoint is that of step ",
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -602,7 +629,7 @@ func TestWhatEMCannotFitIsNamed(t *testing.T) {
 // TestACheckpointOfAnotherModelIsNotLoaded: states of other sizes, of another kind, or
 // without the table of a prior per image.
 func TestACheckpointOfAnotherModelIsNotLoaded(t *testing.T) {
-	states := map[string]*State{}
+	states := map[string]*run.State{}
 	for name, change := range map[string]func(*Config){
 		"shared":    func(c *Config) {},
 		"more":      func(c *Config) { c.Components = 7 },
@@ -629,7 +656,56 @@ func TestACheckpointOfAnotherModelIsNotLoaded(t *testing.T) {
 	c := emConfig(t, MixtureModel)
 	c.Prior, c.Limit = model.PerImage, 80
 	_, err := RunEM(context.Background(), newTestSetup(t, c), newHastyRun(t, c), states["per image"], &emListener{}, still)
-	if want := "train: checkpoint has no prior.log_table of 80 images and 6 states: it was written for other data or another model"; err == nil || err.Error() != want {
+	if want := "checkpoint has no prior.log_table of 80 images and 6 states: it was written for other data or another model"; err == nil || err.Error() != want {
 		t.Errorf("RunEM = %v, want %q", err, want)
+	}
+}
+
+// TestTheStatedRoundingCoversLogP of Gaussian mixtures where the terms of log p(x) are
+// hundreds of nats and cancel, with log p(x) in float64 from the same parameters.
+func TestTheStatedRoundingCoversLogP(t *testing.T) {
+	const n, d = 2000, 64
+	images, stream := data.Images{N: n, Rows: 8, Cols: 8}, data.NewStream(1, "spread")
+	for i := range n {
+		// The further from grey level 128, the less its log p(x): from 300 nats to -1500.
+		spread := 12 * float64(i) / n
+		for range d {
+			images.Bytes = append(images.Bytes, uint8(math.Round(128+spread*(stream.Float64()+stream.Float64()-1)*math.Sqrt(1.5))))
+		}
+	}
+	c := emConfig(t, MixtureModel)
+	gaussian(&c)
+	c.Data, c.Split, c.Components = writeImages(t, images), []int{n, 0}, 2
+	s := newTestSetup(t, c)
+	for i, p := range s.EM.Params()[:2] {
+		for j := range p.Value { // means, then precisions
+			p.Value[j] = []float32{128. / 255, 1e5}[i] * (1 + float32(j/d)/100)
+		}
+	}
+	mean, precision, base := s.EM.Params()[0].Value, s.EM.Params()[1].Value, s.EM.Params()[2].Value
+	for k := range base {
+		base[k] = float32(d * (math.Log(float64(precision[k*d])) - math.Log(2*math.Pi)) / 2)
+	}
+	e, err := EvaluateEM(context.Background(), s, s.Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, nearest, worst := make([]float32, d), math.Inf(1), 0.0
+	for i, score := range e.PerImage {
+		s.Train.Pixels(x, i, 0)
+		var joint [2]float64
+		for k := range joint {
+			joint[k] = float64(base[k]) + float64(s.EM.LogPrior()[k])
+			for j, v := range x {
+				delta := float64(v) - float64(mean[k*d+j])
+				joint[k] -= float64(precision[k*d+j]) * delta * delta / 2
+			}
+		}
+		want := logAddExp(joint[0], joint[1])
+		nearest, worst = min(nearest, math.Abs(want)), max(worst, math.Abs(score.LogP-want)/score.Error)
+	}
+	t.Logf("off by at most %.2f of what is stated; the log p(x) nearest to 0 is %.3f", worst, nearest)
+	if worst > 1 || worst < 0.02 || nearest > 1 {
+		t.Errorf("off by at most %g of what is stated, want at most 1 and not far below; the log p(x) nearest to 0 is %g", worst, nearest)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync"
 
 	"elbo/data"
 	"elbo/model"
@@ -116,6 +117,8 @@ const ActiveThreshold = 0.01
 // Evaluator computes evaluations with a fixed number of draws. Workers score different
 // images, each with programs of one worker: the figures do not depend on their number.
 type Evaluator struct {
+	Scored func(images int) // hears of images as they are scored, of one call at a time; may be nil
+
 	model  *model.VAE
 	draws  int
 	images int // in a block
@@ -125,7 +128,7 @@ type Evaluator struct {
 // NewEvaluator compiles what evaluating m with the given number of draws for each
 // image needs.
 func NewEvaluator(m *model.VAE, draws int) (*Evaluator, error) {
-	images, block := blocks(draws)
+	images, block := blocks(draws, m.Pixels)
 	return newEvaluator(m, draws, images, block)
 }
 
@@ -152,12 +155,20 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 	posteriors := make([]float32, v.N()*width) // h of each image
 	blocks := (v.N() + e.images - 1) / e.images
 	faults, all := make([]error, blocks), upTo(v.N())
+	var scored sync.Mutex
+	done := 0
 	e.model.Engine.Split(blocks, 1, func(lo, hi int) {
 		k := <-e.desks
 		defer func() { e.desks <- k }()
 		for b := lo; b < hi && ctx.Err() == nil; b++ {
 			first, end := b*e.images, min((b+1)*e.images, v.N())
 			faults[b] = k.assess(v, all[first:end], seed, scores[first:end], posteriors[first*width:end*width])
+			if e.Scored != nil {
+				scored.Lock()
+				done += end - first
+				e.Scored(done)
+				scored.Unlock()
+			}
 		}
 	})
 	if err := errors.Join(append(faults, ctx.Err())...); err != nil {

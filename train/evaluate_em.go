@@ -25,10 +25,9 @@ func EvaluateEM(ctx context.Context, s *Setup, v data.View) (Evaluation, error) 
 		return Evaluation{}, err
 	}
 	states := s.EM.Config.States
-	var recon, kl, bound, note, entropy, best moments
+	var recon, kl, bound, note, entropy, best, rounding moments
 	counts := make([]float64, states)
 	scores := make([]ImageScore, 0, v.N())
-	rounding := math.Exp2(-24) * math.Sqrt(float64(v.D())) // of sums of at most D + K float32 terms of one sign
 	err = s.eachChunk(ctx, e, v, func(count int) bool {
 		recons, evidences, notes := e.Recon(), e.Evidence(), e.Note()
 		table, joint, logLik := e.Table(), e.Joint(), e.LogLik()
@@ -41,8 +40,9 @@ func EvaluateEM(ctx context.Context, s *Setup, v data.View) (Evaluation, error) 
 			scores = append(scores, ImageScore{
 				Image: v.Index(len(scores)),
 				Recon: float64(recons[i]), KL: float64(recons[i]) - evidence, ELBO: evidence,
-				IW: evidence, LogP: evidence, Error: math.Abs(evidence) * rounding,
+				IW: evidence, LogP: evidence, Error: e.Rounding(i),
 			})
+			rounding.add(e.Rounding(i))
 			h, top := 0.0, math.Inf(-1)
 			for k, q := range table[i*states:][:states] {
 				counts[k] += float64(q)
@@ -68,7 +68,7 @@ func EvaluateEM(ctx context.Context, s *Setup, v data.View) (Evaluation, error) 
 		Recon:  recon.mean, ReconSE: recon.standardError(),
 		KL: kl.mean, KLSE: kl.standardError(),
 		ELBO: bound.mean, ELBOSE: bound.standardError(),
-		LogP:     &LogP{Value: bound.mean, SE: bound.standardError(), Error: math.Abs(bound.mean) * rounding, Method: "sum over states"},
+		LogP:     &LogP{Value: bound.mean, SE: bound.standardError(), Error: rounding.mean, Method: "sum over states"},
 		Table:    t,
 		PerImage: scores,
 	}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"elbo/data"
@@ -194,5 +195,33 @@ func TestEvaluationStopsWhenAsked(t *testing.T) {
 	cancel()
 	if _, err := e.Evaluate(ctx, s.Train, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("Evaluate = %v, want the context's error", err)
+	}
+}
+
+// TestLargeImagesAreScoredInSmallBlocks, and images of any size up to 128 x 128 in blocks
+// as large as ever.
+func TestLargeImagesAreScoredInSmallBlocks(t *testing.T) {
+	for _, c := range []struct{ draws, pixels, images, block int }{
+		{1, 784, 500, 1}, {100, 784, 5, 100}, {5000, 784, 1, 500}, {1, 128 * 128, 500, 1},
+		{1, 256 * 256, 128, 1}, {100, 256 * 256, 1, 100}, {100, 1024 * 1024, 1, 8}, {3, 1 << 25, 1, 1},
+	} {
+		if images, block := blocks(c.draws, c.pixels); images != c.images || block != c.block {
+			t.Errorf("%d draws of %d pixels: %d images, %d draws at once, want %d and %d", c.draws, c.pixels, images, block, c.images, c.block)
+		}
+	}
+}
+
+// TestScoringTellsHowFarItIs, by ever more images up to all of them, whoever scores them.
+func TestScoringTellsHowFarItIs(t *testing.T) {
+	c := smallConfig(t)
+	c.Workers = 3
+	s := newTestSetup(t, c)
+	var heard []int
+	o := AssessOptions{Samples: 40, Seed: 1, Scored: func(images int) { heard = append(heard, images) }}
+	if _, err := Assess(context.Background(), s, s.Train, o); err != nil {
+		t.Fatal(err)
+	}
+	if len(heard) < 5 || !slices.IsSorted(heard) || heard[len(heard)-1] != s.Train.N() {
+		t.Errorf("heard %v, want steps up to %d", heard, s.Train.N())
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"gonum.org/v1/gonum/floats"
 
 	"elbo/data"
-	"elbo/graph/simd"
 	"elbo/model"
 )
 
@@ -76,13 +75,16 @@ type Exact struct {
 	// decides. See halving.
 	Halving float64
 	// Aliasing is what a lattice of this spacing may miss of peaks as narrow as the
-	// posterior's curvature says: all 2^Z coarser lattices may miss it alike.
+	// posterior's mean curvature says, and of lower local maxima as narrow as their own
+	// curvature says: all 2^Z coarser lattices may miss it alike. A peak that makes no node
+	// a local maximum, such as one nearer than a spacing to a kink, is seen only if it is as
+	// wide as the others.
 	Aliasing float64
 	// Outside is for the mass outside the box. It bounds it if p(x|z) is nowhere higher
 	// there than in it: P(z outside) max p(x|z) / p(x). What stands on the box's faces is
 	// taken to go on outside for one unit, the prior's standard deviation.
 	Outside  float64
-	Dropped  float64 // mass of the regions that were not refined
+	Dropped  float64 // mass of the regions that were not refined, with what may stand between their nodes
 	Rounding float64 // of float32
 
 	Level int // halvings of the spacing
@@ -135,19 +137,6 @@ const (
 	batchNodes    = 1 << 25 // nodes of all images whose log joints are held at once, on tiles
 )
 
-// tileSide is the number of nodes along each dimension of a tile.
-func tileSide(latent int) int { return [...]int{0, 64, 16, 8}[latent] }
-
-// lattice is a box of nodes at multiples of a spacing.
-type lattice struct {
-	side      int
-	points    []float32 // [K, Z], the first dimension slowest
-	joint     *model.NodeTable
-	outside   float64 // P(z outside the box)
-	perImage  int     // K
-	firstNode int     // of each dimension, in multiples of the spacing
-}
-
 // NewQuadrature compiles and decodes what quadrature for blocks of up to the given
 // number of images needs.
 func NewQuadrature(g *model.Joint, o QuadratureOptions, images int) (*Quadrature, error) {
@@ -188,30 +177,6 @@ func NewQuadrature(g *model.Joint, o QuadratureOptions, images int) (*Quadrature
 	q.points = make([]float32, t*g.Latent)
 	q.tiles, err = g.NewNodeTable(min(tileImages, max(1, images)), t)
 	return q, err
-}
-
-// node is a node of a lattice, or a tile of nodes, in multiples of the spacing, or of
-// the tile's width.
-type node [MaxExactLatent]int
-
-// patch is a box of nodes with one image's log joint at each.
-type patch struct {
-	origin node
-	side   int
-	joint  []float32 // log p(x, z) - offset
-	offset float64
-	top    float32 // the largest of joint; NaN if one of them is
-	base   float64 // the part of the largest that knows no image
-}
-
-// newPatch describes one row of a table.
-func newPatch(origin node, side int, joint, base []float32, offset float64) patch {
-	top := simd.ArgMax(joint)
-	p := patch{origin: origin, side: side, joint: joint, offset: offset, top: joint[top], base: float64(base[top])}
-	if sum := simd.Sum(joint); sum != sum { // NaN is no maximum
-		p.top = sum
-	}
-	return p
 }
 
 // refinement is an image on its way to smaller spacings.
@@ -380,300 +345,90 @@ func (q *Quadrature) place(tile node, level int) (origin node) {
 	return origin
 }
 
-// Cuts of log p(x, z) below its highest node, in nats.
-const (
-	negligible  = 45 // e⁻⁴⁵ of the highest is beyond float64's sums
-	leastWeight = 2.86e-20
-	// worthIt is what a region below is not refined for: e⁻¹² each, five standard
-	// deviations of a Gaussian. What is dropped is counted.
-	worthIt = 12
-)
-
-// assess computes log p(x) of one image from its log joints at a level, keeps it in best
-// if its stated error is the smallest so far, and returns where to look at half the
-// spacing, nil where that is not wanted.
-func (q *Quadrature) assess(r *refinement, patches []patch, level int, best *Exact) (*refinement, error) {
-	z, h := q.generator.Latent, math.Ldexp(q.options.Spacing, -level)
-	top, at := math.Inf(-1), 0
-	for i, p := range patches {
-		if j := float64(p.top) + p.offset; j != j {
-			return nil, fmt.Errorf("train: log p(x|z) is not a number at some z with |z| ≤ %g: the model has diverged, or its weights are damaged", q.options.Reach)
-		} else if j > top {
-			top, at = j, i
+// refine returns the tiles, of half the spacing, in which the image's posterior may have
+// mass; nil if they are too many. Where only those far below the highest node are too
+// many, it does without them, and what may be there makes the stated error large.
+func (q *Quadrature) refine(r *refinement, patches []patch, s *sums) *refinement {
+	most := q.options.MaxNodes / q.tileNodes()
+	mean := rise(s.meanCurvature())
+	deepest := mean
+	for _, n := range s.peaks {
+		if s.worthIt(n) {
+			deepest = max(deepest, rise(n.c[:]))
 		}
 	}
-	if math.IsInf(top, 0) {
-		return nil, fmt.Errorf("train: log p(x, z) is %g at its highest node with |z| ≤ %g: the model has diverged, or its weights are damaged", top, q.options.Reach)
+	tiles, left := q.tilesWithin(s.cut(deepest), patches, s, most)
+	if len(tiles) > most && s.cut(deepest) > negligible {
+		tiles, left = q.tilesWithin(negligible, patches, s, most)
 	}
-
-	// Sums over nodes, relative to the highest, line after line along the last dimension.
-	var total float64
-	var curvature, mean [MaxExactLatent]float64
-	var second [MaxExactLatent][MaxExactLatent]float64
-	var coset [1 << (2 * MaxExactLatent)]float64 // of nodes m that are alike modulo 4
-	density, edge := make([]float32, patches[0].side), 0.0
-	nodes := 0
-	for _, p := range patches {
-		nodes += len(p.joint)
-		p.lines(z, func(k int, m node, line []float32) {
-			// What p(x|z) is highest at counts also where the prior makes it negligible.
-			norm := float64(z) * math.Log(2*math.Pi)
-			for a := range z - 1 {
-				norm += float64(m[a]) * h * float64(m[a]) * h
-			}
-			if level == 0 {
-				r.lik = max(r.lik, highestLikelihood(line, m[z-1], h)+p.offset+norm/2)
-			}
-			if float64(simd.Max(line))+p.offset < top-negligible {
-				return
-			}
-			var sums [4]float64 // over nodes alike modulo 4 along the line
-			var moment1, moment2 float64
-			var bent [MaxExactLatent]float64
-			density = density[:len(line)]
-			simd.ExpSum(density, line, float32(top-p.offset))
-			for j, v := range density {
-				if v < leastWeight {
-					continue
-				}
-				w := float64(v)
-				at := m[z-1] + j
-				u := float64(at) * h
-				sums[at&3] += w
-				moment1 += w * u
-				moment2 += w * u * u
-				for a := range z {
-					bent[a] += w * p.curvature(z, k+j, a)
-				}
-				if level > 0 {
-					r.lik = max(r.lik, float64(line[j])+p.offset+(u*u+norm)/2)
-				}
-			}
-			sum := sums[0] + sums[1] + sums[2] + sums[3]
-			total += sum
-			if level == 0 {
-				edge += onFaces(m, z, p.side, sum, float64(density[0])+float64(density[len(density)-1]))
-			}
-			class := 0
-			for a := range z - 1 {
-				class |= m[a]&1<<a | m[a]&2<<(z+a-1)
-				v := float64(m[a]) * h
-				mean[a] += sum * v
-				second[z-1][a] += moment1 * v
-				for b := range a + 1 {
-					second[a][b] += sum * v * float64(m[b]) * h
-				}
-			}
-			mean[z-1] += moment1
-			second[z-1][z-1] += moment2
-			for c, sum := range sums {
-				coset[class|c&1<<(z-1)|c&2<<(2*z-2)] += sum
-			}
-			for a := range z {
-				curvature[a] += bent[a]
-			}
-		})
-	}
-
-	e := Exact{Level: level, Nodes: nodes, LogP: top + math.Log(total) + float64(z)*math.Log(h)}
-	e.Halving = halving(coset[:1<<(2*z)], z)
-	e.Covariance = make([]float64, z*z)
-	cut := float64(worthIt)
-	for a := range z {
-		c := max(0, curvature[a]/total)
-		e.Aliasing += aliasing(c)
-		cut += c / 8 // a node stands at most h/2 from a peak
-		e.Mean = append(e.Mean, mean[a]/total)
-		for b := range a + 1 {
-			e.Covariance[a*z+b] = second[a][b]/total - mean[a]/total*mean[b]/total
-			e.Covariance[b*z+a] = e.Covariance[a*z+b]
-		}
-	}
-	if level == 0 {
-		r.edge = edge / total
-	}
-	e.Outside = math.Log1p(q.first.outside*math.Exp(r.lik-e.LogP) + r.edge/q.options.Spacing)
-	e.Dropped = math.Log1p(math.Exp(r.dropped - e.LogP))
-	base := patches[at].base
-	e.Rounding = math.Exp2(-24) * (math.Abs(base) + math.Sqrt(float64(q.generator.Pixels))*math.Abs(top-patches[at].offset-base))
-	e.Error = e.Halving + e.Aliasing + e.Outside + e.Dropped + e.Rounding
-	if level == 0 || e.Error <= best.Error {
-		*best = e
-	}
-	if e.Halving+e.Aliasing <= q.options.Tolerance || level == q.options.Levels {
-		return nil, nil
-	}
-	return q.refine(r, patches, top, min(cut, negligible), h), nil
-}
-
-// onFaces is what of a line of the first lattice stands on the box's faces: all of it, sum,
-// where the line lies in one, else its ends.
-func onFaces(m node, z, side int, sum, ends float64) float64 {
-	for _, a := range m[:z-1] {
-		if a == -(side-1)/2 || a == (side-1)/2 {
-			return sum
-		}
-	}
-	return ends
-}
-
-// halving is the error that the disagreement of resolutions speaks of, from sums over the
-// 4^Z cosets of a lattice, of which those alike modulo 2 have the same low Z bits: a third
-// of the most that the logarithm of a lattice of spacing 2h differs from that of h or, as
-// they may agree by chance, a twelfth of the most that 4h differs from 2h.
-//
-// A rule of second order, which this is across the kinks of a ReLU decoder, has errors
-// e, 4e and 16e at h, 2h and 4h, so that they differ by 3e and by 12e (Richardson 1911);
-// of one that converges exponentially, e is far less.
-func halving(cosets []float64, z int) float64 {
-	n := 1 << z
-	parity, total := make([]float64, n), 0.0
-	for class, sum := range cosets {
-		parity[class%n] += sum
-		total += sum
-	}
-	apart := func(part, whole float64) float64 {
-		if part == whole { // also where both are 0
-			return 0
-		}
-		return math.Abs(math.Log(max(part, math.SmallestNonzeroFloat64) * float64(n) / whole))
-	}
-	worst := 0.0
-	for _, sum := range parity {
-		worst = max(worst, min(negligible, apart(sum, total)))
-	}
-	for class, sum := range cosets {
-		// A lattice of little weight in the whole has as little a voice.
-		if whole := parity[class%n]; whole > 0 {
-			worst = max(worst, min(negligible, apart(sum, whole))*min(1, whole*float64(n)/total)/4)
-		}
-	}
-	return worst / 3
-}
-
-// aliasing is how far, in nats, the sum over a lattice of spacing h may be from the
-// integral of a Gaussian along a dimension whose conditional standard deviation there is
-// s, with c = h²/s²: 2 exp(-2π²/c), the first term of Poisson's summation, wherever the
-// peak stands between nodes. For any other direction the error is smaller: the lattice's
-// frequencies see variances that are no less than the conditional ones. Beyond c = 4 the
-// nodes around a peak are too few to tell: then it is what a peak half-way between nodes,
-// and as narrow as that, would add.
-func aliasing(c float64) float64 {
-	switch {
-	case c <= 0:
-		return 0
-	case c < 4:
-		return 2 * math.Exp(-2*math.Pi*math.Pi/c)
-	}
-	return c/8 + max(0, math.Log(c/(2*math.Pi))/2)
-}
-
-// refine returns the tiles, of half the spacing h, that hold the nodes within cut of the
-// highest and the new nodes next to them; nil if those are too many.
-func (q *Quadrature) refine(r *refinement, patches []patch, top, cut, h float64) *refinement {
-	z, side := q.generator.Latent, tileSide(q.generator.Latent)
-	set, most := map[node]bool{}, q.options.MaxNodes/q.tileNodes()
-	left := 0.0
-	for _, p := range patches {
-		p.each(z, top-negligible, func(m node, j float64) {
-			if j < top-cut {
-				left += math.Exp(j - top)
-				return
-			}
-			if len(set) > most {
-				return
-			}
-			var lo, hi node
-			for a := range z {
-				lo[a], hi[a] = floorDiv(2*m[a]-1, side), floorDiv(2*m[a]+1, side)
-			}
-			for tile := lo; ; {
-				set[tile] = true
-				a := z - 1
-				for ; a >= 0 && tile[a] == hi[a]; a-- {
-					tile[a] = lo[a]
-				}
-				if a < 0 {
-					break
-				}
-				tile[a]++
-			}
-		})
-	}
-	if len(set) > most {
+	if len(tiles) > most {
 		return nil
 	}
-	dropped := floats.LogSumExp([]float64{r.dropped, math.Log(left) + top + float64(z)*math.Log(h)})
-	next := &refinement{image: r.image, lik: r.lik, edge: r.edge, dropped: dropped}
-	for tile := range set {
+	dropped := math.Log(left) + mean // a peak between nodes rises so far above them
+	for _, n := range s.peaks {
+		if !s.worthIt(n) {
+			dropped = floats.LogSumExp([]float64{dropped, n.joint + rise(n.c[:]) - s.top})
+		}
+	}
+	next := &refinement{image: r.image, lik: r.lik, edge: r.edge}
+	next.dropped = floats.LogSumExp([]float64{r.dropped, dropped + s.top + float64(s.latent)*math.Log(s.h)})
+	for tile := range tiles {
 		next.tiles = append(next.tiles, tile)
 	}
 	slices.SortFunc(next.tiles, func(a, b node) int { return slices.Compare(a[:], b[:]) })
 	return next
 }
 
-func floorDiv(a, b int) int {
-	if a < 0 {
-		return -((b - 1 - a) / b)
-	}
-	return a / b
-}
-
-// lines calls f for every line of nodes along the last dimension: k is the number of its
-// first node in the patch, m the place.
-func (p patch) lines(z int, f func(k int, m node, line []float32)) {
-	for k := 0; k < len(p.joint); k += p.side {
-		m := p.origin
-		for a, rest := z-2, k/p.side; a >= 0; a, rest = a-1, rest/p.side {
-			m[a] += rest % p.side
+// tilesWithin returns the tiles, of half the spacing, around the nodes beside which a peak
+// worth it may stand: if it is as narrow as the posterior's mean curvature says, or as the
+// curvature at the node. It looks at the nodes within cut of the highest, and at all local
+// maxima, and stops where the tiles are more than most. left is Σ w over the other nodes.
+func (q *Quadrature) tilesWithin(cut float64, patches []patch, s *sums, most int) (tiles map[node]bool, left float64) {
+	tiles = map[node]bool{}
+	for _, n := range s.peaks {
+		if s.worthIt(n) {
+			q.around(n.at, tiles)
 		}
-		f(k, m, p.joint[k:k+p.side])
 	}
+	mean := rise(s.meanCurvature())
+	for _, p := range patches {
+		p.each(s.latent, s.top-max(cut, mean+negligible), func(k int, m node, j float64) {
+			if below := s.top - j; below <= cut {
+				near := below <= s.cut(mean)
+				if !near {
+					c := p.curvatures(s.latent, k)
+					near = below <= s.cut(rise(c[:]))
+				}
+				if near {
+					if len(tiles) <= most {
+						q.around(m, tiles)
+					}
+					return
+				}
+			}
+			left += math.Exp(j - s.top)
+		})
+	}
+	return tiles, left
 }
 
-// each calls f for the nodes whose log joint is at least least, with their place.
-func (p patch) each(z int, least float64, f func(m node, joint float64)) {
-	at := float32(least - p.offset)
-	p.lines(z, func(_ int, m node, line []float32) {
-		if simd.Max(line) < at {
+// around adds the tiles, of half the spacing, that hold node m and the new nodes next to
+// it.
+func (q *Quadrature) around(m node, tiles map[node]bool) {
+	z, side := q.generator.Latent, tileSide(q.generator.Latent)
+	var lo, hi node
+	for a := range z {
+		lo[a], hi[a] = floorDiv(2*m[a]-1, side), floorDiv(2*m[a]+1, side)
+	}
+	for tile := lo; ; {
+		tiles[tile] = true
+		a := z - 1
+		for ; a >= 0 && tile[a] == hi[a]; a-- {
+			tile[a] = lo[a]
+		}
+		if a < 0 {
 			return
 		}
-		last := m[z-1]
-		for j, v := range line {
-			if v >= at {
-				m[z-1] = last + j
-				f(m, float64(v)+p.offset)
-			}
-		}
-	})
-}
-
-// highestLikelihood is the maximum of log p(x, z) + z²/2 on a line that begins m steps of
-// h from 0.
-func highestLikelihood(line []float32, m int, h float64) float64 {
-	highest := float32(math.Inf(-1))
-	step := float32(h)
-	for j, v := range line {
-		u := float32(m+j) * step
-		if v += u * u / 2; v > highest {
-			highest = v
-		}
+		tile[a]++
 	}
-	return float64(highest)
-}
-
-// curvature is minus the second difference of the log joint along a dimension at node k
-// or, at the patch's edge, at its neighbour: h² times the conditional precision.
-func (p patch) curvature(z, k, a int) float64 {
-	stride := 1
-	for range z - 1 - a {
-		stride *= p.side
-	}
-	switch k / stride % p.side {
-	case 0:
-		k += stride
-	case p.side - 1:
-		k -= stride
-	}
-	return 2*float64(p.joint[k]) - float64(p.joint[k-stride]) - float64(p.joint[k+stride])
 }

@@ -1,20 +1,16 @@
 package train
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
-	"github.com/gofrs/flock"
+	"elbo/train/run"
 )
 
 // Unfinished says why a run is not at its end, "" where it is: another process is
 // writing to it, it has no checkpoint, or fewer epochs than its configuration wants and,
 // of EM, no convergence. It takes no lock that lasts and changes nothing.
-func (r *RunDir) Unfinished() (string, error) {
-	inUse, err := r.inUse()
+func Unfinished(r *run.Dir) (string, error) {
+	inUse, err := r.InUse()
 	if err != nil {
 		return "", err
 	}
@@ -27,7 +23,7 @@ func (r *RunDir) Unfinished() (string, error) {
 	}
 	c := DefaultConfig(VAEModel)
 	if err := c.ReadConfig(text); err != nil {
-		return "", &ConfigError{fmt.Errorf("%s: %w", r.File(ConfigFile), err)}
+		return "", &ConfigError{fmt.Errorf("%s: %w", r.File(run.ConfigFile), err)}
 	}
 	s, _, _ := r.Latest()
 	if s == nil {
@@ -44,45 +40,56 @@ func (r *RunDir) Unfinished() (string, error) {
 		return "", err
 	}
 	if emFinished(c, s, metrics) {
+		if !savedLast(s, metrics[len(metrics)-1]) {
+			return fmt.Sprintf("has made its last iteration, %d, but was stopped before it had saved what came of it", s.Step), nil
+		}
 		return "", nil
 	}
 	return fmt.Sprintf("has made %d of %d iterations, and has not converged", s.Step, c.Epochs), nil
 }
 
 // emFinished reports whether RunEM would end at the last line of the metrics.
-func emFinished(c Config, s *State, metrics []Metrics) bool {
+func emFinished(c Config, s *run.State, metrics []run.Metrics) bool {
 	if len(metrics) == 0 {
 		return false
 	}
 	last := metrics[len(metrics)-1]
-	if last.Step < s.Step {
-		return false // the E-step of the newest parameters is missing
+	if last.Step != s.Step {
+		return false // the E-step of the newest parameters is missing, or they were not saved
 	}
 	if last.Epoch >= c.Epochs {
 		return true
 	}
-	if c.Tolerance == 0 || len(metrics) < 2 || last.EM == nil || metrics[len(metrics)-2].EM == nil {
+	small := 1 // gains in a row that are to be small
+	if c.Accelerate {
+		small = 2
+	}
+	if c.Tolerance == 0 || len(metrics) <= small || shortening(s.MStep) {
 		return false
 	}
-	var note mStepNote
-	if s.MStep != "" && json.Unmarshal([]byte(s.MStep), &note) != nil {
-		return false
+	for i := len(metrics) - small; i < len(metrics); i++ {
+		before, m := metrics[i-1], metrics[i]
+		if before.Epoch != m.Epoch-1 {
+			return false // a line was damaged: what the iteration gained is not known
+		}
+		if before.EM == nil || m.EM == nil || !smallGain(c, m.Train.Bound+m.EM.Penalty-before.Train.Bound-before.EM.Penalty, m.EM.Rounding) {
+			return false
+		}
 	}
-	before := metrics[len(metrics)-2]
-	gain := last.Train.Bound + last.EM.Penalty - before.Train.Bound - before.EM.Penalty
-	return gain < c.Tolerance && !note.shortening()
+	return true
 }
 
-// inUse reports whether another process holds the run's lock.
-func (r *RunDir) inUse() (bool, error) {
-	path := r.File(runLockFile)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	lock := flock.New(path, flock.SetFlag(os.O_RDONLY)) // the run may be on a medium that cannot be written to
-	free, err := lock.TryRLock()
-	if err != nil {
-		return false, fmt.Errorf("train: %s: cannot look at the lock: %w", r.Path, err)
-	}
-	return !free, lock.Unlock()
+// smallGain reports whether a gain in evidence plus penalty is below the tolerance. A fall
+// that is more than the rounding of both bounds is no small gain: EM cannot lower its bound,
+// so something is wrong, and it has not converged.
+func smallGain(c Config, gain, rounding float64) bool {
+	return gain < c.Tolerance && (gain >= -2*rounding || rounding == 0)
+}
+
+// savedLast reports whether a fit by EM has saved what its last E-step came to. RunEM
+// writes the line of metrics first, then the best state, then the last checkpoint, which
+// names the best.
+func savedLast(s *run.State, last run.Metrics) bool {
+	v := last.Validation
+	return v == nil || s.Best != nil && v.Bound <= s.Best.Bound
 }

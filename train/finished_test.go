@@ -34,15 +34,15 @@ func TestARunIsFinishedWhenItsLoopSaysSo(t *testing.T) {
 			}
 			says := func(want string) {
 				t.Helper()
-				if got, err := reader.Unfinished(); err != nil || (got == "") != (want == "") || !strings.Contains(got, want) {
+				if got, err := Unfinished(reader); err != nil || (got == "") != (want == "") || !strings.Contains(got, want) {
 					t.Errorf("unfinished: %q, %v, want %q", got, err, want)
 				}
 			}
 			says("in training") // the lock is held
 			dir.Close()
 			says("no checkpoint")
-			if dir.acquire() != nil {
-				t.Fatal("the lock is not free")
+			if dir, err = OpenRun(dir.Path); err != nil {
+				t.Fatalf("the lock is not free: %v", err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
@@ -51,8 +51,8 @@ func TestARunIsFinishedWhenItsLoopSaysSo(t *testing.T) {
 			}
 			dir.Close()
 			says(" of ")
-			if dir.acquire() != nil {
-				t.Fatal("the lock is not free")
+			if dir, err = OpenRun(dir.Path); err != nil {
+				t.Fatalf("the lock is not free: %v", err)
 			}
 			state, _, _ := dir.Latest()
 			result, err := fit(t.Context(), newTestSetup(t, test.c), dir, state, &emListener{}, still)

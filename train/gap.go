@@ -194,7 +194,7 @@ func (g *Gap) summarise() {
 
 // scorePairs measures L[q] and L[q*] with common draws, and L_k under their mixture.
 func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float32, o GapOptions, tell func(string, int)) ([]GapScore, error) {
-	size, block := blocks(o.Samples)
+	size, block := blocks(o.Samples, m.Pixels)
 	k, err := newDesk(m, o.Samples, size, block)
 	if err != nil {
 		return nil, err

@@ -68,7 +68,7 @@ func (q *Quadrature) window(e Exact, x []float32, w Window) (GridPosterior, erro
 		f.add(!(w.Lo[j] < w.Hi[j]), "window from %g to %g, want an interval", w.Lo[j], w.Hi[j])
 	}
 	if err := errors.Join(f...); err != nil {
-		return GridPosterior{}, fmt.Errorf("train: %w", err)
+		return GridPosterior{}, fmt.Errorf("%w", err)
 	}
 	for range z {
 		k *= w.Nodes

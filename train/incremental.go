@@ -2,8 +2,11 @@ package train
 
 import (
 	"fmt"
+	"slices"
 
 	"elbo/model"
+	"elbo/train/run"
+	"elbo/train/safetensors"
 )
 
 // incremental is EM over batches (Neal and Hinton 1998): after the E-step of one batch
@@ -22,11 +25,11 @@ type incremental struct {
 
 // The tensors of a checkpoint that hold the statistics of the batches.
 const (
-	incrementalPrefix  = "incremental."
-	incrementalCounts  = incrementalPrefix + "counts"  // [batches, K]
-	incrementalSums    = incrementalPrefix + "sums"    // [batches, K, D]
-	incrementalSquares = incrementalPrefix + "squares" // [batches, K, D]
-	incrementalEntropy = incrementalPrefix + "entropy" // [batches]
+	incrementalCounts  = run.IncrementalTable + "counts"  // [batches, K]
+	incrementalSums    = run.IncrementalTable + "sums"    // [batches, K, D]
+	incrementalSquares = run.IncrementalTable + "squares" // [batches, K, D], of Gaussians
+	incrementalCentre  = run.IncrementalTable + "centre"  // [batches, K, D], of Gaussians; without it, 0
+	incrementalEntropy = run.IncrementalTable + "entropy" // [batches]
 )
 
 func newIncremental(m *model.EM, batches int) *incremental {
@@ -96,19 +99,21 @@ func (r *emRun) sweep() error {
 }
 
 // tensors are the statistics of the batches as a checkpoint keeps them.
-func (inc *incremental) tensors(k, d int) []Tensor {
+func (inc *incremental) tensors(k, d int) []safetensors.Tensor {
 	n := len(inc.batches)
-	counts := Tensor{Name: incrementalCounts, Shape: []int{n, k}}
-	sums := Tensor{Name: incrementalSums, Shape: []int{n, k, d}}
-	squares := Tensor{Name: incrementalSquares, Shape: []int{n, k, d}}
+	counts := safetensors.Tensor{Name: incrementalCounts, Shape: []int{n, k}}
+	sums := safetensors.Tensor{Name: incrementalSums, Shape: []int{n, k, d}}
+	squares := safetensors.Tensor{Name: incrementalSquares, Shape: []int{n, k, d}}
+	centre := safetensors.Tensor{Name: incrementalCentre, Shape: []int{n, k, d}}
 	for _, s := range inc.batches {
 		counts.Data = appendNarrow(counts.Data, s.Counts)
 		sums.Data = appendNarrow(sums.Data, s.Sums)
 		squares.Data = appendNarrow(squares.Data, s.Squares)
+		centre.Data = append(centre.Data, s.Centre...)
 	}
-	all := []Tensor{counts, sums, {Name: incrementalEntropy, Shape: []int{n}, Data: inc.entropy}}
+	all := []safetensors.Tensor{counts, sums, {Name: incrementalEntropy, Shape: []int{n}, Data: inc.entropy}}
 	if len(squares.Data) > 0 {
-		all = append(all, squares)
+		all = append(all, squares, centre)
 	}
 	return all
 }
@@ -122,11 +127,11 @@ func appendNarrow(to []float32, from []float64) []float32 {
 }
 
 // restore sets the statistics to those of a checkpoint.
-func (inc *incremental) restore(s *Setup, chunk int, tensors []Tensor) error {
+func (inc *incremental) restore(s *Setup, chunk int, tensors []safetensors.Tensor) error {
 	find := func(name string, size int) ([]float32, error) {
 		values, ok := findTensor(tensors, name, size)
 		if !ok {
-			return nil, fmt.Errorf("train: checkpoint has no %s of %d numbers: it %w", name, size, ErrMismatch)
+			return nil, fmt.Errorf("checkpoint has no %s of %d numbers: it %w", name, size, run.ErrMismatch)
 		}
 		return values, nil
 	}
@@ -143,10 +148,16 @@ func (inc *incremental) restore(s *Setup, chunk int, tensors []Tensor) error {
 	if err != nil {
 		return err
 	}
-	var squares []float32
+	var squares, centre []float32
 	if inc.batches[0].Squares != nil {
 		if squares, err = find(incrementalSquares, n*k*d); err != nil {
 			return err
+		}
+		// Earlier versions took all sums about 0, and had no such tensor.
+		if slices.ContainsFunc(tensors, func(t safetensors.Tensor) bool { return t.Name == incrementalCentre }) {
+			if centre, err = find(incrementalCentre, n*k*d); err != nil {
+				return err
+			}
 		}
 	}
 	copy(inc.entropy, entropy)
@@ -157,13 +168,16 @@ func (inc *incremental) restore(s *Setup, chunk int, tensors []Tensor) error {
 		if squares != nil {
 			widen(batch.Squares, squares[b*k*d:])
 		}
+		if centre != nil {
+			copy(batch.Centre, centre[b*k*d:])
+		}
 	}
 	return nil
 }
 
 // findTensor returns the values of a tensor that is the state of a run, if there is one
 // of that name and size.
-func findTensor(tensors []Tensor, name string, size int) ([]float32, bool) {
+func findTensor(tensors []safetensors.Tensor, name string, size int) ([]float32, bool) {
 	for _, t := range tensors {
 		if t.Name == name && len(t.Data) == size {
 			return t.Data, true

@@ -59,8 +59,7 @@ func (s *Setup) initialStatistics(variance float64) *model.Statistics {
 			if stats.Squares == nil {
 				stats.Sums[c*d+j] = weight * (0.25 + 0.5*float64(v))
 			} else {
-				stats.Sums[c*d+j] = weight * float64(v)
-				stats.Squares[c*d+j] = weight * (float64(v)*float64(v) + variance)
+				stats.Centre[c*d+j], stats.Squares[c*d+j] = v, weight*variance
 			}
 		}
 	}
@@ -126,6 +125,15 @@ func (s *Setup) farImages(k int, stream *data.Stream) []int {
 func (s *Setup) randomResponsibilities(stats *model.Statistics, stream *data.Stream) {
 	k, d := len(stats.Counts), s.Train.D()
 	x, q := make([]float32, d), make([]float64, k)
+	centre := make([]float32, d)
+	if stats.Centre != nil { // near all components: they begin as means of nearly all images
+		for j, p := range s.pixelMoments() {
+			centre[j] = float32(p.mean)
+		}
+		for c := range k {
+			copy(stats.Centre[c*d:], centre)
+		}
+	}
 	for i := range s.Train.N() {
 		s.Train.Pixels(x, i, 0)
 		total := 0.0
@@ -140,28 +148,33 @@ func (s *Setup) randomResponsibilities(stats *model.Statistics, stream *data.Str
 				continue
 			}
 			for j, v := range x {
-				stats.Sums[c*d+j] += share * float64(v)
+				from := float64(v) - float64(centre[j])
+				stats.Sums[c*d+j] += share * from
 				if stats.Squares != nil {
-					stats.Squares[c*d+j] += share * float64(v) * float64(v)
+					stats.Squares[c*d+j] += share * from * from
 				}
 			}
 		}
 	}
 }
 
-// pixelVariance is the variance of a pixel's grey levels, averaged over pixels.
-func (s *Setup) pixelVariance() float64 {
-	d := s.Train.D()
-	x, pixels := make([]float32, d), make([]moments, d)
+// pixelMoments are the mean and the variance of each pixel's grey levels.
+func (s *Setup) pixelMoments() []moments {
+	x, pixels := make([]float32, s.Train.D()), make([]moments, s.Train.D())
 	for i := range s.Train.N() {
 		s.Train.Pixels(x, i, 0)
 		for j, v := range x {
 			pixels[j].add(float64(v))
 		}
 	}
+	return pixels
+}
+
+// pixelVariance is the variance of a pixel's grey levels, averaged over pixels.
+func (s *Setup) pixelVariance() float64 {
 	sum := 0.0
-	for _, p := range pixels {
+	for _, p := range s.pixelMoments() {
 		sum += p.variance()
 	}
-	return max(sum/float64(d), 1e-6)
+	return max(sum/float64(s.Train.D()), 1e-6)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"elbo/model"
+	"elbo/train/run"
+	"elbo/train/safetensors"
 )
 
 // LoadInitial sets the first parameters to those of the run or checkpoint that the
@@ -26,8 +28,8 @@ func (s *Setup) LoadInitial() error {
 	if err != nil {
 		return fmt.Errorf("init-from: %w", err)
 	}
-	was := DefaultConfig(VAEModel)
-	if err := was.ReadConfig(from.Config); err != nil {
+	was, err := Configuration(from)
+	if err != nil {
 		return fmt.Errorf("init-from: %s: %w", source, err)
 	}
 	if err := s.checkInitial(was, from.Params); err != nil {
@@ -46,7 +48,7 @@ func (s *Setup) TakeDecoder(from *Setup) error {
 }
 
 // takeOver copies tensors of the given parts to the parameters of the same names.
-func (s *Setup) takeOver(from []Tensor, of func(model.Part) bool) error {
+func (s *Setup) takeOver(from []safetensors.Tensor, of func(model.Part) bool) error {
 	for _, own := range s.Tensors() {
 		if saved, ok := findTensor(from, own.Name, len(own.Data)); ok && partOf(own) != priorPart && of(partOf(own)) {
 			copy(own.Data, saved)
@@ -59,7 +61,7 @@ func (s *Setup) takeOver(from []Tensor, of func(model.Part) bool) error {
 }
 
 // partOf is the part of a model that a tensor belongs to.
-func partOf(t Tensor) model.Part {
+func partOf(t safetensors.Tensor) model.Part {
 	part, _, _ := strings.Cut(t.Name, ".")
 	return model.Part(part)
 }
@@ -69,7 +71,7 @@ const priorPart model.Part = "prior"
 
 // checkInitial returns every reason why parameters of a model with the configuration was
 // would mean something else in this one.
-func (s *Setup) checkInitial(was Config, from []Tensor) error {
+func (s *Setup) checkInitial(was Config, from []safetensors.Tensor) error {
 	if was.Model == MixtureModel || s.Config.Model == MixtureModel {
 		return errors.New("a mixture has no network: want a vae or a grid")
 	}
@@ -79,7 +81,7 @@ func (s *Setup) checkInitial(was Config, from []Tensor) error {
 	f.add(s.Config.Freeze == model.DecoderPart && was.Variance != s.Config.Variance, "its variance is %s, and this model's %s: want the same of a decoder that is frozen", learned(&was.Variance), learned(&s.Config.Variance))
 	common := map[model.Part]bool{}
 	for _, own := range s.Tensors() {
-		i := slices.IndexFunc(from, func(t Tensor) bool { return t.Name == own.Name })
+		i := slices.IndexFunc(from, func(t safetensors.Tensor) bool { return t.Name == own.Name })
 		if i < 0 || partOf(own) == priorPart {
 			continue
 		}
@@ -87,7 +89,7 @@ func (s *Setup) checkInitial(was Config, from []Tensor) error {
 		f.add(!slices.Equal(from[i].Shape, own.Shape), "its %s is %v, and this model's %v: want the same --hidden and --latent, and images of the same size", own.Name, from[i].Shape, own.Shape)
 	}
 	for _, t := range from { // a deeper network has names that this one lacks
-		known := slices.ContainsFunc(s.Tensors(), func(own Tensor) bool { return own.Name == t.Name })
+		known := slices.ContainsFunc(s.Tensors(), func(own safetensors.Tensor) bool { return own.Name == t.Name })
 		f.add(common[partOf(t)] && !known && partOf(t) != priorPart, "it has %s %v, and this model has no such parameter: want the same --hidden", t.Name, t.Shape)
 	}
 	f.add(len(common) == 0, "it has no parameter in common with this model")
@@ -96,7 +98,7 @@ func (s *Setup) checkInitial(was Config, from []Tensor) error {
 }
 
 // openInitial reads a checkpoint, or that of a run.
-func openInitial(path string) (*State, error) {
+func openInitial(path string) (*run.State, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		return LoadCheckpoint(path)
 	}

@@ -13,10 +13,12 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/train/run"
+	"elbo/train/safetensors"
 )
 
 // trainedRun trains a small model and returns its configuration and its run.
-func trainedRun(t *testing.T, c Config) (*Setup, *RunDir) {
+func trainedRun(t *testing.T, c Config) (*Setup, *run.Dir) {
 	t.Helper()
 	s := newTestSetup(t, c)
 	dir := newTrainingRun(t, s.Config)
@@ -32,7 +34,7 @@ func trainedRun(t *testing.T, c Config) (*Setup, *RunDir) {
 
 // encodedGrid fits a grid and returns it, its run, and the configuration of a VAE that is
 // to have its decoder.
-func encodedGrid(t *testing.T) (*Setup, *RunDir, Config) {
+func encodedGrid(t *testing.T) (*Setup, *run.Dir, Config) {
 	t.Helper()
 	g := smallConfig(t).GridTwin([]int{4, 3}, model.EqualMass)
 	g.Epochs, g.MSteps, g.Workers = 3, 4, 2
@@ -42,7 +44,7 @@ func encodedGrid(t *testing.T) (*Setup, *RunDir, Config) {
 	return grid, dir, c
 }
 
-func tensor(t *testing.T, tensors []Tensor, name string) []float32 {
+func tensor(t *testing.T, tensors []safetensors.Tensor, name string) []float32 {
 	t.Helper()
 	for _, tensor := range tensors {
 		if tensor.Name == name {

@@ -156,7 +156,7 @@ func newLocalFit(ctx context.Context, s *Setup, v data.View, seed uint64, o Loca
 	if f.graph, err = m.NewLocalQ(m.Q.Posterior, f.images, o.Draws); err != nil {
 		return nil, err
 	}
-	images, block := blocks(o.Selection)
+	images, block := blocks(o.Selection, m.Pixels)
 	if f.selector, err = newDesk(m, o.Selection, images, block); err != nil {
 		return nil, err
 	}
@@ -277,5 +277,5 @@ func (k *desk) bounds(ctx context.Context, v data.View, images []int, h []float3
 
 // notFinite names the image whose figure is NaN or infinite.
 func notFinite(v data.View, i int, what string, value float64) error {
-	return fmt.Errorf("train: image %d (%s): %s is %v nats: the checkpoint's encoder or decoder is out of bounds; try another with --checkpoint", v.Index(i), v.Part(), what, value)
+	return fmt.Errorf("image %d (%s): %s is %v nats: the checkpoint's encoder or decoder is out of bounds; try another with --checkpoint", v.Index(i), v.Part(), what, value)
 }

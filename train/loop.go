@@ -5,15 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"elbo/model"
+	"elbo/train/run"
 )
 
 // Recorder hears how a run goes, in the goroutine of Run.
 type Recorder interface {
 	Step(Progress)
-	Epoch(Metrics)
+	Epoch(run.Metrics)
 }
 
 // Progress is where a run stands after a step.
@@ -42,23 +44,28 @@ func (e *DivergedError) Error() string {
 		last = fmt.Sprintf("the last good checkpoint is that of step %d", e.LastGood)
 	}
 	if e.Degenerate {
-		return fmt.Sprintf("train: iteration %d: %s; %s", e.Step, e.Reason, last)
+		return fmt.Sprintf("iteration %d: %s; %s", e.Step, e.Reason, last)
 	}
-	return fmt.Sprintf("train: step %d (epoch %d, image %d): %s; %s; a smaller --lr, or --warmup, is the first thing to try", e.Step, e.Epoch, e.Position, e.Reason, last)
+	return fmt.Sprintf("step %d (epoch %d, image %d): %s; %s; a smaller --lr, or --warmup, is the first thing to try", e.Step, e.Epoch, e.Position, e.Reason, last)
 }
 
 // Result is how a finished run ended.
 type Result struct {
 	Step int64
-	Best *Best // nil without validation images
+	Best *run.Best // nil without validation images
+
+	// Rise is what the last epoch added to the validation bound, nats per image. Both
+	// epochs are scored with the same draws, so its standard error is that of the
+	// images' differences. Nil where there is no epoch, or no state of it, to compare.
+	Rise *Estimate
 
 	Converged bool // EM: an iteration gained less than the tolerance
 }
 
-// run is the state of Run.
-type run struct {
+// vaeRun is the state of Run.
+type vaeRun struct {
 	*Setup
-	dir       *RunDir
+	dir       *run.Dir
 	recorder  Recorder
 	now       func() time.Time
 	adam      *Adam
@@ -68,8 +75,10 @@ type run struct {
 	epoch    int
 	position int
 	totals   model.Totals
-	best     *Best
-	saved    int64 // step of the last checkpoint, -1 for none
+	best     *run.Best
+	saved    int64     // step of the last checkpoint, -1 for none
+	bounds   []float64 // of each validation image at the end of the last epoch, where known
+	rise     *Estimate // of the last epoch of all
 
 	began   time.Time // when this process began the epoch
 	counted float64   // images of the epoch that this process did not train on
@@ -85,16 +94,19 @@ type run struct {
 //
 // When ctx is cancelled, the step is finished, a checkpoint is written, and the error
 // is ErrInterrupted. A bound that is not finite ends it with a *DivergedError.
-func Run(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recorder, now func() time.Time) (Result, error) {
-	r := &run{Setup: s, dir: dir, recorder: recorder, now: now, epoch: 1, saved: -1}
+func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder Recorder, now func() time.Time) (Result, error) {
+	r := &vaeRun{Setup: s, dir: dir, recorder: recorder, now: now, epoch: 1, saved: -1}
 	r.adam = NewAdam(s.Config.LR, s.VAE.Trained(), s.Engine)
 	if from != nil {
 		if err := r.restore(from); err != nil {
 			return Result{}, err
 		}
 	}
-	if err := dir.TruncateMetrics(r.step); err != nil {
+	if err := dir.TruncateMetrics(r.epoch); err != nil {
 		return Result{}, err
+	}
+	if from == nil && s.VAE.Solves() {
+		s.VAE.Likelihood.(model.Solved).Begin(s.meanSquare())
 	}
 	if from == nil && s.Config.InitFrom != "" {
 		if err := r.adopt(); err != nil {
@@ -120,19 +132,43 @@ func Run(ctx context.Context, s *Setup, dir *RunDir, from *State, recorder Recor
 			return Result{}, err
 		}
 	}
-	return Result{Step: r.step, Best: r.best}, nil
+	return Result{Step: r.step, Best: r.best, Rise: r.rise}, nil
+}
+
+// meanSquare is the mean of the training pixels' squares.
+func (s *Setup) meanSquare() float64 {
+	x, sum := make([]float32, s.Train.D()), 0.0
+	for i := range s.Train.N() {
+		s.Train.Pixels(x, i, 0)
+		for _, v := range x {
+			sum += float64(v) * float64(v)
+		}
+	}
+	return sum / float64(s.Train.N()*len(x))
+}
+
+// solvedWindow is how many images what a likelihood solves for reaches back, as a running
+// mean of squared residuals. Too few, and σ² scatters with them: the residuals of
+// MNIST's images vary by 40 %, which over 5000 costs a bound of 784 pixels
+// 784/4 · 0.4²/10000 = 0.003 nats. Too many, and σ² is that of a decoder long gone.
+const solvedWindow = 5000
+
+// solvedShare is how far a step with that many images takes what is solved for to its best
+// value for them.
+func (r *vaeRun) solvedShare(images int) float64 {
+	return min(1, float64(images)/float64(min(solvedWindow, r.Train.N())))
 }
 
 // adopt begins with the parameters that the configuration names, and saves them: from
 // here on the run needs its source no more.
-func (r *run) adopt() error {
+func (r *vaeRun) adopt() error {
 	if err := r.LoadInitial(); err != nil {
 		return err
 	}
 	return r.save()
 }
 
-func (r *run) restore(from *State) error {
+func (r *vaeRun) restore(from *run.State) error {
 	if err := r.Load(from); err != nil {
 		return err
 	}
@@ -140,16 +176,16 @@ func (r *run) restore(from *State) error {
 		return err
 	}
 	r.step, r.epoch, r.position = from.Step, from.Epoch, from.Position
-	r.totals, r.best, r.saved = from.Sums, from.Best, from.Step
+	r.totals, r.best, r.saved = model.Totals(from.Sums), from.Best, from.Step
 	return nil
 }
 
-func (r *run) beginEpoch() {
+func (r *vaeRun) beginEpoch() {
 	r.began, r.counted = r.now(), r.totals.Images
 }
 
 // trainEpoch takes the steps from the present position to the end of the epoch.
-func (r *run) trainEpoch(ctx context.Context, batches *feed) error {
+func (r *vaeRun) trainEpoch(ctx context.Context, batches *feed) error {
 	for n := r.Train.N(); r.position < n; {
 		batch := batches.next()
 		totals, err := r.VAE.Step(&batch.Batch)
@@ -162,6 +198,9 @@ func (r *run) trainEpoch(ctx context.Context, batches *feed) error {
 			return err
 		}
 		r.adam.Step(r.VAE.Grad)
+		if r.VAE.Solves() {
+			r.VAE.Solve(r.solvedShare(batch.Images))
+		}
 		r.step++
 		r.position += batch.Images
 		r.totals.Add(totals)
@@ -180,25 +219,28 @@ func (r *run) trainEpoch(ctx context.Context, batches *feed) error {
 }
 
 // endEpoch validates, and writes down what the epoch came to.
-func (r *run) endEpoch(ctx context.Context) error {
+func (r *vaeRun) endEpoch(ctx context.Context) error {
 	seconds := r.now().Sub(r.began).Seconds()
 	mean := r.totals.Mean()
-	m := Metrics{
+	m := run.Metrics{
 		Epoch: r.epoch, Step: r.step,
-		Train:           &EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
+		Train:           &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
 		Beta:            float64(float32(r.Config.betaAt(r.epoch, r.Train.N()-1, r.Train.N()))),
 		Seconds:         seconds,
 		ImagesPerSecond: (r.totals.Images - r.counted) / max(seconds, 1e-9),
 	}
 	if r.evaluator != nil {
-		v, err := r.validate(ctx, r.evaluator)
+		v, bounds, err := r.validate(ctx, r.evaluator)
+		if err == nil && r.epoch == r.Config.Epochs {
+			r.rise, err = r.riseTo(ctx, bounds)
+		}
 		if ctx.Err() != nil {
 			return r.interrupted()
 		}
 		if err != nil {
 			return err
 		}
-		m.Validation = v
+		m.Validation, r.bounds = v, bounds
 		if err := r.finite(model.Totals{Images: 1, Recon: v.Recon, KL: v.KL, Bound: v.Bound}); err != nil {
 			return err
 		}
@@ -209,23 +251,63 @@ func (r *run) endEpoch(ctx context.Context) error {
 	warm := r.epoch >= r.Config.Warmup // whatever the number of epochs: a run may be resumed for more
 	improved := m.Validation != nil && warm && (r.best == nil || m.Validation.Bound > r.best.Bound)
 	if improved {
-		r.best = &Best{Bound: m.Validation.Bound, Epoch: r.epoch, Step: r.step}
+		r.best = &run.Best{Bound: m.Validation.Bound, Epoch: r.epoch, Step: r.step}
 	}
 	r.epoch, r.position, r.totals = r.epoch+1, 0, model.Totals{}
+	save := r.dir.Save
 	if improved {
-		if err := r.dir.SaveBest(r.state()); err != nil {
-			return r.notSaved(err)
-		}
+		save = r.dir.SaveAsBest
 	}
-	if err := r.save(); err != nil {
+	if err := r.saveBy(save); err != nil {
 		return err
 	}
 	r.recorder.Epoch(m)
 	return nil
 }
 
+// riseTo compares the bounds of the validation images with those of the epoch before.
+func (r *vaeRun) riseTo(ctx context.Context, bounds []float64) (*Estimate, error) {
+	before := r.bounds
+	if before == nil { // this process has not seen the end of that epoch
+		var err error
+		if before, err = r.boundsBefore(ctx); before == nil || err != nil {
+			return nil, err
+		}
+	}
+	var rise moments
+	for i, b := range bounds {
+		rise.add(b - before[i])
+	}
+	return &Estimate{Value: rise.mean, SE: rise.standardError()}, nil
+}
+
+// boundsBefore scores the validation images with the checkpoint of the end of the epoch
+// before, nil if there is none. The model is then as it was.
+func (r *vaeRun) boundsBefore(ctx context.Context) ([]float64, error) {
+	names, err := r.dir.Checkpoints()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		state, err := LoadCheckpoint(r.dir.File(name))
+		if err != nil || state.Epoch != r.epoch || state.Position != 0 {
+			continue // damaged ones are the business of who resumes
+		}
+		now := r.Tensors()
+		for i, t := range now {
+			now[i].Data = slices.Clone(t.Data)
+		}
+		if err := r.Load(state); err != nil {
+			return nil, err
+		}
+		_, bounds, err := r.validate(ctx, r.evaluator)
+		return bounds, errors.Join(err, r.Load(&run.State{Params: now}))
+	}
+	return nil, nil
+}
+
 // finite returns a *DivergedError if a term is not finite.
-func (r *run) finite(t model.Totals) error {
+func (r *vaeRun) finite(t model.Totals) error {
 	mean := t.Mean()
 	for _, term := range []struct {
 		name  string
@@ -238,19 +320,21 @@ func (r *run) finite(t model.Totals) error {
 	return nil
 }
 
-func (r *run) diverged(reason string) error {
+func (r *vaeRun) diverged(reason string) error {
 	return &DivergedError{Step: r.step, Epoch: r.epoch, Position: r.position, Reason: reason, LastGood: r.saved}
 }
 
-func (r *run) interrupted() error {
+func (r *vaeRun) interrupted() error {
 	if err := r.save(); err != nil {
 		return err
 	}
 	return ErrInterrupted
 }
 
-func (r *run) save() error {
-	if err := r.dir.Save(r.state()); err != nil {
+func (r *vaeRun) save() error { return r.saveBy(r.dir.Save) }
+
+func (r *vaeRun) saveBy(save func(*run.State) error) error {
+	if err := save(r.state()); err != nil {
 		return r.notSaved(err)
 	}
 	r.saved = r.step
@@ -259,15 +343,15 @@ func (r *run) save() error {
 
 // notSaved tells a model that cannot be saved, as a parameter is not finite, from a
 // disk that cannot be written to.
-func (r *run) notSaved(err error) error {
-	if errors.Is(err, ErrNotFinite) {
+func (r *vaeRun) notSaved(err error) error {
+	if errors.Is(err, run.ErrNotFinite) {
 		return r.diverged(err.Error())
 	}
 	return err
 }
 
-func (r *run) state() *State {
+func (r *vaeRun) state() *run.State {
 	s := r.Setup.state(r.step, r.epoch, r.best)
-	s.Position, s.Sums, s.Moments = r.position, r.totals, r.adam.Moments()
+	s.Position, s.Sums, s.Moments = r.position, run.Sums(r.totals), r.adam.Moments()
 	return s
 }

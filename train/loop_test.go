@@ -18,6 +18,7 @@ import (
 	"elbo/graph"
 	"elbo/graph/graphtest"
 	"elbo/model"
+	"elbo/train/run"
 )
 
 // smallConfig trains a small VAE on synthetic images in a fraction of a second.
@@ -54,9 +55,9 @@ func newTestSetup(t testing.TB, c Config) *Setup {
 	return s
 }
 
-func newTrainingRun(t testing.TB, c Config) *RunDir {
+func newTrainingRun(t testing.TB, c Config) *run.Dir {
 	t.Helper()
-	dir, err := CreateRun(filepath.Join(t.TempDir(), "run"), c.JSON())
+	dir, err := CreateRun(filepath.Join(t.TempDir(), "run"), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func newTrainingRun(t testing.TB, c Config) *RunDir {
 // listener calls step after every step.
 type listener struct {
 	step   func(Progress)
-	epochs []Metrics
+	epochs []run.Metrics
 }
 
 func (l *listener) Step(p Progress) {
@@ -75,7 +76,7 @@ func (l *listener) Step(p Progress) {
 		l.step(p)
 	}
 }
-func (l *listener) Epoch(m Metrics) { l.epochs = append(l.epochs, m) }
+func (l *listener) Epoch(m run.Metrics) { l.epochs = append(l.epochs, m) }
 
 // still is a clock that stands still.
 func still() time.Time { return time.Time{} }
@@ -92,12 +93,15 @@ func fileBytes(t *testing.T, path string) []byte {
 // TestResumeIsBitIdentical goes on from every checkpoint of a run, those within an
 // epoch among them, each time in a new directory and with a new model.
 func TestResumeIsBitIdentical(t *testing.T) {
-	for _, objective := range model.Objectives {
-		t.Run(string(objective), func(t *testing.T) {
+	for _, of := range []struct {
+		model.Objective
+		model.LikelihoodName
+	}{{model.ELBO, model.BernoulliName}, {model.IWAE, model.BernoulliName}, {model.ELBO, model.GaussianName}, {model.IWAE, model.GaussianName}} { // Gaussian: the variance is learned
+		t.Run(fmt.Sprint(of.Objective, " ", of.LikelihoodName), func(t *testing.T) {
 			c := smallConfig(t)
 			c.CheckpointEvery = 4
-			c.Objective = objective
-			if objective == model.IWAE {
+			c.Objective, c.Likelihood = of.Objective, of.LikelihoodName
+			if c.Objective == model.IWAE {
 				c.K = 3
 			} else {
 				c.Beta, c.Warmup = 0.7, 2
@@ -108,7 +112,7 @@ func TestResumeIsBitIdentical(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			names, err := whole.checkpoints()
+			names, err := whole.Checkpoints()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +142,7 @@ func TestResumeIsBitIdentical(t *testing.T) {
 }
 
 // interruptedRun is a run of c that was interrupted after a step.
-func interruptedRun(t *testing.T, c Config, stop int) *RunDir {
+func interruptedRun(t *testing.T, c Config, stop int) *run.Dir {
 	t.Helper()
 	dir := newTrainingRun(t, c)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -158,14 +162,19 @@ func interruptedRun(t *testing.T, c Config, stop int) *RunDir {
 // TestAnInterruptedRunEndsWithTheSameBytes interrupts at every step in turn, the last
 // of an epoch among them, and goes on in the same directory.
 func TestAnInterruptedRunEndsWithTheSameBytes(t *testing.T) {
-	c := smallConfig(t)
+	for _, c := range []Config{smallConfig(t), gaussianVariance(t)} {
+		t.Run(string(c.Likelihood), func(t *testing.T) { interruptAtEveryStep(t, c) })
+	}
+}
+
+func interruptAtEveryStep(t *testing.T, c Config) {
 	c.Epochs = 2
 	whole := newTrainingRun(t, c)
 	if _, err := Run(context.Background(), newTestSetup(t, c), whole, nil, &listener{}, still); err != nil {
 		t.Fatal(err)
 	}
 	const steps = 12
-	final := fmt.Sprintf(runCheckpointFmt, steps)
+	final := fmt.Sprintf("checkpoint-%08d.safetensors", steps)
 	for stop := 1; stop <= steps; stop++ {
 		dir := interruptedRun(t, c, stop)
 		state, _, warnings := dir.Latest()
@@ -175,9 +184,9 @@ func TestAnInterruptedRunEndsWithTheSameBytes(t *testing.T) {
 		if _, err := Run(context.Background(), newTestSetup(t, c), dir, state, &listener{}, still); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{final, BestFile, MetricsFile} {
+		for _, name := range []string{final, run.BestFile, run.MetricsFile} {
 			got, want := fileBytes(t, dir.File(name)), fileBytes(t, whole.File(name))
-			if name == MetricsFile { // the speed is of the images that a process saw itself
+			if name == run.MetricsFile { // the speed is of the images that a process saw itself
 				got, want = withoutSpeed(got), withoutSpeed(want)
 			}
 			if !bytes.Equal(got, want) {
@@ -233,7 +242,7 @@ func TestAParameterThatIsNotFiniteIsNeverSaved(t *testing.T) {
 	if !errors.As(err, &diverged) || !strings.Contains(err.Error(), "encoder.0.weight is not finite") {
 		t.Errorf("Run = %v, want a DivergedError that names a parameter", err)
 	}
-	if names, _ := dir.checkpoints(); len(names) != 0 {
+	if names, _ := dir.Checkpoints(); len(names) != 0 {
 		t.Errorf("checkpoints %v were written", names)
 	}
 }
@@ -258,7 +267,7 @@ func TestTrainingRaisesTheBound(t *testing.T) {
 	if d := math.Abs(last.Train.Bound - (last.Train.Recon - last.Train.KL)); d > 1e-9 {
 		t.Errorf("training bound is off recon - KL by %g", d)
 	}
-	best := slices.MaxFunc(heard.epochs[c.Warmup-1:], func(a, b Metrics) int {
+	best := slices.MaxFunc(heard.epochs[c.Warmup-1:], func(a, b run.Metrics) int {
 		return int(math.Copysign(1, a.Validation.Bound-b.Validation.Bound))
 	})
 	if result.Best == nil || result.Best.Epoch != best.Epoch || result.Best.Bound != best.Validation.Bound {

@@ -16,11 +16,11 @@ import (
 // expectations, in nats per image.
 func (r *emRun) noteOldTable(gain float64) {
 	bound := r.reached + gain
-	r.mStep.OldTable = nil
-	if r.table != nil || r.inc != nil || r.Config.Accelerate || r.mStep.Reseeded > 0 || math.IsNaN(bound) || math.IsInf(bound, 0) {
+	r.mStep.Bound = nil
+	if r.table != nil || r.inc != nil || r.Config.Accelerate || math.IsNaN(bound) || math.IsInf(bound, 0) {
 		return
 	}
-	r.mStep.OldTable = &bound
+	r.mStep.Bound = &bound
 }
 
 // expectedLogPrior is Σ_K n_k log p(z=k), in nats over all images.

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -150,14 +151,18 @@ func wrong(err error, got, want string) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%q, want %s", got, want)
+	return fmt.Errorf("%.80q, want %s", got, want)
 }
 
 // ReadConfig changes c by a JSON object whose keys are names of options; extra are
 // further options that the object may set. A list may be written as an array or as
-// text with commas. Every unknown key and every value that cannot be read is in the
-// error.
+// text with commas. A byte order mark before it is skipped. Every unknown key, every
+// key that is there twice and every value that cannot be read is in the error.
 func (c *Config) ReadConfig(text []byte, extra ...Option) error {
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return errors.New("config: UTF-16, by its byte order mark, want UTF-8")
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(text, &object); err != nil {
 		return fmt.Errorf("config: not a JSON object: %w", err)
@@ -173,10 +178,18 @@ func (c *Config) ReadConfig(text []byte, extra ...Option) error {
 	}
 	options := append(c.Options(), extra...)
 	var faults []error
+	for _, key := range repeatedKeys(text) {
+		faults = append(faults, fmt.Errorf("config: key %.80q is there twice, want it once", key))
+	}
 	for _, key := range sortedKeys(object) {
-		i := slices.IndexFunc(options, func(o Option) bool { return o.Key == key })
+		spelled := SpelledHere(key)
+		if _, both := object[spelled]; both && spelled != key {
+			faults = append(faults, fmt.Errorf("config: %s and %s are one setting: leave one out", spelled, key))
+			continue
+		}
+		i := slices.IndexFunc(options, func(o Option) bool { return o.Key == spelled })
 		if i < 0 {
-			faults = append(faults, fmt.Errorf("config: unknown key %q%s", key, didYouMean(key, options)))
+			faults = append(faults, fmt.Errorf("config: unknown key %.80q%s", key, didYouMean(key, options)))
 			continue
 		}
 		if !options[i].Of(c.Model) {
@@ -192,6 +205,35 @@ func (c *Config) ReadConfig(text []byte, extra ...Option) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// SpelledHere returns a key as Options spells it: binarize is binarise elsewhere.
+func SpelledHere(key string) string {
+	if key == "binarize" {
+		return "binarise"
+	}
+	return key
+}
+
+// repeatedKeys returns the keys that a JSON object has more than once: the last would win
+// without a word.
+func repeatedKeys(object []byte) []string {
+	var repeated []string
+	seen := map[string]int{}
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	decoder.Token() // the brace: what is no object was refused before
+	for decoder.More() {
+		key, _ := decoder.Token()
+		name, ok := key.(string)
+		var value json.RawMessage
+		if !ok || decoder.Decode(&value) != nil {
+			break
+		}
+		if seen[name]++; seen[name] == 2 {
+			repeated = append(repeated, name)
+		}
+	}
+	return repeated
 }
 
 // jsonText writes a JSON value as a flag would be written.
@@ -214,13 +256,13 @@ func jsonText(raw json.RawMessage) (string, error) {
 		for i, item := range v {
 			n, ok := item.(json.Number)
 			if !ok {
-				return "", fmt.Errorf("%s, want an array of numbers", raw)
+				return "", fmt.Errorf("%.80s, want an array of numbers", raw)
 			}
 			parts[i] = n.String()
 		}
 		return strings.Join(parts, ","), nil
 	}
-	return "", fmt.Errorf("%s, want a number, text or an array of numbers", raw)
+	return "", fmt.Errorf("%.80s, want a number, text or an array of numbers", raw)
 }
 
 // JSON returns the configuration as ReadConfig reads it, one key a line in the

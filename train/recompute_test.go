@@ -13,6 +13,7 @@ import (
 
 	"elbo/data"
 	"elbo/graph/graphtest"
+	"elbo/train/run"
 )
 
 // recomputed is testdata/recompute/reference.json: bounds of the checkpoint beside it on
@@ -149,7 +150,7 @@ func TestWriteTheCheckpointToRecompute(t *testing.T) {
 		t.Fatal(err)
 	}
 	state.Moments = nil
-	if err := SaveCheckpoint(recomputePath("checkpoint.safetensors"), state); err != nil {
+	if err := run.Save(recomputePath("checkpoint.safetensors"), state); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -34,12 +34,15 @@ func keepStrangers(worst []stranger, first int, evidence []float32, most int) []
 // reseed gives each dead component of a mixture with a shared prior to the image that
 // is explained worst, by changing the statistics of the coming M-step: the component
 // gets the weight of one image, and pixels ¼ + ½ x (Gaussian: mean x, the variance of
-// all pixels). It does so only where evidence plus penalty, all images together, does
+// all pixels). It does so only where evidence plus penalty, all images together, should
 // not fall by it. With N images and up to M components moved, each move costs the other
 // images less than 1 nat, N log((N+1)/N), and the smoothing prior what it takes off;
 // the image x gains at least
 //
 //	log(p(x) + p(x|new)/(N+M)) - log p(x).
+//
+// p(x) is that before the M-step, which may have raised it and left less to gain: so the
+// moves are on trial, and the next E-step undoes them where evidence plus penalty fell.
 //
 // It returns the number of components that were moved.
 func (r *emRun) reseed() int {
@@ -74,6 +77,7 @@ func (r *emRun) reseed() int {
 		copy(r.stats.Sums[k*d:][:d], moved.sums)
 		if moved.squares != nil {
 			copy(r.stats.Squares[k*d:][:d], moved.squares)
+			copy(r.stats.Centre[k*d:][:d], x)
 		}
 		seeds = append(seeds, moved)
 	}
@@ -86,19 +90,20 @@ func logAddExp(a, b float64) float64 {
 
 // seed is a component of weight one at an image.
 type seed struct {
-	sums, squares []float64
+	sums, squares []float64 // of a Gaussian, about x
+	x             []float32
 	a, variance   float64
 }
 
 func (r *emRun) seedAt(x []float32) seed {
-	s := seed{a: r.Config.Smoothing, variance: max(r.variance, r.Config.VarianceFloor)}
+	s := seed{x: x, a: r.Config.Smoothing, variance: max(r.variance, r.Config.VarianceFloor)}
 	for _, v := range x {
 		if r.stats.Squares == nil {
 			s.sums = append(s.sums, 0.25+0.5*float64(v))
 			continue
 		}
-		s.sums = append(s.sums, float64(v))
-		s.squares = append(s.squares, float64(v)*float64(v)+s.variance)
+		s.sums = append(s.sums, 0)
+		s.squares = append(s.squares, s.variance)
 	}
 	return s
 }
@@ -112,7 +117,7 @@ func (s seed) logLik(x []float32) float64 {
 			sum += float64(v)*math.Log(mu) + (1-float64(v))*math.Log(1-mu)
 			continue
 		}
-		d := float64(v) - s.sums[j]
+		d := float64(v) - float64(s.x[j])
 		sum -= (d*d/s.variance + math.Log(2*math.Pi*s.variance)) / 2
 	}
 	return sum
@@ -132,8 +137,9 @@ func (r *emRun) penaltyOf(n float64, sums []float64) float64 {
 	return a * sum
 }
 
-// narrowest is the variance below which the statistics of a Gaussian mixture, in
-// float32, cannot tell a narrow component from one that sits on a single image.
+// narrowest is the variance below which a component of a Gaussian mixture is taken to
+// sit on a single image, or on images that are alike. Grey levels are 1/255 apart: a pixel
+// that differs by one of them in one image of a hundred has a variance of 1.5e-7.
 const narrowest = 1e-7
 
 // degenerate returns the component with a pixel of such a variance, or -1.

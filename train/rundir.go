@@ -1,347 +1,55 @@
 package train
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 
-	"github.com/gofrs/flock"
+	"elbo/train/run"
 )
 
-// The files of a run directory. Pictures and reports lie beside them.
-const (
-	ConfigFile  = "config.json"      // resolved configuration
-	MetricsFile = "metrics.jsonl"    // one line an epoch, see Metrics
-	BestFile    = "best.safetensors" // state with the best validation bound
-
-	runLockFile      = ".lock"
-	runCheckpointFmt = "checkpoint-%08d.safetensors" // step
-)
-
-// DefaultKeep is how many checkpoints a run keeps unless told otherwise.
-const DefaultKeep = 3
-
-// What can be wrong with a run directory, for errors.Is.
-var (
-	// ErrRunExists: CreateRun found a run.
-	ErrRunExists = errors.New("holds a run already (" + ConfigFile + ")")
-	// ErrNotRun: OpenRun or ReadRun found no run.
-	ErrNotRun = errors.New("not a run directory")
-	// ErrMismatch: a checkpoint, a configuration or data that do not belong together.
-	ErrMismatch = errors.New("does not belong here")
-	// ErrRunInUse: another process is writing to the run.
-	ErrRunInUse = errors.New("is in use by another elbo process (lock held)")
-)
-
-// RunDir is an open run directory. One made by CreateRun or OpenRun is locked
-// against every other writer until Close; its methods are for one goroutine.
-type RunDir struct {
-	Path string
-	// Keep is how many checkpoints Save leaves, DefaultKeep to begin with; fewer
-	// than 1 counts as 1.
-	Keep int
-
-	lock     *flock.Flock // nil if opened for reading, or closed
-	ops      atomicOps
-	openLog  func(path string) (metricsLog, error)
-	readable map[string]bool // checkpoints that are known to load or not, by name
+// CreateRun makes a run directory for a configuration. See run.Create.
+func CreateRun(path string, c Config) (*run.Dir, error) {
+	return run.Create(path, c.JSON(), CheckState)
 }
 
-func newRunDir(path string, ops atomicOps) *RunDir {
-	return &RunDir{Path: path, Keep: DefaultKeep, ops: ops, openLog: openMetricsLog, readable: map[string]bool{}}
+// OpenRun opens a run for writing. See run.Open.
+func OpenRun(path string) (*run.Dir, error) { return run.Open(path, CheckState) }
+
+// ReadRun opens a run for reading. See run.Read.
+func ReadRun(path string) (*run.Dir, error) { return run.Read(path, CheckState) }
+
+// LoadCheckpoint reads the checkpoint at path. See run.Load.
+func LoadCheckpoint(path string) (*run.State, error) { return run.Load(path, CheckState) }
+
+// CheckState fails with run.ErrDamaged where the configuration of a checkpoint is none that
+// a run could have, or where the state is no place in such a run.
+func CheckState(s *run.State) error {
+	_, err := Configuration(s)
+	return err
 }
 
-// CreateRun makes the directory, with its parents, locks it and writes config.json.
-// The directory may exist if it is empty. It fails with ErrRunExists if there is a
-// run in it, with ErrRunInUse if another process is about to make one, and with the
-// operating system's error if it cannot be made or written to.
-func CreateRun(path string, config []byte) (*RunDir, error) {
-	return createRun(osAtomicOps(), path, config)
-}
-
-func createRun(ops atomicOps, path string, config []byte) (*RunDir, error) {
-	if info, err := os.Stat(path); err == nil && !info.IsDir() {
-		return nil, fmt.Errorf("train: %s: is a file, want a directory for the run: choose another --out", path)
-	}
-	if err := os.MkdirAll(path, 0o777); err != nil {
-		return nil, fmt.Errorf("train: %s: cannot make the run directory: %w: choose another --out", path, err)
-	}
-	// Before the lock, which leaves a file: a directory that is not ours stays as it is.
-	if err := checkNewRun(path); err != nil {
-		return nil, err
-	}
-	r := newRunDir(path, ops)
-	if err := r.acquire(); err != nil {
-		return nil, err
-	}
-	if err := r.begin(config); err != nil {
-		r.Close()
-		return nil, err
-	}
-	return r, nil
-}
-
-// begin fills a locked directory.
-func (r *RunDir) begin(config []byte) error {
-	if err := checkNewRun(r.Path); err != nil { // another process may have been first
-		return err
-	}
-	if err := r.removeLeftovers(); err != nil {
-		return err
-	}
-	return r.SetConfig(config)
-}
-
-// SetConfig writes config.json.
-func (r *RunDir) SetConfig(config []byte) error {
-	return r.ops.write(r.File(ConfigFile), func(w io.Writer) error {
-		_, err := w.Write(config)
-		return err
-	})
-}
-
-// checkNewRun fails if the directory holds anything but the traces of a CreateRun
-// that was interrupted.
-func checkNewRun(path string) error {
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return fmt.Errorf("train: %s: cannot list the directory: %w: choose another --out", path, err)
-	}
-	var others []string
-	for _, entry := range entries {
-		name := entry.Name()
-		switch {
-		case name == ConfigFile:
-			return fmt.Errorf("train: %s: %w: continue it with `elbo resume %s`, or choose another --out", path, ErrRunExists, path)
-		case name != runLockFile && !strings.HasPrefix(name, atomicPrefix):
-			others = append(others, name)
-		}
-	}
-	if len(others) > 0 {
-		return fmt.Errorf("train: %s: holds other files (%d, among them %s), want an empty or new directory: choose another --out", path, len(others), others[0])
-	}
-	return nil
-}
-
-// OpenRun opens a run for writing: it locks the directory and removes what
-// interrupted writes have left. It fails with ErrNotRun or ErrRunInUse.
-func OpenRun(path string) (*RunDir, error) {
-	r, err := ReadRun(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.acquire(); err != nil {
-		return nil, err
-	}
-	if err := r.removeLeftovers(); err != nil {
-		r.Close()
-		return nil, err
-	}
-	return r, nil
-}
-
-// ReadRun opens a run for reading. It takes no lock and changes nothing, so the run
-// may be going on. It fails with ErrNotRun.
-func ReadRun(path string) (*RunDir, error) {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("train: %s: %w: there is no such directory: `elbo train --out %s` makes one", path, ErrNotRun, path)
-	case err != nil:
-		return nil, fmt.Errorf("train: %s: %w: %w", path, ErrNotRun, err)
-	case !info.IsDir():
-		return nil, fmt.Errorf("train: %s: %w: it is a file: give the directory it lies in", path, ErrNotRun)
-	}
-	r := newRunDir(path, osAtomicOps())
-	if _, err := os.Stat(r.File(ConfigFile)); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("train: %s: %w: it holds no %s: give a directory that `elbo train --out` has made", path, ErrNotRun, ConfigFile)
-		}
-		return nil, fmt.Errorf("train: %s: %w: %w", path, ErrNotRun, err)
-	}
-	return r, nil
-}
-
-// acquire takes the lock. The operating system drops it when the process ends,
-// however it ends; the file itself stays, since removing it would let two in.
-func (r *RunDir) acquire() error {
-	lock := flock.New(r.File(runLockFile), flock.SetPermissions(0o666))
-	locked, err := lock.TryLock()
-	if err != nil {
-		return fmt.Errorf("train: %s: cannot lock the run directory: %w%s", r.Path, err, atomicHint(err))
-	}
-	if !locked {
-		return fmt.Errorf("train: %s: %w: wait for it or stop it", r.Path, ErrRunInUse)
-	}
-	r.lock = lock
-	return nil
-}
-
-func (r *RunDir) removeLeftovers() error {
-	if err := removeAtomicLeftovers(r.Path, r.ops.remove); err != nil {
-		return fmt.Errorf("train: %s: cannot remove what an interrupted write has left: %w%s", r.Path, err, atomicHint(err))
-	}
-	return nil
-}
-
-// Close gives the lock back. Closing twice does nothing.
-func (r *RunDir) Close() error {
-	if r.lock == nil {
-		return nil
-	}
-	lock := r.lock
-	r.lock = nil
-	if err := lock.Unlock(); err != nil {
-		return fmt.Errorf("train: %s: unlock: %w", r.Path, err)
-	}
-	return nil
-}
-
-// writable guards every method that writes.
-func (r *RunDir) writable() error {
-	if r.lock == nil {
-		return fmt.Errorf("train: %s: the run is open for reading only or closed: open it with OpenRun", r.Path)
-	}
-	return nil
-}
-
-// File is the path of a file of the run.
-func (r *RunDir) File(name string) string { return filepath.Join(r.Path, name) }
-
-// Config returns the contents of config.json.
-func (r *RunDir) Config() ([]byte, error) {
-	config, err := os.ReadFile(r.File(ConfigFile))
-	if err != nil {
-		return nil, fmt.Errorf("train: read the configuration of the run: %w", err)
-	}
-	return config, nil
-}
-
-// Save writes checkpoint-<step>.safetensors and then removes old checkpoints: what
-// stays is this one and the newest others that load, Keep together, and whatever is
-// newer than the oldest of them. So the only one that loads is never removed. On an
-// error every earlier checkpoint is still there. A checkpoint that cannot be removed
-// is no error: the next Save tries again.
-func (r *RunDir) Save(s *State) error {
-	if err := r.writable(); err != nil {
-		return err
-	}
-	name := fmt.Sprintf(runCheckpointFmt, s.Step)
-	if err := saveCheckpoint(r.ops, r.File(name), s); err != nil {
-		return err
-	}
-	r.readable[name] = true
-	r.prune(name)
-	return nil
-}
-
-func (r *RunDir) prune(saved string) {
-	names, err := r.checkpoints()
-	if err != nil {
-		return
-	}
-	kept := 1 // the one just saved, even after going back to an earlier step
-	for _, name := range names {
-		switch {
-		case name == saved:
-		case kept >= r.Keep:
-			if r.ops.remove(r.File(name)) == nil {
-				delete(r.readable, name)
-			}
-		case r.loads(name):
-			kept++
-		}
-	}
-}
-
-// loads says whether a checkpoint can be read, reading it at most once.
-func (r *RunDir) loads(name string) bool {
-	ok, known := r.readable[name]
-	if !known {
-		_, err := LoadCheckpoint(r.File(name))
-		ok = err == nil
-		r.readable[name] = ok
-	}
-	return ok
-}
-
-// checkpoints lists the names of the checkpoints, newest first.
-func (r *RunDir) checkpoints() ([]string, error) {
-	entries, err := os.ReadDir(r.Path)
-	if err != nil {
-		return nil, err
-	}
-	type checkpoint struct {
-		name string
-		step int64
-	}
-	var found []checkpoint
-	for _, entry := range entries {
-		var c checkpoint
-		digits, isOurs := strings.CutPrefix(entry.Name(), "checkpoint-")
-		digits, isOurs2 := strings.CutSuffix(digits, ".safetensors")
-		c.name = entry.Name()
-		c.step, err = strconv.ParseInt(digits, 10, 64)
-		if isOurs && isOurs2 && err == nil && c.name == fmt.Sprintf(runCheckpointFmt, c.step) {
-			found = append(found, c)
-		}
-	}
-	slices.SortFunc(found, func(a, b checkpoint) int { return cmp.Compare(b.step, a.step) })
-	names := make([]string, len(found))
-	for i, c := range found {
-		names[i] = c.name
-	}
-	return names, nil
-}
-
-// SaveBest writes best.safetensors.
-func (r *RunDir) SaveBest(s *State) error {
-	if err := r.writable(); err != nil {
-		return err
-	}
-	return saveCheckpoint(r.ops, r.File(BestFile), s)
-}
-
-// Latest returns the newest checkpoint that loads and its path. The warnings tell
-// why newer ones were passed over. Without any the state is nil.
-func (r *RunDir) Latest() (s *State, path string, warnings []error) {
-	names, err := r.checkpoints()
-	if err != nil {
-		return nil, "", []error{fmt.Errorf("train: %s: cannot list the checkpoints: %w", r.Path, err)}
-	}
-	for _, name := range names {
-		path := r.File(name)
-		s, err := LoadCheckpoint(path)
-		if err == nil && fmt.Sprintf(runCheckpointFmt, s.Step) != name {
-			err = fmt.Errorf("train: %s: %w: it holds step %d: a copy under another name?", path, ErrMismatch, s.Step)
-		}
-		if err == nil {
-			return s, path, warnings
-		}
-		if !errors.Is(err, fs.ErrNotExist) { // pruned by a running process since the listing
-			warnings = append(warnings, err)
-		}
-	}
-	return nil, "", warnings
-}
-
-// Best returns the state in best.safetensors and its path. The error is
-// fs.ErrNotExist if the run has none yet.
-func (r *RunDir) Best() (*State, string, error) {
-	path := r.File(BestFile)
-	s, err := LoadCheckpoint(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "", fmt.Errorf("%w: the run has not finished an epoch with a validation bound: use its newest checkpoint", err)
+// Configuration reads the configuration of a checkpoint. It fails as CheckState does.
+func Configuration(s *run.State) (Config, error) {
+	c := DefaultConfig(VAEModel)
+	err := c.ReadConfig(s.Config)
+	if err == nil {
+		err = c.Validate()
 	}
 	if err != nil {
-		return nil, "", err
+		return c, fmt.Errorf("%w: elbo.config is no configuration of this elbo (of a newer one?): %w", run.ErrDamaged, err)
 	}
-	return s, path, nil
+	if n := c.trainingImages(); s.Position > n {
+		return c, fmt.Errorf("%w: elbo.position is %d, but an epoch has %d images", run.ErrDamaged, s.Position, n)
+	}
+	return c, nil
+}
+
+// Behind returns the passes that a checkpoint has behind it; none of nil.
+func Behind(s *run.State) run.Span {
+	if s == nil {
+		return run.Span{}
+	}
+	if c, err := Configuration(s); err == nil && c.Model != VAEModel {
+		return run.Span{Unit: "iteration", End: int(s.Step)}
+	}
+	return run.Span{Unit: "epoch", First: 1, End: s.Epoch}
 }

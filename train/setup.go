@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/train/run"
+	"elbo/train/safetensors"
 )
 
 // Setup is what a configuration stands for: the data as the model sees them, and
@@ -28,14 +28,42 @@ type Setup struct {
 // NewSetup validates a configuration, opens its data and makes the model. The
 // engine is made for the number of workers that the configuration resolves to.
 func NewSetup(c Config, cpus int, engine func(workers int) *graph.Engine) (*Setup, error) {
-	if err := c.Validate(); err != nil {
-		return nil, &ConfigError{err}
-	}
-	ds, err := data.Open(c.Data)
+	ds, err := c.open()
 	if err != nil {
 		return nil, err
 	}
-	if c, err = c.Resolve(ds, cpus); err != nil {
+	return newSetup(c, ds, cpus, engine)
+}
+
+// NewSetupOn is NewSetup for a model that was trained before, with the data at path in
+// the place of those that c names; sha256 is of those it was trained on. Where path has
+// the very same, c's split and limit stand, so that no image on which the model was
+// trained is taken for one to test it on. Other data, perhaps of another size, are taken
+// whole, and split by their own default.
+func NewSetupOn(path, sha256 string, c Config, cpus int, engine func(workers int) *graph.Engine) (*Setup, error) {
+	c.Data = path
+	ds, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	if ds.SHA256 != sha256 {
+		c.Split, c.Limit = nil, 0
+	}
+	return newSetup(c, ds, cpus, engine)
+}
+
+// open validates c and opens its data.
+func (c Config) open() (*data.Dataset, error) {
+	if err := c.Validate(); err != nil {
+		return nil, &ConfigError{err}
+	}
+	return data.Open(c.Data)
+}
+
+// newSetup makes the model of a valid configuration on data.
+func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *graph.Engine) (*Setup, error) {
+	c, err := c.Resolve(ds, cpus)
+	if err != nil {
 		return nil, &ConfigError{err}
 	}
 	train, validation, test, err := ds.Split(c.Split[0], c.Split[1])
@@ -108,19 +136,19 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 
 // Tensors returns the model's parameters under their names. They share memory with
 // the model.
-func (s *Setup) Tensors() []Tensor {
-	var tensors []Tensor
+func (s *Setup) Tensors() []safetensors.Tensor {
+	var tensors []safetensors.Tensor
 	for _, p := range s.params() {
-		tensors = append(tensors, Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
+		tensors = append(tensors, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
 	}
 	return tensors
 }
 
 // state is a checkpoint of the present parameters; what a method of training keeps
 // besides is the caller's to add.
-func (s *Setup) state(step int64, epoch int, best *Best) *State {
+func (s *Setup) state(step int64, epoch int, best *run.Best) *run.State {
 	numerics, _ := json.Marshal(s.Engine.Numerics()) // a map of strings always has a JSON form
-	return &State{
+	return &run.State{
 		Step: step, Epoch: epoch, Best: best,
 		Config: s.Config.JSON(), Data: s.Dataset.SHA256, Numerics: numerics,
 		Params: s.Tensors(),
@@ -134,12 +162,34 @@ func (s *Setup) params() []*graph.Param {
 	return s.VAE.Params()
 }
 
+// Sizes are what a run takes, before it begins.
+type Sizes struct {
+	Parameters int     // numbers that the model consists of
+	Checkpoint float64 // bytes
+	Memory     float64 // bytes, about: of model, optimiser and batches
+}
+
+// Sizes returns what training the model takes.
+func (s *Setup) Sizes() Sizes {
+	sizes := Sizes{Memory: s.Config.bytes(s.Dataset.D(), s.Train.N())}
+	for _, p := range s.params() {
+		sizes.Parameters += len(p.Value)
+	}
+	sizes.Checkpoint = 4 * float64(sizes.Parameters)
+	if s.VAE != nil {
+		for _, p := range s.VAE.Trained() {
+			sizes.Checkpoint += 2 * 4 * float64(len(p.Value)) // Adam's moments
+		}
+	} else {
+		sizes.Checkpoint += s.Config.tableBytes(float64(s.EM.Config.States), s.Train.N())
+	}
+	return sizes
+}
+
 // Load sets the model's parameters to those of a checkpoint.
-func (s *Setup) Load(from *State) error {
+func (s *Setup) Load(from *run.State) error {
 	own := s.Tensors()
-	parameters := *from
-	parameters.Params = slices.DeleteFunc(slices.Clone(from.Params), func(t Tensor) bool { return ofTheRun(t.Name) })
-	if err := parameters.CheckParams(own); err != nil {
+	if err := from.CheckParams(own); err != nil {
 		return err
 	}
 	saved := make(map[string][]float32, len(from.Params))
@@ -155,15 +205,10 @@ func (s *Setup) Load(from *State) error {
 	return nil
 }
 
-// ofTheRun reports whether a tensor is the state of a run, and no parameter of a model.
-func ofTheRun(name string) bool {
-	return name == tableName || strings.HasPrefix(name, incrementalPrefix)
-}
-
 // CheckData fails if the data set is not the one that a checkpoint was trained on.
-func (s *Setup) CheckData(from *State) error {
+func (s *Setup) CheckData(from *run.State) error {
 	if from.Data != s.Dataset.SHA256 {
-		return fmt.Errorf("train: %s %w: it has SHA-256 %.12s…, but the run was trained on %.12s…: name the run's own data with --data", s.Dataset.Name, ErrMismatch, s.Dataset.SHA256, from.Data)
+		return fmt.Errorf("%s %w: it has SHA-256 %.12s…, but the run was trained on %.12s…: name the run's own data with --data", s.Dataset.Name, run.ErrMismatch, s.Dataset.SHA256, from.Data)
 	}
 	return nil
 }

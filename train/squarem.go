@@ -11,9 +11,7 @@ import "math"
 //
 // Source: Varadhan and Roland 2008, scheme S3.
 type squarem struct {
-	points   [][]float64 // θ₀, θ₁ of the present cycle
-	fallback [][]float32 // the parameters at θ₂, while θ' is on trial
-	least    float64     // the bound that θ' must reach
+	points [][]float64 // θ₀, θ₁ of the present cycle
 }
 
 // extrapolate returns θ', or nil where EM has come to rest.

@@ -55,7 +55,10 @@ type torchTensor struct {
 const torchTolerance = 1e-4
 
 // TestTermsGradientsAndTenAdamStepsMatchPyTorch trains on the batches of the
-// reference and compares all that PyTorch computed.
+// reference and compares all that PyTorch computed. There a learned variance is a
+// parameter of Adam's, and so it is here: its gradient, and Adam, are what is compared.
+// Run sets the variance from that gradient (model's SolveVariance, which has its own
+// tests).
 func TestTermsGradientsAndTenAdamStepsMatchPyTorch(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "torch", "reference.json"))
 	if err != nil {

@@ -4,13 +4,14 @@ import (
 	"context"
 
 	"elbo/model"
+	"elbo/train/run"
 )
 
 // Validate returns the terms of the validation images under the present parameters, in
 // nats per image, computed as a run computes them at the end of an epoch: from the same
 // parameters, data and numerics it comes to the same bits. Nil without validation
 // images.
-func Validate(ctx context.Context, s *Setup) (*EpochTerms, error) {
+func Validate(ctx context.Context, s *Setup) (*run.EpochTerms, error) {
 	if s.Validation.N() == 0 {
 		return nil, nil
 	}
@@ -25,19 +26,26 @@ func Validate(ctx context.Context, s *Setup) (*EpochTerms, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.validate(ctx, e)
+	terms, _, err := s.validate(ctx, e)
+	return terms, err
 }
 
 // validate scores the validation images of a VAE: by the bound of its objective, at
-// weight 1 of the divergence.
-func (s *Setup) validate(ctx context.Context, e *Evaluator) (*EpochTerms, error) {
+// weight 1 of the divergence. It returns that of each image as well.
+func (s *Setup) validate(ctx context.Context, e *Evaluator) (*run.EpochTerms, []float64, error) {
 	v, err := e.Evaluate(ctx, s.Validation, s.Config.Seed)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	terms := &EpochTerms{Recon: v.Recon, KL: v.KL, Bound: v.ELBO, BoundSE: v.ELBOSE}
+	bounds := make([]float64, len(v.PerImage))
+	for i, score := range v.PerImage {
+		if bounds[i] = score.ELBO; s.Config.Objective == model.IWAE {
+			bounds[i] = score.IW
+		}
+	}
+	terms := &run.EpochTerms{Recon: v.Recon, KL: v.KL, Bound: v.ELBO, BoundSE: v.ELBOSE}
 	if s.Config.Objective == model.IWAE {
 		terms.Bound, terms.BoundSE = v.IW.Bound, v.IW.SE
 	}
-	return terms, nil
+	return terms, bounds, nil
 }

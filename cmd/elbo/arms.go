@@ -12,6 +12,7 @@ import (
 
 	"elbo/graph"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // Fits that are compared with one another, arms, stand in one directory: a file with
@@ -19,7 +20,8 @@ import (
 // done is not done again.
 
 // begunIn returns the settings of what was begun in the directory out, or nil if it is
-// empty or not there yet. A directory that holds anything else is an error.
+// empty or not there yet. A directory that holds anything else is an error. What
+// interrupted writes have left in it is removed.
 func begunIn[S any](out, file, what string) (*S, error) {
 	if out == "" {
 		return nil, nil
@@ -33,7 +35,7 @@ func begunIn[S any](out, file, what string) (*S, error) {
 	}
 	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") }) // interrupted writes
 	if len(entries) == 0 {
-		return nil, nil
+		return nil, run.RemoveLeftovers(out)
 	}
 	text, err := os.ReadFile(filepath.Join(out, file))
 	if err != nil {
@@ -43,7 +45,7 @@ func begunIn[S any](out, file, what string) (*S, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, usagef("%s: %s: %w: choose another --out", out, file, err)
 	}
-	return &s, nil
+	return &s, run.RemoveLeftovers(out)
 }
 
 // keptSetting is a setting as it was when something was begun, and as a flag has it now.
@@ -67,7 +69,7 @@ func checkKept(out, what string, given []string, settings ...keptSetting) error 
 // runs/, and marks it with its settings. It returns its name.
 func makeMarked(out, base, file string, settings any) (string, error) {
 	if out == "" {
-		if err := os.MkdirAll("runs", 0o777); err != nil {
+		if err := run.MakeDirectory("runs"); err != nil {
 			return "", err
 		}
 		base = filepath.Join("runs", base)
@@ -83,7 +85,7 @@ func makeMarked(out, base, file string, settings any) (string, error) {
 			out = fmt.Sprintf("%s-%03d", base, n)
 		}
 	}
-	if err := os.MkdirAll(out, 0o777); err != nil {
+	if err := run.MakeDirectory(out); err != nil {
 		return "", usagef("%s: cannot make the directory: %w: choose another --out", out, err)
 	}
 	return out, writeJSONFile(filepath.Join(out, file), settings)
@@ -97,18 +99,21 @@ type oneEngine struct {
 }
 
 func (e *oneEngine) setup(c train.Config) (*train.Setup, error) {
-	return train.NewSetup(c, e.p.cpus, func(workers int) *graph.Engine {
-		if e.engine == nil {
-			e.engine = e.p.engine(workers)
-		}
-		return e.engine
-	})
+	return train.NewSetup(c, e.p.cpus, e.make)
+}
+
+// make returns the engine, and makes it the first time.
+func (e *oneEngine) make(workers int) *graph.Engine {
+	if e.engine == nil {
+		e.engine = e.p.engine(workers)
+	}
+	return e.engine
 }
 
 // openArm makes the run directory of an arm, or opens the one there is.
-func openArm(path string, c train.Config) (*train.RunDir, error) {
-	dir, err := train.CreateRun(path, c.JSON())
-	if !errors.Is(err, train.ErrRunExists) {
+func openArm(path string, c train.Config) (*run.Dir, error) {
+	dir, err := train.CreateRun(path, c)
+	if !errors.Is(err, run.ErrRunExists) {
 		return dir, err
 	}
 	if dir, err = train.OpenRun(path); err != nil {
@@ -123,7 +128,7 @@ func openArm(path string, c train.Config) (*train.RunDir, error) {
 
 // sameConfig fails if a run has another configuration than c, but for how many share the
 // work, and for the data, which have a hash to be compared.
-func sameConfig(dir *train.RunDir, c train.Config) error {
+func sameConfig(dir *run.Dir, c train.Config) error {
 	own, err := runConfig(dir)
 	if err != nil {
 		return err
@@ -135,14 +140,16 @@ func sameConfig(dir *train.RunDir, c train.Config) error {
 	return nil
 }
 
-// latestOf returns the newest state of an arm that is to go on, nil for none.
-func (p *program) latestOf(dir *train.RunDir, s *train.Setup) (*train.State, error) {
+// latestOf returns the newest state of an arm that is to go on, nil for none. It says what
+// is wrong with its checkpoints and metrics.
+func (p *program) latestOf(dir *run.Dir, s *train.Setup) (*run.State, error) {
 	from, _, warnings := dir.Latest()
-	for _, w := range warnings {
-		p.say("passed over: %v", w)
-	}
+	p.sayPassedOver(warnings)
 	if from == nil {
 		return nil, nil
 	}
-	return from, s.CheckData(from)
+	if err := s.CheckData(from); err != nil {
+		return nil, err
+	}
+	return from, p.sayMetricsGoOn(dir, from)
 }

@@ -70,6 +70,9 @@ func (o benchOptions) validate() error {
 	if o.workers < 0 {
 		faults = append(faults, fmt.Errorf("workers is %d, want 0 (one for each CPU) or more", o.workers))
 	}
+	if o.workers > train.MaxWorkers {
+		faults = append(faults, fmt.Errorf("workers is %d, want at most %d", o.workers, train.MaxWorkers))
+	}
 	return errors.Join(faults...)
 }
 

@@ -14,6 +14,7 @@ import (
 	"elbo/data"
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // compareFile marks the directory of a comparison, and keeps what was asked.
@@ -134,6 +135,7 @@ func (o compareOptions) validate() error {
 	fault(o.limit < 0, "limit is %d, want 0 (all) or more", o.limit)
 	fault(o.samples < 1, "samples is %d, want at least 1", o.samples)
 	fault(o.workers < 0, "workers is %d, want 0 (one for each CPU) or more", o.workers)
+	fault(o.workers > train.MaxWorkers, "workers is %d, want at most %d", o.workers, train.MaxWorkers)
 	fault(o.binarise == string(data.Dynamic), "binarise is dynamic, but images are scored on one draw: want static, which is that draw, threshold or none")
 	if _, err := data.ParseBinarisation(o.binarise); err != nil && o.binarise != "" {
 		fault(true, "binarise is %q, want threshold, static or none", o.binarise)
@@ -151,8 +153,8 @@ func (o compareOptions) validate() error {
 // contestant is a run that is compared.
 type contestant struct {
 	name   string
-	dir    *train.RunDir
-	state  *train.State
+	dir    *run.Dir
+	state  *run.State
 	file   string // its checkpoint
 	config train.Config
 	setup  *train.Setup
@@ -204,22 +206,26 @@ func (x *comparison) open() error {
 		if err != nil {
 			return err
 		}
-		why, err := dir.Unfinished()
+		why, err := train.Unfinished(dir)
 		if err != nil {
 			return err
 		}
 		if why != "" {
+			if s, _, passed := dir.Latest(); s == nil && len(passed) > 0 {
+				x.p.sayPassedOver(passed)
+				return x.p.noCheckpoint(dir, true)
+			}
 			if !strings.Contains(why, "wait for it") { // else its lock is held, and resume would be refused
-				why += fmt.Sprintf(": `%s resume %s` goes on with it, `--epochs N` there changes its end", x.p.name, path)
+				why += fmt.Sprintf(": `%s resume %s` goes on with it, `--epochs N` there changes its end", x.p.name, run.ShellPath(path))
 			}
 			faults = append(faults, fmt.Errorf("%s %s", path, why))
 			continue
 		}
-		c := &contestant{name: names[i], dir: dir, config: train.DefaultConfig(train.VAEModel)}
-		if c.state, c.file, err = x.p.loadState(path, "best"); err != nil {
+		c := &contestant{name: names[i], dir: dir}
+		if c.state, c.file, err = x.p.loadUsed(path, "best"); err != nil {
 			return err
 		}
-		if err := c.config.ReadConfig(c.state.Config); err != nil {
+		if c.config, err = train.Configuration(c.state); err != nil {
 			return fmt.Errorf("%s: %w", c.file, err)
 		}
 		x.runs = append(x.runs, c)
@@ -286,29 +292,17 @@ func pixelsOf(c train.Config) string {
 // prepare makes the model of a run, on the data that are to be scored.
 func (x *comparison) prepare(c *contestant) error {
 	config := c.config
-	if x.options.Data != "" {
-		config.Data, config.Split, config.Limit = x.options.Data, nil, 0 // other data, perhaps of another size
-	}
 	if x.options.binarise != "" {
 		config.Binarise, config.Seed = data.Binarisation(x.options.binarise), x.report.Seed
 	}
 	if x.options.workers > 0 {
 		config.Workers = x.options.workers
 	}
-	var err error
-	if c.setup, err = x.models.setup(config); err != nil {
-		return fmt.Errorf("%s: %w", c.dir.Path, x.p.moved(err, x.options.Data))
+	t, err := x.p.trainedOn(x.options.Data, &trained{Path: c.file, State: c.state}, c.dir.Path, config, x.models.make)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.dir.Path, err)
 	}
-	if err := c.setup.Load(c.state); err != nil {
-		return fmt.Errorf("%s: %w", c.file, err)
-	}
-	if err := c.setup.CheckData(c.state); err != nil {
-		if x.options.Data == "" {
-			return fmt.Errorf("%s: %w", c.dir.Path, err)
-		}
-		x.p.say("%s is not the data set that %s was trained on", x.options.Data, c.dir.Path)
-	}
-	t := trained{Setup: c.setup, Path: c.file, State: c.state}
+	c.setup = t.Setup
 	c.view, err = t.view(x.options.split, x.options.limit)
 	return err
 }

@@ -12,7 +12,7 @@ import (
 
 	"elbo/cmd/elbo/internal/report"
 	"elbo/data"
-	"elbo/train"
+	"elbo/train/run"
 )
 
 // write writes the files of the comparison, and prints its table.
@@ -25,10 +25,10 @@ func (x *comparison) write(ctx context.Context) error {
 	if err := writeJSONFile(file("report.json"), x.report); err != nil {
 		return err
 	}
-	if err := train.WriteAtomic(file("per-image.csv"), func(w io.Writer) error { return writeScores(w, x.report) }); err != nil {
+	if err := run.WriteAtomic(file("per-image.csv"), func(w io.Writer) error { return writeScores(w, x.report) }); err != nil {
 		return err
 	}
-	if err := train.WriteAtomic(file("report.html"), page.Write); err != nil {
+	if err := run.WriteAtomic(file("report.html"), page.Write); err != nil {
 		return err
 	}
 	if x.options.json {

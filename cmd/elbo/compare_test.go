@@ -92,8 +92,15 @@ func TestCompareGoesOnToTheSameFigures(t *testing.T) {
 		t.Errorf("an interrupted comparison printed %q", stdout.String())
 	}
 	p.stderr = io.Discard
+	left := filepath.Join(o.out, train.MixtureModel, ".elbo-tmp-0-checkpoint-00000004.safetensors")
+	if err := os.WriteFile(left, []byte("{"), 0o666); err != nil { // killed in the save that repeats the last
+		t.Fatal(err)
+	}
 	if err := runOwnComparison(t.Context(), p, o); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there (%v)", left, err)
 	}
 	want, got := withoutTime(compared(t, alone.Bytes())), withoutTime(compared(t, stdout.Bytes()))
 	if !reflect.DeepEqual(got, want) {
@@ -172,6 +179,30 @@ func TestTheComparisonsFiguresAreThoseOfItsImages(t *testing.T) {
 		}
 		if vae := m.Kind == train.VAEModel; vae != (m.Gap.Value > 1e-6) {
 			t.Errorf("%s has a gap of %g nats", m.Name, m.Gap.Value)
+		}
+	}
+}
+
+// TestWhatAKilledComparisonLeftIsRemoved when it goes on: of the directory's own files, as
+// its runs see to theirs.
+func TestWhatAKilledComparisonLeftIsRemoved(t *testing.T) {
+	for _, marked := range []bool{false, true} { // killed before or after it had its mark
+		out := t.TempDir()
+		if marked {
+			if _, err := makeMarked(out, "compare", compareFile, compareSettings{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left := filepath.Join(out, ".elbo-tmp-0-report.html")
+		if err := os.WriteFile(left, []byte("<ht"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		begun, err := begunIn[compareSettings](out, compareFile, "comparison")
+		if err != nil || (begun != nil) != marked {
+			t.Errorf("begun: %v, %v", begun, err)
+		}
+		if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there (%v)", left, err)
 		}
 	}
 }

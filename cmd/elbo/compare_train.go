@@ -11,6 +11,7 @@ import (
 	"elbo/data"
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // ownArm is a model that compare trains itself.
@@ -73,7 +74,7 @@ func runOwnComparison(ctx context.Context, p *program, o compareOptions) error {
 // sayCompareStopped says how far an interrupted comparison came.
 func (p *program) sayCompareStopped(err error, o compareOptions, done string) {
 	if errors.Is(err, train.ErrInterrupted) || errors.Is(err, context.Canceled) {
-		p.say("interrupted: %s. Go on with: %s compare --out %s%s", done, p.name, o.out, o.scoring)
+		p.say("interrupted: %s. Go on with: %s compare --out %s%s", done, p.name, run.ShellPath(o.out), o.scoring)
 	}
 }
 
@@ -136,7 +137,7 @@ type spoken struct {
 }
 
 // Epoch passes on every tenth part, and the last.
-func (s spoken) Epoch(m train.Metrics) {
+func (s spoken) Epoch(m run.Metrics) {
 	if m.Epoch%max(1, s.epochs/10) == 0 || m.Epoch == s.epochs {
 		s.Recorder.Epoch(m)
 	}
@@ -157,7 +158,11 @@ func (x *comparison) train(ctx context.Context, a ownArm, path string) error {
 	}
 	if done {
 		x.p.say("     done before")
-		return nil
+		dir, err := train.OpenRun(path) // which removes what a last save that was cut short left
+		if err != nil {
+			return err
+		}
+		return dir.Close()
 	}
 	dir, err := openArm(path, s.Config)
 	if err != nil {
@@ -189,7 +194,7 @@ func (x *comparison) train(ctx context.Context, a ownArm, path string) error {
 
 // armDone reports whether a run is there, is this one, and is at its end.
 func armDone(path string, s *train.Setup) (bool, error) {
-	if _, err := os.Stat(filepath.Join(path, train.ConfigFile)); err != nil {
+	if _, err := os.Stat(filepath.Join(path, run.ConfigFile)); err != nil {
 		return false, nil
 	}
 	dir, err := train.ReadRun(path)
@@ -199,6 +204,6 @@ func armDone(path string, s *train.Setup) (bool, error) {
 	if err := sameConfig(dir, s.Config); err != nil {
 		return false, err
 	}
-	why, err := dir.Unfinished()
+	why, err := train.Unfinished(dir)
 	return why == "" && err == nil, err
 }

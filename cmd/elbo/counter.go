@@ -21,7 +21,7 @@ func newCounter(p *program, unit string, total int) *counter {
 	c := &counter{p: p, unit: unit, total: total, spoke: p.now()}
 	if p.live {
 		c.bar = progressbar.NewOptions(total,
-			progressbar.OptionSetWriter(p.stderr),
+			progressbar.OptionSetWriter(oneLine{p.stderr, p.width}),
 			progressbar.OptionSetItsString(unit),
 			progressbar.OptionSetWidth(8),
 			progressbar.OptionThrottle(100*time.Millisecond),

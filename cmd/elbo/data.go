@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"elbo/data"
-	"elbo/train"
+	"elbo/train/run"
 )
 
 func newDataCmd(p *program) *cobra.Command {
@@ -34,7 +34,7 @@ func newDataInfoCmd(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "info PATH",
 		Short:   "What image files hold, each checked by itself",
-		Long:    "Describe mnist (built in), a directory or a file: format, shape, grey levels, labels, SHA-256. Damaged files are named after those that can be read.",
+		Long:    "Describe mnist (built in), a directory or a file: format, shape and how it is read, grey levels, labels, SHA-256. Damaged files are named after those that can be read.",
 		Example: "  elbo data info mnist\n  elbo data info FOLDER --json",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -66,6 +66,9 @@ func writeInfos(w io.Writer, infos []data.FileInfo) {
 			compressed = ", compressed"
 		}
 		fmt.Fprintf(t, "%s\n\tformat\t%s%s, %s %v\n", info.Name, info.Format, compressed, info.Element, info.Shape)
+		if info.Images > 0 {
+			fmt.Fprintf(t, "\tread as\t%s\n", imagesOf(info))
+		}
 		if g := info.Grey; g != nil {
 			fmt.Fprintf(t, "\tgrey levels\t%.4g to %.4g, mean %.4g\n", g.Min, g.Max, g.Mean)
 		}
@@ -75,6 +78,25 @@ func writeInfos(w io.Writer, infos []data.FileInfo) {
 		fmt.Fprintf(t, "\tSHA-256\t%s\n", info.SHA256)
 	}
 	t.Flush()
+}
+
+// imagesOf says what the shape of a file is read as, so that a missing axis shows.
+func imagesOf(info data.FileInfo) string {
+	size := fmt.Sprintf("%d×%d", info.Rows, info.Cols)
+	if info.Rows == 1 {
+		size = fmt.Sprint(info.Cols)
+	}
+	text := fmt.Sprintf("%d images of %s pixels each", info.Images, size)
+	if info.Images == 1 {
+		text = fmt.Sprintf("1 image of %s pixels", size)
+	}
+	if info.Part == "valid" {
+		text += ", for validation unless --split says otherwise"
+	}
+	if len(info.Shape) == 2 && info.Shape[0] == info.Shape[1] {
+		text += fmt.Sprintf(" (a single image would be saved as [1 %d %d])", info.Shape[0], info.Shape[1])
+	}
+	return text
 }
 
 type exportOptions struct {
@@ -133,7 +155,7 @@ func runDataExport(p *program, o exportOptions) error {
 	if o.limit > 0 {
 		v.Subset = v.First(o.limit)
 	}
-	err = train.WriteAtomic(o.out, func(w io.Writer) error { return data.WriteNPY(w, v, o.epoch) })
+	err = run.WriteAtomic(o.out, func(w io.Writer) error { return data.WriteNPY(w, v, o.epoch) })
 	if err != nil {
 		return err
 	}
@@ -149,7 +171,12 @@ func (p *program) exported(o exportOptions) (data.View, error) {
 		return data.View{}, usagef("unknown split %q, want train, validation or test", o.split)
 	}
 	if o.run != "" {
-		t, err := p.openTrained(o.run, "last", "")
+		state, file, passed, err := p.loadState(o.run, "last")
+		if err != nil {
+			return data.View{}, err
+		}
+		p.sayPassedOver(passed) // of a run, all have the same data
+		t, err := p.openState(state, file, "")
 		if err != nil {
 			return data.View{}, err
 		}

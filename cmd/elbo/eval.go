@@ -98,9 +98,6 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.data != "" {
-		p.say("%s is taken as %d training, %d validation and %d test images: scoring %d of the %s images", o.data, t.Train.N(), t.Validation.N(), t.Test.N(), view.N(), o.split)
-	}
 	if err := p.mayIntegrate(t, &o); err != nil {
 		return err
 	}
@@ -117,7 +114,9 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if !o.seedGiven {
 		o.seed = t.Config.Seed
 	}
-	ask := train.AssessOptions{Samples: o.samples, Seed: o.seed}
+	wait := newWaiting(p, fmt.Sprintf("%d draws an image", o.samples), view.N())
+	defer wait.done()
+	ask := train.AssessOptions{Samples: o.samples, Seed: o.seed, Scored: wait.at}
 	if o.ais.on {
 		bar := newAISProgress(p, view.N())
 		defer bar.done()
@@ -134,6 +133,7 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 		return err
 	}
 	e.Checkpoint, e.Step = t.Path, t.State.Step
+	p.sayVariance(t.Setup)
 	if o.json {
 		return writeJSON(p.stdout, e)
 	}

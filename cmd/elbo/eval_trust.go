@@ -10,6 +10,7 @@ import (
 
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // aisFlags are the flags of annealed importance sampling.
@@ -44,9 +45,9 @@ func (f *aisFlags) check(cmd *cobra.Command) error {
 }
 
 // mayAnneal fails where annealed importance sampling has nothing to do.
-func (p *program) mayAnneal(t *trained, run string) error {
+func (p *program) mayAnneal(t *trained, path string) error {
 	if t.EM != nil {
-		return usagef("--ais is for a VAE: log p(x) of a %s is a sum over its states, and exact already; `%s eval %s` prints it", t.Config.Model, p.name, run)
+		return usagef("--ais is for a VAE: log p(x) of a %s is a sum over its states, and exact already; `%s eval %s` prints it", t.Config.Model, p.name, run.ShellPath(path))
 	}
 	if !t.Config.Likelihood.IsLikelihood() {
 		return usagef("--ais estimates log p(x), and a model with %s has none: it is no likelihood", t.Config.Likelihood)
@@ -83,7 +84,7 @@ func (g *aisProgress) step(done, total int) {
 		g.began, g.spoke, g.first = now, now, done
 		if g.p.live {
 			g.bar = progressbar.NewOptions(total,
-				progressbar.OptionSetWriter(g.p.stderr),
+				progressbar.OptionSetWriter(oneLine{g.p.stderr, g.p.width}),
 				progressbar.OptionSetDescription("annealed importance sampling"),
 				progressbar.OptionSetPredictTime(true),
 				progressbar.OptionSetWidth(20),
@@ -125,10 +126,12 @@ func (g *aisProgress) done() {
 const fewBad = 0.01
 
 // Where fewer chains than leastChains count in an image, their spread is no error bar; a
-// method that is off by more than mostGap nats is no reference.
+// method that is off by more than mostGap nats is no reference. Where it may be off by
+// more than mostSpread times what its chains' spread shows, their agreement deceives.
 const (
 	leastChains = 2
 	mostGap     = 1
+	mostSpread  = 3
 )
 
 // writeTrust says how far the estimates of log p(x) can be trusted.
@@ -140,13 +143,18 @@ func (e *evalued) writeTrust(w io.Writer) {
 	if a == nil {
 		return
 	}
-	fmt.Fprintf(w, "AIS: %d steps, %d chains an image, effective %.1f, %.0f %% of moves accepted; a lower bound on log p(x) in expectation, ± %.2f by the chains\n",
-		a.Steps, a.Chains, a.ESS, 100*a.Acceptance, a.ChainSE)
+	fmt.Fprintf(w, "AIS: %d steps, %d chains an image, effective %.1f, %.0f %% of moves accepted; a lower bound on log p(x) in expectation\n",
+		a.Steps, a.Chains, a.ESS, 100*a.Acceptance)
 	if s := a.Simulated; s != nil {
-		fmt.Fprintf(w, "AIS of %d images drawn from the model: forward %.2f, backward %.2f, log p(x) between them: the method's error there is below %.2f ± %.2f nats\n", s.Images, s.Lower, s.Upper, s.Gap, s.GapSE)
+		fmt.Fprintf(w, "AIS of %d images drawn from the model: forward %.2f, backward %.2f, log p(x) between them: the method's error there is below %.2f ± %.2f nats (the spread of the chains, which leaves out what all of them miss, says %.2g)\n", s.Images, s.Lower, s.Upper, s.Gap, s.GapSE, a.ChainSE)
+	} else {
+		fmt.Fprintln(w, "how far AIS is below log p(x) was not measured: give --ais-simulated 50")
 	}
-	if a.ESS < leastChains || a.Simulated != nil && a.Simulated.Gap > mostGap {
+	switch {
+	case a.ESS < leastChains || a.Simulated != nil && a.Simulated.Gap > mostGap:
 		fmt.Fprintln(w, "warning: AIS is a lower bound, not to be trusted as log p(x): the chains have come too fast from the prior; try more --ais-steps")
+	case a.Simulated != nil && a.Simulated.Gap > mostSpread*a.ChainSE:
+		fmt.Fprintf(w, "warning: AIS may be %.2f nats below log p(x), more than %d times what the spread of its chains says; try more --ais-steps\n", a.Simulated.Gap, mostSpread)
 	}
 }
 

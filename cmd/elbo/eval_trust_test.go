@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"elbo/model"
 	"elbo/train"
 )
 
@@ -60,6 +62,38 @@ func TestTheTailsAdviceFitsTheModel(t *testing.T) {
 		e.writeTail(&w)
 		if w.String() != c.want {
 			t.Errorf("%d dimensions, %g bad: %swant %s", c.dims, c.bad, w.String(), c.want)
+		}
+	}
+}
+
+// TestTheErrorOfAnnealingIsMeasuredNotItsChainsSpread: what the chains' spread says stands
+// beside the distance of the two bounds, never alone, and is warned of where it says too
+// little. A stronger warning stands alone.
+func TestTheErrorOfAnnealingIsMeasuredNotItsChainsSpread(t *testing.T) {
+	const spread, deceives, fast = "the spread of the chains, which leaves out what all of them miss, says 0.07", "warning: AIS may be 0.40 nats below log p(x), more than 3 times what the spread of its chains says", "warning: AIS is a lower bound, not to be trusted"
+	for _, c := range []struct {
+		name        string
+		gap, ess    float64
+		notMeasured bool
+		want        []string
+	}{
+		{"a small gap", 0.2, 3.1, false, []string{spread}},
+		{"a gap beyond the spread", 0.4, 3.1, false, []string{spread, deceives}},
+		{"a gap that is too large", 1.2, 3.1, false, []string{spread, fast}},
+		{"one chain that counts", 0.4, 1.1, false, []string{spread, fast}},
+		{"nothing measured", 0, 3.1, true, []string{"how far AIS is below log p(x) was not measured"}},
+	} {
+		a := &train.AIS{ChainSE: 0.07, Chains: 8, Steps: 1000, ESS: c.ess, Acceptance: 0.7, Simulated: &train.Sandwich{Images: 50, Gap: c.gap, GapSE: 0.13}}
+		if c.notMeasured {
+			a.Simulated = nil
+		}
+		var w bytes.Buffer
+		(&evalued{Evaluation: train.Evaluation{AIS: a}, Likelihood: string(model.GreyBernoulliName)}).writeTrust(&w)
+		for _, words := range []string{spread, deceives, fast, "was not measured"} {
+			wanted := slices.ContainsFunc(c.want, func(s string) bool { return strings.Contains(s, words) })
+			if strings.Contains(w.String(), words) != wanted {
+				t.Errorf("%s: it says\n%sand %q in it is %v, want %v", c.name, w.String(), words, !wanted, wanted)
+			}
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"elbo/data"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 const exitInterrupted = 130
@@ -31,11 +32,11 @@ var exits = []exit{
 		return errors.Is(err, train.ErrInterrupted) || errors.Is(err, context.Canceled)
 	}},
 	{2, "usage: a flag, an argument or a configuration is wrong", func(err error) bool {
-		return isA[*usageError](err) || isA[*train.ConfigError](err) || errors.Is(err, train.ErrRunExists)
+		return isA[*usageError](err) || isA[*train.ConfigError](err) || errors.Is(err, run.ErrRunExists)
 	}},
 	{3, "data, checkpoint or run directory missing or damaged", func(err error) bool {
-		return isA[*data.FormatError](err) || isOne(err, train.ErrNotCheckpoint, train.ErrNewerFormat, train.ErrDamaged,
-			train.ErrChecksum, train.ErrMismatch, train.ErrNotRun, train.ErrNoCheckpoint, fs.ErrNotExist)
+		return isA[*data.FormatError](err) || isOne(err, run.ErrNotCheckpoint, run.ErrNewerFormat, run.ErrDamaged,
+			run.ErrChecksum, run.ErrMismatch, run.ErrNotRun, train.ErrNoCheckpoint, fs.ErrNotExist)
 	}},
 	{4, "diverged: a bound is not finite; the last good checkpoint stands", isA[*train.DivergedError]},
 	{1, "failed", func(error) bool { return true }},

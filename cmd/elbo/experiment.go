@@ -104,6 +104,7 @@ func (o priorFreedomOptions) validate() error {
 	fault(o.Limit < 0, "limit is %d, want 0 (all) or more", o.Limit)
 	fault(o.Iterations < 1, "iterations is %d, want at least 1", o.Iterations)
 	fault(o.workers < 0, "workers is %d, want 0 (one for each CPU) or more", o.workers)
+	fault(o.workers > train.MaxWorkers, "workers is %d, want at most %d", o.workers, train.MaxWorkers)
 	return errors.Join(faults...)
 }
 

@@ -80,12 +80,16 @@ func TestPriorFreedomTableAddsUp(t *testing.T) {
 			t.Errorf("%s has no test figures", arm.Arm)
 			continue
 		}
-		if arm.Prior != model.PerImage {
+		// At iteration 0 every image has the same prior still.
+		if arm.Prior != model.PerImage || arm.Iterations == 0 {
 			near(arm, "train - train under the model's p(z)", arm.Choice(), 0)
 		}
 		if arm.Test.Images != 12 || arm.Test.Hindsight < arm.Test.LogP {
 			t.Errorf("%s: hindsight %v over %d images, want 12 of them and no less than log p(x) = %v", arm.Arm, arm.Test.Hindsight, arm.Test.Images, arm.Test.LogP)
 		}
+	}
+	if none := find(r.Arms, floorGroup(0), model.PerImage); none.Stopped == "" || none.Iterations > 0 {
+		t.Errorf("without a floor a prior per image came to iteration %d, %q: want a degenerate component in the first M-step", none.Iterations, none.Stopped)
 	}
 	// Each image has its component: p(x) is 1 with a prior of its own, and 1/30 with a
 	// uniform one.

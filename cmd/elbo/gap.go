@@ -19,6 +19,7 @@ import (
 	"elbo/data"
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 type gapOptions struct {
@@ -115,7 +116,7 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 	if t.EM != nil {
 		hint := "has no such gap: it has no encoder, and its posterior is exact"
 		if t.Config.Model == train.GridModel {
-			hint += fmt.Sprintf("; `%s swap %s` gives its decoder an encoder", p.name, o.run)
+			hint += fmt.Sprintf("; `%s swap %s` gives its decoder an encoder", p.name, run.ShellPath(o.run))
 		}
 		return usagef("%s is a %s, which %s", o.run, t.Config.Model, hint)
 	}
@@ -226,7 +227,7 @@ func (g *gapped) writeFiles(s *train.Setup, dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return usagef("%s: cannot make the directory: %w: choose another --out", dir, err)
 	}
-	if err := train.WriteAtomic(filepath.Join(dir, gapTableFile), g.writeCSV); err != nil {
+	if err := run.WriteAtomic(filepath.Join(dir, gapTableFile), g.writeCSV); err != nil {
 		return err
 	}
 	panels := []image.Image{picture.Heading(describeModel(s) + ", on " + g.Data)}

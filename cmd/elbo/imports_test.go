@@ -40,6 +40,7 @@ var onlyIn = map[string]string{
 	"github.com/rogpeppe/go-internal": "cmd",
 	"gonum.org/v1/plot":               "cmd",
 	"github.com/chromedp/":            "cmd",
+	"github.com/google/licensecheck":  "cmd",
 	"github.com/sbinet/npyio":         "data",
 	"github.com/gofrs/flock":          "train",
 	"github.com/ebitengine/purego":    "graph",

@@ -15,6 +15,7 @@ import (
 
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 type inspectOptions struct {
@@ -29,7 +30,8 @@ func newInspectCmd(p *program) *cobra.Command {
 		Short: "What a checkpoint holds: header, tensors, hashes, numerics, graph",
 		Long: `Print what a checkpoint holds, after checking all of it: step and epoch, the best
 bound, the configuration, what the numbers were computed with, and every tensor with
-its shape and SHA-256. With --graph, print the graph of a training step instead, in
+its shape and SHA-256; of a run also which lines of its metrics are damaged or
+missing. With --graph, print the graph of a training step instead, in
 Graphviz' language.`,
 		Example: "  elbo inspect runs/vae-001\n  elbo inspect runs/vae-001 --graph | dot -Tsvg > graph.svg",
 		Args:    oneRun,
@@ -57,13 +59,22 @@ func runInspect(p *program, o inspectOptions) error {
 		_, err = io.WriteString(p.stdout, dot)
 		return err
 	}
-	state, path, err := p.loadState(o.path, o.checkpoint)
+	state, path, passed, err := p.loadState(o.path, o.checkpoint)
 	if err != nil {
 		return err
 	}
+	p.sayPassedOver(passed)
 	in, err := inspect(state, path)
 	if err != nil {
 		return err
+	}
+	if dir, err := train.ReadRun(o.path); err == nil { // a file has no metrics beside it
+		if o.checkpoint != "best" && o.checkpoint != "last" {
+			state = nil // perhaps of another run
+		}
+		if _, err := p.sayMetrics(dir, state); err != nil {
+			return err
+		}
 	}
 	if o.json {
 		return writeJSON(p.stdout, in)
@@ -95,7 +106,7 @@ type inspected struct {
 	Step     int64           `json:"step"`
 	Epoch    int             `json:"epoch"`
 	Position int             `json:"position"`
-	Best     *train.Best     `json:"best,omitempty"`
+	Best     *run.Best       `json:"best,omitempty"`
 	Data     string          `json:"data_sha256"`
 	Config   json.RawMessage `json:"config"`
 	Numerics json.RawMessage `json:"numerics"`
@@ -108,7 +119,7 @@ type tensorInfo struct {
 	SHA256 string `json:"sha256"` // of the values, little-endian float32
 }
 
-func inspect(s *train.State, path string) (*inspected, error) {
+func inspect(s *run.State, path string) (*inspected, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -119,11 +130,11 @@ func inspect(s *train.State, path string) (*inspected, error) {
 		return nil, err
 	}
 	in := &inspected{
-		File: path, SHA256: hex.EncodeToString(whole.Sum(nil)), Format: train.FormatVersion,
+		File: path, SHA256: hex.EncodeToString(whole.Sum(nil)), Format: run.FormatVersion,
 		Step: s.Step, Epoch: s.Epoch, Position: s.Position, Best: s.Best,
 		Data: s.Data, Config: s.Config, Numerics: s.Numerics,
 	}
-	for _, t := range slices.Concat(s.Params, s.Moments) {
+	for _, t := range slices.Concat(s.Params, s.Tables, s.Moments) {
 		in.Tensors = append(in.Tensors, tensorInfo{t.Name, t.Shape, valuesSHA256(t.Data)})
 	}
 	return in, nil

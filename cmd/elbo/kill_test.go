@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,8 +94,6 @@ func (r *runner) newest(run string) string {
 	}
 	return filepath.Base(slices.Max(names)) // steps have leading zeros
 }
-
-var clockReadings = regexp.MustCompile(`,"seconds":[^,}]+,"images_per_second":[^,}]+`)
 
 // files returns the contents of all files of a run, but for what the clock said.
 func (r *runner) files(run string) map[string]string {
@@ -194,7 +191,7 @@ func TestInterruptSavesACheckpointAndExits130(t *testing.T) {
 	r := newRunner(t, 2048, "--binarise", "static", "--hidden", "32", "--latent", "3", "--batch", "16", "--epochs", "10", "--workers", "1")
 	r.finish(r.start(append(r.flags, "--out", "alone")...))
 
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		run := "interrupted-" + strconv.Itoa(int(signal))
 		within := false // an epoch
 		for tries := 0; !within; tries++ {
@@ -219,6 +216,33 @@ func TestInterruptSavesACheckpointAndExits130(t *testing.T) {
 		}
 		r.finish(r.goOn(run))
 		r.wantSameRun(run, "alone")
+	}
+}
+
+// TestAnInterruptSavesThoughNobodyReadsWords: of `elbo train 2>&1 | tee log` the interrupt
+// ends tee first, and words into a broken pipe end a program.
+func TestAnInterruptSavesThoughNobodyReadsWords(t *testing.T) {
+	t.Parallel()
+	// An epoch of 3414 steps and no line of words before its end.
+	r := newRunner(t, 8192, "--binarise", "static", "--hidden", "8", "--latent", "2", "--batch", "2", "--epochs", "1", "--checkpoint-every", "20", "--workers", "1")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{Cmd: exec.Command("elbo", append(r.flags, "--out", "run")...)}
+	p.Dir, p.Stderr, p.Env = r.dir, write, append(os.Environ(), "ELBO_BLAS=gonum")
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	r.waitUntil(p, "a checkpoint", func() bool { return r.newest("run") != "" })
+	read.Close()
+	if err := p.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	p.Wait()
+	if code := p.ProcessState.ExitCode(); code != exitInterrupted {
+		t.Errorf("%v, want exit code %d", p.ProcessState, exitInterrupted)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"elbo/data"
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // The sizes of the pictures of a run.
@@ -34,7 +35,7 @@ const (
 )
 
 // draw makes all pictures of a run directory.
-func (p *program) draw(s *train.Setup, dir *train.RunDir) error {
+func (p *program) draw(s *train.Setup, dir *run.Dir) error {
 	samples, err := drawSamples(s)
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func pictured(s *train.Setup) data.View {
 }
 
 // curvesOf are the bounds over epochs, and their parts below.
-func curvesOf(s *train.Setup, metrics []train.Metrics) chart.Sheet {
+func curvesOf(s *train.Setup, metrics []run.Metrics) chart.Sheet {
 	bound, pass := "ELBO", "epoch"
 	if s.EM != nil {
 		bound, pass = "log p(x)", "iteration"
@@ -118,11 +119,11 @@ func curvesOf(s *train.Setup, metrics []train.Metrics) chart.Sheet {
 	var sheet chart.Sheet
 	for _, part := range []struct {
 		name  string
-		value func(*train.EpochTerms) float64
+		value func(*run.EpochTerms) float64
 	}{
-		{bound, func(t *train.EpochTerms) float64 { return t.Bound }},
-		{"E[log p(x|z)]", func(t *train.EpochTerms) float64 { return t.Recon }},
-		{"KL(q(z|x) ‖ p(z))", func(t *train.EpochTerms) float64 { return t.KL }},
+		{bound, func(t *run.EpochTerms) float64 { return t.Bound }},
+		{"E[log p(x|z)]", func(t *run.EpochTerms) float64 { return t.Recon }},
+		{"KL(q(z|x) ‖ p(z))", func(t *run.EpochTerms) float64 { return t.KL }},
 	} {
 		c := chart.Chart{Height: 270, X: chart.Axis{Each: pass, Whole: true}, Y: chart.Axis{Label: part.name + ", nats per image"}, LeaveOutFirst: true}
 		training, validation := curveOf(metrics, trainTerms, part.value), curveOf(metrics, validationTerms, part.value)
@@ -139,7 +140,7 @@ func curvesOf(s *train.Setup, metrics []train.Metrics) chart.Sheet {
 
 // describeBounds gives the panel of the bounds what holds for the sheet, a title and a legend, and what is known of
 // validation bounds alone: their standard errors, and which is best.
-func describeBounds(c *chart.Chart, s *train.Setup, metrics []train.Metrics) {
+func describeBounds(c *chart.Chart, s *train.Setup, metrics []run.Metrics) {
 	c.Title, c.Height = describeModel(s)+", on "+s.Dataset.Name, 340
 	training := c.Layers[0].(chart.Line)
 	training.Name = "train"
@@ -151,7 +152,7 @@ func describeBounds(c *chart.Chart, s *train.Setup, metrics []train.Metrics) {
 	validation.Name = "validation"
 	errors := chart.Band{Ink: validation.Ink, X: validation.X}
 	best := 0
-	for i, se := range curveOf(metrics, validationTerms, func(t *train.EpochTerms) float64 { return t.BoundSE }).y {
+	for i, se := range curveOf(metrics, validationTerms, func(t *run.EpochTerms) float64 { return t.BoundSE }).y {
 		errors.Low, errors.High = append(errors.Low, validation.Y[i]-se), append(errors.High, validation.Y[i]+se)
 		if validation.Y[i] > validation.Y[best] {
 			best = i
@@ -166,10 +167,10 @@ func describeBounds(c *chart.Chart, s *train.Setup, metrics []train.Metrics) {
 // curve is a figure over the epochs that have it.
 type curve struct{ x, y []float64 }
 
-func trainTerms(m train.Metrics) *train.EpochTerms      { return m.Train }
-func validationTerms(m train.Metrics) *train.EpochTerms { return m.Validation }
+func trainTerms(m run.Metrics) *run.EpochTerms      { return m.Train }
+func validationTerms(m run.Metrics) *run.EpochTerms { return m.Validation }
 
-func curveOf(metrics []train.Metrics, terms func(train.Metrics) *train.EpochTerms, value func(*train.EpochTerms) float64) (c curve) {
+func curveOf(metrics []run.Metrics, terms func(run.Metrics) *run.EpochTerms, value func(*run.EpochTerms) float64) (c curve) {
 	for _, m := range metrics {
 		if t := terms(m); t != nil {
 			c.x, c.y = append(c.x, float64(m.Epoch)), append(c.y, value(t))
@@ -191,7 +192,7 @@ func upright(images []float32, n1, n2, d int) []float32 {
 }
 
 // drawPlane draws what only a two-dimensional latent space can show.
-func drawPlane(s *train.Setup, dir *train.RunDir) error {
+func drawPlane(s *train.Setup, dir *run.Dir) error {
 	if s.VAE != nil { // the states of a grid are in samples.png
 		images, err := decode(s, picture.ManifoldCodes(manifoldSide, -manifoldReach, manifoldReach))
 		if err != nil {
@@ -342,13 +343,13 @@ func reconstruct(s *train.Setup, v data.View, n int) (originals, reconstructions
 
 // writePicture writes a PNG file.
 func writePicture(path string, img image.Image) error {
-	return train.WriteAtomic(path, func(w io.Writer) error { return picture.Encode(w, img) })
+	return run.WriteAtomic(path, func(w io.Writer) error { return picture.Encode(w, img) })
 }
 
 // writeChart writes a chart as what the file's name asks for: .svg, or .png.
 func writeChart(path string, sheet chart.Sheet) error {
 	if strings.ToLower(filepath.Ext(path)) == ".svg" {
-		return train.WriteAtomic(path, sheet.SVG)
+		return run.WriteAtomic(path, sheet.SVG)
 	}
 	img, err := sheet.PNG()
 	if err != nil {
@@ -361,7 +362,7 @@ func writeChart(path string, sheet chart.Sheet) error {
 // layout, or .npy, float32 [N, D].
 func writeImages(path string, images []float32, d int, layout func() image.Image) error {
 	if strings.ToLower(filepath.Ext(path)) == ".npy" {
-		return train.WriteAtomic(path, func(w io.Writer) error {
+		return run.WriteAtomic(path, func(w io.Writer) error {
 			return data.WriteFloatsNPY(w, len(images)/d, d, func(yield func([]float32) bool) { yield(images) })
 		})
 	}

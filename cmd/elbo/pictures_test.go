@@ -10,14 +10,15 @@ import (
 	"elbo/cmd/elbo/internal/chart"
 	"elbo/data"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // TestCurvesSayWhichEpochIsBestAndHowSureThatIs: the panel of the bounds rings the best validation bound and has a band
 // of a standard error about it; names and the title are on it alone.
 func TestCurvesSayWhichEpochIsBestAndHowSureThatIs(t *testing.T) {
-	var metrics []train.Metrics
+	var metrics []run.Metrics
 	for i, bound := range []float64{-120, -110, -112} {
-		metrics = append(metrics, train.Metrics{Epoch: i + 1, Train: &train.EpochTerms{Bound: bound + 1}, Validation: &train.EpochTerms{Bound: bound, BoundSE: 0.5}})
+		metrics = append(metrics, run.Metrics{Epoch: i + 1, Train: &run.EpochTerms{Bound: bound + 1}, Validation: &run.EpochTerms{Bound: bound, BoundSE: 0.5}})
 	}
 	s := &train.Setup{Config: train.DefaultConfig(train.VAEModel), Dataset: &data.Dataset{Name: "digits"}}
 	sheet := curvesOf(s, metrics)

@@ -8,6 +8,7 @@ import (
 
 	"elbo/data"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // exportPosterior writes the posterior table of a view as .npy, float32: images x
@@ -34,7 +35,7 @@ func exportPosterior(ctx context.Context, s *train.Setup, v data.View, path stri
 			return yield(table)
 		})
 	}
-	err := train.WriteAtomic(path, func(w io.Writer) error {
+	err := run.WriteAtomic(path, func(w io.Writer) error {
 		err := data.WriteFloatsNPY(w, v.N(), width, rows)
 		return cmp.Or(failed, err)
 	})

@@ -13,6 +13,7 @@ import (
 	"elbo/data"
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 )
 
 // lowerFloors are those of the arms that look for the end of the Gaussian's evidence.
-// Below 1e-7 the statistics, in float32, no longer tell a variance from 0.
+// A component with a variance below 1e-7 counts as degenerate.
 var lowerFloors = []float64{1e-5, 1e-7}
 
 // arm is one fit of the experiment.
@@ -85,8 +86,8 @@ type priorFreedom struct {
 	arms    []arm
 
 	results []armResult
-	curves  map[string][]train.Metrics // by arm
-	at      int                        // iterations of the arm that runs
+	curves  map[string][]run.Metrics // by arm
+	at      int                      // iterations of the arm that runs
 }
 
 // runPriorFreedom compares priors that are more and less free: it runs every arm, and
@@ -101,7 +102,7 @@ func runPriorFreedom(ctx context.Context, p *program, o priorFreedomOptions) err
 			return err
 		}
 	}
-	x := &priorFreedom{p: p, options: o, models: oneEngine{p: p}, curves: map[string][]train.Metrics{}}
+	x := &priorFreedom{p: p, options: o, models: oneEngine{p: p}, curves: map[string][]run.Metrics{}}
 	if err := x.plan(); err != nil {
 		return err
 	}
@@ -230,7 +231,7 @@ func (x *priorFreedom) run(ctx context.Context, a arm) error {
 }
 
 // readArm returns the result of an arm that is done.
-func readArm(dir *train.RunDir, s *train.Setup) (r armResult, done bool, err error) {
+func readArm(dir *run.Dir, s *train.Setup) (r armResult, done bool, err error) {
 	path := dir.File(armFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -243,13 +244,13 @@ func readArm(dir *train.RunDir, s *train.Setup) (r armResult, done bool, err err
 		return r, false, fmt.Errorf("%s: %w: remove it to have the arm measured again", path, err)
 	}
 	if r.DataSHA256 != s.Dataset.SHA256 {
-		return r, false, fmt.Errorf("%s: the data %w: they have SHA-256 %.12s…, but the arm was run on %.12s…: name its own data with --data", path, train.ErrMismatch, s.Dataset.SHA256, r.DataSHA256)
+		return r, false, fmt.Errorf("%s: the data %w: they have SHA-256 %.12s…, but the arm was run on %.12s…: name its own data with --data", path, run.ErrMismatch, s.Dataset.SHA256, r.DataSHA256)
 	}
 	return r, true, nil
 }
 
 // fit runs EM to the end, or to where the evidence is no longer finite, and measures.
-func (x *priorFreedom) fit(ctx context.Context, a arm, s *train.Setup, dir *train.RunDir) (armResult, error) {
+func (x *priorFreedom) fit(ctx context.Context, a arm, s *train.Setup, dir *run.Dir) (armResult, error) {
 	from, err := x.p.latestOf(dir, s)
 	if err != nil {
 		return armResult{}, err
@@ -287,7 +288,7 @@ func (x *priorFreedom) fit(ctx context.Context, a arm, s *train.Setup, dir *trai
 	return r, writeJSONFile(dir.File(armFile), r)
 }
 
-func newArmResult(a arm, s *train.Setup, last train.Metrics) armResult {
+func newArmResult(a arm, s *train.Setup, last run.Metrics) armResult {
 	return armResult{
 		Arm: a.Name(), Group: a.Group, Likelihood: a.Config.Likelihood, Prior: a.Config.Prior,
 		Images: s.Train.N(), Components: a.Config.Components,
@@ -297,7 +298,7 @@ func newArmResult(a arm, s *train.Setup, last train.Metrics) armResult {
 }
 
 // backTo sets the model back to an iteration, if its parameters are still there.
-func backTo(s *train.Setup, dir *train.RunDir, step int64) (bool, error) {
+func backTo(s *train.Setup, dir *run.Dir, step int64) (bool, error) {
 	state, _, _ := dir.Latest()
 	if state == nil || state.Step != step {
 		var err error
@@ -331,7 +332,7 @@ func testArm(ctx context.Context, s *train.Setup) (*armTest, error) {
 func (x *priorFreedom) Step(train.Progress) {}
 
 // Epoch writes a line every few iterations.
-func (x *priorFreedom) Epoch(m train.Metrics) {
+func (x *priorFreedom) Epoch(m run.Metrics) {
 	x.at = m.Epoch
 	if m.Epoch%spokenEvery != 0 && m.Epoch != x.options.Iterations {
 		return
@@ -349,5 +350,5 @@ func (x *priorFreedom) sayInterrupted(err error, a arm) {
 		return
 	}
 	x.p.say("interrupted: %d of %d arms are done, and %s has made %d of %d iterations. Go on with: %s experiment prior-freedom --out %s",
-		len(x.results), len(x.arms), a.Name(), x.at, x.options.Iterations, x.p.name, x.options.out)
+		len(x.results), len(x.arms), a.Name(), x.at, x.options.Iterations, x.p.name, run.ShellPath(x.options.out))
 }

@@ -12,7 +12,7 @@ import (
 
 	"elbo/cmd/elbo/internal/chart"
 	"elbo/model"
-	"elbo/train"
+	"elbo/train/run"
 )
 
 // priorFreedomReport is what the experiment prints as JSON, and keeps in report.json.
@@ -30,10 +30,10 @@ func (x *priorFreedom) report() error {
 	if err := writeJSONFile(file("report.json"), r); err != nil {
 		return err
 	}
-	if err := train.WriteAtomic(file("table.csv"), r.writeCSV); err != nil {
+	if err := run.WriteAtomic(file("table.csv"), r.writeCSV); err != nil {
 		return err
 	}
-	if err := train.WriteAtomic(file("report.md"), r.writeMarkdown); err != nil {
+	if err := run.WriteAtomic(file("report.md"), r.writeMarkdown); err != nil {
 		return err
 	}
 	if err := writeChart(file("prior-freedom.png"), x.plot()); err != nil {
@@ -363,8 +363,8 @@ func (x *priorFreedom) plot() chart.Sheet {
 
 // curve is the evidence of an arm over iterations, the i-th of its panel; where it was stopped, the next value is not a
 // number.
-func (x *priorFreedom) curve(i int, r armResult, name string, terms func(train.Metrics) *train.EpochTerms) chart.Line {
-	c := curveOf(x.curves[r.Arm], terms, func(t *train.EpochTerms) float64 { return t.Bound })
+func (x *priorFreedom) curve(i int, r armResult, name string, terms func(run.Metrics) *run.EpochTerms) chart.Line {
+	c := curveOf(x.curves[r.Arm], terms, func(t *run.EpochTerms) float64 { return t.Bound })
 	if r.Stopped != "" {
 		c.x, c.y = append(c.x, float64(r.Iterations+1)), append(c.y, math.NaN())
 	}

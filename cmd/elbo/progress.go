@@ -8,6 +8,7 @@ import (
 
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // progress shows a run to a person: a live bar on a terminal, plain lines otherwise.
@@ -26,7 +27,7 @@ type progress struct {
 // plainEvery is how often a long epoch says something where there is no bar.
 const plainEvery = 15 * time.Second
 
-func newProgress(p *program, s *train.Setup, from *train.State) *progress {
+func newProgress(p *program, s *train.Setup, from *run.State) *progress {
 	g := &progress{p: p, unit: s.Config.Objective, k: s.Config.K, em: s.EM != nil, n: s.Train.N(), total: s.Config.Epochs, spoke: p.now()}
 	unit := "images"
 	if g.em {
@@ -36,7 +37,7 @@ func newProgress(p *program, s *train.Setup, from *train.State) *progress {
 		return g
 	}
 	g.bar = progressbar.NewOptions(g.n*g.total,
-		progressbar.OptionSetWriter(p.stderr),
+		progressbar.OptionSetWriter(oneLine{p.stderr, p.width}),
 		progressbar.OptionSetItsString(unit),
 		progressbar.OptionShowIts(),
 		progressbar.OptionSetPredictTime(true),
@@ -65,7 +66,7 @@ func (g *progress) Step(at train.Progress) {
 }
 
 // Epoch writes a line that stays, under a heading.
-func (g *progress) Epoch(m train.Metrics) {
+func (g *progress) Epoch(m run.Metrics) {
 	if g.bar != nil {
 		g.bar.Clear()
 	}
@@ -97,7 +98,7 @@ func (g *progress) Epoch(m train.Metrics) {
 
 // iteration writes the line of an iteration of EM, and moves the bar, which hears of
 // no steps.
-func (g *progress) iteration(m train.Metrics) {
+func (g *progress) iteration(m run.Metrics) {
 	const terms = 29
 	if !g.headed {
 		g.headed = true

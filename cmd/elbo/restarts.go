@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // A run with restarts holds a run for each beginning, in restart-1, restart-2, ... When
@@ -30,7 +31,7 @@ const restartsFile = "restarts.json"
 // trainRestarts fits a mixture from several beginnings, each to its end, and makes the
 // one of the highest objective the run. Beginnings that were done before are not made
 // again; one that was interrupted goes on.
-func (p *program) trainRestarts(ctx context.Context, c train.Config, dir *train.RunDir, o trainOptions) error {
+func (p *program) trainRestarts(ctx context.Context, c train.Config, dir *run.Dir, o trainOptions) error {
 	var all []restarted
 	best := 0
 	for i := range c.Restarts {
@@ -76,22 +77,23 @@ func (p *program) trainRestart(ctx context.Context, c train.Config, path string)
 	if err != nil {
 		return restarted{}, err
 	}
-	var state *train.State
-	dir, err := train.CreateRun(path, s.Config.JSON())
-	if errors.Is(err, train.ErrRunExists) {
-		if dir, err = train.OpenRun(path); err == nil {
-			state, _, _ = dir.Latest()
-		}
+	dir, err := train.CreateRun(path, s.Config)
+	if errors.Is(err, run.ErrRunExists) {
+		dir, err = train.OpenRun(path)
 	}
 	if err != nil {
 		return restarted{}, err
 	}
 	defer dir.Close()
+	state, err := p.latestOf(dir, s)
+	if err != nil {
+		return restarted{}, err
+	}
 	bar := newProgress(p, s, state)
 	result, err := train.RunEM(ctx, s, dir, state, bar, p.now)
 	bar.done()
 	if errors.Is(err, train.ErrInterrupted) {
-		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, filepath.Dir(path))
+		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, run.ShellPath(filepath.Dir(path)))
 	}
 	if err != nil {
 		return restarted{}, err
@@ -104,9 +106,11 @@ func (p *program) trainRestart(ctx context.Context, c train.Config, path string)
 	return restarted{Restart: c.Restart, Objective: last.Train.Bound + last.EM.Penalty, Iterations: result.Step, Converged: result.Converged}, nil
 }
 
-// adopt copies the configuration, the metrics, the newest checkpoint and the best state
-// of a beginning into the run, and returns its newest state.
-func adopt(dir *train.RunDir, from string, c train.Config) (*train.State, error) {
+// adopt copies the metrics, the best state, the newest checkpoint and then the
+// configuration of a beginning into the run, and returns its newest state. The
+// configuration is what counts: as long as it names several restarts, a run that goes on
+// adopts anew, whatever was copied before.
+func adopt(dir *run.Dir, from string, c train.Config) (*run.State, error) {
 	child, err := train.ReadRun(from)
 	if err != nil {
 		return nil, err
@@ -115,9 +119,9 @@ func adopt(dir *train.RunDir, from string, c train.Config) (*train.State, error)
 	if state == nil {
 		return nil, fmt.Errorf("%s: %w", from, train.ErrNoCheckpoint)
 	}
-	for _, name := range []string{train.MetricsFile, train.BestFile, filepath.Base(path)} {
+	for _, name := range []string{run.MetricsFile, run.BestFile, filepath.Base(path)} {
 		err := copyFile(dir.File(name), child.File(name))
-		if err != nil && !(name == train.BestFile && errors.Is(err, fs.ErrNotExist)) {
+		if err != nil && !(name == run.BestFile && errors.Is(err, fs.ErrNotExist)) {
 			return nil, err
 		}
 	}
@@ -130,7 +134,7 @@ func copyFile(to, from string) error {
 		return err
 	}
 	defer source.Close()
-	return train.WriteAtomic(to, func(w io.Writer) error {
+	return run.WriteAtomic(to, func(w io.Writer) error {
 		_, err := io.Copy(w, source)
 		return err
 	})

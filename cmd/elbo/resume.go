@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"elbo/train"
+	"elbo/train/run"
 )
 
 type resumeOptions struct {
@@ -51,24 +52,25 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	}
 	defer dir.Close()
 	state, path, warnings := dir.Latest()
-	for _, w := range warnings {
-		p.say("passed over: %v", w)
+	p.sayPassedOver(warnings)
+	own, err := runConfig(dir)
+	if err != nil {
+		return err
+	}
+	if own.Restarts > 1 { // none of the beginnings is adopted, or not wholly: see adopt
+		state, warnings = nil, nil
 	}
 	if state == nil && len(warnings) > 0 {
-		return fmt.Errorf("%s: %w: `%s train --config %s --out NEW` starts anew", o.run, train.ErrNoCheckpoint, p.name, dir.File(train.ConfigFile))
+		return p.noCheckpoint(dir, true)
 	}
-	text := json.RawMessage(nil)
+	c := own
 	if state != nil {
-		text = state.Config
-	} else if text, err = dir.Config(); err != nil {
-		return err
-	}
-	c := train.DefaultConfig(train.VAEModel)
-	if err := c.ReadConfig(text); err != nil {
-		return &train.ConfigError{Err: fmt.Errorf("%s: %w", o.run, err)}
-	}
-	if err := ofThisRun(dir, path, c); err != nil {
-		return err
+		if c, err = train.Configuration(state); err != nil {
+			return err
+		}
+		if err := ofThisRun(dir, path, c, own); err != nil {
+			return err
+		}
 	}
 	if o.epochs > 0 {
 		c.Epochs = o.epochs
@@ -93,12 +95,15 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 			return usagef("%s has trained for %d epochs already: want --epochs above that, or none to test it again", o.run, done)
 		}
 		if state.Epoch > c.Epochs && s.VAE != nil {
-			p.say("%s has trained for %d epochs already; `%s resume %s --epochs N` trains on", o.run, state.Epoch-1, p.name, o.run)
+			p.say("%s has trained for %d epochs already; `%s resume %s --epochs N` trains on", o.run, state.Epoch-1, p.name, run.ShellPath(o.run))
 		} else {
 			p.say("resuming %s at step %d, epoch %d", path, state.Step, state.Epoch)
 			p.sayWhat(s)
 		}
 		p.sayNumerics(s, state)
+		if err := p.sayMetricsGoOn(dir, state); err != nil {
+			return err
+		}
 	}
 	if err := dir.SetConfig(s.Config.JSON()); err != nil { // more epochs, or moved data
 		return err
@@ -106,22 +111,37 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	return p.trainAndTest(ctx, s, dir, state, trainOptions{config: c, json: o.json, tested: testedSamples})
 }
 
+// sayMetrics says what of a run's metrics is damaged or missing before a checkpoint, nil
+// for none, and whether anything is.
+func (p *program) sayMetrics(dir *run.Dir, s *run.State) (bool, error) {
+	faults, err := dir.MetricsFaults(train.Behind(s))
+	for _, fault := range faults {
+		p.say("%v", fault)
+	}
+	return len(faults) > 0, err
+}
+
+// sayMetricsGoOn does so for a run that goes on, which sets damaged lines aside.
+func (p *program) sayMetricsGoOn(dir *run.Dir, s *run.State) error {
+	damaged, err := p.sayMetrics(dir, s)
+	if damaged {
+		p.say("going on without them: nothing that is trained depends on metrics; damaged lines are kept in %s", dir.File(run.MetricsDamagedFile))
+	}
+	return err
+}
+
 // ofThisRun fails if a checkpoint's configuration is not that of the run it lies in,
 // but for what a resumed run may change.
-func ofThisRun(dir *train.RunDir, checkpoint string, c train.Config) error {
-	own, err := runConfig(dir)
-	if err != nil {
-		return err
-	}
+func ofThisRun(dir *run.Dir, checkpoint string, c, own train.Config) error {
 	own.Epochs, own.Data, own.Workers, own.CheckpointEvery = c.Epochs, c.Data, c.Workers, c.CheckpointEvery
 	if string(own.JSON()) != string(c.JSON()) {
-		return fmt.Errorf("%s %w: its configuration is not that of %s: was it copied from another run? Move it away", checkpoint, train.ErrMismatch, dir.File(train.ConfigFile))
+		return fmt.Errorf("%s %w: its configuration is not that of %s: was it copied from another run? Move it away", checkpoint, run.ErrMismatch, dir.File(run.ConfigFile))
 	}
 	return nil
 }
 
 // sayNumerics says what will round otherwise than it did for the checkpoint.
-func (p *program) sayNumerics(s *train.Setup, state *train.State) {
+func (p *program) sayNumerics(s *train.Setup, state *run.State) {
 	then := map[string]string{}
 	if json.Unmarshal(state.Numerics, &then) != nil {
 		return

@@ -6,66 +6,51 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"elbo/graph"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // program is what commands share: where words and results go, and the few things
 // of the outside world that they may look at.
 type program struct {
-	name   string    // as the user calls it, for hints
-	stdout io.Writer // results
-	stderr io.Writer // words
-	live   bool      // stderr is a terminal: a progress bar may be drawn
+	name   string     // as the user calls it, for hints
+	stdout io.Writer  // results
+	stderr io.Writer  // words
+	live   bool       // stderr is a terminal: a progress bar may be drawn
+	width  func() int // of that terminal, in columns, now
 	now    func() time.Time
 	cpus   int
 	blas   string // the user's choice of a matrix product, "" for none
 }
 
 // run executes one command line and returns the exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p := &program{name: programName(args[0]), stdout: stdout, stderr: stderr, now: time.Now, cpus: runtime.GOMAXPROCS(0), blas: os.Getenv("ELBO_BLAS")}
 	if f, ok := stderr.(*os.File); ok {
 		p.live = term.IsTerminal(int(f.Fd()))
+		p.width = func() int {
+			columns, _, err := term.GetSize(int(f.Fd()))
+			if err != nil || columns < 1 {
+				return 80
+			}
+			return columns
+		}
 	}
-	ctx, stop := interruptible(ctx, stderr)
+	ctx, stop := interruptible(ctx, stderr, p.now)
 	defer stop()
 	root := newRootCmd(p)
 	root.SetArgs(args[1:])
 	return p.report(root.ExecuteContext(ctx))
-}
-
-// interruptible returns a context that the first interrupt cancels, so that a run
-// can finish its step and save. A second interrupt ends the program at once.
-func interruptible(parent context.Context, stderr io.Writer) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(parent)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		for n := 0; ; n++ {
-			select {
-			case <-signals:
-				if n > 0 {
-					os.Exit(exitInterrupted)
-				}
-				fmt.Fprintln(stderr, "\ninterrupted: stopping (once more to stop at once)")
-				cancel()
-			case <-parent.Done():
-				return
-			}
-		}
-	}()
-	return ctx, func() { signal.Stop(signals); cancel() }
 }
 
 // programName is what a user types to run the program again.
@@ -75,12 +60,13 @@ func programName(arg0 string) string {
 	}
 	name := filepath.Base(arg0)
 	if strings.Contains(arg0, string(filepath.Separator)) {
-		return arg0
+		return run.ShellPath(arg0)
 	}
 	return name
 }
 
 func newRootCmd(p *program) *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:   "elbo",
 		Short: "Fit latent-variable models to images, and trust the numbers",
@@ -95,6 +81,9 @@ Results go to standard output, words and progress to standard error.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && version {
+				return runVersion(p, false)
+			}
 			if len(args) == 0 {
 				return cmd.Help()
 			}
@@ -106,19 +95,55 @@ Results go to standard output, words and progress to standard error.`,
 		},
 		Args: cobra.ArbitraryArgs,
 	}
+	root.Flags().BoolVar(&version, "version", false, "print what the command version does")
 	root.SuggestionsMinimumDistance = 2
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if near := nearFlag(cmd, err); near != "" {
+			return usagef("%w; did you mean --%s?", err, near)
+		}
 		return usagef("%w; `%s --help` lists the flags", err, p.path(cmd))
+	})
+	root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(train.SpelledHere(name))
 	})
 	root.SetHelpCommand(newHelpCmd(p, root))
 	root.AddCommand(
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p),
 		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newDataCmd(p), newExperimentCmd(p),
-		newBenchCmd(p), newVerifyCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
+		newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
 	return root
+}
+
+// nearFlag is the flag of a command that is nearest to the one that err says there is
+// not, "" for none: one or two letters away, or with that beginning.
+func nearFlag(cmd *cobra.Command, err error) string {
+	unknown, is := errors.AsType[*pflag.NotExistError](err)
+	if !is {
+		return ""
+	}
+	name := unknown.GetSpecifiedName()
+	if whole := unknown.GetSpecifiedShortnames(); whole != "" { // -epochs is taken for -e -p -o ...
+		name, _, _ = strings.Cut(whole, "=")
+	}
+	if len(name) < 3 { // two letters are no hint
+		return ""
+	}
+	// Cobra knows which names are near, but for commands alone: these are named like the flags.
+	var names cobra.Command
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+		}
+	})
+	for names.SuggestionsMinimumDistance = range 3 {
+		if near := names.SuggestionsFor(name); len(near) > 0 {
+			return near[0]
+		}
+	}
+	return ""
 }
 
 // path is a command as the user types it.
@@ -172,48 +197,62 @@ func (p *program) say(format string, args ...any) {
 type trained struct {
 	*train.Setup
 	Path  string // of the checkpoint
-	State *train.State
+	State *run.State
 }
 
 // openTrained opens a run directory or a checkpoint file. which is "best", "last" or
 // a checkpoint's path; dataPath, if not empty, stands in for the configuration's.
 func (p *program) openTrained(path, which, dataPath string) (*trained, error) {
-	state, file, err := p.loadState(path, which)
+	state, file, err := p.loadUsed(path, which)
 	if err != nil {
 		return nil, err
 	}
-	c := train.DefaultConfig(train.VAEModel)
-	if err := c.ReadConfig(state.Config); err != nil {
+	return p.openState(state, file, dataPath)
+}
+
+// openState makes the model of a checkpoint.
+func (p *program) openState(state *run.State, file, dataPath string) (*trained, error) {
+	c, err := train.Configuration(state)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if dataPath != "" {
-		c.Data, c.Split, c.Limit = dataPath, nil, 0 // other data, perhaps of another size
+	return p.trainedOn(dataPath, &trained{Path: file, State: state}, "the run", c, p.engine)
+}
+
+// trainedOn makes the model of t's checkpoint with the configuration c, on the data at
+// dataPath, "" for those that c names. Where it has other data than the run, it says so,
+// and how they are split.
+func (p *program) trainedOn(dataPath string, t *trained, run string, c train.Config, engine func(workers int) *graph.Engine) (*trained, error) {
+	var err error
+	if dataPath == "" {
+		t.Setup, err = train.NewSetup(c, p.cpus, engine)
+	} else {
+		t.Setup, err = train.NewSetupOn(dataPath, t.State.Data, c, p.cpus, engine)
 	}
-	s, err := p.setup(c)
 	if err != nil {
 		return nil, p.moved(err, dataPath)
 	}
-	if err := s.Load(state); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+	if err := t.Load(t.State); err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Path, err)
 	}
-	if err := s.CheckData(state); err != nil {
+	if err := t.CheckData(t.State); err != nil {
 		if dataPath == "" {
 			return nil, err
 		}
-		p.say("%s is not the data set that the run was trained on", dataPath)
+		p.say("%s is not the data set that %s was trained on: it is taken as %d training, %d validation and %d test images", dataPath, run, t.Train.N(), t.Validation.N(), t.Test.N())
 	}
-	return &trained{Setup: s, Path: file, State: state}, nil
+	return t, nil
 }
 
 // runConfig reads the configuration that lies in a run directory.
-func runConfig(dir *train.RunDir) (train.Config, error) {
+func runConfig(dir *run.Dir) (train.Config, error) {
 	c := train.DefaultConfig(train.VAEModel)
 	text, err := dir.Config()
 	if err != nil {
 		return c, err
 	}
 	if err := c.ReadConfig(text); err != nil {
-		return c, &train.ConfigError{Err: fmt.Errorf("%s: %w", dir.File(train.ConfigFile), err)}
+		return c, &train.ConfigError{Err: fmt.Errorf("%s: %w", dir.File(run.ConfigFile), err)}
 	}
 	return c, nil
 }
@@ -226,34 +265,71 @@ func (p *program) moved(err error, dataPath string) error {
 	return err
 }
 
-// loadState reads the checkpoint that path and which name.
-func (p *program) loadState(path, which string) (*train.State, string, error) {
+// loadState reads the checkpoint that path and which name. Where that is the newest one,
+// passed tells why newer ones were passed over.
+func (p *program) loadState(path, which string) (state *run.State, file string, passed []error, err error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		s, err := train.LoadCheckpoint(path)
-		return s, path, err
+		return s, path, nil, err
 	}
 	dir, err := train.ReadRun(path)
 	if err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	switch which {
 	case "best":
 		s, file, err := dir.Best()
 		if err == nil || !errors.Is(err, os.ErrNotExist) {
-			return s, file, err
+			return s, file, nil, err
 		}
-		p.say("%s has no %s yet: using the newest checkpoint", path, train.BestFile)
+		p.say("%s has no %s yet: using the newest checkpoint", path, run.BestFile)
 		fallthrough
 	case "last":
-		s, file, warnings := dir.Latest()
-		for _, w := range warnings {
-			p.say("passed over: %v", w)
-		}
+		s, file, passed := dir.Latest()
 		if s == nil {
-			return nil, "", fmt.Errorf("%s: %w: `%s resume %s` trains it", path, train.ErrNoCheckpoint, p.name, path)
+			p.sayPassedOver(passed)
+			return nil, "", nil, p.noCheckpoint(dir, len(passed) > 0)
 		}
-		return s, file, nil
+		return s, file, passed, nil
 	}
 	s, err := train.LoadCheckpoint(which)
-	return s, which, err
+	return s, which, nil, err
+}
+
+// loadUsed is loadState for a model whose figures will be printed: those of an older
+// checkpoint must not pass for those of the newest.
+func (p *program) loadUsed(path, which string) (*run.State, string, error) {
+	state, file, passed, err := p.loadState(path, which)
+	if len(passed) > 0 {
+		return nil, "", fmt.Errorf("%w\n%s is the newest that can be read, step %d: name it if you want it, as in `%s eval %s`", errors.Join(passed...), file, state.Step, p.name, run.ShellPath(file))
+	}
+	return state, file, err
+}
+
+func (p *program) sayPassedOver(passed []error) {
+	for _, err := range passed {
+		p.say("passed over: %v", err)
+	}
+}
+
+// noCheckpoint is the error of a run that has no checkpoint that can be read, and what
+// can be done with it: damaged tells that there are some.
+func (p *program) noCheckpoint(dir *run.Dir, damaged bool) error {
+	if !damaged {
+		return fmt.Errorf("%s: %w: `%s resume %s` trains it", dir.Path, train.ErrNoCheckpoint, p.name, run.ShellPath(dir.Path))
+	}
+	anew := fmt.Sprintf("%s train --config %s", p.name, run.ShellPath(dir.File(run.ConfigFile)))
+	best, file, err := dir.Best()
+	if err != nil {
+		return fmt.Errorf("%s: %w: `%s --out NEW` starts anew", dir.Path, train.ErrNoCheckpoint, anew)
+	}
+	file = run.ShellPath(file)
+	hint := fmt.Sprintf("but its best model, of step %d, can: `%s eval %s` scores it", best.Step, p.name, file)
+	if c, err := runConfig(dir); err == nil && c.Model != train.MixtureModel {
+		anew += " --init-from " + file
+		hint += fmt.Sprintf(", `%s --out NEW` goes on from there as a new run", anew)
+	} else {
+		hint += fmt.Sprintf(", `%s --out NEW` starts anew", anew)
+	}
+	return fmt.Errorf("%s: %w, %s", dir.Path, train.ErrNoCheckpoint, hint)
 }

@@ -12,6 +12,7 @@ import (
 	"elbo/data"
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 type swapOptions struct {
@@ -138,8 +139,8 @@ func runSwap(ctx context.Context, p *program, o swapOptions) error {
 		return err
 	}
 	report := b.report()
-	var dir *train.RunDir
-	var state *train.State
+	var dir *run.Dir
+	var state *run.State
 	if b.o.epochs > 0 {
 		if dir, state, err = b.openRun(); err != nil {
 			return err
@@ -153,7 +154,7 @@ func runSwap(ctx context.Context, p *program, o swapOptions) error {
 		}
 	}
 	if dir != nil && (errors.Is(err, context.Canceled) || errors.Is(err, train.ErrInterrupted)) {
-		p.say("interrupted; the same command with --out %s goes on, and ends with the figures before and after", dir.Path)
+		p.say("interrupted; the same command with --out %s goes on, and ends with the figures before and after", run.ShellPath(dir.Path))
 	}
 	if err != nil {
 		return err
@@ -163,16 +164,16 @@ func runSwap(ctx context.Context, p *program, o swapOptions) error {
 	}
 	report.write(p.stdout)
 	if dir != nil {
-		p.say("next:  %[1]s eval %[2]s\n       %[1]s resume %[2]s --epochs %[3]d", p.name, dir.Path, 2*b.o.epochs)
+		p.say("next:  %[1]s eval %[2]s%[3]s\n       %[1]s resume %[2]s --epochs %[4]d", p.name, run.ShellPath(dir.Path), scoredSplit(b.target), 2*b.o.epochs)
 	}
 	return nil
 }
 
 // openRun makes the run directory of the target, or opens the one that the same command
 // made before it was interrupted.
-func (b *bridge) openRun() (*train.RunDir, *train.State, error) {
+func (b *bridge) openRun() (*run.Dir, *run.State, error) {
 	dir, err := createRun(b.o.out, b.target.Config)
-	if !errors.Is(err, train.ErrRunExists) {
+	if !errors.Is(err, run.ErrRunExists) {
 		return dir, nil, err
 	}
 	begun, openErr := train.OpenRun(b.o.out)
@@ -185,14 +186,14 @@ func (b *bridge) openRun() (*train.RunDir, *train.State, error) {
 	}
 	state, _, _ := begun.Latest()
 	b.p.say("going on with %s", begun.Path)
-	return begun, state, nil
+	return begun, state, b.p.sayMetricsGoOn(begun, state)
 }
 
 // sayIfInTraining tells that a run is still being written to. It is no obstacle: what is
 // used is a checkpoint.
 func (p *program) sayIfInTraining(path string) {
 	dir, err := train.OpenRun(path)
-	if errors.Is(err, train.ErrRunInUse) {
+	if errors.Is(err, run.ErrRunInUse) {
 		p.say("%s is still in training: this is its model so far", path)
 	}
 	if err == nil {
@@ -207,7 +208,7 @@ func (p *program) newBridge(t *trained, o swapOptions) (*bridge, error) {
 	case c.Model == train.MixtureModel:
 		return nil, usagef("%s is a mixture: it has no decoder to give another inference to; a grid (elbo train --model grid) and a vae have one", o.run)
 	case c.Latent > train.MaxExactLatent:
-		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, c.Latent, train.MaxExactLatent, p.name, o.run)
+		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, c.Latent, train.MaxExactLatent, p.name, run.ShellPath(o.run))
 	case c.Model == train.GridModel && (o.grid != nil || o.ruleGiven):
 		return nil, usagef("--grid and --grid-rule are for the decoder of a vae: %s is a grid already", o.run)
 	case c.Model == train.VAEModel && o.unfreeze:
@@ -266,7 +267,7 @@ func (b *bridge) assess(ctx context.Context, when string, encoder bool) (*train.
 }
 
 // cross trains the target, from a state or from the beginning, and gives the other model the decoder that comes out.
-func (b *bridge) cross(ctx context.Context, dir *train.RunDir, from *train.State) error {
+func (b *bridge) cross(ctx context.Context, dir *run.Dir, from *run.State) error {
 	p, s := b.p, b.target
 	p.say("training in %s, from %s", dir.Path, b.source.Path)
 	p.sayWhat(s)

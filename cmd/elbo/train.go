@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,7 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"elbo/data"
+	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // trainOptions is what the command line of train says.
@@ -79,7 +81,7 @@ func mergeConfig(cmd *cobra.Command, flags train.Config, file string, out *strin
 	c := train.DefaultConfig(train.VAEModel)
 	var faults []error
 	if file != "" {
-		text, err := os.ReadFile(file)
+		text, err := run.ReadConfigFile(file)
 		if err != nil {
 			return c, usagef("--config: %w", err)
 		}
@@ -147,7 +149,7 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 
 // trainAndTest trains from a state to the end, then tests the best model and draws
 // the pictures.
-func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *train.RunDir, from *train.State, o trainOptions) error {
+func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State, o trainOptions) error {
 	result, err := p.fit(ctx, s, dir, from)
 	if err != nil {
 		return err
@@ -156,7 +158,7 @@ func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *train.R
 }
 
 // fit trains from a state to the end.
-func (p *program) fit(ctx context.Context, s *train.Setup, dir *train.RunDir, from *train.State) (train.Result, error) {
+func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State) (train.Result, error) {
 	bar := newProgress(p, s, from)
 	fit := train.Run
 	if s.EM != nil {
@@ -165,16 +167,16 @@ func (p *program) fit(ctx context.Context, s *train.Setup, dir *train.RunDir, fr
 	result, err := fit(ctx, s, dir, from, bar, p.now)
 	bar.done()
 	if errors.Is(err, train.ErrInterrupted) {
-		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, dir.Path)
+		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, run.ShellPath(dir.Path))
 	}
 	return result, err
 }
 
 // finish tests the best model, draws its pictures and says what to do next.
-func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir, result train.Result, o trainOptions) error {
-	unit, check := "epochs", "--samples 1000"
+func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, result train.Result, o trainOptions) error {
+	unit, check := "epochs", " --samples 1000"+scoredSplit(s)
 	if s.EM != nil {
-		unit, check = "iterations", "--split train"
+		unit, check = "iterations", " --split train"
 	}
 	model := "the last model"
 	if result.Best != nil {
@@ -190,7 +192,8 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 	if result.Converged {
 		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Tolerance)
 	}
-	report := trainReport{Run: dir.Path, Steps: result.Step, Epochs: s.Config.Epochs}
+	p.sayVariance(s)
+	report := trainReport{Run: dir.Path, Steps: result.Step, Epochs: s.Config.Epochs, ValidationRise: result.Rise}
 	if result.Best != nil {
 		report.BestEpoch, report.ValidationBound = result.Best.Epoch, result.Best.Bound
 	}
@@ -200,9 +203,11 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 			how = fmt.Sprintf(", with %d samples for each image", o.tested)
 		}
 		p.say("testing %s%s", model, how)
-		e, err := evaluate(ctx, s, s.Test, "test", train.AssessOptions{Samples: o.tested, Seed: s.Config.Seed})
+		wait := newWaiting(p, "testing", s.Test.N())
+		e, err := evaluate(ctx, s, s.Test, "test", train.AssessOptions{Samples: o.tested, Seed: s.Config.Seed, Scored: wait.at})
+		wait.done()
 		if errors.Is(err, context.Canceled) {
-			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, dir.Path)
+			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, run.ShellPath(dir.Path))
 		}
 		if err != nil {
 			return err
@@ -220,15 +225,28 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *train.RunDir,
 	if err := p.draw(s, dir); err != nil {
 		return err
 	}
+	p.sayRise(result.Rise)
 	if o.json {
 		return writeJSON(p.stdout, report)
 	}
 	fmt.Fprintf(p.stdout, "run    %s\n", dir.Path)
-	p.say("next:  %[1]s eval %[2]s %[3]s\n       %[1]s sample %[2]s", p.name, dir.Path, check)
+	run := run.ShellPath(dir.Path)
+	p.say("next:  %[1]s eval %[2]s%[3]s\n       %[1]s sample %[2]s", p.name, run, check)
 	if !result.Converged {
-		p.say("       %s resume %s --epochs %d", p.name, dir.Path, 2*s.Config.Epochs)
+		p.say("       %s resume %s --epochs %d", p.name, run, 2*s.Config.Epochs)
 	}
 	return nil
+}
+
+// scoredSplit is the flag that has eval score images of a run where it has none to test.
+func scoredSplit(s *train.Setup) string {
+	switch {
+	case s.Test.N() > 0:
+		return ""
+	case s.Validation.N() > 0:
+		return " --split validation"
+	}
+	return " --split train"
 }
 
 // trainReport is what train --json prints.
@@ -239,6 +257,37 @@ type trainReport struct {
 	BestEpoch       int      `json:"best_epoch,omitempty"`
 	ValidationBound float64  `json:"validation_bound,omitempty"`
 	Test            *evalued `json:"test,omitempty"`
+
+	ValidationRise *train.Estimate `json:"validation_rise,omitempty"` // in the last epoch; of a VAE
+}
+
+// sayVariance says what a learned variance has come to.
+func (p *program) sayVariance(s *train.Setup) {
+	if s.VAE == nil {
+		return
+	}
+	gaussian, ok := s.VAE.Likelihood.(*model.Gaussian)
+	if !ok || !gaussian.Learned() {
+		return
+	}
+	variance := gaussian.Variance()
+	p.say("learned variance: %.3g, a standard deviation of %.2g of the range from black to white", variance, math.Sqrt(variance))
+	if gaussian.Held() != "" {
+		p.say("warning: the variance is held at %.2g, that of rounding pixels to 256 grey levels: the model reproduces these images better than that, and the bound, a density, would grow without end; --variance X fixes it, and another likelihood may fit them", variance)
+	}
+}
+
+// A rise is one if it is more than rising standard errors of its own, and leastRise nats.
+const (
+	rising    = 2
+	leastRise = 0.01
+)
+
+// sayRise says that a model has not been trained to the end, where that is so.
+func (p *program) sayRise(rise *train.Estimate) {
+	if rise != nil && rise.SE > 0 && rise.Value > max(rising*rise.SE, leastRise) {
+		p.say("still rising: validation bound +%.2f nats in the last epoch (%.0f standard errors); more epochs may raise it further", rise.Value, rise.Value/rise.SE)
+	}
 }
 
 func writeJSON(w io.Writer, v any) error {
@@ -248,17 +297,17 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 func writeJSONFile(path string, v any) error {
-	return train.WriteAtomic(path, func(w io.Writer) error { return writeJSON(w, v) })
+	return run.WriteAtomic(path, func(w io.Writer) error { return writeJSON(w, v) })
 }
 
 // createRun makes the run directory of that name, or the first free one under runs/.
-func createRun(out string, c train.Config) (*train.RunDir, error) {
+func createRun(out string, c train.Config) (*run.Dir, error) {
 	if out != "" {
-		return train.CreateRun(out, c.JSON())
+		return train.CreateRun(out, c)
 	}
 	for n := 1; ; n++ {
-		dir, err := train.CreateRun(filepath.Join("runs", fmt.Sprintf("%s-%03d", c.Model, n)), c.JSON())
-		if !errors.Is(err, train.ErrRunExists) && !errors.Is(err, train.ErrRunInUse) {
+		dir, err := train.CreateRun(filepath.Join("runs", fmt.Sprintf("%s-%03d", c.Model, n)), c)
+		if !errors.Is(err, run.ErrRunExists) && !errors.Is(err, run.ErrRunInUse) {
 			return dir, err
 		}
 	}
@@ -274,6 +323,9 @@ func (p *program) sayWhat(s *train.Setup) {
 	p.say("  model  %s", describeModel(s))
 	p.say("  data   %s: %d training, %d validation, %d test images, %s, seed %d", s.Dataset.Name, s.Train.N(), s.Validation.N(), s.Test.N(), binarise, c.Seed)
 	p.say("  with   %s, workers: %d; bounds in nats per image", s.Engine.BLAS, c.Workers)
+	if size := s.Sizes(); size.Checkpoint >= run.LargeCheckpoint {
+		p.say("  size   %.3g million parameters, %.2g GB a checkpoint (the last and the best are kept), about %.2g GB of memory; a smaller --hidden, or smaller images, take less", float64(size.Parameters)/1e6, size.Checkpoint/1e9, size.Memory/1e9)
+	}
 }
 
 // describeModel says in a line what is fitted.
@@ -284,14 +336,27 @@ func describeModel(s *train.Setup) string {
 	case train.MixtureModel:
 		return fmt.Sprintf("mixture of %d components, %s, %s", c.Components, c.Likelihood, prior)
 	case train.GridModel:
-		return fmt.Sprintf("grid of %s points, %s, decoder %s-%d %s, %s, %s", joined(c.Grid, "x"), c.GridRule, joined(append([]int{c.Latent}, c.Hidden...), "-"), s.Dataset.D(), c.Activation, c.Likelihood, prior)
+		up := slices.Clone(c.Hidden) // named from the encoder's side
+		slices.Reverse(up)
+		return fmt.Sprintf("grid of %s points, %s, decoder %s %s, %s, %s", joined(c.Grid, "x"), c.GridRule, layerSizes(c.Latent, up, s.Dataset.D()), c.Activation, c.Likelihood, prior)
 	}
-	shape := joined(slices.Concat([]int{s.Dataset.D()}, c.Hidden, []int{c.Latent}), "-")
+	shape := layerSizes(s.Dataset.D(), c.Hidden, c.Latent)
 	objective := string(c.Objective)
 	if c.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", c.K)
 	}
 	return fmt.Sprintf("VAE %s %s, %s, %s", shape, c.Activation, c.Likelihood, objective)
+}
+
+// layerSizes names the sizes of a network's layers, of many hidden ones the first and
+// the last.
+func layerSizes(in int, hidden []int, out int) string {
+	const named = 8
+	n := len(hidden)
+	if n <= named {
+		return joined(slices.Concat([]int{in}, hidden, []int{out}), "-")
+	}
+	return fmt.Sprintf("%d-%s-…-%d-%d (%d hidden layers)", in, joined(hidden[:3], "-"), hidden[n-1], out, n)
 }
 
 func joined(numbers []int, separator string) string {

@@ -11,6 +11,7 @@ import (
 
 	"elbo/cmd/elbo/internal/verify"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 type verifyOptions struct {
@@ -30,9 +31,10 @@ all images of 3 x 3 pixels sum to 1, gradients are slopes, the bound does not de
 the batch, EM never lowers it, ELBO ≤ L_k ≤ log p(x) for a model trained on the spot, a run
 that is interrupted and resumed ends with the same bytes.
 
-With RUN also: its checkpoints load and their checksums hold, its data are those it was
-trained on, its best validation bound comes out again, and the bounds of its model are in
-their order. Nothing is written to it.
+With RUN also: its checkpoints load and their checksums hold, its metrics have a whole
+line for each epoch, its data are those it was trained on, its best validation bound
+comes out again, and the bounds of its model are in their order. Nothing is written to
+it.
 
 The exit code is 1 if one check fails.`,
 		Example: "  elbo verify\n  elbo verify runs/vae-001",
@@ -48,6 +50,9 @@ The exit code is 1 if one check fails.`,
 			}
 			if o.workers < 0 {
 				return usagef("workers is %d, want 0 (one for each CPU) or more", o.workers)
+			}
+			if o.workers > train.MaxWorkers {
+				return usagef("workers is %d, want at most %d", o.workers, train.MaxWorkers)
 			}
 			if o.data != "" && o.run == "" {
 				return usagef("--data says where a run's data are: name the run as well")
@@ -71,7 +76,7 @@ type verified struct {
 }
 
 func runVerify(ctx context.Context, p *program, o verifyOptions) error {
-	var dir *train.RunDir
+	var dir *run.Dir
 	if o.run != "" {
 		var err error
 		if dir, err = train.ReadRun(o.run); err != nil {

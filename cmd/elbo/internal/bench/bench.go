@@ -24,6 +24,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // ReferenceGFLOPS is sgemm on both cores of the machine on which the goals were set
@@ -290,13 +291,13 @@ func (b *Bench) beside() float64 { return b.Sgemm(b.Engine.Workers, b.Seconds/20
 
 // setup opens the data and makes the model of a configuration, all 60 000 training
 // images, and a directory for the run.
-func (b *Bench) setup(c train.Config, name string) (*train.Setup, *train.RunDir, error) {
+func (b *Bench) setup(c train.Config, name string) (*train.Setup, *run.Dir, error) {
 	c.Split, c.Limit, c.Epochs, c.Workers = []int{60_000, 0}, b.images, 1_000_000, b.Engine.Workers
 	s, err := train.NewSetup(c, b.Engine.Workers, func(int) *graph.Engine { return b.Engine })
 	if err != nil {
 		return nil, nil, err
 	}
-	dir, err := train.CreateRun(fmt.Sprintf("%s/%s", b.Temp, name), s.Config.JSON())
+	dir, err := train.CreateRun(fmt.Sprintf("%s/%s", b.Temp, name), s.Config)
 	return s, dir, err
 }
 
@@ -372,7 +373,7 @@ func (r *stepRecorder) Step(p train.Progress) {
 	}
 }
 
-func (r *stepRecorder) Epoch(train.Metrics) {}
+func (r *stepRecorder) Epoch(run.Metrics) {}
 
 // fitMixture measures iterations of train.RunEM: E-step and M-step, without the
 // checkpoint after it.
@@ -402,7 +403,7 @@ type iterationRecorder struct {
 
 func (r *iterationRecorder) Step(train.Progress) {}
 
-func (r *iterationRecorder) Epoch(m train.Metrics) {
+func (r *iterationRecorder) Epoch(m run.Metrics) {
 	r.gflops = max(r.gflops, r.b.beside())
 	if m.Epoch < 2 { // without an M-step, or with buffers that are new
 		return

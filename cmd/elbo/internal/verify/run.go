@@ -13,11 +13,12 @@ import (
 
 	"elbo/data"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // Run is a run directory to be checked, and how to open what its configuration names.
 type Run struct {
-	Dir   *train.RunDir
+	Dir   *run.Dir
 	Data  string // other data than the configuration's, or where they are now; "": those
 	Setup func(train.Config) (*train.Setup, error)
 }
@@ -34,14 +35,17 @@ func (v *Verifier) run(ctx context.Context, r Run, add func(Check)) error {
 	if err := v.checkpoints(r.Dir, add); err != nil {
 		return err
 	}
+	if err := metrics(r.Dir, add); err != nil {
+		return err
+	}
 	state, _, err := r.Dir.Best()
 	if err != nil {
 		if state, _, _ = r.Dir.Latest(); state == nil {
 			return train.ErrNoCheckpoint
 		}
 	}
-	c := train.DefaultConfig(train.VAEModel)
-	if err := c.ReadConfig(state.Config); err != nil {
+	c, err := train.Configuration(state)
+	if err != nil {
 		return err
 	}
 	if r.Data != "" {
@@ -71,7 +75,7 @@ func (v *Verifier) run(ctx context.Context, r Run, add func(Check)) error {
 }
 
 // checkpoints loads every checkpoint of a run, which compares all checksums.
-func (v *Verifier) checkpoints(dir *train.RunDir, add func(Check)) error {
+func (v *Verifier) checkpoints(dir *run.Dir, add func(Check)) error {
 	paths, err := filepath.Glob(filepath.Join(escapeGlob(dir.Path), "*.safetensors"))
 	if err != nil {
 		return err
@@ -85,10 +89,30 @@ func (v *Verifier) checkpoints(dir *train.RunDir, add func(Check)) error {
 		if err != nil {
 			c.Got = err.Error()
 		} else {
-			c.Got, c.OK = fmt.Sprintf("step %d, %d tensors", state.Step, len(state.Params)+len(state.Moments)), true
+			c.Got, c.OK = fmt.Sprintf("step %d, %d tensors", state.Step, len(state.Params)+len(state.Tables)+len(state.Moments)), true
 		}
 		add(c)
 	}
+	return nil
+}
+
+// metrics checks the lines of metrics.jsonl, and that none before the newest checkpoint
+// is missing.
+func metrics(dir *run.Dir, add func(Check)) error {
+	newest, _, _ := dir.Latest() // first: a run that is going on writes metrics before checkpoints
+	faults, err := dir.MetricsFaults(train.Behind(newest))
+	if err != nil {
+		return err
+	}
+	lines, err := dir.ReadMetrics()
+	if err != nil {
+		return err
+	}
+	c := Check{Name: run.MetricsFile, Wanted: "a whole line for each epoch", Got: fmt.Sprintf("%d lines", len(lines)), OK: len(faults) == 0}
+	if !c.OK {
+		c.Got = errors.Join(faults...).Error()
+	}
+	add(c)
 	return nil
 }
 
@@ -106,7 +130,7 @@ func escapeGlob(path string) string {
 }
 
 // reproduced evaluates the best model on the validation images once more.
-func (v *Verifier) reproduced(ctx context.Context, s *train.Setup, state *train.State, add func(Check)) error {
+func (v *Verifier) reproduced(ctx context.Context, s *train.Setup, state *run.State, add func(Check)) error {
 	if state.Best == nil || state.Best.Step != state.Step {
 		return nil // no validation images, or a checkpoint that is not the best
 	}

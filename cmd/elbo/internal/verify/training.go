@@ -15,6 +15,7 @@ import (
 	"elbo/graph"
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 // setup opens the data and makes the model of a configuration.
@@ -24,16 +25,16 @@ func (v *Verifier) setup(c train.Config) (*train.Setup, error) {
 }
 
 // newRun makes a run directory.
-func (v *Verifier) newRun(name string, c train.Config) (*train.RunDir, error) {
+func (v *Verifier) newRun(name string, c train.Config) (*run.Dir, error) {
 	path, err := os.MkdirTemp(v.Temp, name+"-")
 	if err != nil {
 		return nil, err
 	}
-	return train.CreateRun(path, c.JSON())
+	return train.CreateRun(path, c)
 }
 
 // fit trains a model of a configuration from a state, or from the beginning.
-func (v *Verifier) fit(ctx context.Context, s *train.Setup, dir *train.RunDir, from *train.State, heard train.Recorder) error {
+func (v *Verifier) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State, heard train.Recorder) error {
 	run := train.Run
 	if s.EM != nil {
 		run = train.RunEM
@@ -44,13 +45,13 @@ func (v *Verifier) fit(ctx context.Context, s *train.Setup, dir *train.RunDir, f
 
 // recorder keeps metrics, and calls step after each step, or iteration.
 type recorder struct {
-	metrics []train.Metrics
+	metrics []run.Metrics
 	step    func()
 }
 
 func (r *recorder) Step(train.Progress) { r.count() }
 
-func (r *recorder) Epoch(m train.Metrics) {
+func (r *recorder) Epoch(m run.Metrics) {
 	r.metrics = append(r.metrics, m)
 	if m.EM != nil {
 		r.count()
@@ -79,7 +80,7 @@ func (v *Verifier) images() (string, error) {
 		return "", err
 	}
 	view := data.View{Subset: part.First(2500), Mode: data.None}
-	return path, train.WriteAtomic(path, func(w io.Writer) error { return data.WriteNPY(w, view, 0) })
+	return path, run.WriteAtomic(path, func(w io.Writer) error { return data.WriteNPY(w, view, 0) })
 }
 
 // short is the configuration of a short run.
@@ -331,7 +332,7 @@ func (v *Verifier) lastCheckpoint(ctx context.Context, c train.Config, after int
 		return nil, err
 	}
 	defer dir.Close()
-	var from *train.State
+	var from *run.State
 	if after > 0 {
 		inner, stop := context.WithCancel(ctx)
 		defer stop()

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"elbo/graph/graphtest"
 	"elbo/model"
 	"elbo/train"
+	"elbo/train/run"
 )
 
 func newVerifier(t *testing.T) *Verifier {
@@ -44,7 +46,7 @@ func short(t *testing.T, v *Verifier, name string) train.Config {
 }
 
 // smallRun is a finished run of the given model on MNIST.
-func smallRun(t *testing.T, v *Verifier, c train.Config) (*train.RunDir, Run) {
+func smallRun(t *testing.T, v *Verifier, c train.Config) (*run.Dir, Run) {
 	t.Helper()
 	s, err := v.setup(c)
 	if err != nil {
@@ -121,7 +123,7 @@ func TestEveryCheckHoldsAndEveryCheckCanFail(t *testing.T) {
 		}
 		names = append(names, c.Name)
 	}
-	for _, want := range []string{"Σ p(x), VAE", "Σ p(x), mixture", "Σ p(x), grid", "∫ p(x) dx", "gradient", "bound, batches", "EM climbs", "ELBO ≤ L_", "L_100 ≤ log p(x)", "L_100 ≤ L_1000", "E_p(z)", "interrupted", "best validation", "the run's data", "best.safetensors"} {
+	for _, want := range []string{"Σ p(x), VAE", "Σ p(x), mixture", "Σ p(x), grid", "∫ p(x) dx", "gradient", "bound, batches", "EM climbs", "ELBO ≤ L_", "L_100 ≤ log p(x)", "L_100 ≤ L_1000", "E_p(z)", "interrupted", "best validation", "the run's data", "best.safetensors", "metrics.jsonl"} {
 		if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, want) }) {
 			t.Errorf("no check is called %s..., there are %q", want, names)
 		}
@@ -136,7 +138,7 @@ func TestEveryCheckHoldsAndEveryCheckCanFail(t *testing.T) {
 		t.Errorf("no test spoils the check %q", name)
 	}
 	for _, c := range checked(t, all) {
-		files := c.Name == "the run's data" || strings.HasSuffix(c.Name, ".safetensors") // see TestARunThatIsNotWhatItSays
+		files := c.Name == "the run's data" || c.Name == run.MetricsFile || strings.HasSuffix(c.Name, ".safetensors") // see TestARunThatIsNotWhatItSays
 		if c.OK && !files {
 			t.Errorf("spoiled, and yet: %+v", c)
 		}
@@ -190,14 +192,31 @@ func TestARunThatIsNotWhatItSays(t *testing.T) {
 		t.Fatalf("a run that nothing is wrong with fails %q", names)
 	}
 
-	best := filepath.Join(dir.Path, train.BestFile)
+	metrics := dir.File(run.MetricsFile)
+	lines, err := os.ReadFile(metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, spoiled := range map[string][]byte{"a line": lines[1+bytes.IndexByte(lines, '\n'):], "all lines": nil, "their end": lines[:len(lines)-5]} {
+		if err := os.WriteFile(metrics, spoiled, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if names := failed(); !slices.Equal(names, []string{run.MetricsFile}) {
+			t.Errorf("metrics without %s: %q fail", what, names)
+		}
+	}
+	if err := os.WriteFile(metrics, lines, 0o666); err != nil {
+		t.Fatal(err)
+	}
+
+	best := filepath.Join(dir.Path, run.BestFile)
 	state, err := train.LoadCheckpoint(best)
 	if err != nil {
 		t.Fatal(err)
 	}
 	value := &state.Params[len(state.Params)-1].Data[400] // the logit of a pixel in the middle
 	*value += 0.5
-	if err := train.SaveCheckpoint(best, state); err != nil {
+	if err := run.Save(best, state); err != nil {
 		t.Fatal(err)
 	}
 	if names := failed(); !slices.Equal(names, []string{"best validation bound, evaluated again"}) {
@@ -205,7 +224,7 @@ func TestARunThatIsNotWhatItSays(t *testing.T) {
 	}
 	*value -= 0.5
 	state.Data = strings.Repeat("0", 64)
-	if err := train.SaveCheckpoint(best, state); err != nil {
+	if err := run.Save(best, state); err != nil {
 		t.Fatal(err)
 	}
 	if names := failed(); !slices.Equal(names, []string{"the run's data", "the run"}) {
@@ -220,7 +239,7 @@ func TestARunThatIsNotWhatItSays(t *testing.T) {
 	if err := os.WriteFile(best, content, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if names := failed(); !slices.Equal(names, []string{train.BestFile}) {
+	if names := failed(); !slices.Equal(names, []string{run.BestFile}) {
 		t.Errorf("a byte was changed: %q fail", names)
 	}
 }

@@ -1,4 +1,4 @@
-package train
+package safetensors
 
 import (
 	"bytes"
@@ -15,19 +15,19 @@ import (
 	"pgregory.net/rapid"
 )
 
-// safetensorsFile puts a file together by hand.
-func safetensorsFile(header string, data ...byte) []byte {
+// file puts a file together by hand.
+func file(header string, data ...byte) []byte {
 	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
 	return append(append(b, header...), data...)
 }
 
-func decodeSafetensorsBytes(b []byte) ([]Tensor, map[string]string, error) {
-	return decodeSafetensors(bytes.NewReader(b), int64(len(b)))
+func decodeBytes(b []byte) ([]Tensor, map[string]string, error) {
+	return Decode(bytes.NewReader(b), int64(len(b)))
 }
 
-func TestSafetensorsBytesAreThoseOfTheFormat(t *testing.T) {
+func TestBytesAreThoseOfTheFormat(t *testing.T) {
 	var got bytes.Buffer
-	err := encodeSafetensors(&got, []Tensor{
+	err := Encode(&got, []Tensor{
 		{"b", []int{1, 2}, []float32{1, -2}},
 		{"a", nil, []float32{0.5}},
 		{"none", []int{0, 3}, nil},
@@ -40,7 +40,7 @@ func TestSafetensorsBytesAreThoseOfTheFormat(t *testing.T) {
 		`"a":{"dtype":"F32","shape":[],"data_offsets":[8,12]},` +
 		`"none":{"dtype":"F32","shape":[0,3],"data_offsets":[12,12]}}`
 	header += strings.Repeat(" ", 8-len(header)%8) // not a multiple of 8 itself, or the test would not see padding
-	want := safetensorsFile(header,
+	want := file(header,
 		0x00, 0x00, 0x80, 0x3f, // 1 = 2^0: exponent 127
 		0x00, 0x00, 0x00, 0xc0, // -2
 		0x00, 0x00, 0x00, 0x3f) // 0.5
@@ -49,7 +49,7 @@ func TestSafetensorsBytesAreThoseOfTheFormat(t *testing.T) {
 	}
 }
 
-func TestSafetensorsRoundTripKeepsEveryBit(t *testing.T) {
+func TestRoundTripKeepsEveryBit(t *testing.T) {
 	tensor := rapid.Custom(func(t *rapid.T) Tensor {
 		shape := rapid.SliceOfN(rapid.IntRange(0, 4), 0, 3).Draw(t, "shape")
 		n := 1
@@ -68,13 +68,13 @@ func TestSafetensorsRoundTripKeepsEveryBit(t *testing.T) {
 		tensors := rapid.SliceOfNDistinct(tensor, 0, 6, name).Draw(t, "tensors")
 		metadata := rapid.MapOfN(rapid.String(), rapid.String(), 1, 4).Draw(t, "metadata")
 		var file bytes.Buffer
-		if err := encodeSafetensors(&file, tensors, metadata); err != nil {
+		if err := Encode(&file, tensors, metadata); err != nil {
 			t.Fatal(err)
 		}
 		if n := binary.LittleEndian.Uint64(file.Bytes()); (8+n)%8 != 0 {
 			t.Fatalf("the data section starts at byte %d, not at a multiple of 8", 8+n)
 		}
-		got, gotMetadata, err := decodeSafetensorsBytes(file.Bytes())
+		got, gotMetadata, err := decodeBytes(file.Bytes())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,18 +91,18 @@ func TestSafetensorsRoundTripKeepsEveryBit(t *testing.T) {
 var sameFloat32Bits = cmp.Comparer(func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) })
 
 // A tensor longer than one chunk of the conversion must not lose its place.
-func TestSafetensorsLongTensorsCrossChunks(t *testing.T) {
-	const n = 2*safetensorsChunk/safetensorsFloatSize + 3
+func TestLongTensorsCrossChunks(t *testing.T) {
+	const n = 2*chunk/floatSize + 3
 	data := make([]float32, n)
 	for i := range data {
 		data[i] = float32(i)
 	}
 	want := []Tensor{{"first", []int{n}, data}, {"second", []int{1}, []float32{-1}}}
 	var file bytes.Buffer
-	if err := encodeSafetensors(&file, want, nil); err != nil {
+	if err := Encode(&file, want, nil); err != nil {
 		t.Fatal(err)
 	}
-	got, _, err := decodeSafetensorsBytes(file.Bytes())
+	got, _, err := decodeBytes(file.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,11 +111,11 @@ func TestSafetensorsLongTensorsCrossChunks(t *testing.T) {
 	}
 }
 
-func TestSafetensorsReadsAnyKeyOrder(t *testing.T) {
-	file := safetensorsFile(`{ "second" : {"data_offsets": [4,12], "shape": [2], "dtype": "F32"},`+
+func TestReadsAnyKeyOrder(t *testing.T) {
+	file := file(`{ "second" : {"data_offsets": [4,12], "shape": [2], "dtype": "F32"},`+
 		`"first":{"shape":[],"data_offsets":[0,4],"dtype":"F32"},"__metadata__":{"by":"\u0068and"}}`+"\n ",
 		0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40)
-	tensors, metadata, err := decodeSafetensorsBytes(file)
+	tensors, metadata, err := decodeBytes(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestSafetensorsReadsAnyKeyOrder(t *testing.T) {
 	}
 }
 
-func TestSafetensorsNamesWhatIsWrong(t *testing.T) {
+func TestNamesWhatIsWrong(t *testing.T) {
 	four := []byte{0, 0, 0, 0}
 	eight := make([]byte, 8)
 	length := func(n uint64, rest string) []byte {
@@ -145,44 +145,44 @@ func TestSafetensorsNamesWhatIsWrong(t *testing.T) {
 		{"header beyond the file", length(3, "{}"), "safetensors: header of 3 bytes promised at byte 0, 2 bytes follow: cut short?"},
 		{"header of 2^64-1 bytes", length(math.MaxUint64, "{}"), "safetensors: header of 18446744073709551615 bytes promised at byte 0, 2 bytes follow: cut short?"},
 		{"header of no bytes", length(0, "{}"), "safetensors: header: not JSON: unexpected end of JSON input"},
-		{"not JSON", safetensorsFile(`{"a":}`), "safetensors: header: not JSON: invalid character '}' looking for beginning of value"},
-		{"two objects", safetensorsFile(`{}{}`), "safetensors: header: not JSON: invalid character '{' after top-level value"},
-		{"not UTF-8", safetensorsFile("{\"\xff\":1}"), "safetensors: header: not UTF-8"},
-		{"tensor twice", safetensorsFile(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[],"data_offsets":[4,8]}}`, eight...),
+		{"not JSON", file(`{"a":}`), "safetensors: header: not JSON: invalid character '}' looking for beginning of value"},
+		{"two objects", file(`{}{}`), "safetensors: header: not JSON: invalid character '{' after top-level value"},
+		{"not UTF-8", file("{\"\xff\":1}"), "safetensors: header: not UTF-8"},
+		{"tensor twice", file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[],"data_offsets":[4,8]}}`, eight...),
 			`safetensors: header: key "a" is there twice`},
-		{"metadata twice", safetensorsFile(`{"__metadata__":{},"__metadata__":{}}`), `safetensors: header: key "__metadata__" is there twice`},
-		{"metadata key twice", safetensorsFile(`{"__metadata__":{"k":"1","k":"2"}}`), `safetensors: header: __metadata__: key "k" is there twice`},
-		{"metadata not text", safetensorsFile(`{"__metadata__":{"k":1}}`), `safetensors: header: __metadata__: "1" is not a string`},
-		{"metadata not an object", safetensorsFile(`{"__metadata__":[]}`), `safetensors: header: __metadata__: "[" where "{" should open`},
-		{"entry not an object", safetensorsFile(`{"a":null}`), `safetensors: header: tensor "a": "<nil>" where "{" should open`},
-		{"key missing", safetensorsFile(`{"a":{"dtype":"F32","shape":[]}}`), `safetensors: header: tensor "a": 2 of the keys dtype, shape, data_offsets, want all 3`},
-		{"key unknown", safetensorsFile(`{"a":{"dtype":"F32","shapes":[]}}`), `safetensors: header: tensor "a": unknown key "shapes", want dtype, shape, data_offsets`},
-		{"one offset", safetensorsFile(`{"a":{"data_offsets":[0]}}`), `safetensors: header: tensor "a": data_offsets: 1 numbers, want 2`},
-		{"negative offset", safetensorsFile(`{"a":{"data_offsets":[-4,0]}}`), `safetensors: header: tensor "a": data_offsets: "-4" is not a whole number from 0 to 9223372036854775807`},
-		{"fractional dimension", safetensorsFile(`{"a":{"shape":[1.0]}}`), `safetensors: header: tensor "a": shape: "1.0" is not a whole number from 0 to 9223372036854775807`},
-		{"null dimension", safetensorsFile(`{"a":{"shape":[null]}}`), `safetensors: header: tensor "a": shape: "<nil>" is not a whole number from 0 to 9223372036854775807`},
-		{"nested dimension", safetensorsFile(`{"a":{"shape":[[1]]}}`), `safetensors: header: tensor "a": shape: "[" is not a whole number from 0 to 9223372036854775807`},
-		{"dimension of 2^63", safetensorsFile(`{"a":{"shape":[9223372036854775808]}}`), `safetensors: header: tensor "a": shape: "9223372036854775808" is not a whole number from 0 to 9223372036854775807`},
-		{"other dtype", safetensorsFile(`{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}`, four...), `safetensors: tensor "a": dtype "BF16", want F32`},
-		{"overlap", safetensorsFile(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[],"data_offsets":[2,6]}}`, eight...),
+		{"metadata twice", file(`{"__metadata__":{},"__metadata__":{}}`), `safetensors: header: key "__metadata__" is there twice`},
+		{"metadata key twice", file(`{"__metadata__":{"k":"1","k":"2"}}`), `safetensors: header: __metadata__: key "k" is there twice`},
+		{"metadata not text", file(`{"__metadata__":{"k":1}}`), `safetensors: header: __metadata__: "1" is not a string`},
+		{"metadata not an object", file(`{"__metadata__":[]}`), `safetensors: header: __metadata__: "[" where "{" should open`},
+		{"entry not an object", file(`{"a":null}`), `safetensors: header: tensor "a": "<nil>" where "{" should open`},
+		{"key missing", file(`{"a":{"dtype":"F32","shape":[]}}`), `safetensors: header: tensor "a": 2 of the keys dtype, shape, data_offsets, want all 3`},
+		{"key unknown", file(`{"a":{"dtype":"F32","shapes":[]}}`), `safetensors: header: tensor "a": unknown key "shapes", want dtype, shape, data_offsets`},
+		{"one offset", file(`{"a":{"data_offsets":[0]}}`), `safetensors: header: tensor "a": data_offsets: 1 numbers, want 2`},
+		{"negative offset", file(`{"a":{"data_offsets":[-4,0]}}`), `safetensors: header: tensor "a": data_offsets: "-4" is not a whole number from 0 to 9223372036854775807`},
+		{"fractional dimension", file(`{"a":{"shape":[1.0]}}`), `safetensors: header: tensor "a": shape: "1.0" is not a whole number from 0 to 9223372036854775807`},
+		{"null dimension", file(`{"a":{"shape":[null]}}`), `safetensors: header: tensor "a": shape: "<nil>" is not a whole number from 0 to 9223372036854775807`},
+		{"nested dimension", file(`{"a":{"shape":[[1]]}}`), `safetensors: header: tensor "a": shape: "[" is not a whole number from 0 to 9223372036854775807`},
+		{"dimension of 2^63", file(`{"a":{"shape":[9223372036854775808]}}`), `safetensors: header: tensor "a": shape: "9223372036854775808" is not a whole number from 0 to 9223372036854775807`},
+		{"other dtype", file(`{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}`, four...), `safetensors: tensor "a": dtype "BF16", want F32`},
+		{"overlap", file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[],"data_offsets":[2,6]}}`, eight...),
 			`safetensors: tensor "b" begins at byte 2 of the data, inside the tensor before it, which ends at 4`},
-		{"gap", safetensorsFile(`{"a":{"dtype":"F32","shape":[],"data_offsets":[4,8]}}`, eight...),
+		{"gap", file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[4,8]}}`, eight...),
 			`safetensors: tensor "a" begins at byte 4 of the data, 4 bytes after the tensor before it, want none`},
-		{"backwards", safetensorsFile(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[],"data_offsets":[4,0]}}`, four...),
+		{"backwards", file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[],"data_offsets":[4,0]}}`, four...),
 			`safetensors: tensor "b" ends at byte 0 of the data, before its beginning at 4`},
-		{"data cut short", safetensorsFile(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}`, 0, 0, 0), `safetensors: tensor "a" ends at byte 4 of the data, the file has 3: cut short?`},
-		{"data beyond 2^62", safetensorsFile(`{"a":{"dtype":"F32","shape":[1152921504606846976],"data_offsets":[0,4611686018427387904]}}`, four...),
+		{"data cut short", file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}`, 0, 0, 0), `safetensors: tensor "a" ends at byte 4 of the data, the file has 3: cut short?`},
+		{"data beyond 2^62", file(`{"a":{"dtype":"F32","shape":[1152921504606846976],"data_offsets":[0,4611686018427387904]}}`, four...),
 			`safetensors: tensor "a" ends at byte 4611686018427387904 of the data, the file has 4: cut short?`},
-		{"data left over", safetensorsFile(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}`, eight...), `safetensors: 8 bytes of data, the header describes 4: something was appended?`},
-		{"shape too large", safetensorsFile(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, four...), `safetensors: tensor "a": shape [2] does not fit its 4 bytes`},
-		{"shape too small", safetensorsFile(`{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,4]}}`, four...), `safetensors: tensor "a": shape [0] does not fit its 4 bytes`},
-		{"half a value", safetensorsFile(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,6]}}`, 0, 0, 0, 0, 0, 0), `safetensors: tensor "a": shape [1] does not fit its 6 bytes`},
+		{"data left over", file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}`, eight...), `safetensors: 8 bytes of data, the header describes 4: something was appended?`},
+		{"shape too large", file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, four...), `safetensors: tensor "a": shape [2] does not fit its 4 bytes`},
+		{"shape too small", file(`{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,4]}}`, four...), `safetensors: tensor "a": shape [0] does not fit its 4 bytes`},
+		{"half a value", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,6]}}`, 0, 0, 0, 0, 0, 0), `safetensors: tensor "a": shape [1] does not fit its 6 bytes`},
 		// 2^32 x 2^32 is 0 in 64 bits, and would pass for an empty tensor.
-		{"product overflows", safetensorsFile(`{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`),
+		{"product overflows", file(`{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`),
 			`safetensors: tensor "a": shape [4294967296 4294967296] does not fit its 0 bytes`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, _, err := decodeSafetensorsBytes(test.file)
+			_, _, err := decodeBytes(test.file)
 			if got := fmt.Sprint(err); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
@@ -190,7 +190,7 @@ func TestSafetensorsNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestSafetensorsRefusesWhatItCouldNotReadBack(t *testing.T) {
+func TestRefusesWhatItCouldNotReadBack(t *testing.T) {
 	one := []float32{1}
 	for _, test := range []struct {
 		name     string
@@ -208,7 +208,7 @@ func TestSafetensorsRefusesWhatItCouldNotReadBack(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var file bytes.Buffer
-			err := encodeSafetensors(&file, test.tensors, test.metadata)
+			err := Encode(&file, test.tensors, test.metadata)
 			if fmt.Sprint(err) != test.want {
 				t.Errorf("got  %v\nwant %s", err, test.want)
 			}
@@ -219,16 +219,16 @@ func TestSafetensorsRefusesWhatItCouldNotReadBack(t *testing.T) {
 	}
 }
 
-func TestSafetensorsPassesOnEveryWriteError(t *testing.T) {
+func TestPassesOnEveryWriteError(t *testing.T) {
 	tensors := []Tensor{{"a", []int{3}, []float32{1, 2, 3}}}
 	full := errors.New("full")
 	var file bytes.Buffer
-	if err := encodeSafetensors(&file, tensors, nil); err != nil {
+	if err := Encode(&file, tensors, nil); err != nil {
 		t.Fatal(err)
 	}
 	for room := range file.Len() {
 		w := &limitedWriter{room: room, err: full}
-		if err := encodeSafetensors(w, tensors, nil); !errors.Is(err, full) {
+		if err := Encode(w, tensors, nil); !errors.Is(err, full) {
 			t.Errorf("room for %d of %d bytes: error %v", room, file.Len(), err)
 		}
 	}
@@ -249,7 +249,7 @@ func (w *limitedWriter) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-func TestSafetensorsElementsMatchesThePlainProduct(t *testing.T) {
+func TestElementsMatchesThePlainProduct(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		shape := rapid.SliceOfN(rapid.IntRange(-1, 6), 0, 4).Draw(t, "shape")
 		limit := rapid.Int64Range(0, 40).Draw(t, "limit")
@@ -258,7 +258,7 @@ func TestSafetensorsElementsMatchesThePlainProduct(t *testing.T) {
 			want *= int64(d)
 		}
 		wantOK := want <= limit && !slices.Contains(shape, -1)
-		got, ok := safetensorsElements(shape, limit)
+		got, ok := elements(shape, limit)
 		if ok != wantOK || ok && got != want {
 			t.Fatalf("shape %v, limit %d: got %d %t, want %d %t", shape, limit, got, ok, want, wantOK)
 		}

@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"crypto/sha256"
@@ -15,7 +15,7 @@ import (
 	"strconv"
 	"strings"
 
-	"elbo/model"
+	"elbo/train/safetensors"
 )
 
 // FormatVersion is the version of the checkpoint format that this program writes.
@@ -40,7 +40,7 @@ var (
 
 // State is all that a run needs to continue bit for bit.
 //
-// On disk it is one safetensors file: Params, then Moments, as F32 tensors, and the
+// On disk it is one safetensors file: Params, Tables, Moments, as F32 tensors, and the
 // rest as text in the header's __metadata__:
 //
 //	elbo.format         version of this format, "1"
@@ -51,33 +51,61 @@ var (
 //	elbo.step           Step
 //	elbo.epoch          Epoch
 //	elbo.position       Position
-//	elbo.sums.images    Sums.Images, and so on: elbo.sums.recon, .kl, .bound
+//	elbo.sums.images    Sums.Images, and so on: elbo.sums.recon, .kl, .bound; where the
+//	                    position is 0 and images is 1, bound is Objective
 //	elbo.best.bound     Best.Bound, elbo.best.epoch, elbo.best.step; absent without Best
 //	elbo.config         Config, byte for byte (the seeds are in it)
 //	elbo.data           Data
 //	elbo.numerics       Numerics, byte for byte
-//	elbo.m_step         MStep; absent where it has nothing to say
+//	elbo.m_step         MStep, a JSON object; absent where all of it is zero
 //
 // A float64 is written in the shortest decimal form that reads back to the same
-// bits. A tensor whose name begins with "adam." is a moment, every other one a
-// parameter. Nothing else is stored, neither time nor place: equal states give equal
+// bits. A tensor whose name begins with "adam." is a moment, one whose name is that of
+// a table is a table, every other one a parameter. Nothing else is stored, neither time nor place: equal states give equal
 // files, and loading and saving again changes no byte.
 type State struct {
-	Step     int64           // optimiser steps taken (EM: iterations)
-	Epoch    int             // the epoch the next step belongs to, from 1
-	Position int             // images of that epoch already seen
-	Sums     Sums            // running sums of the unfinished epoch
-	Best     *Best           // best validation bound so far, nil before the first
-	Config   json.RawMessage // resolved configuration; empty for none
-	Data     string          // SHA-256 of the data set
-	Numerics json.RawMessage // numerics identity, a JSON object of strings; empty for none
-	MStep    string          // EM: what the last M-step was like, for the line of metrics that follows
-	Params   []Tensor        // under their PyTorch names
-	Moments  []Tensor        // optimiser state: adam.m.<param>, adam.v.<param>
+	Step     int64                // optimiser steps taken (EM: iterations)
+	Epoch    int                  // the epoch the next step belongs to, from 1
+	Position int                  // images of that epoch already seen
+	Sums     Sums                 // running sums of the unfinished epoch
+	Best     *Best                // best validation bound so far, nil before the first
+	Config   json.RawMessage      // resolved configuration; empty for none
+	Data     string               // SHA-256 of the data set
+	Numerics json.RawMessage      // numerics identity, a JSON object of strings; empty for none
+	Params   []safetensors.Tensor // of the model, under their PyTorch names
+	Moments  []safetensors.Tensor // optimiser state: adam.m.<param>, adam.v.<param>
+
+	// Of a fit by EM.
+	Objective *float64             // evidence plus penalty that the iteration before came to, nats per image; nil before the first
+	MStep     MStep                // what the last M-step leaves behind besides parameters
+	Tables    []safetensors.Tensor // tables over images, and statistics: see the names of tables
+}
+
+// MStep is what an M-step leaves behind besides parameters: for the line of metrics after
+// it, and for the next M-step.
+type MStep struct {
+	Stalled  bool    `json:"stalled,omitempty"`  // by gradients, it found nothing better
+	Reseeded int     `json:"reseeded,omitempty"` // components that it moved
+	Slow     bool    `json:"slow,omitempty"`     // under acceleration: the gain before it was below the tolerance
+	Shorter  float64 `json:"shorter,omitempty"`  // by gradients: the learning rate is divided by 1 + this
+
+	// Bound of the table of the E-step before, at the parameters after: see EMTerms.
+	Bound *float64 `json:"old_table,omitempty"`
+}
+
+// The names of tables begin with one of these. No parameter's does.
+const (
+	PriorTable       = "prior.log_table" // log p_n(z) of each image n, [N, K]
+	IncrementalTable = "incremental."    // statistics of the batches of incremental EM
+)
+
+// isTable reports whether a tensor is one of Tables.
+func isTable(name string) bool {
+	return name == PriorTable || strings.HasPrefix(name, IncrementalTable)
 }
 
 // Sums are sums over the images of an epoch, in nats; Images counts them.
-type Sums = model.Totals
+type Sums struct{ Images, Recon, KL, Bound float64 }
 
 // Best is the best validation bound (nats per image) and where the run stood then.
 type Best struct {
@@ -110,26 +138,33 @@ const (
 	checkpointMomentV = checkpointMoment + "v."
 )
 
-// SaveCheckpoint writes s to path atomically (see WriteAtomic). It refuses a state
+// Save writes s to path atomically (see WriteAtomic). It refuses a state
 // that could not be resumed from, naming every fault at once: a value that is not
 // finite, a moment without its parameter, a name that is used twice.
-func SaveCheckpoint(path string, s *State) error {
-	return saveCheckpoint(osAtomicOps(), path, s)
+func Save(path string, s *State) error {
+	return saveCheckpoint(OSFiles(), path, s)
 }
 
-func saveCheckpoint(ops atomicOps, path string, s *State) error {
+func saveCheckpoint(ops Files, path string, s *State) error {
 	if err := s.check(); err != nil {
-		return fmt.Errorf("train: %s: state of step %d not saved: %w", path, s.Step, err)
+		return fmt.Errorf("%s: state of step %d not saved: %w", path, s.Step, err)
 	}
 	return ops.write(path, func(w io.Writer) error { return writeCheckpoint(w, s) })
 }
 
-// LoadCheckpoint reads and verifies the checkpoint at path. The error says which of
+// Check is what the reader of a checkpoint asks of it besides: of its configuration, that
+// it is one. It may be nil.
+type Check func(*State) error
+
+// Load reads and verifies the checkpoint at path. The error says which of
 // ErrNotCheckpoint, ErrNewerFormat, ErrDamaged and ErrChecksum it is.
-func LoadCheckpoint(path string) (*State, error) {
+func Load(path string, check Check) (*State, error) {
 	s, err := loadCheckpoint(path)
+	if err == nil && check != nil && len(s.Config) > 0 {
+		err = check(s)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("train: %s: %w%s", path, err, checkpointHint(err))
+		return nil, fmt.Errorf("%s: %w%s", path, err, checkpointHint(err))
 	}
 	return s, nil
 }
@@ -169,7 +204,7 @@ func checkpointHint(err error) string {
 
 // CheckParams compares the parameters with those of a model: want holds their names
 // and shapes, data is not looked at. The error names everything that differs.
-func (s *State) CheckParams(want []Tensor) error {
+func (s *State) CheckParams(want []safetensors.Tensor) error {
 	found := checkpointShapes(s.Params)
 	var faults []error
 	for _, w := range want {
@@ -193,7 +228,7 @@ func (s *State) CheckParams(want []Tensor) error {
 	return fmt.Errorf("%w: the checkpoint %w: use the configuration of the run that wrote it and images of that size, or start a new run with another --out", errors.Join(faults...), ErrMismatch)
 }
 
-func checkpointShapes(tensors []Tensor) map[string][]int {
+func checkpointShapes(tensors []safetensors.Tensor) map[string][]int {
 	shapes := make(map[string][]int, len(tensors))
 	for _, t := range tensors {
 		shapes[t.Name] = t.Shape
@@ -208,10 +243,14 @@ func (s *State) check() error {
 	if s.Step < 0 || s.Epoch < 1 || s.Position < 0 {
 		fault("step %d, epoch %d, position %d: want at least 0, 1, 0", s.Step, s.Epoch, s.Position)
 	}
+	if s.Position == 0 && s.Sums != (Sums{}) {
+		fault("sums %v of an epoch that has not begun: want none", s.Sums)
+	}
 	if s.Best != nil && (s.Best.Step < 0 || s.Best.Epoch < 0) {
 		fault("best at epoch %d, step %d: want at least 0", s.Best.Epoch, s.Best.Step)
 	}
-	for _, f := range s.floats() {
+	sums := s.savedSums()
+	for _, f := range s.floats(&sums) {
 		if !checkpointFinite(*f.value) {
 			fault("%s is %w: %v", f.key, ErrNotFinite, *f.value)
 		}
@@ -229,10 +268,10 @@ func (s *State) check() error {
 			fault("%s is %w: %v at index %d of %d", t.Name, ErrNotFinite, t.Data[i], i, len(t.Data))
 		}
 	}
-	if _, err := layoutSafetensors(s.tensors()); err != nil {
+	if _, err := safetensors.Layout(s.tensors()); err != nil {
 		faults = append(faults, err)
 	}
-	if err := checkSafetensorsText(s.metadata()); err != nil {
+	if err := safetensors.CheckText(s.metadata()); err != nil {
 		faults = append(faults, err)
 	}
 	return errors.Join(append(faults, s.checkNames()...)...)
@@ -244,6 +283,14 @@ func (s *State) checkNames() []error {
 	for _, p := range s.Params {
 		if strings.HasPrefix(p.Name, checkpointMoment) {
 			faults = append(faults, fmt.Errorf("parameter %q has a name reserved for moments (%s...)", p.Name, checkpointMoment))
+		}
+		if isTable(p.Name) {
+			faults = append(faults, fmt.Errorf("parameter %q has a name reserved for tables", p.Name))
+		}
+	}
+	for _, t := range s.Tables {
+		if !isTable(t.Name) {
+			faults = append(faults, fmt.Errorf("table %q: want a name that begins with %s or %s", t.Name, PriorTable, IncrementalTable))
 		}
 	}
 	for _, m := range s.Moments {
@@ -266,7 +313,16 @@ func (s *State) checkNames() []error {
 
 func checkpointFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-func (s *State) tensors() []Tensor { return slices.Concat(s.Params, s.Moments) }
+// bytes is the size of the tensors.
+func (s *State) bytes() int64 {
+	total := int64(0)
+	for _, t := range s.tensors() {
+		total += 4 * int64(len(t.Data))
+	}
+	return total
+}
+
+func (s *State) tensors() []safetensors.Tensor { return slices.Concat(s.Params, s.Tables, s.Moments) }
 
 // checkpointFloat is a float64 of the state under its key.
 type checkpointFloat struct {
@@ -274,12 +330,20 @@ type checkpointFloat struct {
 	value *float64
 }
 
-func (s *State) floats() []checkpointFloat {
+// savedSums are the sums as a file holds them: an objective goes as that of one image.
+func (s *State) savedSums() Sums {
+	if s.Objective != nil {
+		return Sums{Images: 1, Bound: *s.Objective}
+	}
+	return s.Sums
+}
+
+func (s *State) floats(sums *Sums) []checkpointFloat {
 	floats := []checkpointFloat{
-		{checkpointSumsImages, &s.Sums.Images},
-		{checkpointSumsRecon, &s.Sums.Recon},
-		{checkpointSumsKL, &s.Sums.KL},
-		{checkpointSumsBound, &s.Sums.Bound},
+		{checkpointSumsImages, &sums.Images},
+		{checkpointSumsRecon, &sums.Recon},
+		{checkpointSumsKL, &sums.KL},
+		{checkpointSumsBound, &sums.Bound},
 	}
 	if s.Best != nil {
 		floats = append(floats, checkpointFloat{checkpointBestBound, &s.Best.Bound})
@@ -290,18 +354,18 @@ func (s *State) floats() []checkpointFloat {
 // writeCheckpoint writes a state that check has passed.
 func writeCheckpoint(w io.Writer, s *State) error {
 	tensors := s.tensors()
-	entries, err := layoutSafetensors(tensors)
+	entries, err := safetensors.Layout(tensors)
 	if err != nil {
 		return err
 	}
 	data := sha256.New()
-	if err := writeSafetensorsData(data, tensors); err != nil {
+	if err := safetensors.WriteData(data, tensors); err != nil {
 		return err
 	}
 	metadata := s.metadata()
 	metadata[checkpointSHA256] = hex.EncodeToString(data.Sum(nil))
 	metadata[checkpointHeaderSHA256] = checkpointHeaderSum(entries, metadata)
-	return encodeSafetensors(w, tensors, metadata)
+	return safetensors.Encode(w, tensors, metadata)
 }
 
 // metadata is the header's text, without the two checksums.
@@ -315,14 +379,16 @@ func (s *State) metadata() map[string]string {
 		checkpointData:     s.Data,
 		checkpointNumerics: string(s.Numerics),
 	}
-	if s.MStep != "" {
-		m[checkpointMStep] = s.MStep
+	if s.MStep != (MStep{}) {
+		text, _ := json.Marshal(s.MStep) // plain numbers, and finite: they always have a JSON form
+		m[checkpointMStep] = string(text)
 	}
 	if s.Best != nil {
 		m[checkpointBestEpoch] = strconv.Itoa(s.Best.Epoch)
 		m[checkpointBestStep] = strconv.FormatInt(s.Best.Step, 10)
 	}
-	for _, f := range s.floats() {
+	sums := s.savedSums()
+	for _, f := range s.floats(&sums) {
 		m[f.key] = strconv.FormatFloat(*f.value, 'g', -1, 64)
 	}
 	return m
@@ -330,43 +396,46 @@ func (s *State) metadata() map[string]string {
 
 // checkpointHeaderSum is elbo.header_sha256: the data section's own checksum does
 // not cover the header, and a flipped digit of a step would go unseen.
-func checkpointHeaderSum(entries []safetensorsEntry, metadata map[string]string) string {
+func checkpointHeaderSum(entries []safetensors.Entry, metadata map[string]string) string {
 	rest := maps.Clone(metadata)
 	delete(rest, checkpointHeaderSHA256)
-	sum := sha256.Sum256(safetensorsHeaderJSON(entries, rest))
+	sum := sha256.Sum256(safetensors.HeaderJSON(entries, rest))
 	return hex.EncodeToString(sum[:])
 }
 
 func readCheckpoint(r io.ReaderAt, size int64) (*State, error) {
-	header, err := parseSafetensorsHeader(r, size)
-	if errors.Is(err, errNotSafetensors) {
+	header, err := safetensors.ParseHeader(r, size)
+	if errors.Is(err, safetensors.ErrNot) {
 		return nil, fmt.Errorf("%w: %w", ErrNotCheckpoint, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	// The version comes first: a newer format may have other rules in all that follows.
-	if err := checkCheckpointFormat(header.metadata); err != nil {
+	if err := checkCheckpointFormat(header.Metadata); err != nil {
 		return nil, err
 	}
-	if err := header.check(); err != nil {
+	if err := header.Check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if err := checkCheckpointSums(r, header); err != nil {
 		return nil, err
 	}
-	tensors, err := header.read(r)
+	tensors, err := header.Read(r)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	s, err := stateFromMetadata(header.metadata)
+	s, err := stateFromMetadata(header.Metadata)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	for _, t := range tensors {
-		if strings.HasPrefix(t.Name, checkpointMoment) {
+		switch {
+		case strings.HasPrefix(t.Name, checkpointMoment):
 			s.Moments = append(s.Moments, t)
-		} else {
+		case isTable(t.Name):
+			s.Tables = append(s.Tables, t)
+		default:
 			s.Params = append(s.Params, t)
 		}
 	}
@@ -391,16 +460,16 @@ func checkCheckpointFormat(metadata map[string]string) error {
 	return nil
 }
 
-func checkCheckpointSums(r io.ReaderAt, header *safetensorsHeader) error {
+func checkCheckpointSums(r io.ReaderAt, header *safetensors.Header) error {
 	data := sha256.New()
-	if _, err := io.Copy(data, io.NewSectionReader(r, header.start, header.size)); err != nil {
+	if _, err := io.Copy(data, io.NewSectionReader(r, header.Start, header.Size)); err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	for _, sum := range []struct{ what, key, found string }{
-		{"header", checkpointHeaderSHA256, checkpointHeaderSum(header.entries, header.metadata)},
+		{"header", checkpointHeaderSHA256, checkpointHeaderSum(header.Entries, header.Metadata)},
 		{"data section", checkpointSHA256, hex.EncodeToString(data.Sum(nil))},
 	} {
-		if want := header.metadata[sum.key]; sum.found != want {
+		if want := header.Metadata[sum.key]; sum.found != want {
 			return fmt.Errorf("%w: %s has SHA-256 %.12s…, %s says %.12q…", ErrChecksum, sum.what, sum.found, sum.key, want)
 		}
 	}
@@ -422,13 +491,19 @@ func stateFromMetadata(metadata map[string]string) (*State, error) {
 		Numerics: m.json(checkpointNumerics),
 	}
 	if _, ok := metadata[checkpointMStep]; ok {
-		s.MStep = m.text(checkpointMStep)
+		s.MStep = m.mStep(checkpointMStep)
 	}
 	if _, ok := metadata[checkpointBestBound]; ok {
 		s.Best = &Best{Epoch: int(m.integer(checkpointBestEpoch)), Step: m.integer(checkpointBestStep)}
 	}
-	for _, f := range s.floats() {
+	var sums Sums
+	for _, f := range s.floats(&sums) {
 		*f.value = m.float(f.key)
+	}
+	if s.Position == 0 && sums.Images == 1 {
+		s.Objective = &sums.Bound
+	} else {
+		s.Sums = sums
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.left)) {
 		m.fault("unknown metadata %.80q", key)
@@ -465,6 +540,17 @@ func (m *checkpointMetadata) json(key string) json.RawMessage {
 		return json.RawMessage(text)
 	}
 	return nil
+}
+
+func (m *checkpointMetadata) mStep(key string) MStep {
+	var s MStep
+	text := m.text(key)
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		m.fault("metadata %s is %.80q: %w", key, text, err)
+	}
+	return s
 }
 
 func (m *checkpointMetadata) integer(key string) int64 {

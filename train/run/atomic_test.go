@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"bytes"
@@ -102,10 +102,10 @@ func TestWriteAtomicToABareNameUsesTheWorkingDirectory(t *testing.T) {
 
 // failingOps are the real operations, but the one of that name fails with err. A
 // write that fails has written half.
-func failingOps(name string, err error) atomicOps {
-	ops := osAtomicOps()
-	create := ops.create
-	ops.create = func(path string) (atomicFile, error) {
+func failingOps(name string, err error) Files {
+	ops := OSFiles()
+	create := ops.Create
+	ops.Create = func(path string) (TempFile, error) {
 		if name == "create" {
 			return nil, err
 		}
@@ -114,36 +114,36 @@ func failingOps(name string, err error) atomicOps {
 	}
 	switch name {
 	case "rename":
-		ops.rename = func(string, string) error { return err }
+		ops.Rename = func(string, string) error { return err }
 	case "syncDir":
-		ops.syncDir = func(string) error { return err }
+		ops.SyncDir = func(string) error { return err }
 	}
 	return ops
 }
 
 type failingFile struct {
-	atomicFile
+	TempFile
 	name string
 	err  error
 }
 
 func (f *failingFile) Write(b []byte) (int, error) {
 	if f.name == "write" {
-		n, _ := f.atomicFile.Write(b[:len(b)/2])
+		n, _ := f.TempFile.Write(b[:len(b)/2])
 		return n, f.err
 	}
-	return f.atomicFile.Write(b)
+	return f.TempFile.Write(b)
 }
 
 func (f *failingFile) Sync() error {
 	if f.name == "sync" {
 		return f.err
 	}
-	return f.atomicFile.Sync()
+	return f.TempFile.Sync()
 }
 
 func (f *failingFile) Close() error {
-	if err := f.atomicFile.Close(); f.name != "close" {
+	if err := f.TempFile.Close(); f.name != "close" {
 		return err
 	}
 	return f.err
@@ -163,7 +163,7 @@ func TestWriteAtomicErrorLeavesOldFileAndNoOther(t *testing.T) {
 			if !errors.Is(err, syscall.ENOSPC) {
 				t.Fatalf("error %v, want ENOSPC", err)
 			}
-			want := fmt.Sprintf("train: %s: not written, what was there before is unchanged: %s f: %s: free some space on that disk", path, step, syscall.ENOSPC)
+			want := fmt.Sprintf("%s: not written, what was there before is unchanged: %s f: %s: free some space on that disk", path, step, syscall.ENOSPC)
 			if err.Error() != want {
 				t.Errorf("got  %s\nwant %s", err, want)
 			}
@@ -184,7 +184,7 @@ func TestWriteAtomicCallbackErrorOrPanicLeavesOldFileAndNoOther(t *testing.T) {
 		io.WriteString(w, strings.Repeat("new", atomicBuffer)) // reaches the disk before the error
 		return cause
 	})
-	if want := "train: " + path + ": not written, what was there before is unchanged: no picture"; !errors.Is(err, cause) || err.Error() != want {
+	if want := path + ": not written, what was there before is unchanged: no picture"; !errors.Is(err, cause) || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	func() {
@@ -204,7 +204,7 @@ func TestWriteAtomicCallbackErrorOrPanicLeavesOldFileAndNoOther(t *testing.T) {
 func TestWriteAtomicSaysWhenOnlyTheDirectoryFlushFailed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	err := failingOps("syncDir", syscall.EIO).write(path, writeText("new"))
-	want := fmt.Sprintf("train: %s: written, but may not survive a power failure: flush the directory: %s", path, syscall.EIO)
+	want := fmt.Sprintf("%s: written, but may not survive a power failure: flush the directory: %s", path, syscall.EIO)
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -216,9 +216,9 @@ func TestWriteAtomicSaysWhenOnlyTheDirectoryFlushFailed(t *testing.T) {
 func TestWriteAtomicReportsATemporaryFileItCannotRemove(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	ops := failingOps("sync", syscall.ENOSPC)
-	ops.remove = func(string) error { return errors.New("remove failed") }
+	ops.Remove = func(string) error { return errors.New("remove failed") }
 	err := ops.write(path, writeText("new"))
-	want := fmt.Sprintf("train: %s: not written, what was there before is unchanged: %s; its temporary file is still there: remove failed: free some space on that disk", path, syscall.ENOSPC)
+	want := fmt.Sprintf("%s: not written, what was there before is unchanged: %s; its temporary file is still there: remove failed: free some space on that disk", path, syscall.ENOSPC)
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -234,10 +234,10 @@ func TestWriteAtomicStepsAroundLeftovers(t *testing.T) {
 	if got := mustReadFile(t, left); got != "left by a crash, or another write under way" {
 		t.Errorf("the other temporary file holds %q", got)
 	}
-	ops := osAtomicOps()
-	ops.create = func(string) (atomicFile, error) { return nil, fs.ErrExist }
+	ops := OSFiles()
+	ops.Create = func(string) (TempFile, error) { return nil, fs.ErrExist }
 	err := ops.write("f", writeText("new"))
-	if want := "train: f: not written, what was there before is unchanged: 1000 temporary files .elbo-tmp-*-f are in the way: remove them"; err == nil || err.Error() != want {
+	if want := "f: not written, what was there before is unchanged: 1000 temporary files .elbo-tmp-*-f are in the way: remove them"; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
@@ -283,17 +283,18 @@ func (d *crashDisk) do(operation func()) error {
 	return nil
 }
 
-func (d *crashDisk) ops() atomicOps {
-	return atomicOps{
-		create: func(path string) (atomicFile, error) {
+func (d *crashDisk) ops() Files {
+	return Files{
+		Create: func(path string) (TempFile, error) {
 			f := &crashFile{disk: d}
 			return f, d.do(func() { d.names[path] = f })
 		},
-		rename: func(from, to string) error {
+		Rename: func(from, to string) error {
 			return d.do(func() { d.names[to] = d.names[from]; delete(d.names, from) })
 		},
-		syncDir: func(string) error { return d.do(func() { d.safeNames = maps.Clone(d.names) }) },
-		remove:  func(path string) error { return d.do(func() { delete(d.names, path) }) },
+		SyncDir: func(string) error { return d.do(func() { d.safeNames = maps.Clone(d.names) }) },
+		Remove:  func(path string) error { return d.do(func() { delete(d.names, path) }) },
+		Mkdir:   func(string) error { return errors.ErrUnsupported },
 	}
 }
 
@@ -331,5 +332,54 @@ func TestWriteAtomicSurvivesPowerFailureAnywhere(t *testing.T) {
 		if !errors.Is(err, errPowerLost) {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestMakeDirectorySurvivesPowerFailure: each directory that is made is flushed into the
+// one it lies in, before anything is made in it, as of a file's name nothing else is known
+// to be on the disk; and that of a directory that was there is flushed once more.
+func TestMakeDirectorySurvivesPowerFailure(t *testing.T) {
+	root := t.TempDir()
+	var done []string
+	ops := OSFiles()
+	note := func(what, path string) {
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done = append(done, what+" "+filepath.ToSlash(name))
+	}
+	mkdir, syncDir := ops.Mkdir, ops.SyncDir
+	ops.Mkdir = func(path string) error { note("mkdir", path); return mkdir(path) }
+	ops.SyncDir = func(dir string) error { note("sync", dir); return syncDir(dir) }
+	path := filepath.Join(root, "a", "b", "c")
+	for _, want := range [][]string{
+		{"mkdir a", "sync .", "mkdir a/b", "sync a", "mkdir a/b/c", "sync a/b"},
+		{"sync a/b"},
+	} {
+		done = nil
+		if err := ops.makeDirectory(path); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(done, want) {
+			t.Errorf("did %q, want %q", done, want)
+		}
+	}
+	done = nil
+	r, err := CreateWith(ops, filepath.Join(root, "d", "run"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if want := []string{"mkdir d", "sync .", "mkdir d/run", "sync d", "sync d/run"}; !slices.Equal(done, want) {
+		t.Errorf("a new run: did %q, want %q", done, want)
+	}
+	ops.SyncDir = func(string) error { return fs.ErrPermission } // one may enter and write, but not list
+	if err := ops.makeDirectory(filepath.Join(root, "e")); err != nil {
+		t.Error(err)
+	}
+	ops.SyncDir = func(string) error { return syscall.EIO }
+	if err := ops.makeDirectory(filepath.Join(root, "f")); !errors.Is(err, syscall.EIO) {
+		t.Errorf("error %v, want EIO", err)
 	}
 }

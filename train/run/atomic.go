@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"bufio"
@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// atomicPrefix starts the name of every temporary file, so that OpenRun can tell
+	// atomicPrefix starts the name of every temporary file, so that Open can tell
 	// what an interrupted write left behind.
 	atomicPrefix = ".elbo-tmp-"
 	// atomicNames is how many names are tried for a temporary file. A name is taken
@@ -33,48 +33,82 @@ const (
 //
 // The error wraps that of write or of the operating system.
 func WriteAtomic(path string, write func(io.Writer) error) error {
-	return osAtomicOps().write(path, write)
+	return OSFiles().write(path, write)
 }
 
-// atomicOps are the file operations of WriteAtomic, in the order of their use;
-// remove is for the temporary file of a write that failed.
-type atomicOps struct {
-	create  func(path string) (atomicFile, error) // fails with fs.ErrExist if path exists
-	rename  func(from, to string) error
-	syncDir func(dir string) error
-	remove  func(path string) error
+// Files are the file operations of a run directory: of MakeDirectory and WriteAtomic, in the
+// order of their use (Remove is for the temporary file of a write that failed), and of
+// AppendMetrics. A test may put others in their place.
+type Files struct {
+	Mkdir   func(path string) error             // of MakeDirectory
+	Create  func(path string) (TempFile, error) // fails with fs.ErrExist if path exists
+	Rename  func(from, to string) error
+	SyncDir func(dir string) error
+	Remove  func(path string) error
+	OpenLog func(path string) (MetricsLog, error) // for reading and writing; made if it is not there
 }
 
-// atomicFile is a temporary file, open for writing.
-type atomicFile interface {
+// TempFile is a temporary file, open for writing.
+type TempFile interface {
 	io.Writer
 	Sync() error
 	Close() error
 }
 
-func osAtomicOps() atomicOps {
-	return atomicOps{
-		create: func(path string) (atomicFile, error) {
+// OSFiles are those of the operating system.
+func OSFiles() Files {
+	return Files{
+		Mkdir: func(path string) error { return os.Mkdir(path, 0o777) },
+		Create: func(path string) (TempFile, error) {
 			return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		},
-		rename:  os.Rename,
-		syncDir: syncDirectory,
-		remove:  os.Remove,
+		Rename:  os.Rename,
+		SyncDir: syncDirectory,
+		Remove:  os.Remove,
+		OpenLog: openMetricsLog,
 	}
 }
 
-func (o atomicOps) write(path string, content func(io.Writer) error) error {
-	if err := o.replace(path, content); err != nil {
-		return fmt.Errorf("train: %s: not written, what was there before is unchanged: %w%s", path, err, atomicHint(err))
+// MakeDirectory makes a directory and the parents it lacks, and flushes the directory
+// that each was made in, so that they survive a power failure. A directory that is there
+// is no error; the one it lies in is flushed all the same, as whoever made it may have
+// been stopped before that.
+func MakeDirectory(path string) error { return OSFiles().makeDirectory(path) }
+
+func (o Files) makeDirectory(path string) error {
+	parent := filepath.Dir(path)
+	switch info, err := os.Stat(path); {
+	case err == nil && !info.IsDir():
+		return &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
+	case err != nil:
+		if info, err := os.Stat(parent); err != nil || !info.IsDir() {
+			if err := o.makeDirectory(parent); err != nil {
+				return err
+			}
+		}
+		if err := o.Mkdir(path); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
-	if err := o.syncDir(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("train: %s: written, but may not survive a power failure: flush the directory: %w", path, err)
+	// A directory that may be entered but not read cannot be flushed.
+	if err := o.SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("made, but may not survive a power failure: flush %s: %w", parent, err)
+	}
+	return nil
+}
+
+func (o Files) write(path string, content func(io.Writer) error) error {
+	if err := o.replace(path, content); err != nil {
+		return fmt.Errorf("%s: not written, what was there before is unchanged: %w%s", path, err, atomicHint(err))
+	}
+	if err := o.SyncDir(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("%s: written, but may not survive a power failure: flush the directory: %w", path, err)
 	}
 	return nil
 }
 
 // replace does all but the flush of the directory.
-func (o atomicOps) replace(path string, content func(io.Writer) error) (err error) {
+func (o Files) replace(path string, content func(io.Writer) error) (err error) {
 	temp, file, err := o.createTemp(path)
 	if err != nil {
 		return err
@@ -85,7 +119,7 @@ func (o atomicOps) replace(path string, content func(io.Writer) error) (err erro
 			return
 		}
 		file.Close() // a second Close does no harm, and Windows removes no open file
-		if left := o.remove(temp); left != nil {
+		if left := o.Remove(temp); left != nil {
 			err = fmt.Errorf("%w; its temporary file is still there: %w", err, left)
 		}
 	}()
@@ -103,18 +137,18 @@ func (o atomicOps) replace(path string, content func(io.Writer) error) (err erro
 	if err := file.Close(); err != nil {
 		return err
 	}
-	if err := o.rename(temp, path); err != nil {
+	if err := o.Rename(temp, path); err != nil {
 		return err
 	}
 	renamed = true
 	return nil
 }
 
-func (o atomicOps) createTemp(path string) (string, atomicFile, error) {
+func (o Files) createTemp(path string) (string, TempFile, error) {
 	dir, base := filepath.Split(path)
 	for n := range atomicNames {
 		temp := filepath.Join(dir, fmt.Sprintf("%s%d-%s", atomicPrefix, n, base))
-		file, err := o.create(temp)
+		file, err := o.Create(temp)
 		if err == nil {
 			return temp, file, nil
 		}
@@ -136,8 +170,10 @@ func atomicHint(err error) string {
 	return ""
 }
 
-// removeAtomicLeftovers removes the temporary files of writes that a crash cut
-// short. Nobody may be writing in dir.
+// RemoveLeftovers removes the temporary files of writes that a crash cut short. Nobody
+// may be writing in dir.
+func RemoveLeftovers(dir string) error { return removeAtomicLeftovers(dir, os.Remove) }
+
 func removeAtomicLeftovers(dir string, remove func(string) error) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

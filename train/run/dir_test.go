@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"bufio"
@@ -9,14 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"testing"
 )
 
-func newTestRun(t *testing.T) *RunDir {
+func newTestRun(t *testing.T) *Dir {
 	t.Helper()
-	r, err := CreateRun(filepath.Join(t.TempDir(), "run"), []byte("{}"))
+	r, err := Create(filepath.Join(t.TempDir(), "run"), []byte("{}"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +29,7 @@ func stateOfStep(step int64) *State {
 	return s
 }
 
-func mustSave(t *testing.T, r *RunDir, step int64) {
+func mustSave(t *testing.T, r *Dir, step int64) {
 	t.Helper()
 	if err := r.Save(stateOfStep(step)); err != nil {
 		t.Fatal(err)
@@ -47,7 +46,7 @@ func damage(t *testing.T, path string) {
 
 func TestRunIsCreatedContinuedAndRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "several", "parents", "run")
-	r, err := CreateRun(path, []byte(`{"seed": 1}`))
+	r, err := Create(path, []byte(`{"seed": 1}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,8 +63,8 @@ func TestRunIsCreatedContinuedAndRead(t *testing.T) {
 		}
 	}
 	wantNames(t, path, ".lock", "best.safetensors", "checkpoint-00000100.safetensors", "config.json")
-	for name, open := range map[string]func(string) (*RunDir, error){"OpenRun": OpenRun, "ReadRun": ReadRun} {
-		r, err := open(path)
+	for name, open := range map[string]func(string, Check) (*Dir, error){"Open": Open, "Read": Read} {
+		r, err := open(path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +107,7 @@ func TestCreateRunNamesWhatIsInTheWay(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	mustWriteFile(t, file, "")
 	run := filepath.Join(dir, "run")
-	r, err := CreateRun(run, []byte("{}"))
+	r, err := Create(run, []byte("{}"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,12 +120,12 @@ func TestCreateRunNamesWhatIsInTheWay(t *testing.T) {
 	mustWriteFile(t, filepath.Join(others, "thesis.txt"), "")
 	below := filepath.Join(file, "run")
 	for _, test := range []struct{ path, want string }{
-		{run, "train: " + run + ": holds a run already (config.json): continue it with `elbo resume " + run + "`, or choose another --out"},
-		{others, "train: " + others + ": holds other files (2, among them thesis.tex), want an empty or new directory: choose another --out"},
-		{file, "train: " + file + ": is a file, want a directory for the run: choose another --out"},
-		{below, fmt.Sprintf("train: %s: cannot make the run directory: mkdir %s: %s: choose another --out", below, file, syscall.ENOTDIR)},
+		{run, run + ": holds a run already (config.json): continue it with `elbo resume " + run + "`, or choose another --out"},
+		{others, others + ": holds other files (2, among them thesis.tex), want an empty or new directory: choose another --out"},
+		{file, file + ": is a file, want a directory for the run: choose another --out"},
+		{below, fmt.Sprintf("%s: cannot make the run directory: mkdir %s: %s: choose another --out", below, file, syscall.ENOTDIR)},
 	} {
-		_, err := CreateRun(test.path, []byte("{}"))
+		_, err := Create(test.path, []byte("{}"), nil)
 		if err == nil || err.Error() != test.want {
 			t.Errorf("got  %v\nwant %s", err, test.want)
 		}
@@ -141,14 +140,14 @@ func TestCreateRunNamesWhatIsInTheWay(t *testing.T) {
 func TestCreateRunInADirectoryThatCannotBeWrittenFailsAndUnlocks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run")
 	for _, cause := range []error{syscall.EACCES, syscall.EROFS} {
-		_, err := createRun(failingOps("create", cause), path, []byte("{}"))
+		_, err := CreateWith(failingOps("create", cause), path, []byte("{}"), nil)
 		config := filepath.Join(path, "config.json")
-		want := fmt.Sprintf("train: %s: not written, what was there before is unchanged: %s: make the directory writable or choose another", config, cause)
+		want := fmt.Sprintf("%s: not written, what was there before is unchanged: %s: make the directory writable or choose another", config, cause)
 		if err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	}
-	r, err := CreateRun(path, []byte("{}")) // once it is writable
+	r, err := Create(path, []byte("{}"), nil) // once it is writable
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,12 +164,12 @@ func TestOpenRunNamesWhatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ path, want string }{
-		{none, "train: " + none + ": not a run directory: there is no such directory: `elbo train --out " + none + "` makes one"},
-		{file, "train: " + file + ": not a run directory: it is a file: give the directory it lies in"},
-		{empty, "train: " + empty + ": not a run directory: it holds no config.json: give a directory that `elbo train --out` has made"},
+		{none, none + ": not a run directory: there is no such directory: `elbo train --out " + none + "` makes one"},
+		{file, file + ": not a run directory: it is a file: give the directory it lies in"},
+		{empty, empty + ": not a run directory: it holds no config.json: give a directory that `elbo train --out` has made"},
 	} {
-		for name, open := range map[string]func(string) (*RunDir, error){"OpenRun": OpenRun, "ReadRun": ReadRun} {
-			_, err := open(test.path)
+		for name, open := range map[string]func(string, Check) (*Dir, error){"Open": Open, "Read": Read} {
+			_, err := open(test.path, nil)
 			if err == nil || err.Error() != test.want || !errors.Is(err, ErrNotRun) {
 				t.Errorf("%s: got  %v\nwant %s", name, err, test.want)
 			}
@@ -188,7 +187,7 @@ func TestLockHolderProcess(t *testing.T) {
 	if path == "" {
 		t.Skip("runs only as the child of another test")
 	}
-	r, err := OpenRun(path)
+	r, err := Open(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,20 +222,20 @@ func TestRunIsLockedAgainstOtherProcesses(t *testing.T) {
 		t.Fatalf("the child says %q, error %v", line, err)
 	}
 
-	_, err = OpenRun(r.Path)
-	if want := "train: " + r.Path + ": is in use by another elbo process (lock held): wait for it or stop it"; !errors.Is(err, ErrRunInUse) || err.Error() != want {
+	_, err = Open(r.Path, nil)
+	if want := r.Path + ": is in use by another elbo process (lock held): wait for it or stop it"; !errors.Is(err, ErrRunInUse) || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
-	if _, err := CreateRun(r.Path, []byte("{}")); !errors.Is(err, ErrRunExists) {
+	if _, err := Create(r.Path, []byte("{}"), nil); !errors.Is(err, ErrRunExists) {
 		t.Errorf("error %v, want ErrRunExists", err)
 	}
-	if _, err := ReadRun(r.Path); err != nil {
+	if _, err := Read(r.Path, nil); err != nil {
 		t.Errorf("a run in use cannot be read: %v", err)
 	}
 
 	child.Process.Kill() // a crash gives the lock back
 	child.Wait()
-	again, err := OpenRun(r.Path)
+	again, err := Open(r.Path, nil)
 	if err != nil {
 		t.Fatalf("after the other process died: %v", err)
 	}
@@ -245,15 +244,15 @@ func TestRunIsLockedAgainstOtherProcesses(t *testing.T) {
 
 func TestOnlyOneOfTwoCreatesTheRun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run")
-	ops := osAtomicOps()
-	create := ops.create
-	ops.create = func(temp string) (atomicFile, error) { // the first holds the lock and has no config.json yet
-		if _, err := CreateRun(path, []byte("second")); !errors.Is(err, ErrRunInUse) {
+	ops := OSFiles()
+	newFile := ops.Create
+	ops.Create = func(temp string) (TempFile, error) { // the first holds the lock and has no config.json yet
+		if _, err := Create(path, []byte("second"), nil); !errors.Is(err, ErrRunInUse) {
 			t.Errorf("error %v, want ErrRunInUse", err)
 		}
-		return create(temp)
+		return newFile(temp)
 	}
-	r, err := createRun(ops, path, []byte("first"))
+	r, err := CreateWith(ops, path, []byte("first"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,13 +266,13 @@ func TestRunOpenForReadingOrClosedWritesNothing(t *testing.T) {
 	closed := newTestRun(t)
 	mustSave(t, closed, 1)
 	closed.Close()
-	reading, err := ReadRun(closed.Path)
+	reading, err := Read(closed.Path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := listNames(t, closed.Path)
-	want := "train: " + closed.Path + ": the run is open for reading only or closed: open it with OpenRun"
-	for _, r := range []*RunDir{closed, reading} {
+	want := closed.Path + ": the run is open for reading only or closed: open it with Open"
+	for _, r := range []*Dir{closed, reading} {
 		for name, err := range map[string]error{
 			"Save":            r.Save(stateOfStep(2)),
 			"SaveBest":        r.SaveBest(stateOfStep(2)),
@@ -286,91 +285,6 @@ func TestRunOpenForReadingOrClosedWritesNothing(t *testing.T) {
 		}
 	}
 	wantNames(t, closed.Path, before...)
-}
-
-// stoppingOps are the real operations until the process dies before number crashAt;
-// from then on nothing happens, not even the removal of a temporary file.
-func stoppingOps(crashAt int) atomicOps {
-	real, disk := osAtomicOps(), &crashDisk{crashAt: crashAt}
-	return atomicOps{
-		create: func(path string) (f atomicFile, err error) {
-			if !disk.on() {
-				return nil, errPowerLost
-			}
-			f, err = real.create(path)
-			return &stoppingFile{f, disk}, err
-		},
-		rename: func(from, to string) (err error) {
-			return errors.Join(disk.do(func() { err = real.rename(from, to) }), err)
-		},
-		syncDir: func(dir string) (err error) {
-			return errors.Join(disk.do(func() { err = real.syncDir(dir) }), err)
-		},
-		remove: func(path string) (err error) {
-			return errors.Join(disk.do(func() { err = real.remove(path) }), err)
-		},
-	}
-}
-
-type stoppingFile struct {
-	atomicFile
-	disk *crashDisk
-}
-
-func (f *stoppingFile) Write(b []byte) (n int, err error) {
-	return len(b), errors.Join(f.disk.do(func() { _, err = f.atomicFile.Write(b) }), err)
-}
-func (f *stoppingFile) Sync() (err error) {
-	return errors.Join(f.disk.do(func() { err = f.atomicFile.Sync() }), err)
-}
-func (f *stoppingFile) Close() error { // a dead process holds no file open
-	on := f.disk.on()
-	if err := f.atomicFile.Close(); on {
-		return err
-	}
-	return errPowerLost
-}
-
-func TestOpenRunAfterACrashFindsACheckpointAndNoLeftovers(t *testing.T) {
-	sawLeftover := false
-	for crashAt := range len(atomicSteps) + 2 { // from before create to after syncDir
-		r := newTestRun(t)
-		mustSave(t, r, 1)
-		r.ops = stoppingOps(crashAt)
-		saved := r.Save(stateOfStep(2))
-		r.Close()
-		sawLeftover = sawLeftover || slices.Contains(listNames(t, r.Path), ".elbo-tmp-0-checkpoint-00000002.safetensors")
-
-		again, err := OpenRun(r.Path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, _, warnings := again.Latest()
-		if s == nil || warnings != nil || (saved == nil && s.Step != 2) {
-			t.Errorf("crash before operation %d: latest %v, warnings %v; Save returned %v", crashAt, s, warnings, saved)
-		}
-		mustSave(t, again, 2)
-		wantNames(t, r.Path, ".lock", "checkpoint-00000001.safetensors", "checkpoint-00000002.safetensors", "config.json")
-		again.Close()
-	}
-	if !sawLeftover {
-		t.Error("no crash left a temporary file: nothing was tested")
-	}
-}
-
-func TestCreateRunAfterACrashStartsAfresh(t *testing.T) {
-	for crashAt := range len(atomicSteps) { // before config.json has its name
-		path := filepath.Join(t.TempDir(), "run")
-		if _, err := createRun(stoppingOps(crashAt), path, []byte("first")); err == nil {
-			t.Fatal("no crash")
-		}
-		r, err := CreateRun(path, []byte("second"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		wantNames(t, path, ".lock", "config.json")
-		r.Close()
-	}
 }
 
 func TestSaveKeepsTheNewestCheckpoints(t *testing.T) {
@@ -406,7 +320,7 @@ func TestDamagedCheckpointsArePassedOverAndNeverCountAsKept(t *testing.T) {
 	mustWriteFile(t, r.File(name(30)), "")
 	mustWriteFile(t, r.File(name(40)), "")
 
-	r, err := OpenRun(r.Path)
+	r, err := Open(r.Path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -452,7 +366,7 @@ func TestSaveOnAFullDiskRemovesNoCheckpoint(t *testing.T) {
 			if err := r.SaveBest(stateOfStep(10)); err != nil {
 				t.Fatal(err)
 			}
-			r.ops = failingOps(step, syscall.ENOSPC)
+			r.Files = failingOps(step, syscall.ENOSPC)
 			if err := r.Save(stateOfStep(20)); !errors.Is(err, syscall.ENOSPC) {
 				t.Errorf("error %v, want ENOSPC", err)
 			}
@@ -478,11 +392,66 @@ func TestSaveTriesAgainToRemoveWhatCouldNotBeRemoved(t *testing.T) {
 	r := newTestRun(t)
 	r.Keep = 1
 	mustSave(t, r, 1)
-	remove := r.ops.remove
-	r.ops.remove = func(string) error { return syscall.EACCES } // as Windows does while somebody reads
+	remove := r.Files.Remove
+	r.Files.Remove = func(string) error { return syscall.EACCES } // as Windows does while somebody reads
 	mustSave(t, r, 2)
 	wantNames(t, r.Path, ".lock", "checkpoint-00000001.safetensors", "checkpoint-00000002.safetensors", "config.json")
-	r.ops.remove = remove
+	r.Files.Remove = remove
 	mustSave(t, r, 3)
 	wantNames(t, r.Path, ".lock", "checkpoint-00000003.safetensors", "config.json")
+}
+
+// TestLargeCheckpointsAreKeptOnce: the last and the best, and both are one file where they
+// are one state.
+func TestLargeCheckpointsAreKeptOnce(t *testing.T) {
+	name := func(step int) string { return fmt.Sprintf(runCheckpointFmt, step) }
+	r := newTestRun(t)
+	mustSave(t, r, 1)
+	mustSave(t, r, 2)
+	r.Large = 1
+	mustSave(t, r, 3)
+	wantNames(t, r.Path, ".lock", name(3), "config.json")
+	same := func(step int) bool {
+		a, errA := os.Stat(r.File(BestFile))
+		b, errB := os.Stat(r.File(name(step)))
+		if err := errors.Join(errA, errB); err != nil {
+			t.Fatal(err)
+		}
+		return os.SameFile(a, b)
+	}
+	want := func(best, last int64) {
+		t.Helper()
+		wantNames(t, r.Path, ".lock", "best.safetensors", name(int(last)), "config.json")
+		b, _, err := r.Best()
+		l, _, warnings := r.Latest()
+		if err != nil || warnings != nil {
+			t.Fatal(err, warnings)
+		}
+		if d := diffStates(stateOfStep(best), b) + diffStates(stateOfStep(last), l); d != "" {
+			t.Errorf("-saved +loaded\n%s", d)
+		}
+	}
+	for _, step := range []int64{4, 5} {
+		if err := r.SaveAsBest(stateOfStep(step)); err != nil {
+			t.Fatal(err)
+		}
+		want(step, step)
+	}
+	if !same(5) {
+		t.Error("the best checkpoint and the last were written twice")
+	}
+	mustSave(t, r, 6)
+	want(5, 6)
+	// Where the second name is taken, or cannot be given, there are two files.
+	if err := r.SaveAsBest(stateOfStep(6)); err != nil {
+		t.Fatal(err)
+	}
+	want(6, 6)
+	r.Large = LargeCheckpoint
+	if err := r.SaveAsBest(stateOfStep(7)); err != nil {
+		t.Fatal(err)
+	}
+	if same(7) {
+		t.Error("small checkpoints share a file: damage to one would be damage to both")
+	}
 }

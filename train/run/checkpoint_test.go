@@ -1,8 +1,9 @@
-package train
+package run
 
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -21,7 +22,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
+
+	"elbo/train/safetensors"
 )
+
+// sameFloat32Bits tells NaN payloads and the two zeros apart.
+var sameFloat32Bits = cmp.Comparer(func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) })
+
+// safetensorsFile puts a file together by hand.
+func safetensorsFile(header string, data ...byte) []byte {
+	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+	return append(append(b, header...), data...)
+}
+
+func decodeSafetensorsBytes(b []byte) ([]safetensors.Tensor, map[string]string, error) {
+	return safetensors.Decode(bytes.NewReader(b), int64(len(b)))
+}
 
 // exampleState has every field set, and numbers that a careless format would round.
 func exampleState() *State {
@@ -34,13 +50,13 @@ func exampleState() *State {
 		Config:   json.RawMessage("{\"seed\": 18446744073709551615,\n \"model\": \"vae\"}"),
 		Data:     "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
 		Numerics: json.RawMessage(`{"go":"go1.26","arch":"amd64"}`),
-		Params: []Tensor{
-			{"encoder.0.weight", []int{2, 3}, []float32{1, -2, 0.1, math.SmallestNonzeroFloat32, math.MaxFloat32, 0}},
-			{"encoder.0.bias", []int{2}, []float32{float32(math.Copysign(0, -1)), 7}},
+		Params: []safetensors.Tensor{
+			{Name: "encoder.0.weight", Shape: []int{2, 3}, Data: []float32{1, -2, 0.1, math.SmallestNonzeroFloat32, math.MaxFloat32, 0}},
+			{Name: "encoder.0.bias", Shape: []int{2}, Data: []float32{float32(math.Copysign(0, -1)), 7}},
 		},
-		Moments: []Tensor{
-			{"adam.m.encoder.0.weight", []int{2, 3}, []float32{1, 2, 3, 4, 5, 6}},
-			{"adam.v.encoder.0.weight", []int{2, 3}, []float32{6, 5, 4, 3, 2, 1}},
+		Moments: []safetensors.Tensor{
+			{Name: "adam.m.encoder.0.weight", Shape: []int{2, 3}, Data: []float32{1, 2, 3, 4, 5, 6}},
+			{Name: "adam.v.encoder.0.weight", Shape: []int{2, 3}, Data: []float32{6, 5, 4, 3, 2, 1}},
 		},
 	}
 }
@@ -68,17 +84,17 @@ func diffStates(want, got *State) string {
 func TestCheckpointRoundTripIsByteForByte(t *testing.T) {
 	dir := t.TempDir()
 	path, again := filepath.Join(dir, "a"), filepath.Join(dir, "b")
-	if err := SaveCheckpoint(path, exampleState()); err != nil {
+	if err := Save(path, exampleState()); err != nil {
 		t.Fatal(err)
 	}
-	s, err := LoadCheckpoint(path)
+	s, err := Load(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := diffStates(exampleState(), s); diff != "" {
 		t.Errorf("-saved +loaded\n%s", diff)
 	}
-	if err := SaveCheckpoint(again, s); err != nil {
+	if err := Save(again, s); err != nil {
 		t.Fatal(err)
 	}
 	if mustReadFile(t, path) != mustReadFile(t, again) {
@@ -105,10 +121,16 @@ func TestCheckpointRoundTripKeepsEveryFiniteNumber(t *testing.T) {
 		s := &State{
 			Step:     rapid.Int64Min(0).Draw(t, "step"),
 			Epoch:    rapid.IntMin(1).Draw(t, "epoch"),
-			Position: rapid.IntMin(0).Draw(t, "position"),
+			Position: rapid.IntMin(1).Draw(t, "position"),
 			Sums:     Sums{Images: float.Draw(t, "images"), Recon: float.Draw(t, "recon"), KL: float.Draw(t, "kl"), Bound: float.Draw(t, "bound")},
 			Data:     rapid.String().Draw(t, "data"),
-			Params:   []Tensor{{"p", []int{3}, rapid.SliceOfN(value, 3, 3).Draw(t, "p")}},
+			Params:   []safetensors.Tensor{{Name: "p", Shape: []int{3}, Data: rapid.SliceOfN(value, 3, 3).Draw(t, "p")}},
+		}
+		if rapid.Bool().Draw(t, "by EM") {
+			objective := float.Draw(t, "objective")
+			s.Position, s.Sums, s.Objective = 0, Sums{}, &objective
+			s.MStep = MStep{Reseeded: rapid.IntMin(0).Draw(t, "reseeded"), Shorter: float.Draw(t, "shorter"), Bound: &objective}
+			s.Tables = []safetensors.Tensor{{Name: PriorTable, Shape: []int{2}, Data: rapid.SliceOfN(value, 2, 2).Draw(t, "table")}}
 		}
 		if rapid.Bool().Draw(t, "has best") {
 			s.Best = &Best{float.Draw(t, "best"), rapid.IntMin(0).Draw(t, "best epoch"), rapid.Int64Min(0).Draw(t, "best step")}
@@ -132,7 +154,7 @@ func TestCheckpointRoundTripKeepsEveryFiniteNumber(t *testing.T) {
 // its own, and this one still loading.
 func TestCheckpointFormat1HasNotChanged(t *testing.T) {
 	fixture := filepath.Join("testdata", "checkpoint-format1.safetensors")
-	s, err := LoadCheckpoint(fixture)
+	s, err := Load(fixture, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +206,7 @@ func isKnownFault(err error) bool {
 
 func TestCheckpointNoticesEveryFlippedByte(t *testing.T) {
 	good := checkpointBytes(t, exampleState())
-	header, err := parseSafetensorsHeader(bytes.NewReader(good), int64(len(good)))
+	header, err := safetensors.ParseHeader(bytes.NewReader(good), int64(len(good)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +218,7 @@ func TestCheckpointNoticesEveryFlippedByte(t *testing.T) {
 			if !isKnownFault(err) {
 				t.Fatalf("byte %d ^ 0x%02x (%q): error %v", i, flip, good[max(0, i-20):i+1], err)
 			}
-			if int64(i) >= header.start && !errors.Is(err, ErrChecksum) {
+			if int64(i) >= header.Start && !errors.Is(err, ErrChecksum) {
 				t.Fatalf("byte %d ^ 0x%02x, in the data: error %v, want a checksum mismatch", i, flip, err)
 			}
 		}
@@ -225,14 +247,14 @@ func withMetadata(t *testing.T, change func(m map[string]string)) []byte {
 	}
 	change(metadata)
 	if _, ok := metadata[checkpointHeaderSHA256]; ok {
-		entries, err := layoutSafetensors(tensors)
+		entries, err := safetensors.Layout(tensors)
 		if err != nil {
 			t.Fatal(err)
 		}
 		metadata[checkpointHeaderSHA256] = checkpointHeaderSum(entries, metadata)
 	}
 	var b bytes.Buffer
-	if err := encodeSafetensors(&b, tensors, metadata); err != nil {
+	if err := safetensors.Encode(&b, tensors, metadata); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -249,7 +271,7 @@ func TestLoadCheckpointNamesWhatIsWrong(t *testing.T) {
 	flipped := bytes.Clone(good)
 	flipped[len(flipped)-1] ^= 1
 	var foreign bytes.Buffer
-	if err := encodeSafetensors(&foreign, exampleState().Params, map[string]string{"format": "pt"}); err != nil {
+	if err := safetensors.Encode(&foreign, exampleState().Params, map[string]string{"format": "pt"}); err != nil {
 		t.Fatal(err)
 	}
 	const useAnother = ": use another checkpoint of the run or a copy of this one"
@@ -261,7 +283,7 @@ func TestLoadCheckpointNamesWhatIsWrong(t *testing.T) {
 		name string
 		file []byte
 		kind error
-		want string // after "train: <path>: "
+		want string // after "<path>: "
 	}{
 		{"empty", nil, ErrDamaged, "damaged checkpoint: safetensors: the file has 0 bytes, want 8 for the header's length and a header: cut short?" + useAnother},
 		{"picture", []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"), ErrNotCheckpoint, "not an elbo checkpoint: not a safetensors file: byte 8 is 0x00, want 0x7b, the brace that opens the header: give a file that elbo train has written"},
@@ -296,11 +318,11 @@ unknown metadata "elbo.new"` + useAnother},
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "c.safetensors")
 			mustWriteFile(t, path, string(test.file))
-			_, err := LoadCheckpoint(path)
+			_, err := Load(path, nil)
 			if !errors.Is(err, test.kind) {
 				t.Errorf("error is not %q", test.kind)
 			}
-			if want := "train: " + path + ": " + test.want; err == nil || err.Error() != want {
+			if want := path + ": " + test.want; err == nil || err.Error() != want {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
 		})
@@ -309,15 +331,15 @@ unknown metadata "elbo.new"` + useAnother},
 
 func TestLoadCheckpointOfAPathThatIsNoFile(t *testing.T) {
 	dir := t.TempDir()
-	_, err := LoadCheckpoint(dir)
-	if want := "train: " + dir + ": not an elbo checkpoint: a directory, want a file such as best.safetensors in it: give a file that elbo train has written"; !errors.Is(err, ErrNotCheckpoint) || err.Error() != want {
+	_, err := Load(dir, nil)
+	if want := dir + ": not an elbo checkpoint: a directory, want a file such as best.safetensors in it: give a file that elbo train has written"; !errors.Is(err, ErrNotCheckpoint) || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
-	if _, err := LoadCheckpoint(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Load(filepath.Join(dir, "none"), nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v, want fs.ErrNotExist", err)
 	}
 	if runtime.GOOS != "windows" {
-		if _, err := LoadCheckpoint(os.DevNull); !errors.Is(err, ErrNotCheckpoint) {
+		if _, err := Load(os.DevNull, nil); !errors.Is(err, ErrNotCheckpoint) {
 			t.Errorf("error %v, want ErrNotCheckpoint", err)
 		}
 	}
@@ -326,21 +348,21 @@ func TestLoadCheckpointOfAPathThatIsNoFile(t *testing.T) {
 // Another tool may write the header's keys in another order, and pad otherwise.
 func TestCheckpointLoadsWithItsKeysInAnyOrder(t *testing.T) {
 	good := checkpointBytes(t, exampleState())
-	header, err := parseSafetensorsHeader(bytes.NewReader(good), int64(len(good)))
+	header, err := safetensors.ParseHeader(bytes.NewReader(good), int64(len(good)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var parts []string
-	for _, e := range slices.Backward(header.entries) {
+	for _, e := range slices.Backward(header.Entries) {
 		parts = append(parts, fmt.Sprintf("%q : {\"shape\": %s, \"data_offsets\": [%d, %d], \"dtype\": %q}",
-			e.name, strings.ReplaceAll(fmt.Sprint(e.shape), " ", ", "), e.begin, e.end, e.dtype))
+			e.Name, strings.ReplaceAll(fmt.Sprint(e.Shape), " ", ", "), e.Begin, e.End, e.Dtype))
 	}
 	var texts []string
-	for _, key := range slices.Backward(slices.Sorted(maps.Keys(header.metadata))) {
-		texts = append(texts, fmt.Sprintf("%q: %q", key, header.metadata[key]))
+	for _, key := range slices.Backward(slices.Sorted(maps.Keys(header.Metadata))) {
+		texts = append(texts, fmt.Sprintf("%q: %q", key, header.Metadata[key]))
 	}
 	parts = append(parts, `"__metadata__": {`+strings.Join(texts, ", ")+"}")
-	shuffled := safetensorsFile("{"+strings.Join(parts, ", ")+"}", good[header.start:]...)
+	shuffled := safetensorsFile("{"+strings.Join(parts, ", ")+"}", good[header.Start:]...)
 	s, err := readCheckpointBytes(shuffled)
 	if err != nil {
 		t.Fatal(err)
@@ -355,7 +377,7 @@ func TestSaveCheckpointRefusesWhatCannotBeResumed(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(s *State)
-		want   string // after "train: <path>: state of step 4000 not saved: "
+		want   string // after "<path>: state of step 4000 not saved: "
 	}{
 		{"NaN", func(s *State) { s.Params[0].Data[4] = float32(math.NaN()) }, "encoder.0.weight is not finite: NaN at index 4 of 6"},
 		{"infinities", func(s *State) {
@@ -385,8 +407,8 @@ moment "adam.v.decoder": there is no parameter "decoder"`},
 			mustWriteFile(t, path, "old")
 			s := exampleState()
 			test.change(s)
-			err := SaveCheckpoint(path, s)
-			if want := "train: " + path + ": state of step 4000 not saved: " + test.want; err == nil || err.Error() != want {
+			err := Save(path, s)
+			if want := path + ": state of step 4000 not saved: " + test.want; err == nil || err.Error() != want {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
 			if errors.Is(err, ErrNotFinite) != strings.Contains(test.want, "not finite") {
@@ -403,7 +425,7 @@ func TestSaveCheckpointOnAFullDiskLeavesTheOldOneLoadable(t *testing.T) {
 	for _, step := range atomicSteps {
 		t.Run(step, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "c.safetensors")
-			if err := SaveCheckpoint(path, exampleState()); err != nil {
+			if err := Save(path, exampleState()); err != nil {
 				t.Fatal(err)
 			}
 			next := exampleState()
@@ -411,7 +433,7 @@ func TestSaveCheckpointOnAFullDiskLeavesTheOldOneLoadable(t *testing.T) {
 			if err := saveCheckpoint(failingOps(step, syscall.ENOSPC), path, next); !errors.Is(err, syscall.ENOSPC) {
 				t.Fatalf("error %v, want ENOSPC", err)
 			}
-			s, err := LoadCheckpoint(path)
+			s, err := Load(path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -423,7 +445,7 @@ func TestSaveCheckpointOnAFullDiskLeavesTheOldOneLoadable(t *testing.T) {
 }
 
 func TestCheckParamsNamesEveryDifference(t *testing.T) {
-	s := &State{Params: []Tensor{
+	s := &State{Params: []safetensors.Tensor{
 		{Name: "encoder.0.weight", Shape: []int{40, 784}},
 		{Name: "encoder.2.weight", Shape: []int{40, 400}},
 		{Name: "encoder.4.weight", Shape: []int{40}},
@@ -431,13 +453,13 @@ func TestCheckParamsNamesEveryDifference(t *testing.T) {
 	const hint = ": the checkpoint does not belong here: use the configuration of the run that wrote it and images of that size, or start a new run with another --out"
 	for _, test := range []struct {
 		name string
-		want []Tensor
+		want []safetensors.Tensor
 		err  string
 	}{
-		{"other order", []Tensor{s.Params[2], s.Params[0], s.Params[1]}, "<nil>"},
-		{"one shape", []Tensor{s.Params[0], {Name: "encoder.2.weight", Shape: []int{100, 400}}, s.Params[2]},
+		{"other order", []safetensors.Tensor{s.Params[2], s.Params[0], s.Params[1]}, "<nil>"},
+		{"one shape", []safetensors.Tensor{s.Params[0], {Name: "encoder.2.weight", Shape: []int{100, 400}}, s.Params[2]},
 			"model: checkpoint has encoder.2.weight [40 400], the configuration asks for [100 400]" + hint},
-		{"everything", []Tensor{{Name: "encoder.0.weight", Shape: []int{784, 40}}, {Name: "decoder.0.bias", Shape: []int{3}}, s.Params[1]},
+		{"everything", []safetensors.Tensor{{Name: "encoder.0.weight", Shape: []int{784, 40}}, {Name: "decoder.0.bias", Shape: []int{3}}, s.Params[1]},
 			`model: checkpoint has encoder.0.weight [40 784], the configuration asks for [784 40]
 model: checkpoint has no decoder.0.bias, the configuration asks for [3]
 model: checkpoint has encoder.4.weight [40], the configuration has no such parameter` + hint},
@@ -512,12 +534,12 @@ func withFittingSums(file []byte) ([]byte, bool) {
 	if err != nil || metadata == nil {
 		return nil, false
 	}
-	header, _ := parseSafetensorsHeader(bytes.NewReader(file), int64(len(file)))
-	data := sha256.Sum256(file[header.start:])
+	header, _ := safetensors.ParseHeader(bytes.NewReader(file), int64(len(file)))
+	data := sha256.Sum256(file[header.Start:])
 	metadata[checkpointSHA256] = hex.EncodeToString(data[:])
-	metadata[checkpointHeaderSHA256] = checkpointHeaderSum(header.entries, metadata)
+	metadata[checkpointHeaderSHA256] = checkpointHeaderSum(header.Entries, metadata)
 	var b bytes.Buffer
-	err = encodeSafetensors(&b, tensors, metadata)
+	err = safetensors.Encode(&b, tensors, metadata)
 	return b.Bytes(), err == nil
 }
 
