@@ -45,6 +45,7 @@ type inBrowser struct {
 	Background         string
 	LowContrast        []string // texts, with the ratio of their colour to what is behind
 	Texts              int      // that were looked at
+	Small              []string // texts of charts below 10 px, with their size
 	Broken             []string // images that did not load
 	Images             int
 	Scripts            int
@@ -67,13 +68,17 @@ const look = `(async () => {
 		}
 		return [255, 255, 255];
 	};
-	const low = [];
+	const low = [], small = [];
 	let texts = 0;
 	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 	for (let n; n = walker.nextNode();) {
 		const e = n.parentElement, style = getComputedStyle(e);
 		if (!n.data.trim() || style.display === 'none') continue;
 		texts++;
+		if (e instanceof SVGElement) {
+			const m = e.getScreenCTM(), size = Math.hypot(m.a, m.b) * parseFloat(style.fontSize);
+			if (size < 10) small.push(n.data.trim().slice(0, 40) + ' ' + size.toFixed(1));
+		}
 		const ink = parse(e instanceof SVGElement ? style.fill : style.color).slice(0, 3);
 		const [a, b] = [luminance(ink), luminance(behind(e))].sort((x, y) => y - x);
 		const ratio = (a + 0.05) / (b + 0.05);
@@ -96,7 +101,7 @@ const look = `(async () => {
 	return {
 		Width: innerWidth, ScrollWidth: document.documentElement.scrollWidth,
 		Background: getComputedStyle(document.body).backgroundColor,
-		LowContrast: low, Texts: texts, Broken: broken, Images: sources.length,
+		LowContrast: low, Small: small, Texts: texts, Broken: broken, Images: sources.length,
 		Scripts: document.scripts.length, Rows: rows, Outside: outside,
 	};
 })()`
@@ -188,6 +193,9 @@ func TestTheReportInABrowser(t *testing.T) {
 			}
 			if len(seen.LowContrast) > 0 || seen.Texts < 100 {
 				t.Errorf("%s: of %d texts these have a contrast below 4.5: %q", name, seen.Texts, seen.LowContrast)
+			}
+			if len(seen.Small) > 0 {
+				t.Errorf("%s: these texts of charts are below 10 px: %q", name, seen.Small)
 			}
 			// Of each model two sheets; of each image a posterior's thumbnail under grid and
 			// VAE, and the heat map of the VAE's.

@@ -230,13 +230,13 @@ func (g *gapped) writeFiles(s *train.Setup, dir string) error {
 	if err := run.WriteAtomic(filepath.Join(dir, gapTableFile), g.writeCSV); err != nil {
 		return err
 	}
-	var panels []image.Image
+	panels := []image.Image{picture.Heading(describeModel(s) + ", on " + g.Data)}
 	for _, split := range g.names {
 		for _, gap := range []struct {
 			name string
 			of   func(train.GapScore) float64
-		}{{"amortisation", train.GapScore.Amortisation}, {"approximation", train.GapScore.Approximation}} {
-			panel, err := g.Splits[split].drawWorst(s, fmt.Sprintf("%s: the largest %s gaps, nats", split, gap.name), gap.of)
+		}{{"amortisation gaps, L[q*] − L[q]", train.GapScore.Amortisation}, {"approximation gaps, log p(x) − L[q*]", train.GapScore.Approximation}} {
+			panel, err := g.Splits[split].drawWorst(s, fmt.Sprintf("%s: the largest %s in nats, and the images' numbers", split, gap.name), gap.of)
 			if err != nil {
 				return err
 			}
@@ -278,12 +278,13 @@ func (g *gapSplit) drawWorst(s *train.Setup, title string, gap func(train.GapSco
 	width, _ := s.VAE.Q.Posterior.Sizes()
 	originals := make([]float32, len(worst)*d)
 	var under, underStar []float32
-	var captions []string
+	var nats, numbers []string
 	for n, i := range worst {
 		g.view.Pixels(originals[n*d:][:d], i, 0)
 		under = append(under, g.H[i*width:][:width]...)
 		underStar = append(underStar, g.HStar[i*width:][:width]...)
-		captions = append(captions, fmt.Sprintf("%.2f", gap(g.PerImage[i])))
+		nats = append(nats, fmt.Sprintf("%.2f", gap(g.PerImage[i])))
+		numbers = append(numbers, fmt.Sprintf("no. %d", g.PerImage[i].Image))
 	}
 	images := [][]float32{originals}
 	for _, h := range [][]float32{under, underStar} {
@@ -297,5 +298,5 @@ func (g *gapSplit) drawWorst(s *train.Setup, title string, gap func(train.GapSco
 		}
 		images = append(images, means)
 	}
-	return picture.Rows(title, []string{"original", "under q", "under q*"}, images, s.Dataset.Rows(), s.Dataset.Cols(), captions), nil
+	return picture.Rows(title, []string{"original", "under q", "under q*"}, images, s.Dataset.Rows(), s.Dataset.Cols(), nats, numbers), nil
 }

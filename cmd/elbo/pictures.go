@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"elbo/cmd/elbo/internal/chart"
 	"elbo/cmd/elbo/internal/picture"
 	"elbo/data"
 	"elbo/model"
@@ -55,11 +56,7 @@ func (p *program) draw(s *train.Setup, dir *run.Dir) error {
 		return err
 	}
 	if len(metrics) > 0 {
-		curves, err := drawCurves(s, metrics)
-		if err == nil {
-			err = writePicture(dir.File("curves.png"), curves)
-		}
-		if err != nil {
+		if err := writeChart(dir.File("curves.png"), curvesOf(s, metrics)); err != nil {
 			return err
 		}
 	}
@@ -110,8 +107,8 @@ func pictured(s *train.Setup) data.View {
 	return s.Train
 }
 
-// drawCurves draws the bounds over epochs, and their parts below.
-func drawCurves(s *train.Setup, metrics []run.Metrics) (image.Image, error) {
+// curvesOf are the bounds over epochs, and their parts below.
+func curvesOf(s *train.Setup, metrics []run.Metrics) chart.Sheet {
 	bound, pass := "ELBO", "epoch"
 	if s.EM != nil {
 		bound, pass = "log p(x)", "iteration"
@@ -119,38 +116,67 @@ func drawCurves(s *train.Setup, metrics []run.Metrics) (image.Image, error) {
 	if s.Config.Objective == "iwae" {
 		bound = fmt.Sprintf("L_%d", s.Config.K)
 	}
-	curve := func(name string, terms func(run.Metrics) *run.EpochTerms, value func(*run.EpochTerms) float64) picture.Curve {
-		c := picture.Curve{Name: name}
-		for _, m := range metrics {
-			if t := terms(m); t != nil {
-				c.Epoch, c.Value = append(c.Epoch, float64(m.Epoch)), append(c.Value, value(t))
-			}
-		}
-		return c
-	}
-	both := func(value func(*run.EpochTerms) float64) []picture.Curve {
-		curves := []picture.Curve{curve("train", func(m run.Metrics) *run.EpochTerms { return m.Train }, value)}
-		if metrics[0].Validation != nil {
-			curves = append(curves, curve("validation", func(m run.Metrics) *run.EpochTerms { return m.Validation }, value))
-		}
-		return curves
-	}
-	var panels []image.Image
+	var sheet chart.Sheet
 	for _, part := range []struct {
-		title string
+		name  string
 		value func(*run.EpochTerms) float64
 	}{
 		{bound, func(t *run.EpochTerms) float64 { return t.Bound }},
-		{"reconstruction, E[log p(x|z)]", func(t *run.EpochTerms) float64 { return t.Recon }},
+		{"E[log p(x|z)]", func(t *run.EpochTerms) float64 { return t.Recon }},
 		{"KL(q(z|x) ‖ p(z))", func(t *run.EpochTerms) float64 { return t.KL }},
 	} {
-		panel, err := picture.Curves(part.title, pass, "nats per image", both(part.value))
-		if err != nil {
-			return nil, err
+		c := chart.Chart{Height: 270, X: chart.Axis{Each: pass, Whole: true}, Y: chart.Axis{Label: part.name + ", nats per image"}, LeaveOutFirst: true}
+		training, validation := curveOf(metrics, trainTerms, part.value), curveOf(metrics, validationTerms, part.value)
+		c.Layers = []chart.Layer{chart.Curve(0, "", training.x, training.y)}
+		if validation.x != nil {
+			c.Layers = append(c.Layers, chart.Curve(1, "", validation.x, validation.y))
 		}
-		panels = append(panels, panel)
+		sheet = append(sheet, []chart.Chart{c})
 	}
-	return picture.Stack(panels...), nil
+	describeBounds(&sheet[0][0], s, metrics)
+	sheet[len(sheet)-1][0].X.Label = pass
+	return sheet
+}
+
+// describeBounds gives the panel of the bounds what holds for the sheet, a title and a legend, and what is known of
+// validation bounds alone: their standard errors, and which is best.
+func describeBounds(c *chart.Chart, s *train.Setup, metrics []run.Metrics) {
+	c.Title, c.Height = describeModel(s)+", on "+s.Dataset.Name, 340
+	training := c.Layers[0].(chart.Line)
+	training.Name = "train"
+	c.Layers[0] = training
+	if len(c.Layers) < 2 {
+		return
+	}
+	validation := c.Layers[1].(chart.Line)
+	validation.Name = "validation"
+	errors := chart.Band{Ink: validation.Ink, X: validation.X}
+	best := 0
+	for i, se := range curveOf(metrics, validationTerms, func(t *run.EpochTerms) float64 { return t.BoundSE }).y {
+		errors.Low, errors.High = append(errors.Low, validation.Y[i]-se), append(errors.High, validation.Y[i]+se)
+		if validation.Y[i] > validation.Y[best] {
+			best = i
+		}
+	}
+	c.Layers = []chart.Layer{errors, training, validation, chart.Band{Name: "± standard error", Ink: validation.Ink}, chart.Points{
+		Name: fmt.Sprintf("best, %s %g", c.X.Each, validation.X[best]), Look: chart.Look{Ink: chart.Black, Form: chart.Ring}, Radius: 6,
+		X: validation.X[best : best+1], Y: validation.Y[best : best+1],
+	}}
+}
+
+// curve is a figure over the epochs that have it.
+type curve struct{ x, y []float64 }
+
+func trainTerms(m run.Metrics) *run.EpochTerms      { return m.Train }
+func validationTerms(m run.Metrics) *run.EpochTerms { return m.Validation }
+
+func curveOf(metrics []run.Metrics, terms func(run.Metrics) *run.EpochTerms, value func(*run.EpochTerms) float64) (c curve) {
+	for _, m := range metrics {
+		if t := terms(m); t != nil {
+			c.x, c.y = append(c.x, float64(m.Epoch)), append(c.y, value(t))
+		}
+	}
+	return c
 }
 
 // upright puts the images of a grid of n1 x n2 points, the first dimension slowest, in
@@ -192,11 +218,18 @@ func drawPlane(s *train.Setup, dir *run.Dir) error {
 		}
 		labels[i] = label
 	}
-	img, err := picture.Codes(codes, labels, fmt.Sprintf("E[z|x] of %d images", v.N()))
+	c, err := chart.Codes(codes, labels, fmt.Sprintf("E[z|x] of %d images of %s; %s", v.N(), s.Dataset.Name, describeModel(s)))
 	if err != nil {
 		return err
 	}
-	return writePicture(dir.File("latent.png"), img)
+	if s.VAE != nil {
+		if _, ok := s.VAE.Prior.(model.StandardNormal); ok {
+			for i, name := range []string{"p(z): 1 and 2 standard deviations", ""} {
+				c.Layers = append(c.Layers, chart.Ellipse{Name: name, Look: chart.Look{Ink: chart.Black, Dashed: true, Thin: true}, RadiusX: float64(i + 1), RadiusY: float64(i + 1)})
+			}
+		}
+	}
+	return writeChart(dir.File("latent.png"), chart.Sheet{{c}})
 }
 
 // sample returns E[x|z] for n draws of z from the prior.
@@ -311,6 +344,18 @@ func reconstruct(s *train.Setup, v data.View, n int) (originals, reconstructions
 // writePicture writes a PNG file.
 func writePicture(path string, img image.Image) error {
 	return run.WriteAtomic(path, func(w io.Writer) error { return picture.Encode(w, img) })
+}
+
+// writeChart writes a chart as what the file's name asks for: .svg, or .png.
+func writeChart(path string, sheet chart.Sheet) error {
+	if strings.ToLower(filepath.Ext(path)) == ".svg" {
+		return run.WriteAtomic(path, sheet.SVG)
+	}
+	img, err := sheet.PNG()
+	if err != nil {
+		return err
+	}
+	return writePicture(path, img)
 }
 
 // writeImages writes images as what the file's name asks for: .png, laid out by

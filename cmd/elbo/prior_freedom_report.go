@@ -3,9 +3,6 @@ package main
 import (
 	"encoding/csv"
 	"fmt"
-	"image"
-	"image/color"
-	"image/draw"
 	"io"
 	"math"
 	"path/filepath"
@@ -13,7 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"elbo/cmd/elbo/internal/picture"
+	"elbo/cmd/elbo/internal/chart"
 	"elbo/model"
 	"elbo/train/run"
 )
@@ -39,11 +36,7 @@ func (x *priorFreedom) report() error {
 	if err := run.WriteAtomic(file("report.md"), r.writeMarkdown); err != nil {
 		return err
 	}
-	img, err := x.plot()
-	if err != nil {
-		return err
-	}
-	if err := writePicture(file("prior-freedom.png"), img); err != nil {
+	if err := writeChart(file("prior-freedom.png"), x.plot()); err != nil {
 		return err
 	}
 	if x.options.json {
@@ -334,80 +327,48 @@ func withoutFloor(results []armResult) string {
 
 // plot draws log p(x) of training and of held-out images over iterations, and of
 // training images as the variance floor is lowered.
-func (x *priorFreedom) plot() (image.Image, error) {
-	var rows []image.Image
-	row := func(panels ...image.Image) { rows = append(rows, beside(panels...)) }
-	panel := func(title string, curves []picture.Curve) (image.Image, error) {
-		return picture.Curves(title, "iteration", "log p(x), nats per image", curves)
+func (x *priorFreedom) plot() chart.Sheet {
+	var sheet chart.Sheet
+	panel := func(title string, curves []chart.Layer) chart.Chart {
+		return chart.Chart{Title: title, X: chart.Axis{Label: "iteration", Each: "iteration", Whole: true},
+			Y: chart.Axis{Label: "log p(x), nats per image"}, LeaveOutFirst: true, Layers: curves}
 	}
 	for _, group := range []string{"bernoulli", "gaussian", "memorise"} {
-		var fitted, held []picture.Curve
-		for _, prior := range model.TablePriors {
+		var fitted, held []chart.Layer
+		for i, prior := range model.TablePriors {
 			r := find(x.results, group, prior)
-			fitted = append(fitted, x.curve(r, string(prior), func(m run.Metrics) *run.EpochTerms { return m.Train }))
-			held = append(held, x.curve(r, string(prior), func(m run.Metrics) *run.EpochTerms { return m.Validation }))
+			fitted = append(fitted, x.curve(i, r, string(prior), trainTerms))
+			held = append(held, x.curve(i, r, string(prior), validationTerms))
 		}
 		r := find(x.results, group, model.Fixed)
-		left, err := panel(fmt.Sprintf("%s, K = %d: %d training images, by prior", group, r.Components, r.Images), fitted)
-		if err != nil {
-			return nil, err
-		}
-		right, err := panel(fmt.Sprintf("%s, K = %d: held-out images", group, r.Components), held)
-		if err != nil {
-			return nil, err
-		}
-		row(left, right)
+		sheet = append(sheet, []chart.Chart{
+			panel(fmt.Sprintf("%s, K = %d: %d training images of %s, by prior", group, r.Components, r.Images, x.options.Data), fitted),
+			panel(fmt.Sprintf("%s, K = %d: held-out images", group, r.Components), held),
+		})
 	}
-	var panels []image.Image
+	var row []chart.Chart
 	for _, prior := range []model.TablePrior{model.Fixed, model.PerImage} {
-		var curves []picture.Curve
-		for _, floor := range append(append([]float64{mainFloor}, lowerFloors...), 0) {
+		var curves []chart.Layer
+		for i, floor := range append(append([]float64{mainFloor}, lowerFloors...), 0) {
 			name := fmt.Sprintf("variance ≥ %g", floor)
 			if floor == 0 {
 				name = "no floor"
 			}
-			curves = append(curves, x.curve(find(x.results, floorGroup(floor), prior), name, func(m run.Metrics) *run.EpochTerms { return m.Train }))
+			curves = append(curves, x.curve(i, find(x.results, floorGroup(floor), prior), name, trainTerms))
 		}
-		p, err := panel(fmt.Sprintf("gaussian, %s prior: training images, by variance floor", prior), curves)
-		if err != nil {
-			return nil, err
-		}
-		panels = append(panels, p)
+		row = append(row, panel(fmt.Sprintf("gaussian, %s prior: training images, by variance floor", prior), curves))
 	}
-	row(panels...)
-	return picture.Stack(rows...), nil
+	return append(sheet, row)
 }
 
-// curve is the evidence of an arm over iterations; where it was stopped, the next
-// value is not a number.
-func (x *priorFreedom) curve(r armResult, name string, terms func(run.Metrics) *run.EpochTerms) picture.Curve {
-	c := picture.Curve{Name: name}
-	for _, m := range x.curves[r.Arm] {
-		if t := terms(m); t != nil {
-			c.Epoch, c.Value = append(c.Epoch, float64(m.Epoch)), append(c.Value, t.Bound)
-		}
-	}
+// curve is the evidence of an arm over iterations, the i-th of its panel; where it was stopped, the next value is not a
+// number.
+func (x *priorFreedom) curve(i int, r armResult, name string, terms func(run.Metrics) *run.EpochTerms) chart.Line {
+	c := curveOf(x.curves[r.Arm], terms, func(t *run.EpochTerms) float64 { return t.Bound })
 	if r.Stopped != "" {
-		c.Epoch, c.Value = append(c.Epoch, float64(r.Iterations+1)), append(c.Value, math.NaN())
+		c.x, c.y = append(c.x, float64(r.Iterations+1)), append(c.y, math.NaN())
 	}
-	return c
-}
-
-// beside puts panels next to one another, aligned at the top.
-func beside(panels ...image.Image) image.Image {
-	width, height := 0, 0
-	for _, p := range panels {
-		width, height = width+p.Bounds().Dx(), max(height, p.Bounds().Dy())
-	}
-	sheet := image.NewRGBA(image.Rect(0, 0, width, height))
-	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.White), image.Point{}, draw.Src)
-	left := 0
-	for _, p := range panels {
-		b := p.Bounds()
-		draw.Draw(sheet, image.Rect(left, 0, left+b.Dx(), b.Dy()), p, b.Min, draw.Src)
-		left += b.Dx()
-	}
-	return sheet
+	return chart.Curve(i, name, c.x, c.y)
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

@@ -6,9 +6,7 @@ import (
 	"image/color"
 	"math"
 
-	"gonum.org/v1/plot/text"
-	"gonum.org/v1/plot/vg"
-	vgdraw "gonum.org/v1/plot/vg/draw"
+	"elbo/cmd/elbo/internal/chart"
 )
 
 // wanted is the width, in pixels, that a sheet of images comes as near to as an integer scale allows.
@@ -32,9 +30,9 @@ func Captioned(images []float32, rows, cols, columns int, captions []string) ima
 	if n == 0 || columns < 1 {
 		return message("nothing to draw: %d images in %d columns", n, columns)
 	}
-	style, strip := noteStyle(), 0 // strip is the height, in pixels, of the captions of one row
+	strip := 0 // height, in pixels, of the captions of one row
 	if len(captions) > 0 {
-		strip = pixels(1.5 * style.Font.Size)
+		strip = pixels(1.5 * chart.CaptionSize)
 	}
 	lines := (n-1)/columns + 1
 	w, h := float64(columns), float64(lines)
@@ -45,17 +43,15 @@ func Captioned(images []float32, rows, cols, columns int, captions []string) ima
 	gap := gapAt(scale)
 	t := tile{rows: rows, cols: cols, scale: scale}
 	across, down := t.width()+gap, t.height()+strip+gap // from one image to the next
-	c := newCanvas(columns*across-gap, lines*down-gap)
-	sheet := c.image().(*image.RGBA)
+	sheet := newPage(columns*across-gap, lines*down-gap)
 	for i := range n {
 		at := image.Pt(i%columns*across, i/columns*down)
-		t.draw(sheet, at, images[i*rows*cols:][:rows*cols])
+		t.draw(sheet.Image(), at, images[i*rows*cols:][:rows*cols])
 		if i < len(captions) {
-			foot := vg.Point{X: px(at.X) + px(t.width())/2, Y: c.Max.Y - px(at.Y+t.height())}
-			c.centred(style, foot, shorten(style, captions[i], px(t.width())))
+			sheet.under(caption(captions[i]), at.X+t.width()/2, at.Y+t.height(), t.width())
 		}
 	}
-	return sheet
+	return sheet.Image()
 }
 
 // Pairs lays originals out as Grid does, with the reconstruction of each right under it and a wider gap between one
@@ -74,8 +70,8 @@ func Pairs(originals, reconstructions []float32, rows, cols, columns int) image.
 	if n == 0 || columns < 1 {
 		return message("nothing to draw: %d pairs in %d columns", n, columns)
 	}
-	captions, style := [2]string{"original", "reconstruction"}, noteStyle()
-	left := pixels(style.Width(captions[1])) + 20
+	captions := [2]string{"original", "reconstruction"}
+	left := pixels(caption(captions[1]).Width()) + 20
 
 	lines := (n-1)/columns + 1
 	w, h := float64(columns), float64(lines)
@@ -86,25 +82,30 @@ func Pairs(originals, reconstructions []float32, rows, cols, columns int) image.
 	gap := gapAt(scale)
 	t := tile{rows: rows, cols: cols, scale: scale}
 	pitch := 2*t.height() + 5*gap // from one pair of rows to the next: two rows, a gap within and four between
-	c := newCanvas(left+columns*(t.width()+gap)-gap, lines*pitch-4*gap)
-	sheet := c.image().(*image.RGBA)
+	sheet := newPage(left+columns*(t.width()+gap)-gap, lines*pitch-4*gap)
 	for row, images := range [][]float32{originals, reconstructions} {
 		top := row * (t.height() + gap)
 		for i := range len(images) / (rows * cols) {
 			at := image.Pt(left+i%columns*(t.width()+gap), i/columns*pitch+top)
-			t.draw(sheet, at, images[i*rows*cols:][:rows*cols])
+			t.draw(sheet.Image(), at, images[i*rows*cols:][:rows*cols])
 		}
 		for line := range lines {
-			c.caption(style, captions[row], left-12, line*pitch+top+t.height()/2)
+			sheet.beside(caption(captions[row]), left-12, line*pitch+top+t.height()/2)
 		}
 	}
-	return sheet
+	return sheet.Image()
 }
 
-// caption writes txt so that it ends at x and is centred at y, in pixels from the upper left corner.
-func (c canvas) caption(style text.Style, txt string, x, y int) {
-	style.XAlign, style.YAlign = vgdraw.XRight, vgdraw.YCenter
-	c.FillText(style, vg.Point{X: px(x), Y: c.Max.Y - px(y)}, txt)
+// beside writes txt so that it ends at x, across y.
+func (p page) beside(txt chart.Text, x, y int) {
+	txt.Anchor = 1
+	p.write(txt, x, y, middle, x)
+}
+
+// under writes txt centred at x, below y, cut to a room.
+func (p page) under(txt chart.Text, x, y, room int) {
+	txt.Anchor = 0.5
+	p.write(txt, x, y, below, room)
 }
 
 // count returns how many images of rows x cols the slice holds, or why it cannot be read as images.
@@ -166,7 +167,7 @@ func (t tile) draw(dst *image.RGBA, at image.Point, values []float32) {
 // shade returns the colour of a value: grey round(255 v) after clamping v to [0, 1], and red for NaN.
 func shade(v float32) color.RGBA {
 	if v != v {
-		return fault
+		return color.RGBAModel.Convert(chart.Fault).(color.RGBA)
 	}
 	grey := uint8(math.Round(255 * float64(min(max(v, 0), 1))))
 	return color.RGBA{grey, grey, grey, 255}

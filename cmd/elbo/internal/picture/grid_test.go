@@ -185,7 +185,7 @@ func TestCaptionsStayUnderTheirOwnImage(t *testing.T) {
 func inkIn(img image.Image, r image.Rectangle) (drawn image.Rectangle) {
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		for x := r.Min.X; x < r.Max.X; x++ {
-			if at(img, x, y) != page {
+			if at(img, x, y) != white {
 				drawn = drawn.Union(block(x, y, 1))
 			}
 		}
@@ -233,7 +233,7 @@ func TestPairsPutsEachReconstructionUnderItsOriginal(t *testing.T) {
 func inked(img image.Image, r image.Rectangle) bool {
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		for x := r.Min.X; x < r.Max.X; x++ {
-			if at(img, x, y) != page {
+			if at(img, x, y) != white {
 				return true
 			}
 		}
@@ -314,7 +314,7 @@ func runs(img image.Image, strip image.Rectangle, across bool) (starts []int) {
 		if across {
 			p = strip.Min.Add(image.Pt(i, 0))
 		}
-		now := at(img, p.X, p.Y) != page
+		now := at(img, p.X, p.Y) != white
 		if now && !drawn {
 			starts = append(starts, p.X*b2i(across)+p.Y*b2i(!across))
 		}

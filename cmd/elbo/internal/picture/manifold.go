@@ -4,10 +4,7 @@ import (
 	"image"
 	"math"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/text"
-	"gonum.org/v1/plot/vg"
-	vgdraw "gonum.org/v1/plot/vg/draw"
+	"elbo/cmd/elbo/internal/chart"
 )
 
 // ManifoldCodes returns the n x n codes whose decoded images [Manifold] draws, as [n*n, 2] in row-major order, (z1, z2)
@@ -60,32 +57,33 @@ func Manifold(images []float32, rows, cols, n int, lo, hi float64) image.Image {
 	}
 	t := tile{rows: rows, cols: cols, scale: scale}
 	size := image.Pt(n*t.width(), n*t.height()).Add(margins)
-	c := newCanvas(size.X, size.Y)
-	sheet := c.image().(*image.RGBA)
+	sheet := newPage(size.X, size.Y)
 	for i := range have {
 		at := image.Pt(m.left+i%n*t.width(), m.top+i/n*t.height())
-		t.draw(sheet, at, images[i*rows*cols:][:rows*cols])
+		t.draw(sheet.Image(), at, images[i*rows*cols:][:rows*cols])
 	}
-	m.draw(c, t)
-	return sheet
+	m.draw(sheet, t)
+	return sheet.Image()
 }
 
 // marginal is what stands around the images of a manifold: the ticks of both axes, and the room for them in pixels.
 type marginal struct {
 	n                        int
 	lo, hi                   float64
-	marks                    plot.ConstantTicks
+	marks                    []chart.Tick
 	left, right, top, bottom int
 }
 
 func newMarginal(n int, lo, hi float64) marginal {
 	m := marginal{n: n, lo: lo, hi: hi}
-	style := labelStyle()
-	if n > 1 && drawable(lo) && drawable(hi) && lo != hi {
-		m.marks = ticks(span{min(lo, hi), max(lo, hi)}, 7, false)
+	if n > 1 && math.Abs(lo) <= 1e300 && math.Abs(hi) <= 1e300 && lo != hi {
+		m.marks = chart.Ticks(chart.Span{Lo: min(lo, hi), Hi: max(lo, hi)}, 7, false)
 	}
-	line := pixels(1.5 * style.Font.Size)
-	m.left = pixels(widest(style, m.marks)) + line + 2*tickLength
+	line := pixels(1.5 * chart.LabelSize)
+	for _, mark := range m.marks {
+		m.left = max(m.left, pixels(label(mark.Label).Width()))
+	}
+	m.left += line + 2*tickLength
 	m.bottom = 2*line + 2*tickLength
 	m.top, m.right = line/2, line
 	return m
@@ -96,29 +94,22 @@ func (m marginal) margins() image.Point { return image.Pt(m.left+m.right, m.top+
 // tickLength is the length of a tick, and the space between it and its value, in pixels.
 const tickLength = 8
 
-// draw draws the ticks, their values and the names of the axes. c's size is that of the picture.
-func (m marginal) draw(c canvas, t tile) {
-	style, line := labelStyle(), vgdraw.LineStyle{Color: rule, Width: vg.Points(0.5)}
-	at := func(x, y float64) vg.Point { // from pixels below the upper left corner
-		return vg.Point{X: vg.Length(x) * px(1), Y: c.Max.Y - vg.Length(y)*px(1)}
-	}
-	left, foot := float64(m.left), float64(m.top+m.n*t.height())
+// draw draws the ticks, their values and the names of the axes.
+func (m marginal) draw(p page, t tile) {
+	at := func(x, y float64) chart.Point { return chart.At(x/chart.Dots, y/chart.Dots) }
+	width, left, foot := 2*m.left+m.n*t.width(), float64(m.left), float64(m.top+m.n*t.height())
+	ticks := chart.Path{Paint: chart.Paint{Stroke: chart.Rule, Width: 2. / 3}}
 	for _, mark := range m.marks {
 		f := (mark.Value - m.lo) / (m.hi - m.lo) * float64(m.n-1)
 		x := left + (f+0.5)*float64(t.width())
 		y := foot - (f+0.5)*float64(t.height())
-		c.StrokeLines(line, []vg.Point{at(x, foot), at(x, foot+tickLength)}, []vg.Point{at(left, y), at(left-tickLength, y)})
-		c.centred(style, at(x, foot+2*tickLength), mark.Label)
-		c.caption(style, mark.Label, m.left-2*tickLength, int(math.Round(y)))
+		ticks.Pieces = append(ticks.Pieces, []chart.Point{at(x, foot), at(x, foot+tickLength)}, []chart.Point{at(left, y), at(left-tickLength, y)})
+		p.under(label(mark.Label), int(math.Round(x)), int(foot)+2*tickLength, width)
+		p.beside(label(mark.Label), m.left-2*tickLength, int(math.Round(y)))
 	}
-	middle := float64(m.n) / 2
-	c.centred(style, at(left+middle*float64(t.width()), foot+float64(m.bottom)/2+tickLength), "z₁")
-	style.Rotation = math.Pi / 2
-	c.centred(style, at(4, foot-middle*float64(t.height())), "z₂")
-}
-
-// centred writes txt under pt, or to the right of it if the style is rotated by a quarter turn.
-func (c canvas) centred(style text.Style, pt vg.Point, txt string) {
-	style.XAlign, style.YAlign = vgdraw.XCenter, vgdraw.YTop
-	c.FillText(style, pt, txt)
+	p.Draw(ticks)
+	p.under(label("z₁"), m.left+m.n*t.width()/2, int(foot)+m.bottom/2+tickLength, width)
+	z2 := label("z₂")
+	z2.At, z2.Anchor, z2.Turned = at(chart.Dots*chart.LabelSize, foot-float64(m.n*t.height())/2), 0.5, true
+	p.Draw(z2)
 }

@@ -1,6 +1,5 @@
-// Package picture draws the PNG pictures of a run directory: sheets of images, pairs of originals and
-// reconstructions, the decoded plane of a two-dimensional latent space, the latent codes, and the curves
-// of a training run.
+// Package picture draws sheets of images, as PNG: samples, pairs of originals and reconstructions, the decoded plane
+// of a two-dimensional latent space. What has axes is a matter of package chart.
 //
 // Every function is pure: it takes plain slices and returns an image. It reads no file, no clock and no
 // random source, so the same slices give the same pixels. The one way out is [Encode].
@@ -22,17 +21,12 @@ import (
 	"io"
 	"math"
 
-	"gonum.org/v1/plot/vg"
-	vgdraw "gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
+	"elbo/cmd/elbo/internal/chart"
 )
 
 const (
-	// dpi is the resolution of text and lines: twice the 96 of a screen.
-	dpi = 192
-
-	// panelWidth is the width, in pixels, of every picture that has axes.
-	panelWidth = 1200
+	// messageWidth is the width, in pixels, of a picture that only says something.
+	messageWidth = 1200
 
 	// maxPixels bounds the pixels of a picture to 256 MiB. It is seven times what the 10 000 test images of MNIST
 	// take at scale 1, so a larger request is a slip.
@@ -79,35 +73,45 @@ func Stack(panels ...image.Image) image.Image {
 // blank returns a page of width x height pixels.
 func blank(width, height int) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
-	draw.Draw(img, img.Bounds(), image.NewUniform(page), image.Point{}, draw.Src)
+	draw.Draw(img, img.Bounds(), image.NewUniform(chart.Paper), image.Point{}, draw.Src)
 	return img
 }
 
 // message returns a picture that holds one line of text.
 func message(format string, args ...any) image.Image {
-	c := newCanvas(panelWidth, 80)
-	txt := shorten(labelStyle(), fmt.Sprintf(format, args...), px(panelWidth)-2*margin)
-	c.line(labelStyle(), margin, c.Max.Y-margin, txt)
-	return c.image()
+	const margin = 24
+	p := newPage(messageWidth, 80)
+	p.write(label(fmt.Sprintf(format, args...)), margin, margin, below, messageWidth-2*margin)
+	return p.Image()
 }
 
-// canvas is a page to draw on in vg's units, whose origin is the lower left corner.
-type canvas struct {
-	vgdraw.Canvas
-	raster *vgimg.Canvas
+// page is a sheet of paper, whose places are pixels from the upper left corner.
+type page struct{ chart.Raster }
+
+func newPage(width, height int) page { return page{chart.NewRaster(width, height)} }
+
+func label(txt string) chart.Text   { return textOf(txt, chart.LabelSize) }
+func caption(txt string) chart.Text { return textOf(txt, chart.CaptionSize) }
+
+func textOf(txt string, size float64) chart.Text {
+	return chart.Text{Value: txt, Size: size, Ink: chart.Soft}
 }
 
-func newCanvas(width, height int) canvas {
-	raster := vgimg.NewWith(vgimg.UseWH(px(width), px(height)), vgimg.UseDPI(dpi), vgimg.UseBackgroundColor(page))
-	return canvas{Canvas: vgdraw.New(raster), raster: raster}
+// Where a text is, by the height of its base line under a place, in sizes of it.
+const (
+	below  = 0.9  // under the place
+	middle = 0.36 // across it
+)
+
+// write writes txt, cut to a room in pixels.
+func (p page) write(txt chart.Text, x, y int, base float64, room int) {
+	txt = txt.Shortened(float64(room) / chart.Dots)
+	txt.At = chart.At(float64(x)/chart.Dots, float64(y)/chart.Dots+base*txt.Size)
+	p.Draw(txt)
 }
 
-// image returns what was drawn. It shares its pixels with the canvas.
-func (c canvas) image() draw.Image { return c.raster.Image() }
-
-// px turns pixels into vg's unit of length, and pixels turns it back, rounding up.
-func px(n int) vg.Length     { return vg.Length(n) * vg.Inch / dpi }
-func pixels(l vg.Length) int { return int(math.Ceil(float64(l / vg.Inch * dpi))) }
+// pixels turns a length into pixels, rounding up.
+func pixels(length float64) int { return int(math.Ceil(chart.Dots * length)) }
 
 // over reports whether a picture of width x height pixels exceeds maxPixels. It takes float64, in which the
 // product of any two int has a sign one can trust.

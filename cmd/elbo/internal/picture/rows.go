@@ -3,12 +3,13 @@ package picture
 import (
 	"image"
 
-	"gonum.org/v1/plot/vg"
+	"elbo/cmd/elbo/internal/chart"
 )
 
 // Rows lays rows of images out under a title, the i-th images of all rows under one another, with the name of each row
-// at its left and captions[i], where there is one, under column i: what several ways of seeing make of the same images.
-func Rows(title string, names []string, images [][]float32, rows, cols int, captions []string) image.Image {
+// at its left and lines of captions, of each the i-th, where there is one, under column i: what several ways of seeing
+// make of the same images.
+func Rows(title string, names []string, images [][]float32, rows, cols int, captions ...[]string) image.Image {
 	columns := 0
 	for i, row := range images {
 		n, err := count(row, rows, cols)
@@ -20,33 +21,43 @@ func Rows(title string, names []string, images [][]float32, rows, cols int, capt
 	if columns == 0 || len(names) != len(images) {
 		return message("nothing to draw: %d images in %d rows with %d names", columns, len(images), len(names))
 	}
-	style, head := noteStyle(), labelStyle()
-	left, top, foot := 0, pixels(2.2*head.Font.Size), pixels(2*style.Font.Size)
+	const right = 20
+	strip := pixels(1.3 * chart.CaptionSize) // height of a line of captions
+	left, top, foot := 0, pixels(2.2*chart.LabelSize), max(1, len(captions))*strip+pixels(chart.CaptionSize)
 	for _, name := range names {
-		left = max(left, pixels(style.Width(name))+20)
+		left = max(left, pixels(caption(name).Width())+20)
 	}
 	w, h := float64(columns), float64(len(images))
 	// As many columns as a full row has, so that a short row is not blown up.
-	scale, ok := fit(extent{max(w, 10) * float64(cols), max(w, 10) - 1, float64(left)}, extent{h * float64(rows), h - 1, float64(top + foot)})
+	scale, ok := fit(extent{max(w, 10) * float64(cols), max(w, 10) - 1, float64(left + right)}, extent{h * float64(rows), h - 1, float64(top + foot)})
 	if !ok {
 		return tooLarge(columns*len(images), rows, cols, columns)
 	}
 	gap := gapAt(scale)
 	t := tile{rows: rows, cols: cols, scale: scale}
 	across, down := t.width()+gap, t.height()+gap
-	width := max(left+columns*across-gap, pixels(head.Width(title))+40)
-	c := newCanvas(width, top+len(images)*down-gap+foot)
-	sheet := c.image().(*image.RGBA)
-	c.line(head, px(10), c.Max.Y-px(top/4), shorten(head, title, px(width-20)))
+	width := max(left+columns*across-gap+right, pixels(label(title).Width())+40)
+	sheet := newPage(width, top+len(images)*down-gap+foot)
+	sheet.write(label(title), 10, top/4, below, width-20)
 	for row, line := range images {
 		for i := range len(line) / (rows * cols) {
-			t.draw(sheet, image.Pt(left+i*across, top+row*down), line[i*rows*cols:][:rows*cols])
+			t.draw(sheet.Image(), image.Pt(left+i*across, top+row*down), line[i*rows*cols:][:rows*cols])
 		}
-		c.caption(style, names[row], left-12, top+row*down+t.height()/2)
+		sheet.beside(caption(names[row]), left-12, top+row*down+t.height()/2)
 	}
-	for i := range min(len(captions), columns) {
-		at := vg.Point{X: px(left+i*across) + px(t.width())/2, Y: px(foot)}
-		c.centred(style, at, shorten(style, captions[i], px(across)))
+	for n, line := range captions {
+		for i := range min(len(line), columns) {
+			sheet.under(caption(line[i]), left+i*across+t.width()/2, top+len(images)*down-gap+n*strip, across)
+		}
 	}
-	return sheet
+	return sheet.Image()
+}
+
+// Heading is one line of text, to stand above sheets.
+func Heading(text string) image.Image {
+	h := label(text)
+	h.Size, h.Bold, h.Ink = chart.TitleSize, true, chart.Black
+	p := newPage(max(1, pixels(h.Width()))+20, pixels(1.9*chart.TitleSize))
+	p.write(h, 10, pixels(0.5*chart.TitleSize), below, pixels(h.Width()))
+	return p.Image()
 }

@@ -42,6 +42,27 @@ func TestRowsPutImagesUnderOneAnother(t *testing.T) {
 		Rows("t", []string{"one", "two"}, [][]float32{first, second[:5]}, 2, 3, nil),
 		Rows("t", nil, nil, 2, 3, nil),
 	} {
-		wantSize(t, bad, panelWidth, 80)
+		wantSize(t, bad, messageWidth, 80)
+	}
+}
+
+// TestRowsHaveLinesOfCaptionsAndAMargin: each line is under the one before, none reaches the right edge, and a sheet
+// without captions is as high as one with a line.
+func TestRowsHaveLinesOfCaptionsAndAMargin(t *testing.T) {
+	rows := func(captions ...[]string) image.Image {
+		return Rows("t", []string{"one"}, [][]float32{make([]float32, 12*28*28)}, 28, 28, captions...)
+	}
+	line := []string{"1.00", "", "", "", "", "", "", "", "", "", "", "a very long caption"}
+	none, one, two := rows().Bounds().Dy(), rows(line).Bounds().Dy(), rows(line, line).Bounds().Dy()
+	if none != one || two-one < 20 || two-one > 32 { // a line of text of 21 pixels
+		t.Errorf("heights %d, %d and %d with no, one and two lines of captions", none, one, two)
+	}
+	img := rows(line, line)
+	b := img.Bounds()
+	wantBlock(t, img, image.Rect(b.Max.X-16, 0, b.Max.X, b.Max.Y), white)
+	for n := range 2 {
+		if strip := image.Rect(0, one+(n-1)*(two-one)-24, b.Max.X, one+(n-1)*(two-one)); !inked(img, strip) {
+			t.Errorf("line %d has no caption in %v", n+1, strip)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package picture
+package chart
 
 import (
 	"image/color"
@@ -72,28 +72,32 @@ func apart(a, b color.RGBA, eyes matrix) float64 {
 // asked of any two labels, and more of what must stand out: any colour from the page, and training from validation.
 func TestColoursCanBeToldApartByColourBlindEyes(t *testing.T) {
 	for eyes, m := range vision {
-		for i, a := range labelColours {
-			if d := apart(a, page, m); d < 0.17 {
+		for i := range groupInks {
+			a := GroupInk(i).light()
+			if d := apart(a, Paper.light(), m); d < 0.17 {
 				t.Errorf("%s: label %d is %.3f from the page, want 0.17", eyes, i, d)
 			}
 			for j := range i {
-				if d := apart(a, labelColours[j], m); d < 0.08 {
+				if d := apart(a, GroupInk(j).light(), m); d < 0.08 {
 					t.Errorf("%s: labels %d and %d are %.3f apart, want 0.08", eyes, j, i, d)
 				}
 			}
 		}
-		for i, a := range curveColours {
-			if d := apart(a, page, m); d < 0.24 {
-				t.Errorf("%s: curve %d is %.3f from the page, want 0.24", eyes, i, d)
-			}
-			for j := range i {
-				if d := apart(a, curveColours[j], m); d < 0.07 {
-					t.Errorf("%s: curves %d and %d are %.3f apart, want 0.07", eyes, j, i, d)
+		for night, want := range []struct{ page, each float64 }{{0.24, 0.07}, {0.4, 0.09}} {
+			curve := func(i int) color.RGBA { return inks[CurveInk(i)][night] }
+			for i := range curveInks {
+				if d := apart(curve(i), inks[Paper][night], m); d < want.page {
+					t.Errorf("%s: curve %d is %.3f from the page, want %g", eyes, i, d, want.page)
+				}
+				for j := range i {
+					if d := apart(curve(i), curve(j), m); d < want.each {
+						t.Errorf("%s: curves %d and %d are %.3f apart, want %g", eyes, j, i, d, want.each)
+					}
 				}
 			}
-		}
-		if d := apart(curveColours[0], curveColours[1], m); d < 0.15 {
-			t.Errorf("%s: the first two curves are %.3f apart, want 0.15", eyes, d)
+			if d := apart(curve(0), curve(1), m); d < 0.15 {
+				t.Errorf("%s: the first two curves are %.3f apart, want 0.15", eyes, d)
+			}
 		}
 	}
 }

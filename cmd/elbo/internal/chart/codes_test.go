@@ -1,9 +1,10 @@
-package picture
+package chart
 
 import (
 	"image"
 	"image/color"
 	"math"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -21,14 +22,11 @@ func TestCodesDrawsEachDotInTheColourOfItsLabel(t *testing.T) {
 			labels = append(labels, uint8(2*i)) // 0, 2, 4, 6, 8
 		}
 	}
-	img, err := Codes(xy, labels, "Posterior means")
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := drawnCodes(t, xy, labels, "Posterior means")
 	wantSize(t, img, 1200, 1240)
 	x, y := unitLines(t, img, 2, 2)
 	for i, row := range rows {
-		want := over255(labelColours[2*i], 190)
+		want := over255(GroupInk(2*i).light(), 190)
 		for _, column := range []int{-2, 2} {
 			if got := at(img, x(column), y(row)); !alike(got, want, 12) { // 12: the grid line shines through, (255-230)*65/255 = 6
 				t.Errorf("dot at (%d, %d) is %v, want %v", column, row, got, want)
@@ -40,11 +38,19 @@ func TestCodesDrawsEachDotInTheColourOfItsLabel(t *testing.T) {
 	}
 	// The legend is above the plot and names these labels and no other.
 	top := image.Rect(0, 0, 1200, y(2)-40)
-	for label, c := range labelColours {
-		if got, want := hasColour(img, top, c), label%2 == 0 && label < 10; got != want {
+	for label := range groupInks {
+		if got, want := hasColour(img, top, GroupInk(label).light()), label%2 == 0 && label < 10; got != want {
 			t.Errorf("label %d in the legend: %v, want %v", label, got, want)
 		}
 	}
+}
+
+func drawnCodes(t interface{ Fatal(...any) }, xy []float32, labels []uint8, title string) image.Image {
+	c, err := Codes(xy, labels, title)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return drawn(t, c)
 }
 
 // unitLines returns where the integers are on both axes, found from the lines of a picture with a tick at each integer of
@@ -76,10 +82,7 @@ func TestCodesHasAxesOfEqualScale(t *testing.T) {
 		"tall":   {-0.1, -3, 0.1, 3},
 		"square": {-3, -3, 3, 3},
 	} {
-		img, err := Codes(xy, nil, "Posterior means")
-		if err != nil {
-			t.Fatal(err)
-		}
+		img := drawnCodes(t, xy, nil, "Posterior means")
 		cols, rows := gridLinesOf(img)
 		cols, rows = cols[1:], rows[:len(rows)-1]
 		if len(cols) < 3 || len(rows) < 3 {
@@ -94,8 +97,8 @@ func TestCodesHasAxesOfEqualScale(t *testing.T) {
 }
 
 func TestCodesRefusesWhatDoesNotPair(t *testing.T) {
-	want := "picture: codes: 5 values are not pairs (z1, z2)\npicture: codes: 3 labels for 2 codes, want one each or nil"
-	if img, err := Codes(make([]float32, 5), make([]uint8, 3), "t"); err == nil || err.Error() != want || img != nil {
+	want := "chart: codes: 5 values are not pairs (z1, z2)\nchart: codes: 3 labels for 2 codes, want one each or nil"
+	if _, err := Codes(make([]float32, 5), make([]uint8, 3), "t"); err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 	if _, err := Codes(make([]float32, 4), []uint8{}, "t"); err == nil {
@@ -122,21 +125,14 @@ func TestCodesTakesAnyValue(t *testing.T) {
 			labels[i] = uint8(85 * i)
 		}
 		for _, l := range [][]uint8{nil, labels} {
-			img, err := Codes(xy, l, "")
-			if err != nil {
-				t.Errorf("%s: %v", name, err)
-				continue
-			}
-			wantSize(t, img, 1200, 1240)
+			t.Run(name, func(t *testing.T) { wantSize(t, drawnCodes(t, xy, l, ""), 1200, 1240) })
 		}
 	}
 	var all []uint8
 	for i := range 256 {
 		all = append(all, uint8(i))
 	}
-	if _, err := Codes(make([]float32, 512), all, "256 labels"); err != nil {
-		t.Error(err)
-	}
+	drawnCodes(t, make([]float32, 512), all, "256 labels")
 }
 
 func TestCodesSaysWhatItDoesNotDraw(t *testing.T) {
@@ -150,12 +146,12 @@ func TestCodesSaysWhatItDoesNotDraw(t *testing.T) {
 		{[]float32{1, 1, nan, 0}, "1 code is not finite and not drawn."},
 		{[]float32{1, 1, nan, 0, 0, nan}, "2 codes are not finite and not drawn."},
 	} {
-		got := ""
-		for _, note := range newDots(c.xy, nil).notes(len(c.xy) / 2) {
-			got += note
+		chart, err := Codes(c.xy, nil, "")
+		if err != nil {
+			t.Fatal(err)
 		}
-		if got != c.want {
-			t.Errorf("%v: note %q, want %q", c.xy, got, c.want)
+		if got := strings.Join(chart.Notes, " "); got != c.want {
+			t.Errorf("%v: note %q, want %q", c.xy, chart.Notes, c.want)
 		}
 	}
 }
@@ -168,8 +164,6 @@ func TestCodesNeverPanics(t *testing.T) {
 		n := rapid.IntRange(0, 5).Draw(t, "n")
 		xy := rapid.SliceOfN(rapid.OneOf(rapid.Float32(), rapid.Float32Range(-3, 3)), 2*n, 2*n).Draw(t, "xy")
 		labels := rapid.SliceOfN(rapid.Uint8(), n, n).Draw(t, "labels")
-		if _, err := Codes(xy, labels, rapid.StringN(0, 20, -1).Draw(t, "title")); err != nil {
-			t.Fatal(err)
-		}
+		drawnCodes(t, xy, labels, rapid.StringN(0, 20, -1).Draw(t, "title"))
 	})
 }
