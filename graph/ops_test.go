@@ -225,6 +225,13 @@ func checks() map[string][]check {
 		Twin:  func(p, _ wide) []float64 { return []float64{-(p[0][0] + p[0][2]) / 2} },
 		Terms: B,
 	}}
+	all["NegMeanOf"] = []check{{
+		Name:   "a share of a mean",
+		Params: images[:1], Inputs: []*graph.Param{{Name: "w", Shape: []int{B}, Value: []float32{1, 0, 1}}, {Name: "of", Shape: []int{1}, Value: []float32{5}}},
+		Build: func(b *graph.Builder, p, in nodes) graph.Node { return b.NegMeanOf(p[0], in[0], in[1]) },
+		Twin:  func(p, _ wide) []float64 { return []float64{-(p[0][0] + p[0][2]) / 5} },
+		Terms: B,
+	}}
 	all["Dot"] = []check{{
 		Name:   "dot",
 		Params: []*graph.Param{random("a", 14, 1, B, D)}, Inputs: []*graph.Param{random("c", 15, 1, B, D)},

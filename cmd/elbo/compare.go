@@ -206,16 +206,17 @@ func (x *comparison) open() error {
 		if err != nil {
 			return err
 		}
-		why, err := train.Unfinished(dir)
+		at, err := train.Stands(dir)
 		if err != nil {
 			return err
 		}
-		if why != "" {
+		if !at.Status.Ended() {
 			if s, _, passed := dir.Latest(); s == nil && len(passed) > 0 {
 				x.p.sayPassedOver(passed)
 				return x.p.noCheckpoint(dir, true)
 			}
-			if !strings.Contains(why, "wait for it") { // else its lock is held, and resume would be refused
+			why := at.String()
+			if at.Status != train.InUse { // else its lock is held, and resume would be refused
 				why += fmt.Sprintf(": `%s resume %s` goes on with it, `--epochs N` there changes its end", x.p.name, run.ShellPath(path))
 			}
 			faults = append(faults, fmt.Errorf("%s %s", path, why))

@@ -90,7 +90,7 @@ func (p *program) trainRestart(ctx context.Context, c train.Config, path string)
 		return restarted{}, err
 	}
 	bar := newProgress(p, s, state)
-	result, err := train.RunEM(ctx, s, dir, state, bar, p.now)
+	result, err := train.Run(ctx, s, dir, state, bar, p.now)
 	bar.done()
 	if errors.Is(err, train.ErrInterrupted) {
 		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, run.ShellPath(filepath.Dir(path)))
@@ -103,7 +103,7 @@ func (p *program) trainRestart(ctx context.Context, c train.Config, path string)
 		return restarted{}, errors.Join(err, fmt.Errorf("%s has no metrics", path))
 	}
 	last := metrics[len(metrics)-1]
-	return restarted{Restart: c.Restart, Objective: last.Train.Bound + last.EM.Penalty, Iterations: result.Step, Converged: result.Converged}, nil
+	return restarted{Restart: c.Restart, Objective: last.Train.Bound + last.EM.Penalty, Iterations: result.Step, Converged: result.Status == train.Converged}, nil
 }
 
 // adopt copies the metrics, the best state, the newest checkpoint and then the
