@@ -88,12 +88,18 @@ type Method interface {
 // method is at its end. After each pass it appends to the run's metrics, and keeps the best
 // state by the validation bound.
 //
+// A configuration that asks for several restarts gets them, each in a run of its own within
+// dir; the best becomes the run, and its parameters those of s.
+//
 // It is deterministic: from any checkpoint of a run it comes, under equal numerics,
 // to the same bits as the run left alone. now is read for the metrics' seconds only.
 //
 // When ctx is cancelled, a checkpoint is written, and the error is ErrInterrupted. A bound
 // that is not finite ends it with a *DivergedError.
 func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder Recorder, now func() time.Time) (Result, error) {
+	if s.Config.Restarts > 1 {
+		return runRestarts(ctx, s, dir, recorder, now)
+	}
 	k := &keeper{Setup: s, dir: dir, recorder: recorder, now: now, saved: -1}
 	if from != nil {
 		k.best, k.saved = from.Best, from.Step

@@ -87,12 +87,18 @@ func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *gr
 	if err := oneClass(s.Train); err != nil {
 		return nil, &ConfigError{err}
 	}
+	return s, s.makeModel()
+}
+
+// makeModel makes the model of the configuration, with its first parameters.
+func (s *Setup) makeModel() (err error) {
+	c, ds := s.Config, s.Dataset
 	switch c.Model {
 	case VAEModel:
 		s.VAE, err = model.NewVAE(c.VAE(ds.D()), s.Engine, s.initial)
 	case MixtureModel:
-		if c.Components > train.N() {
-			return nil, &ConfigError{fmt.Errorf("components is %d, but there are %d training images: want no more than one a component", c.Components, train.N())}
+		if c.Components > s.Train.N() {
+			return &ConfigError{fmt.Errorf("components is %d, but there are %d training images: want no more than one a component", c.Components, s.Train.N())}
 		}
 		if s.Mixture, err = model.NewMixture(c.EM(ds.D(), nil), s.Engine); err == nil {
 			s.EM = s.Mixture.EM
@@ -105,7 +111,15 @@ func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *gr
 			}
 		}
 	}
-	return s, err
+	return err
+}
+
+// with returns the setup of another configuration of the same data and likelihood: its model
+// is a new one.
+func (s *Setup) with(c Config) (*Setup, error) {
+	other := *s
+	other.Config = c
+	return &other, other.makeModel()
 }
 
 // oneClass fails if binarisation leaves one outcome only: there is nothing to fit. It

@@ -471,18 +471,18 @@ func (c *contestant) addHistory(m *report.Model) error {
 		}
 		m.History = append(m.History, pass)
 	}
-	// A run with restarts took the time of all its beginnings.
+	// A run with restarts took the time of all its restarts.
 	others, err := filepath.Glob(filepath.Join(c.dir.Path, "restart-*"))
 	if err != nil || len(others) == 0 {
 		return err
 	}
 	m.Seconds = 0
 	for _, path := range others {
-		beginning, err := train.ReadRun(path)
+		restart, err := train.ReadRun(path)
 		if err != nil {
 			return err
 		}
-		lines, err := beginning.ReadMetrics()
+		lines, err := restart.ReadMetrics()
 		if err != nil {
 			return err
 		}

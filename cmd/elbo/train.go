@@ -141,9 +141,6 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 	defer dir.Close()
 	p.say("training in %s", dir.Path)
 	p.sayWhat(s)
-	if s.Config.Restarts > 1 {
-		return p.trainRestarts(ctx, s.Config, dir, o)
-	}
 	return p.trainAndTest(ctx, s, dir, nil, o)
 }
 
