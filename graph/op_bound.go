@@ -45,6 +45,25 @@ func (b *Builder) Sub(a, c Node) Node {
 	})
 }
 
+// Neg returns -a, elementwise, of a vector.
+func (b *Builder) Neg(a Node) Node {
+	negate := func(y []float32, in [][]float32) {
+		for i, v := range in[0] {
+			y[i] = -v
+		}
+	}
+	return b.apply(op{
+		kind:    "neg",
+		in:      []Node{a},
+		out:     a.Shape(),
+		forward: negate,
+		wrt:     []bool{true},
+		derivative: func(_, dy Node) []Node {
+			return []Node{b.apply(op{kind: "neg.da", in: []Node{dy}, out: a.Shape(), forward: negate})}
+		},
+	})
+}
+
 // Bound returns the evidence lower bound of each image, with the divergence
 // weighted by β:
 //

@@ -184,6 +184,13 @@ func checks() map[string][]check {
 		Twin:   func(p, _ wide) []float64 { return addScaled(p[0], -1, p[1]) },
 		Terms:  2,
 	}}
+	all["Neg"] = []check{{
+		Name:   "neg",
+		Params: images[:1],
+		Build:  func(b *graph.Builder, p, _ nodes) graph.Node { return b.Neg(p[0]) },
+		Twin:   func(p, _ wide) []float64 { return []float64{-p[0][0], -p[0][1], -p[0][2]} },
+		Terms:  1,
+	}}
 	all["LogStdNormal"] = []check{{
 		Name:   "lognormal",
 		Params: []*graph.Param{random("z", 8, 1, B*S, Z)},
