@@ -8,6 +8,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 )
 
 // AISOptions are those of annealed importance sampling.
@@ -109,7 +110,7 @@ func addAIS(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Eval
 		return err
 	}
 	result := &AIS{Chains: a.Chains, Steps: a.Steps, Leapfrogs: a.Leapfrogs}
-	var value, ess moments
+	var value, ess infer.Running
 	chainVariance := 0.0
 	for first := 0; first < v.N(); first += images.block {
 		n := min(images.block, v.N()-first)
@@ -131,14 +132,14 @@ func addAIS(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Eval
 			if score.AIS = w.Bound(); math.IsNaN(score.AIS) || math.IsInf(score.AIS, 0) {
 				return fmt.Errorf("annealed importance sampling gives image %d log p(x) = %g: its decoder overflows float32 somewhere under the prior; look at `elbo inspect`, or at a checkpoint of an earlier epoch", score.Image, score.AIS)
 			}
-			value.add(score.AIS)
-			ess.add(w.EffectiveSampleSize())
+			value.Add(score.AIS)
+			ess.Add(w.EffectiveSampleSize())
 			chainVariance += w.LogVariance()
 		}
 	}
-	result.Value, result.SE, result.ESS = value.mean, value.standardError(), ess.mean
+	result.Value, result.SE, result.ESS = value.Mean, value.StandardError(), ess.Mean
 	result.ChainSE = math.Sqrt(chainVariance) / float64(v.N())
-	result.Acceptance = images.accepted.mean
+	result.Acceptance = images.accepted.Mean
 	if a.Simulated > 0 {
 		if result.Simulated, err = sandwich(ctx, s.VAE.Joint, a, o.Seed, pace); err != nil {
 			return err
@@ -154,7 +155,7 @@ func sandwich(ctx context.Context, j *model.Joint, o AISOptions, seed uint64, pa
 	if err != nil {
 		return nil, err
 	}
-	var lower, upper, gap moments
+	var lower, upper, gap infer.Running
 	for first := 0; first < o.Simulated; first += a.block {
 		n := min(a.block, o.Simulated-first)
 		a.key = func(i int) uint64 { return uint64(first + i) }
@@ -178,16 +179,16 @@ func sandwich(ctx context.Context, j *model.Joint, o AISOptions, seed uint64, pa
 		}
 		for i := range n {
 			below, above := forward[i].Bound(), -backward[i].Bound()
-			lower.add(below)
-			upper.add(above)
-			gap.add(above - below)
+			lower.Add(below)
+			upper.Add(above)
+			gap.Add(above - below)
 		}
 	}
 	return &Sandwich{
 		Images: o.Simulated,
-		Lower:  lower.mean, LowerSE: lower.standardError(),
-		Upper: upper.mean, UpperSE: upper.standardError(),
-		Gap: gap.mean, GapSE: gap.standardError(),
+		Lower:  lower.Mean, LowerSE: lower.StandardError(),
+		Upper: upper.Mean, UpperSE: upper.StandardError(),
+		Gap: gap.Mean, GapSE: gap.StandardError(),
 	}, nil
 }
 
@@ -220,7 +221,7 @@ type annealing struct {
 	block    int // images at once
 	slope    *model.Slope
 	pace     *pace
-	accepted moments
+	accepted infer.Running
 
 	purpose string             // of the random numbers of the present block
 	key     func(i int) uint64 // of its images
@@ -294,7 +295,7 @@ func (a *annealing) pilot(n int) ([][]float64, error) {
 // anneal runs the chains of n images from the prior to the posterior and returns their
 // weights w. From exact draws z of the posterior, [n, Z], it runs them backward through
 // the same moves, and returns 1/w.
-func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]model.Weights, error) {
+func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]infer.Weights, error) {
 	purpose, direction := "/forward", 1.0
 	if z != nil {
 		purpose, direction = "/backward", -1
@@ -327,10 +328,10 @@ func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]model.Weight
 			return nil, err
 		}
 		for _, p := range rate {
-			a.accepted.add(p)
+			a.accepted.Add(p)
 		}
 	}
-	weights := make([]model.Weights, n)
+	weights := make([]infer.Weights, n)
 	for r, l := range logW {
 		weights[r/a.o.Chains].Add(l)
 	}

@@ -13,6 +13,7 @@ import (
 	"elbo/graph"
 	"elbo/graph/graphtest"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/model/modeltest"
 )
 
@@ -72,24 +73,24 @@ func TestTheTailTellsAGoodEncoderFromANarrowOne(t *testing.T) {
 		s, p := linearSetup(t, 30, 1, factor)
 		e := assess(t, s, s.Test, AssessOptions{Samples: draws, Seed: 3})
 		exact := evidences(p, s.Test)
-		var want, off moments
+		var want, off infer.Running
 		for i, v := range exact {
-			want.add(v)
-			off.add(e.PerImage[i].IW - v)
+			want.Add(v)
+			off.Add(e.PerImage[i].IW - v)
 		}
 		iw := e.IW
 		switch factor {
 		case 1:
 			// 9 pixels whose squares are below 100, rounded to float32.
-			if math.Abs(off.mean) > 1e-4 || *iw.KHat != 0 || *iw.KHatBad != 0 || iw.Bias > 1e-6 {
-				t.Errorf("exact encoder: L_k - log p(x) = %g, k-hat %g, above the limit %g, bias %g; want 0 of all", off.mean, *iw.KHat, *iw.KHatBad, iw.Bias)
+			if math.Abs(off.Mean) > 1e-4 || *iw.KHat != 0 || *iw.KHatBad != 0 || iw.Bias > 1e-6 {
+				t.Errorf("exact encoder: L_k - log p(x) = %g, k-hat %g, above the limit %g, bias %g; want 0 of all", off.Mean, *iw.KHat, *iw.KHatBad, iw.Bias)
 			}
 		case 0.9:
 			// The variance of w is finite: L_k is off by its bias, to the error that
 			// its effective sample size tells.
 			sd := math.Sqrt((1/iw.ESS - 1./draws) / 30)
-			if math.Abs(off.mean+iw.Bias) > 5*sd+1e-4 || *iw.KHat > 0.3 || *iw.KHatBad > 0 {
-				t.Errorf("q a little narrow: L_k - log p(x) = %.5f ± %.5f, bias %.5f, k-hat %.2f, above the limit %.2f", off.mean, sd, iw.Bias, *iw.KHat, *iw.KHatBad)
+			if math.Abs(off.Mean+iw.Bias) > 5*sd+1e-4 || *iw.KHat > 0.3 || *iw.KHatBad > 0 {
+				t.Errorf("q a little narrow: L_k - log p(x) = %.5f ± %.5f, bias %.5f, k-hat %.2f, above the limit %.2f", off.Mean, sd, iw.Bias, *iw.KHat, *iw.KHatBad)
 			}
 		default:
 			// The shape is between 0.78 at the start of the tail and 0.98; of one image
@@ -97,8 +98,8 @@ func TestTheTailTellsAGoodEncoderFromANarrowOne(t *testing.T) {
 			if k := *iw.KHat; k < 0.78-0.1 || k > 0.98+0.1 || *iw.KHatBad < 0.6 || *iw.KHatLimit != 0.7 {
 				t.Errorf("q far too narrow: k-hat %.2f, above the limit of %g for %.2f of the images", k, *iw.KHatLimit, *iw.KHatBad)
 			}
-			if off.mean >= 0 {
-				t.Errorf("L_k is above log p(x) by %g nats", off.mean)
+			if off.Mean >= 0 {
+				t.Errorf("L_k is above log p(x) by %g nats", off.Mean)
 			}
 		}
 	}
@@ -132,17 +133,17 @@ func TestAISFindsTheEvidenceInClosedForm(t *testing.T) {
 	if last != 30*(49+149)+40*(49+2*149) {
 		t.Errorf("progress ends at %d", last)
 	}
-	var off moments
+	var off infer.Running
 	for i, v := range evidences(p, s.Test) {
-		off.add(e.PerImage[i].AIS - v)
+		off.Add(e.PerImage[i].AIS - v)
 	}
 	// The logarithm of a mean of C weights is low by half its variance, on average.
 	bias := a.ChainSE * a.ChainSE * 30 / 2
-	if math.Abs(off.mean+bias) > 5*a.ChainSE {
-		t.Errorf("AIS - log p(x) = %.4f, want %.4f ± %.4f", off.mean, -bias, a.ChainSE)
+	if math.Abs(off.Mean+bias) > 5*a.ChainSE {
+		t.Errorf("AIS - log p(x) = %.4f, want %.4f ± %.4f", off.Mean, -bias, a.ChainSE)
 	}
 	// The error bar is that of the images' own errors.
-	if se := off.standardError(); a.ChainSE > 2*se || a.ChainSE < se/2 {
+	if se := off.StandardError(); a.ChainSE > 2*se || a.ChainSE < se/2 {
 		t.Errorf("error by the chains %.4f, by the differences from the closed form %.4f", a.ChainSE, se)
 	}
 	if a.ChainSE > 0.05 {
@@ -161,13 +162,13 @@ func TestAISFindsTheEvidenceInClosedForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var exact moments
+	var exact infer.Running
 	for i := range 40 {
-		exact.add(p.LogEvidence(modeltest.Floats(x[i*9:][:9])))
+		exact.Add(p.LogEvidence(modeltest.Floats(x[i*9:][:9])))
 	}
 	w := a.Simulated
-	if error := 5 * w.GapSE; exact.mean < w.Lower-error || exact.mean > w.Upper+error {
-		t.Errorf("log p(x) = %.4f of the simulated images, outside %.4f to %.4f", exact.mean, w.Lower, w.Upper)
+	if error := 5 * w.GapSE; exact.Mean < w.Lower-error || exact.Mean > w.Upper+error {
+		t.Errorf("log p(x) = %.4f of the simulated images, outside %.4f to %.4f", exact.Mean, w.Lower, w.Upper)
 	}
 	if w.Gap < -3*w.GapSE || w.Gap > 0.3 || math.Abs(w.Upper-w.Lower-w.Gap) > 1e-9 || w.Images != 40 {
 		t.Errorf("gap %.4f ± %.4f of %d images, from %.4f to %.4f", w.Gap, w.GapSE, w.Images, w.Lower, w.Upper)
@@ -179,12 +180,12 @@ func TestAISFindsTheEvidenceInClosedForm(t *testing.T) {
 func TestFewStepsShowInTheSandwich(t *testing.T) {
 	s, p := linearSetup(t, 30, 3, 1)
 	a := assess(t, s, s.Test, AssessOptions{Samples: 1, Seed: 4, AIS: &AISOptions{Steps: 3, Chains: 4, Leapfrogs: 1, Simulated: 60}}).AIS
-	var exact moments
+	var exact infer.Running
 	for _, v := range evidences(p, s.Test) {
-		exact.add(v)
+		exact.Add(v)
 	}
-	if a.Value > exact.mean-0.5 {
-		t.Errorf("AIS with 3 steps %.2f, log p(x) %.2f: want it far below", a.Value, exact.mean)
+	if a.Value > exact.Mean-0.5 {
+		t.Errorf("AIS with 3 steps %.2f, log p(x) %.2f: want it far below", a.Value, exact.Mean)
 	}
 	if w := a.Simulated; w.Gap < 0.5 || w.Gap < 5*w.GapSE {
 		t.Errorf("gap %.2f ± %.2f with 3 steps: want it large", w.Gap, w.GapSE)
@@ -206,30 +207,30 @@ func TestEstimatesOfATrainedVAEAgreeWithQuadrature(t *testing.T) {
 	if e.KL < 0.5 {
 		t.Fatalf("KL %.2f: the code carries nothing, and the test says nothing", e.KL)
 	}
-	var iw, ais, logP moments
+	var iw, ais, logP infer.Running
 	for _, score := range e.PerImage {
 		if score.Error > 1e-3 {
 			t.Fatalf("image %d: log p(x) to ± %g only", score.Image, score.Error)
 		}
-		iw.add(score.IW - score.LogP)
-		ais.add(score.AIS - score.LogP)
-		logP.add(score.LogP)
+		iw.Add(score.IW - score.LogP)
+		ais.Add(score.AIS - score.LogP)
+		logP.Add(score.LogP)
 	}
 	variance := 0.0 // of the mean of L_k
 	for _, score := range e.PerImage {
 		variance += (1/score.ESS - 1./draws) / float64(v.N()*v.N())
 	}
-	if !(e.ELBO < logP.mean) || math.Abs(iw.mean+e.IW.Bias) > 5*math.Sqrt(variance) {
-		t.Errorf("L_5000 - log p(x) = %.5f, want %.5f ± %.5f; ELBO %.3f, log p(x) %.3f", iw.mean, -e.IW.Bias, math.Sqrt(variance), e.ELBO, logP.mean)
+	if !(e.ELBO < logP.Mean) || math.Abs(iw.Mean+e.IW.Bias) > 5*math.Sqrt(variance) {
+		t.Errorf("L_5000 - log p(x) = %.5f, want %.5f ± %.5f; ELBO %.3f, log p(x) %.3f", iw.Mean, -e.IW.Bias, math.Sqrt(variance), e.ELBO, logP.Mean)
 	}
 	bias := e.AIS.ChainSE * e.AIS.ChainSE * float64(v.N()) / 2
-	if math.Abs(ais.mean+bias) > 5*e.AIS.ChainSE || e.AIS.ChainSE > 0.1 {
-		t.Errorf("AIS - log p(x) = %.4f, want %.4f ± %.4f", ais.mean, -bias, e.AIS.ChainSE)
+	if math.Abs(ais.Mean+bias) > 5*e.AIS.ChainSE || e.AIS.ChainSE > 0.1 {
+		t.Errorf("AIS - log p(x) = %.4f, want %.4f ± %.4f", ais.Mean, -bias, e.AIS.ChainSE)
 	}
 	if w := e.AIS.Simulated; w.Gap < -3*w.GapSE || w.Gap > 0.2 {
 		t.Errorf("gap %.3f ± %.3f", w.Gap, w.GapSE)
 	}
-	t.Logf("ELBO %.4f, L_5000 %.4f, AIS %.4f, log p(x) %.4f", e.ELBO, e.IW.Bound, e.AIS.Value, logP.mean)
+	t.Logf("ELBO %.4f, L_5000 %.4f, AIS %.4f, log p(x) %.4f", e.ELBO, e.IW.Bound, e.AIS.Value, logP.Mean)
 }
 
 // TestAISDependsOnSeedImageAndChainAlone: the same again, and with other images beside.

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"elbo/data"
+	"elbo/model/infer"
 )
 
 // AssessOptions say what is to be known of the images besides the terms of the ELBO.
@@ -28,7 +29,7 @@ type ImageScore struct {
 	ELBO  float64 // Recon - KL
 	IW    float64 // L_k; the ELBO of a model with a table
 	ESS   float64 // effective sample size of L_k out of k; 0 for a model with a table
-	KHat  float64 // shape of the tail of L_k's weights, see model.Tail; NaN where they are too few, 0 for a model with a table
+	KHat  float64 // shape of the tail of L_k's weights, see infer.Tail; NaN where they are too few, 0 for a model with a table
 	AIS   float64 // log p(x) by annealed importance sampling where Evaluation.AIS is known, else 0
 	LogP  float64 // log p(x) where Evaluation.LogP is known, else 0
 	Error float64 // of LogP, from the method
@@ -73,7 +74,7 @@ func addExact(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Ev
 	if err != nil {
 		return err
 	}
-	var logP, stated, gap moments
+	var logP, stated, gap infer.Running
 	missed := 0
 	for i, x := range exact {
 		score := &e.PerImage[i]
@@ -82,11 +83,11 @@ func addExact(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Ev
 			x.LogP, x.Error = score.IW, scatter
 		}
 		score.LogP, score.Error = x.LogP, x.Error
-		logP.add(x.LogP)
-		stated.add(x.Error)
-		gap.add(x.LogP - score.ELBO)
+		logP.Add(x.LogP)
+		stated.Add(x.Error)
+		gap.Add(x.LogP - score.ELBO)
 	}
-	e.LogP = &LogP{Value: logP.mean, SE: logP.standardError(), Error: stated.mean, Method: q.Method(), Missed: missed}
-	e.Gap = &PosteriorGap{Value: gap.mean, SE: gap.standardError()}
+	e.LogP = &LogP{Value: logP.Mean, SE: logP.StandardError(), Error: stated.Mean, Method: q.Method(), Missed: missed}
+	e.Gap = &PosteriorGap{Value: gap.Mean, SE: gap.StandardError()}
 	return nil
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 )
 
 // evaluationRows is how many draws are decoded at once: enough for a matrix product
@@ -92,10 +93,10 @@ func (k *desk) assess(v data.View, images []int, seed uint64, scores []ImageScor
 // score draws from the posteriors of the first n images of the block and returns
 // their mean log-likelihood, the mean of log p(z) - log q(z|x), their importance weights
 // and the largest of these.
-func (k *desk) score(h []float32, n int) (recons, ratios []float64, weights []model.Weights, tails []*model.Tail, err error) {
-	recons, ratios, weights, tails = make([]float64, n), make([]float64, n), make([]model.Weights, n), make([]*model.Tail, n)
+func (k *desk) score(h []float32, n int) (recons, ratios []float64, weights []infer.Weights, tails []*infer.Tail, err error) {
+	recons, ratios, weights, tails = make([]float64, n), make([]float64, n), make([]infer.Weights, n), make([]*infer.Tail, n)
 	for i := range tails {
-		tails[i] = model.NewTail(k.draws)
+		tails[i] = infer.NewTail(k.draws)
 	}
 	err = k.each(h, n, func(i, _ int, logLik, ratio float64) {
 		recons[i] += logLik / float64(k.draws)

@@ -9,6 +9,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 )
 
 // Evaluation is what a model makes of a set of images: means over images of equal
@@ -84,14 +85,14 @@ type IW struct {
 	Bias float64 `json:"bias"`
 
 	// Whether the weights have a mean that k of them can tell; nil with fewer than 21.
-	KHat      *float64 `json:"k_hat,omitempty"`       // median over images of model.Tail's shape
+	KHat      *float64 `json:"k_hat,omitempty"`       // median over images of infer.Tail's shape
 	KHatBad   *float64 `json:"k_hat_bad,omitempty"`   // share of the images above the limit
-	KHatLimit *float64 `json:"k_hat_limit,omitempty"` // model.KHatLimit(k)
+	KHatLimit *float64 `json:"k_hat_limit,omitempty"` // infer.KHatLimit(k)
 }
 
 // tails sums up the shapes of the images' weights.
 func (iw *IW) tails(scores []ImageScore) {
-	limit, bad := model.KHatLimit(iw.K), 0.0
+	limit, bad := infer.KHatLimit(iw.K), 0.0
 	var shapes []float64
 	for _, s := range scores {
 		if math.IsNaN(s.KHat) {
@@ -183,76 +184,51 @@ func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) Evaluat
 	width, _ := e.model.Q.Posterior.Sizes()
 	known, hasMoments := e.model.Q.Posterior.(model.Moments)
 	hasKL := true
-	var recon, kl, elbo, iw, ess, bias moments
-	means, perDim := make([]moments, z), make([]moments, z)
+	var recon, kl, elbo, iw, ess, bias infer.Running
+	means, perDim := make([]infer.Running, z), make([]infer.Running, z)
 	for i, s := range scores {
-		recon.add(s.Recon)
-		kl.add(s.KL)
-		elbo.add(s.ELBO)
-		iw.add(s.IW)
-		ess.add(s.ESS)
-		bias.add((1/s.ESS - 1/float64(e.draws)) / 2)
+		recon.Add(s.Recon)
+		kl.Add(s.KL)
+		elbo.Add(s.ELBO)
+		iw.Add(s.IW)
+		ess.Add(s.ESS)
+		bias.Add((1/s.ESS - 1/float64(e.draws)) / 2)
 		h := posteriors[i*width:][:width]
 		if hasMoments {
 			for j, mean := range known.Mean(h) {
-				means[j].add(mean)
+				means[j].Add(mean)
 			}
 		}
 		var kls []float64
 		if kls, hasKL = klPerDimension(e.model, h); hasKL {
 			for j, kl := range kls {
-				perDim[j].add(kl)
+				perDim[j].Add(kl)
 			}
 		}
 	}
 	result := Evaluation{
 		Images: len(scores), Draws: e.draws,
-		Recon: recon.mean, ReconSE: recon.standardError(),
-		KL: kl.mean, KLSE: kl.standardError(),
-		ELBO: elbo.mean, ELBOSE: elbo.standardError(),
-		IW: &IW{K: e.draws, Bound: iw.mean, SE: iw.standardError(), ESS: ess.mean, Bias: bias.mean},
+		Recon: recon.Mean, ReconSE: recon.StandardError(),
+		KL: kl.Mean, KLSE: kl.StandardError(),
+		ELBO: elbo.Mean, ELBOSE: elbo.StandardError(),
+		IW: &IW{K: e.draws, Bound: iw.Mean, SE: iw.StandardError(), ESS: ess.Mean, Bias: bias.Mean},
 
 		PerImage: scores,
 	}
 	result.IW.tails(scores)
 	if hasKL {
 		for _, kl := range perDim {
-			result.KLPerDim = append(result.KLPerDim, kl.mean)
+			result.KLPerDim = append(result.KLPerDim, kl.Mean)
 		}
 	}
 	if hasMoments {
 		active := 0
 		for _, mean := range means {
-			if mean.variance() > ActiveThreshold {
+			if mean.Variance() > ActiveThreshold {
 				active++
 			}
 		}
 		result.ActiveUnits = &active
 	}
 	return result
-}
-
-// moments are the running mean and variance of numbers (Welford 1962).
-type moments struct {
-	n        int
-	mean, m2 float64
-}
-
-func (m *moments) add(x float64) {
-	m.n++
-	d := x - m.mean
-	m.mean += d / float64(m.n)
-	m.m2 += d * (x - m.mean)
-}
-
-func (m *moments) variance() float64 {
-	if m.n < 2 {
-		return 0
-	}
-	return m.m2 / float64(m.n-1)
-}
-
-// standardError is that of the mean.
-func (m *moments) standardError() float64 {
-	return math.Sqrt(m.variance() / float64(max(1, m.n)))
 }

@@ -11,6 +11,7 @@ import (
 	"elbo/graph"
 	"elbo/graph/graphtest"
 	"elbo/model"
+	"elbo/model/infer"
 )
 
 // plainView is a few synthetic images as evaluation sees them.
@@ -59,7 +60,7 @@ func TestADecoderThatIgnoresItsCodeHasAKnownEvidence(t *testing.T) {
 	for j := range logits {
 		logits[j] = float32(j)/6 - 2
 	}
-	var want moments
+	var want infer.Running
 	x := make([]float32, 25)
 	for i := range v.N() {
 		v.Pixels(x, i, 0)
@@ -67,20 +68,20 @@ func TestADecoderThatIgnoresItsCodeHasAKnownEvidence(t *testing.T) {
 		for j, l := range logits {
 			sum += float64(x[j])*float64(l) - math.Log1p(math.Exp(float64(l)))
 		}
-		want.add(sum)
+		want.Add(sum)
 	}
 	got := evaluateWith(t, m, 7, v)
 	// 25 pixels of at most 3 nats, each rounded to float32 (2^-24) and summed.
 	const tolerance = 25 * 25 * 3 * 6e-8
 	for name, value := range map[string]float64{"recon": got.Recon, "ELBO": got.ELBO, "L_7": got.IW.Bound} {
-		if math.Abs(value-want.mean) > tolerance {
-			t.Errorf("%s = %.6f, want %.6f", name, value, want.mean)
+		if math.Abs(value-want.Mean) > tolerance {
+			t.Errorf("%s = %.6f, want %.6f", name, value, want.Mean)
 		}
 	}
 	if got.KL != 0 || *got.ActiveUnits != 0 || math.Abs(got.IW.ESS-7) > 1e-4 {
 		t.Errorf("KL %g, %d active units, effective sample size %g; want 0, 0, 7", got.KL, *got.ActiveUnits, got.IW.ESS)
 	}
-	if se := math.Sqrt(want.m2 / 36 / 37); math.Abs(got.ELBOSE-se) > tolerance {
+	if se := math.Sqrt(want.Variance() / 37); math.Abs(got.ELBOSE-se) > tolerance {
 		t.Errorf("standard error %g, want %g", got.ELBOSE, se)
 	}
 	if got.Images != 37 {
@@ -105,19 +106,19 @@ func TestBoundsAreBelowTheEvidenceAndApproachIt(t *testing.T) {
 		}
 	}
 	evidence := evidenceByQuadrature(t, m, v)
-	var exact moments
+	var exact infer.Running
 	for _, e := range evidence {
-		exact.add(e)
+		exact.Add(e)
 	}
 	one, many := evaluateWith(t, m, 1, v), evaluateWith(t, m, 4000, v)
-	if !(many.ELBO < exact.mean && many.ELBO < many.IW.Bound) {
-		t.Errorf("ELBO %.4f, L_4000 %.4f, log p(x) %.4f: want them in this order", many.ELBO, many.IW.Bound, exact.mean)
+	if !(many.ELBO < exact.Mean && many.ELBO < many.IW.Bound) {
+		t.Errorf("ELBO %.4f, L_4000 %.4f, log p(x) %.4f: want them in this order", many.ELBO, many.IW.Bound, exact.Mean)
 	}
 	// The mean of L_k is below log p(x) by about var(w)/2k, with w the weights
 	// relative to their mean: (k/ESS - 1)/2k nats. One image's estimate has a
 	// standard deviation of sqrt(1/ESS - 1/k), so the mean of 40 images has
 	bias, sd := (4000/many.IW.ESS-1)/8000, math.Sqrt((1/many.IW.ESS-1./4000)/40)
-	if d := many.IW.Bound - exact.mean; math.Abs(d+bias) > 5*sd {
+	if d := many.IW.Bound - exact.Mean; math.Abs(d+bias) > 5*sd {
 		t.Errorf("L_4000 - log p(x) = %.5f, want %.5f ± %.5f", d, -bias, 5*sd)
 	}
 	// With one draw the importance-weighted bound estimates the ELBO, only without

@@ -15,6 +15,7 @@ import (
 	"elbo/graph"
 	"elbo/graph/graphtest"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/model/modeltest"
 )
 
@@ -127,17 +128,17 @@ func TestTheStatedErrorHoldsAcrossKinks(t *testing.T) {
 	truth := quadrature(t, m.Joint, o, x)
 	for _, spacing := range []float64{1. / 2, 1. / 4, 1. / 8} {
 		o.Spacing = spacing
-		var off, stated moments
+		var off, stated infer.Running
 		for i, e := range quadrature(t, m.Joint, o, x) {
-			off.add(math.Abs(e.LogP - truth[i].LogP))
-			stated.add(e.Error)
+			off.Add(math.Abs(e.LogP - truth[i].LogP))
+			stated.Add(e.Error)
 			if d := math.Abs(e.LogP - truth[i].LogP); d > e.Error+truth[i].Error {
 				t.Errorf("spacing %g, image %d: off by %.3g, stated error %.3g", spacing, i, d, e.Error)
 			}
 		}
 		// It is an estimate of the error as well, not any large number.
-		if stated.mean > 100*off.mean {
-			t.Errorf("spacing %g: stated errors of %.3g in the mean, true ones of %.3g", spacing, stated.mean, off.mean)
+		if stated.Mean > 100*off.Mean {
+			t.Errorf("spacing %g: stated errors of %.3g in the mean, true ones of %.3g", spacing, stated.Mean, off.Mean)
 		}
 	}
 }
@@ -171,25 +172,25 @@ func TestBoundsOfALinearGaussianModelAreItsClosedForms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var logP, elbo, noise moments
+	var logP, elbo, noise infer.Running
 	for i, s := range e.PerImage {
 		truth := p.LogEvidence(modeltest.Floats(x[i*pixels:][:pixels]))
-		logP.add(truth)
-		elbo.add(truth - p.DiagonalGap())
-		noise.add(s.ELBO - (truth - p.DiagonalGap()))
+		logP.Add(truth)
+		elbo.Add(truth - p.DiagonalGap())
+		noise.Add(s.ELBO - (truth - p.DiagonalGap()))
 		if math.Abs(s.LogP-truth) > s.Error {
 			t.Errorf("image %d: log p(x) = %.6f, want %.6f within the stated %.2g", i, s.LogP, truth, s.Error)
 		}
 	}
-	if math.Abs(e.LogP.Value-logP.mean) > e.LogP.Error || e.LogP.Error > 1e-3 {
-		t.Errorf("log p(x) = %.6f, want %.6f within the stated %.2g, and that below 0.001", e.LogP.Value, logP.mean, e.LogP.Error)
+	if math.Abs(e.LogP.Value-logP.Mean) > e.LogP.Error || e.LogP.Error > 1e-3 {
+		t.Errorf("log p(x) = %.6f, want %.6f within the stated %.2g, and that below 0.001", e.LogP.Value, logP.Mean, e.LogP.Error)
 	}
-	if math.Abs(e.LogP.SE-logP.standardError()) > 1e-4*logP.standardError() {
-		t.Errorf("standard error %.6f, want %.6f", e.LogP.SE, logP.standardError())
+	if math.Abs(e.LogP.SE-logP.StandardError()) > 1e-4*logP.StandardError() {
+		t.Errorf("standard error %.6f, want %.6f", e.LogP.SE, logP.StandardError())
 	}
 	// The reconstruction is a mean over draws: five of its standard errors over images.
-	if math.Abs(noise.mean) > 5*noise.standardError() {
-		t.Errorf("ELBO is %.5f from the closed form, standard error %.5f", noise.mean, noise.standardError())
+	if math.Abs(noise.Mean) > 5*noise.StandardError() {
+		t.Errorf("ELBO is %.5f from the closed form, standard error %.5f", noise.Mean, noise.StandardError())
 	}
 	if math.Abs(e.Gap.Value-p.DiagonalGap()) > 5*e.Gap.SE+e.LogP.Error || p.DiagonalGap() < 10*e.Gap.SE {
 		t.Errorf("log p(x) - ELBO = %.5f ± %.5f, want KL(q ‖ p(z|x)) = %.5f, and that it can be told from 0", e.Gap.Value, e.Gap.SE, p.DiagonalGap())

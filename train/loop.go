@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 )
 
@@ -57,7 +58,7 @@ type Result struct {
 	// Rise is what the last epoch added to the validation bound, nats per image. Both
 	// epochs are scored with the same draws, so its standard error is that of the
 	// images' differences. Nil where there is no epoch, or no state of it, to compare.
-	Rise *Estimate
+	Rise *infer.Estimate
 
 	Converged bool // EM: an iteration gained less than the tolerance
 }
@@ -76,9 +77,9 @@ type vaeRun struct {
 	position int
 	totals   model.Totals
 	best     *run.Best
-	saved    int64     // step of the last checkpoint, -1 for none
-	bounds   []float64 // of each validation image at the end of the last epoch, where known
-	rise     *Estimate // of the last epoch of all
+	saved    int64           // step of the last checkpoint, -1 for none
+	bounds   []float64       // of each validation image at the end of the last epoch, where known
+	rise     *infer.Estimate // of the last epoch of all
 
 	began   time.Time // when this process began the epoch
 	counted float64   // images of the epoch that this process did not train on
@@ -266,7 +267,7 @@ func (r *vaeRun) endEpoch(ctx context.Context) error {
 }
 
 // riseTo compares the bounds of the validation images with those of the epoch before.
-func (r *vaeRun) riseTo(ctx context.Context, bounds []float64) (*Estimate, error) {
+func (r *vaeRun) riseTo(ctx context.Context, bounds []float64) (*infer.Estimate, error) {
 	before := r.bounds
 	if before == nil { // this process has not seen the end of that epoch
 		var err error
@@ -274,11 +275,11 @@ func (r *vaeRun) riseTo(ctx context.Context, bounds []float64) (*Estimate, error
 			return nil, err
 		}
 	}
-	var rise moments
+	var rise infer.Running
 	for i, b := range bounds {
-		rise.add(b - before[i])
+		rise.Add(b - before[i])
 	}
-	return &Estimate{Value: rise.mean, SE: rise.standardError()}, nil
+	return &infer.Estimate{Value: rise.Mean, SE: rise.StandardError()}, nil
 }
 
 // boundsBefore scores the validation images with the checkpoint of the end of the epoch

@@ -11,6 +11,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -317,7 +318,7 @@ func (r *swapped) write(w io.Writer) {
 		}
 	}
 	fmt.Fprintln(table, head)
-	row := func(name string, of func(*train.Inferences) *train.Estimate) {
+	row := func(name string, of func(*train.Inferences) *infer.Estimate) {
 		fmt.Fprintf(table, "%s\t", name)
 		for _, column := range columns {
 			if e := of(column); e != nil {
@@ -328,11 +329,11 @@ func (r *swapped) write(w io.Writer) {
 		}
 		fmt.Fprintln(table)
 	}
-	logP := func(l train.LogP) *train.Estimate { return &train.Estimate{Value: l.Value, SE: l.SE} }
-	row("log p(x), prior N(0, I)", func(i *train.Inferences) *train.Estimate { return logP(i.LogP) })
-	row(fmt.Sprintf("log p(x), table of %s points", joined(r.Grid, "x")), func(i *train.Inferences) *train.Estimate { return logP(i.Table) })
-	row("L[q*], the best q of each image", func(i *train.Inferences) *train.Estimate { return &i.ELBOStar })
-	row("L[q], the encoder", func(i *train.Inferences) *train.Estimate { return i.ELBO })
+	logP := func(l train.LogP) *infer.Estimate { return &infer.Estimate{Value: l.Value, SE: l.SE} }
+	row("log p(x), prior N(0, I)", func(i *train.Inferences) *infer.Estimate { return logP(i.LogP) })
+	row(fmt.Sprintf("log p(x), table of %s points", joined(r.Grid, "x")), func(i *train.Inferences) *infer.Estimate { return logP(i.Table) })
+	row("L[q*], the best q of each image", func(i *train.Inferences) *infer.Estimate { return &i.ELBOStar })
+	row("L[q], the encoder", func(i *train.Inferences) *infer.Estimate { return i.ELBO })
 	table.Flush()
 	if r.Model == train.GridModel {
 		fmt.Fprintln(w, "after EM, the encoder is still the one that was trained with the old decoder")
