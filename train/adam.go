@@ -2,73 +2,25 @@ package train
 
 import (
 	"fmt"
-	"math"
 
 	"elbo/graph"
-	"elbo/graph/simd"
 	"elbo/train/safetensors"
 )
 
-// Adam is the optimiser of Kingma and Ba 2015, with its state open to be saved.
-// For every parameter θ with gradient g of the loss, at step t = 1, 2, ...:
-//
-//	m = β₁ m + (1-β₁) g        v = β₂ v + (1-β₂) g²
-//	θ = θ - lr · m/(1-β₁ᵗ) / (√(v/(1-β₂ᵗ)) + ε)
-//
-// This is torch.optim.Adam without weight decay.
-type Adam struct {
-	LR, Beta1, Beta2, Epsilon float64
+// Adam is the optimiser, with its state as a checkpoint keeps it.
+type Adam struct{ *graph.Adam }
 
-	engine *graph.Engine
-	params []*graph.Param
-	m, v   [][]float32
-	t      int64
-}
-
-// NewAdam returns an optimiser of params with zero moments, β₁ = 0.9, β₂ = 0.999
-// and ε = 10⁻⁸.
+// NewAdam returns [graph.NewAdam].
 func NewAdam(lr float64, params []*graph.Param, engine *graph.Engine) *Adam {
-	a := &Adam{LR: lr, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, engine: engine, params: params}
-	for _, p := range params {
-		a.m = append(a.m, make([]float32, len(p.Value)))
-		a.v = append(a.v, make([]float32, len(p.Value)))
-	}
-	return a
-}
-
-// Step moves every parameter against its gradient; grad returns that of the i-th.
-// Gradients are read and not changed.
-func (a *Adam) Step(grad func(i int) []float32) {
-	a.t++
-	c1 := 1 - math.Pow(a.Beta1, float64(a.t))
-	c2 := 1 - math.Pow(a.Beta2, float64(a.t))
-	// θ -= rate · m / (√v + ε'), with both corrections taken out of the loop.
-	rate := float32(a.LR * math.Sqrt(c2) / c1)
-	epsilon := float32(a.Epsilon * math.Sqrt(c2))
-	d1, d2 := float32(1-a.Beta1), float32(1-a.Beta2)
-	for i, p := range a.params {
-		g := grad(i)
-		a.engine.Split(len(g), 1<<13, func(lo, hi int) {
-			simd.Adam(p.Value[lo:hi], g[lo:hi], a.m[i][lo:hi], a.v[i][lo:hi], d1, d2, rate, epsilon)
-		})
-	}
-}
-
-// Stop takes the momentum away: m = 0. The scale of the gradients, v, stays.
-func (a *Adam) Stop() {
-	for i := range a.params {
-		clear(a.m[i])
-	}
+	return &Adam{graph.NewAdam(lr, params, engine)}
 }
 
 // Moments returns the state under the names adam.m.<parameter> and
 // adam.v.<parameter>. The tensors share memory with the optimiser.
 func (a *Adam) Moments() []safetensors.Tensor {
 	var moments []safetensors.Tensor
-	for i, p := range a.params {
-		moments = append(moments,
-			safetensors.Tensor{Name: "adam.m." + p.Name, Shape: p.Shape, Data: a.m[i]},
-			safetensors.Tensor{Name: "adam.v." + p.Name, Shape: p.Shape, Data: a.v[i]})
+	for _, p := range a.Adam.Moments() {
+		moments = append(moments, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
 	}
 	return moments
 }
@@ -86,6 +38,6 @@ func (a *Adam) Restore(moments []safetensors.Tensor, t int64) error {
 		}
 		copy(own.Data, data)
 	}
-	a.t = t
+	a.Steps = t
 	return nil
 }

@@ -3,90 +3,50 @@ package train
 import (
 	"context"
 	"errors"
-	"math"
 
 	"elbo/data"
+	"elbo/model/infer"
 )
 
 // AssessOptions say what is to be known of the images besides the terms of the ELBO.
 type AssessOptions struct {
-	Samples int         // draws of z for each image: the k of L_k
-	Seed    uint64      // of the draws
-	Exact   bool        // log p(x) of a VAE by quadrature over its latent space
-	AIS     *AISOptions // log p(x) of a VAE by annealed importance sampling
+	Samples int               // draws of z for each image: the k of L_k
+	Seed    uint64            // of the draws
+	Exact   bool              // log p(x) of a VAE by quadrature over its latent space
+	AIS     *infer.AISOptions // log p(x) of a VAE by annealed importance sampling
 
-	Quadrature QuadratureOptions // the zero value: DefaultQuadrature
-	Scored     func(images int)  // hears of images whose draws are scored; may be nil
-	Progress   func(images int)  // hears of images whose quadrature has begun; may be nil
-}
-
-// ImageScore is what a model makes of one image, in nats.
-type ImageScore struct {
-	Image int     // its number in the part of the data set that it is from
-	Recon float64 // E_q[log p(x|z)]
-	KL    float64 // KL(q(z|x) ‖ p(z))
-	ELBO  float64 // Recon - KL
-	IW    float64 // L_k; the ELBO of a model with a table
-	ESS   float64 // effective sample size of L_k out of k; 0 for a model with a table
-	KHat  float64 // shape of the tail of L_k's weights, see model.Tail; NaN where they are too few, 0 for a model with a table
-	AIS   float64 // log p(x) by annealed importance sampling where Evaluation.AIS is known, else 0
-	LogP  float64 // log p(x) where Evaluation.LogP is known, else 0
-	Error float64 // of LogP, from the method
+	Scored   func(images int) // hears of images whose draws are scored; may be nil
+	Progress func(images int) // hears of images whose quadrature has begun; may be nil
 }
 
 // Assess scores the images of v: a model with a table exactly, a VAE with draws from
 // its encoder and, where asked for, by quadrature. The scores of single images are in
 // Evaluation.PerImage, in the order of v.
-func Assess(ctx context.Context, s *Setup, v data.View, o AssessOptions) (Evaluation, error) {
+func Assess(ctx context.Context, s *Setup, v data.View, o AssessOptions) (infer.Evaluation, error) {
 	if s.EM != nil && o.AIS != nil {
-		return Evaluation{}, &ConfigError{errors.New("annealed importance sampling is for a VAE: log p(x) of a model with a table is a sum over its states, and exact without")}
+		return infer.Evaluation{}, &ConfigError{errors.New("annealed importance sampling is for a VAE: log p(x) of a model with a table is a sum over its states, and exact without")}
 	}
 	if s.EM != nil {
 		return EvaluateEM(ctx, s, v)
 	}
-	evaluator, err := NewEvaluator(s.VAE, o.Samples)
+	evaluator, err := infer.NewEvaluator(s.VAE, o.Samples)
 	if err != nil {
-		return Evaluation{}, err
+		return infer.Evaluation{}, err
 	}
 	evaluator.Scored = o.Scored
 	e, err := evaluator.Evaluate(ctx, v, o.Seed)
 	if err == nil && o.Exact {
-		err = addExact(ctx, s, v, o, &e)
+		var exact []infer.Exact
+		var method string
+		if exact, method, err = infer.Integrate(ctx, s.VAE.Joint, v, o.Progress); err == nil {
+			e.AddExact(exact, method)
+		}
 	}
 	if err == nil && o.AIS != nil {
-		err = addAIS(ctx, s, v, o, &e)
+		var a *infer.AIS
+		if a, err = infer.EstimateAIS(ctx, s.VAE.Joint, v, o.Seed, *o.AIS); err == nil {
+			e.AddAIS(a)
+		}
 	}
 	return e, err
-}
-
-// addExact gives an evaluation log p(x) by quadrature.
-func addExact(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Evaluation) error {
-	g := s.VAE.Joint
-	if o.Quadrature == (QuadratureOptions{}) {
-		o.Quadrature = DefaultQuadrature(g.Latent)
-	}
-	q, err := NewQuadrature(g, o.Quadrature, v.N())
-	if err != nil {
-		return err
-	}
-	exact, err := q.Evidence(ctx, v, o.Progress)
-	if err != nil {
-		return err
-	}
-	var logP, stated, gap moments
-	missed := 0
-	for i, x := range exact {
-		score := &e.PerImage[i]
-		if scatter := 1 / math.Sqrt(score.ESS); x.missed(score.IW, scatter) {
-			missed++
-			x.LogP, x.Error = score.IW, scatter
-		}
-		score.LogP, score.Error = x.LogP, x.Error
-		logP.add(x.LogP)
-		stated.add(x.Error)
-		gap.add(x.LogP - score.ELBO)
-	}
-	e.LogP = &LogP{Value: logP.mean, SE: logP.standardError(), Error: stated.mean, Method: q.Method(), Missed: missed}
-	e.Gap = &PosteriorGap{Value: gap.mean, SE: gap.standardError()}
-	return nil
 }

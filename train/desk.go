@@ -3,6 +3,7 @@ package train
 import (
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 )
 
 // evaluationRows is how many draws are decoded at once: enough for a matrix product
@@ -51,7 +52,7 @@ func newDesk(m *model.VAE, draws, images, block int) (*desk, error) {
 	if k.encoder, err = m.NewEncoder(images); err != nil {
 		return nil, err
 	}
-	k.scorer, err = m.NewScorer(images, block)
+	k.scorer, err = m.NewScorer(m.Q.Posterior, images, block)
 	return k, err
 }
 
@@ -65,37 +66,13 @@ func (k *desk) begin(v data.View, images []int, seed uint64, purpose string) {
 	}
 }
 
-// assess scores a block of images of v, and leaves the parameters of their posteriors.
-func (k *desk) assess(v data.View, images []int, seed uint64, scores []ImageScore, posteriors []float32) error {
-	width, _ := k.model.Q.Posterior.Sizes()
-	k.begin(v, images, seed, "eps/evaluate/")
-	h, err := k.encoder.Encode(k.x)
-	if err != nil {
-		return err
-	}
-	copy(posteriors, h)
-	recons, ratios, weights, tails, err := k.score(h, len(scores))
-	if err != nil {
-		return err
-	}
-	for i := range scores {
-		kl := k.divergence(h[i*width:][:width], ratios[i])
-		scores[i] = ImageScore{
-			Image: v.Index(images[i]),
-			Recon: recons[i], KL: kl, ELBO: recons[i] - kl,
-			IW: weights[i].Bound(), ESS: weights[i].EffectiveSampleSize(), KHat: tails[i].KHat(),
-		}
-	}
-	return nil
-}
-
 // score draws from the posteriors of the first n images of the block and returns
 // their mean log-likelihood, the mean of log p(z) - log q(z|x), their importance weights
 // and the largest of these.
-func (k *desk) score(h []float32, n int) (recons, ratios []float64, weights []model.Weights, tails []*model.Tail, err error) {
-	recons, ratios, weights, tails = make([]float64, n), make([]float64, n), make([]model.Weights, n), make([]*model.Tail, n)
+func (k *desk) score(h []float32, n int) (recons, ratios []float64, weights []infer.Weights, tails []*infer.Tail, err error) {
+	recons, ratios, weights, tails = make([]float64, n), make([]float64, n), make([]infer.Weights, n), make([]*infer.Tail, n)
 	for i := range tails {
-		tails[i] = model.NewTail(k.draws)
+		tails[i] = infer.NewTail(k.draws)
 	}
 	err = k.each(h, n, func(i, _ int, logLik, ratio float64) {
 		recons[i] += logLik / float64(k.draws)

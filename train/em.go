@@ -8,6 +8,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 )
 
@@ -443,11 +444,11 @@ func usedStates(counts []float64) int {
 // evidence returns the terms of a split under the model's own p(z).
 func (s *Setup) evidence(e *model.EStep, v data.View) (*run.EpochTerms, error) {
 	var totals model.Totals
-	var bound moments
+	var bound infer.Running
 	err := s.eachChunk(context.Background(), e, v, func(count int) bool {
 		totals.Add(chunkTotals(e, count))
 		for _, evidence := range e.Evidence()[:count] {
-			bound.add(float64(evidence))
+			bound.Add(float64(evidence))
 		}
 		return true
 	})
@@ -455,5 +456,5 @@ func (s *Setup) evidence(e *model.EStep, v data.View) (*run.EpochTerms, error) {
 		return nil, err
 	}
 	mean := totals.Mean()
-	return &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound, BoundSE: bound.standardError()}, nil
+	return &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound, BoundSE: bound.StandardError()}, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 )
 
 // GapOptions say how the gap between a VAE's ELBO and log p(x) is measured.
@@ -27,12 +28,6 @@ func (o GapOptions) Validate() error {
 	return o.LocalQ.Validate()
 }
 
-// Estimate is a mean over images with its standard error, in nats per image.
-type Estimate struct {
-	Value float64 `json:"value"`
-	SE    float64 `json:"se"`
-}
-
 // Gap is what a VAE's encoder and its family of posteriors lose, in nats per image:
 //
 //	log p(x) - L[q]  =  log p(x) - L[q*]  +  L[q*] - L[q]
@@ -43,15 +38,15 @@ type Estimate struct {
 //
 // Source: Cremer, Li, Duvenaud 2018.
 type Gap struct {
-	Images        int      `json:"images"`
-	Draws         int      `json:"draws"` // of z for each image, from q and from q*
-	LogP          LogP     `json:"log_p"`
-	LowerBound    bool     `json:"log_p_is_lower_bound"` // and so the approximation and the inference gap
-	ELBOStar      Estimate `json:"elbo_star"`
-	ELBO          Estimate `json:"elbo"`
-	Approximation Estimate `json:"approximation"`
-	Amortisation  Estimate `json:"amortisation"`
-	Inference     Estimate `json:"inference"`
+	Images        int            `json:"images"`
+	Draws         int            `json:"draws"` // of z for each image, from q and from q*
+	LogP          infer.LogP     `json:"log_p"`
+	LowerBound    bool           `json:"log_p_is_lower_bound"` // and so the approximation and the inference gap
+	ELBOStar      infer.Estimate `json:"elbo_star"`
+	ELBO          infer.Estimate `json:"elbo"`
+	Approximation infer.Estimate `json:"approximation"`
+	Amortisation  infer.Estimate `json:"amortisation"`
+	Inference     infer.Estimate `json:"inference"`
 
 	PerImage []GapScore `json:"-"` // in the order of the view
 	H, HStar []float32  `json:"-"` // of q and q*, [N, H]
@@ -119,10 +114,10 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 	if h != nil {
 		starts = append(starts, h)
 	}
-	var exact []Exact
+	var exact []infer.Exact
 	var err error
 	if o.Exact {
-		if exact, g.LogP.Method, err = integrate(ctx, s.VAE.Joint, v, func(images int) { tell("integrating", images) }); err != nil {
+		if exact, g.LogP.Method, err = infer.Integrate(ctx, s.VAE.Joint, v, func(images int) { tell("integrating", images) }); err != nil {
 			return nil, err
 		}
 		if moments, ok := s.VAE.Q.Posterior.(model.Moments); ok {
@@ -140,7 +135,7 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 	}
 	for i, x := range exact {
 		score := &g.PerImage[i]
-		if x.missed(score.LogP, score.Error) {
+		if x.Missed(score.LogP, score.Error) {
 			g.LogP.Missed++
 			continue
 		}
@@ -152,7 +147,7 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 }
 
 // momentsOf returns the members of a family with the moments of posteriors, [N, H].
-func momentsOf(exact []Exact, family model.Moments) []float32 {
+func momentsOf(exact []infer.Exact, family model.Moments) []float32 {
 	var h []float32
 	for _, x := range exact {
 		h = append(h, family.FromMoments(x.Mean, x.Covariance)...)
@@ -160,31 +155,21 @@ func momentsOf(exact []Exact, family model.Moments) []float32 {
 	return h
 }
 
-// integrate returns log p(x) of the images of v under the prior N(0, I), and says how.
-func integrate(ctx context.Context, g *model.Joint, v data.View, progress func(images int)) ([]Exact, string, error) {
-	q, err := NewQuadrature(g, DefaultQuadrature(g.Latent), v.N())
-	if err != nil {
-		return nil, "", err
-	}
-	exact, err := q.Evidence(ctx, v, progress)
-	return exact, q.Method(), err
-}
-
 // summarise computes the means.
 func (g *Gap) summarise() {
-	var logP, methodError moments
-	estimate := func(of func(GapScore) float64) Estimate {
-		var m moments
+	var logP, methodError infer.Running
+	estimate := func(of func(GapScore) float64) infer.Estimate {
+		var m infer.Running
 		for _, score := range g.PerImage {
-			m.add(of(score))
+			m.Add(of(score))
 		}
-		return Estimate{Value: m.mean, SE: m.standardError()}
+		return infer.Estimate{Value: m.Mean, SE: m.StandardError()}
 	}
 	for _, score := range g.PerImage {
-		logP.add(score.LogP)
-		methodError.add(score.Error)
+		logP.Add(score.LogP)
+		methodError.Add(score.Error)
 	}
-	g.LogP.Value, g.LogP.SE, g.LogP.Error = logP.mean, logP.standardError(), methodError.mean
+	g.LogP.Value, g.LogP.SE, g.LogP.Error = logP.Mean, logP.StandardError(), methodError.Mean
 	g.ELBO = estimate(func(s GapScore) float64 { return s.ELBO })
 	g.ELBOStar = estimate(func(s GapScore) float64 { return s.ELBOStar })
 	g.Approximation = estimate(GapScore.Approximation)
@@ -219,7 +204,7 @@ func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float3
 		}
 		for i, image := range images {
 			// Both halves use the same ε: what is independent is a pair of draws.
-			var pairs model.Weights
+			var pairs infer.Weights
 			for draw, a := range logW[i] {
 				pairs.Add(floats.LogSumExp([]float64{a, logWStar[i][draw]}) - math.Ln2)
 			}

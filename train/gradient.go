@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 )
 
@@ -16,15 +17,15 @@ type gradient struct {
 	*keeper
 	vae       *model.VAE
 	adam      *Adam
-	evaluator *Evaluator // nil without validation images
+	evaluator *infer.Evaluator // nil without validation images
 	batches   *feed
 
 	step     int64
 	epoch    int
 	position int
 	totals   model.Totals
-	bounds   []float64 // of each validation image at the end of the last epoch, where known
-	rise     *Estimate // of the last epoch of all
+	bounds   []float64       // of each validation image at the end of the last epoch, where known
+	rise     *infer.Estimate // of the last epoch of all
 
 	began   time.Time // when this process began the epoch
 	counted float64   // images of the epoch that this process did not train on
@@ -61,7 +62,7 @@ func (g *gradient) Begin(from *run.State) error {
 	}
 	if g.Validation.N() > 0 {
 		var err error
-		if g.evaluator, err = NewEvaluator(g.vae, g.Config.K); err != nil {
+		if g.evaluator, err = infer.NewEvaluator(g.vae, g.Config.K); err != nil {
 			return err
 		}
 	}
@@ -221,7 +222,7 @@ func (g *gradient) solvedShare(images int) float64 {
 }
 
 // riseTo compares the bounds of the validation images with those of the epoch before.
-func (g *gradient) riseTo(ctx context.Context, bounds []float64) (*Estimate, error) {
+func (g *gradient) riseTo(ctx context.Context, bounds []float64) (*infer.Estimate, error) {
 	before := g.bounds
 	if before == nil { // this process has not seen the end of that epoch
 		var err error
@@ -229,11 +230,12 @@ func (g *gradient) riseTo(ctx context.Context, bounds []float64) (*Estimate, err
 			return nil, err
 		}
 	}
-	var rise moments
+	var rise infer.Running
 	for i, b := range bounds {
-		rise.add(b - before[i])
+		rise.Add(b - before[i])
 	}
-	return &Estimate{Value: rise.mean, SE: rise.standardError()}, nil
+	e := rise.Estimate()
+	return &e, nil
 }
 
 // boundsBefore scores the validation images with the checkpoint of the end of the epoch

@@ -7,6 +7,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 )
 
 // Init says where the components of a mixture begin, by its name in flags and files.
@@ -128,7 +129,7 @@ func (s *Setup) randomResponsibilities(stats *model.Statistics, stream *data.Str
 	centre := make([]float32, d)
 	if stats.Centre != nil { // near all components: they begin as means of nearly all images
 		for j, p := range s.pixelMoments() {
-			centre[j] = float32(p.mean)
+			centre[j] = float32(p.Mean)
 		}
 		for c := range k {
 			copy(stats.Centre[c*d:], centre)
@@ -159,12 +160,12 @@ func (s *Setup) randomResponsibilities(stats *model.Statistics, stream *data.Str
 }
 
 // pixelMoments are the mean and the variance of each pixel's grey levels.
-func (s *Setup) pixelMoments() []moments {
-	x, pixels := make([]float32, s.Train.D()), make([]moments, s.Train.D())
+func (s *Setup) pixelMoments() []infer.Running {
+	x, pixels := make([]float32, s.Train.D()), make([]infer.Running, s.Train.D())
 	for i := range s.Train.N() {
 		s.Train.Pixels(x, i, 0)
 		for j, v := range x {
-			pixels[j].add(float64(v))
+			pixels[j].Add(float64(v))
 		}
 	}
 	return pixels
@@ -174,7 +175,7 @@ func (s *Setup) pixelMoments() []moments {
 func (s *Setup) pixelVariance() float64 {
 	sum := 0.0
 	for _, p := range s.pixelMoments() {
-		sum += p.variance()
+		sum += p.Variance()
 	}
 	return max(sum/float64(s.Train.D()), 1e-6)
 }

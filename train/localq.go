@@ -203,7 +203,7 @@ func (f *localFit) round(ctx context.Context, images []int, round int) error {
 	h, u := f.graph.H(), f.u.Value
 	copy(h, begin)
 	each(func(u, _, from []float32) { f.scaled.Origin(u, from) }, u, h)
-	adam := NewAdam(f.o.LR, []*graph.Param{f.u}, f.engine)
+	adam := graph.NewAdam(f.o.LR, []*graph.Param{f.u}, f.engine)
 	for step := range f.o.Steps {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 )
 
@@ -58,7 +59,7 @@ type Result struct {
 	// epochs are scored with the same draws, so its standard error is that of the
 	// images' differences. Nil where there is no epoch, or no state of it, to compare,
 	// and for EM.
-	Rise *Estimate
+	Rise *infer.Estimate
 }
 
 // Method is a way of fitting a model, one pass over the training images after another.

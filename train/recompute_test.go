@@ -13,6 +13,7 @@ import (
 
 	"elbo/data"
 	"elbo/graph/graphtest"
+	"elbo/model/infer"
 	"elbo/train/run"
 )
 
@@ -79,20 +80,20 @@ func TestBoundsAgreeWithAnIndependentRecomputation(t *testing.T) {
 		t.Fatal("the pixels are not those that were exported: make reference-recompute")
 	}
 	const seeds = 4
-	var elbo, iw moments
+	var elbo, iw infer.Running
 	for seed := range uint64(seeds) {
 		e, err := Assess(context.Background(), s, v, AssessOptions{Samples: want.K, Seed: 70 + seed})
 		if err != nil {
 			t.Fatal(err)
 		}
-		elbo.add(e.ELBO)
-		iw.add(e.IW.Bound)
+		elbo.Add(e.ELBO)
+		iw.Add(e.IW.Bound)
 	}
 	for _, bound := range []struct {
 		name string
 		got  float64
 		want recomputedBound
-	}{{"ELBO", elbo.mean, want.ELBO}, {"L_k", iw.mean, want.IW}} {
+	}{{"ELBO", elbo.Mean, want.ELBO}, {"L_k", iw.Mean, want.IW}} {
 		// The images are the same, so draws are all that differs: here the mean of four
 		// replicates, there that of forty. Four standard errors of both together: one
 		// chance in 16 000, and the seeds are fixed. Float32 adds 1e-3 nats at most: 784

@@ -5,17 +5,18 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 )
 
 // Inferences are the figures of one decoder p(x|z) on some images under different ways
 // of inference, in nats per image. A table's evidence is that of another model than the
 // others', as its p(z) is a sum over points: it may lie on either side of log p(x).
 type Inferences struct {
-	Images   int       `json:"images"`
-	LogP     LogP      `json:"log_p"`          // under the prior N(0, I), by quadrature
-	Table    LogP      `json:"table"`          // under the grid's p(z), by its table: exact for the model made discrete
-	ELBOStar Estimate  `json:"elbo_star"`      // each image's best diagonal Gaussian, prior N(0, I)
-	ELBO     *Estimate `json:"elbo,omitempty"` // the encoder's, prior N(0, I)
+	Images   int             `json:"images"`
+	LogP     infer.LogP      `json:"log_p"`          // under the prior N(0, I), by quadrature
+	Table    infer.LogP      `json:"table"`          // under the grid's p(z), by its table: exact for the model made discrete
+	ELBOStar infer.Estimate  `json:"elbo_star"`      // each image's best diagonal Gaussian, prior N(0, I)
+	ELBO     *infer.Estimate `json:"elbo,omitempty"` // the encoder's, prior N(0, I)
 }
 
 // AssessInferences measures a decoder, that of a grid and of a VAE alike, on the images

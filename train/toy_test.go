@@ -9,6 +9,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 )
 
@@ -164,7 +165,7 @@ func TestANewKindOfPartNeedsNoLineElsewhere(t *testing.T) {
 
 		// Bounds, and log p(x) by annealing above them.
 		images := data.View{Subset: s.Validation.First(6), Mode: s.Validation.Mode, Seed: s.Validation.Seed}
-		a := DefaultAIS()
+		a := infer.DefaultAIS()
 		a.Steps, a.Simulated = 300, 10
 		e, err := Assess(ctx, s, images, AssessOptions{Samples: 500, Seed: 1, AIS: &a})
 		if err != nil {

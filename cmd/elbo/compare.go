@@ -13,6 +13,7 @@ import (
 	"elbo/cmd/elbo/internal/report"
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -338,7 +339,7 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 	s := c.setup
 	ask := train.AssessOptions{Samples: x.options.samples, Seed: x.report.Seed}
 	if s.VAE != nil && s.Config.Likelihood.IsLikelihood() {
-		ask.Exact = s.Config.Latent <= train.MaxExactLatent
+		ask.Exact = s.Config.Latent <= infer.MaxExactLatent
 		if x.options.ais.on && !ask.Exact {
 			bar := newAISProgress(x.p, c.view.N())
 			defer bar.done()
@@ -390,7 +391,7 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 }
 
 // logPOf says what is known of log p(x), and how.
-func logPOf(s *train.Setup, e train.Evaluation) report.LogP {
+func logPOf(s *train.Setup, e infer.Evaluation) report.LogP {
 	var l report.LogP
 	switch {
 	case e.LogP == nil && e.AIS != nil:

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"elbo/model"
-	"elbo/train"
+	"elbo/model/infer"
 )
 
 // TestALongAnnealingSaysSoOnce: when its pace is known, with the time that it will take;
@@ -46,16 +46,16 @@ func TestTheTailsAdviceFitsTheModel(t *testing.T) {
 	for _, c := range []struct {
 		dims int
 		bad  float64
-		ais  *train.AIS
+		ais  *infer.AIS
 		want string
 	}{
 		{50, 0.97, nil, "warning: L_100 is a lower bound, not to be trusted as log p(x): Pareto k-hat is above 0.50 for 97 % of the images (median 0.90); `eval --ais` estimates it, and many more --samples come nearer\n"},
 		{2, 0.996, nil, "warning: L_100 is a lower bound, not to be trusted as log p(x): Pareto k-hat is above 0.50 for 99.6 % of the images (median 0.90); `eval --exact` has it, --ais an estimate\n"},
-		{50, 1, &train.AIS{}, "warning: L_100 is a lower bound, not to be trusted as log p(x): Pareto k-hat is above 0.50 for 100 % of the images (median 0.90)\n"},
+		{50, 1, &infer.AIS{}, "warning: L_100 is a lower bound, not to be trusted as log p(x): Pareto k-hat is above 0.50 for 100 % of the images (median 0.90)\n"},
 		{50, 0.004, nil, "L_100 is below log p(x) by about 0.031 nats (Pareto k-hat 0.90, above 0.50 for 0.4 % of the images)\n"},
 	} {
-		e := &evalued{Evaluation: train.Evaluation{
-			IW:       &train.IW{K: 100, Bias: 0.0312, KHat: at(0.9), KHatBad: at(c.bad), KHatLimit: at(0.5)},
+		e := &evalued{Evaluation: infer.Evaluation{
+			IW:       &infer.IW{K: 100, Bias: 0.0312, KHat: at(0.9), KHatBad: at(c.bad), KHatLimit: at(0.5)},
 			KLPerDim: make([]float64, c.dims), AIS: c.ais,
 		}}
 		var w bytes.Buffer
@@ -83,12 +83,12 @@ func TestTheErrorOfAnnealingIsMeasuredNotItsChainsSpread(t *testing.T) {
 		{"one chain that counts", 0.4, 1.1, false, []string{spread, fast}},
 		{"nothing measured", 0, 3.1, true, []string{"how far AIS is below log p(x) was not measured"}},
 	} {
-		a := &train.AIS{ChainSE: 0.07, Chains: 8, Steps: 1000, ESS: c.ess, Acceptance: 0.7, Simulated: &train.Sandwich{Images: 50, Gap: c.gap, GapSE: 0.13}}
+		a := &infer.AIS{ChainSE: 0.07, Chains: 8, Steps: 1000, ESS: c.ess, Acceptance: 0.7, Simulated: &infer.Sandwich{Images: 50, Gap: c.gap, GapSE: 0.13}}
 		if c.notMeasured {
 			a.Simulated = nil
 		}
 		var w bytes.Buffer
-		(&evalued{Evaluation: train.Evaluation{AIS: a}, Likelihood: string(model.GreyBernoulliName)}).writeTrust(&w)
+		(&evalued{Evaluation: infer.Evaluation{AIS: a}, Likelihood: string(model.GreyBernoulliName)}).writeTrust(&w)
 		for _, words := range []string{spread, deceives, fast, "was not measured"} {
 			wanted := slices.ContainsFunc(c.want, func(s string) bool { return strings.Contains(s, words) })
 			if strings.Contains(w.String(), words) != wanted {

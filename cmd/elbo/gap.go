@@ -18,6 +18,7 @@ import (
 	"elbo/cmd/elbo/internal/picture"
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -135,7 +136,7 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 		}
 		c := newCounter(p, "images", v.N())
 		gap, err := train.AssessGap(ctx, t.Setup, v, train.GapOptions{
-			Samples: o.samples, Seed: o.seed, Exact: t.Config.Latent <= train.MaxExactLatent, LocalQ: train.DefaultLocalQ(),
+			Samples: o.samples, Seed: o.seed, Exact: t.Config.Latent <= infer.MaxExactLatent, LocalQ: train.DefaultLocalQ(),
 		}, func(what string, n int) { c.at(split+", "+what, n) })
 		c.done()
 		if err != nil {
@@ -182,7 +183,7 @@ func (g *gapped) write(w io.Writer, t *trained) {
 		}
 		fmt.Fprintln(table)
 	}
-	row := func(name string, of func(s *gapSplit) train.Estimate) {
+	row := func(name string, of func(s *gapSplit) infer.Estimate) {
 		line(name, func(s *gapSplit) string {
 			e := of(s)
 			return fmt.Sprintf("%.3f ± %.3f", e.Value, e.SE)
@@ -198,12 +199,12 @@ func (g *gapped) write(w io.Writer, t *trained) {
 		fmt.Fprintf(table, "%s\t", split)
 	}
 	fmt.Fprintln(table)
-	row(bound, func(s *gapSplit) train.Estimate { return train.Estimate{Value: s.LogP.Value, SE: s.LogP.SE} })
-	row("L[q*]", func(s *gapSplit) train.Estimate { return s.ELBOStar })
-	row("L[q]", func(s *gapSplit) train.Estimate { return s.ELBO })
-	row("approximation gap"+atLeast, func(s *gapSplit) train.Estimate { return s.Approximation })
-	row("amortisation gap", func(s *gapSplit) train.Estimate { return s.Amortisation })
-	row("inference gap"+atLeast, func(s *gapSplit) train.Estimate { return s.Inference })
+	row(bound, func(s *gapSplit) infer.Estimate { return infer.Estimate{Value: s.LogP.Value, SE: s.LogP.SE} })
+	row("L[q*]", func(s *gapSplit) infer.Estimate { return s.ELBOStar })
+	row("L[q]", func(s *gapSplit) infer.Estimate { return s.ELBO })
+	row("approximation gap"+atLeast, func(s *gapSplit) infer.Estimate { return s.Approximation })
+	row("amortisation gap", func(s *gapSplit) infer.Estimate { return s.Amortisation })
+	row("inference gap"+atLeast, func(s *gapSplit) infer.Estimate { return s.Inference })
 	line("images", func(s *gapSplit) string { return strconv.Itoa(s.Images) })
 	table.Flush()
 	if !model.LikelihoodName(g.Likelihood).IsLikelihood() {

@@ -11,6 +11,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -207,8 +208,8 @@ func (p *program) newBridge(t *trained, o swapOptions) (*bridge, error) {
 	switch {
 	case c.Model == train.MixtureModel:
 		return nil, usagef("%s is a mixture: it has no decoder to give another inference to; a grid (elbo train --model grid) and a vae have one", o.run)
-	case c.Latent > train.MaxExactLatent:
-		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, c.Latent, train.MaxExactLatent, p.name, run.ShellPath(o.run))
+	case c.Latent > infer.MaxExactLatent:
+		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, c.Latent, infer.MaxExactLatent, p.name, run.ShellPath(o.run))
 	case c.Model == train.GridModel && (o.grid != nil || o.ruleGiven):
 		return nil, usagef("--grid and --grid-rule are for the decoder of a vae: %s is a grid already", o.run)
 	case c.Model == train.VAEModel && o.unfreeze:
@@ -317,7 +318,7 @@ func (r *swapped) write(w io.Writer) {
 		}
 	}
 	fmt.Fprintln(table, head)
-	row := func(name string, of func(*train.Inferences) *train.Estimate) {
+	row := func(name string, of func(*train.Inferences) *infer.Estimate) {
 		fmt.Fprintf(table, "%s\t", name)
 		for _, column := range columns {
 			if e := of(column); e != nil {
@@ -328,11 +329,11 @@ func (r *swapped) write(w io.Writer) {
 		}
 		fmt.Fprintln(table)
 	}
-	logP := func(l train.LogP) *train.Estimate { return &train.Estimate{Value: l.Value, SE: l.SE} }
-	row("log p(x), prior N(0, I)", func(i *train.Inferences) *train.Estimate { return logP(i.LogP) })
-	row(fmt.Sprintf("log p(x), table of %s points", joined(r.Grid, "x")), func(i *train.Inferences) *train.Estimate { return logP(i.Table) })
-	row("L[q*], the best q of each image", func(i *train.Inferences) *train.Estimate { return &i.ELBOStar })
-	row("L[q], the encoder", func(i *train.Inferences) *train.Estimate { return i.ELBO })
+	logP := func(l infer.LogP) *infer.Estimate { return &infer.Estimate{Value: l.Value, SE: l.SE} }
+	row("log p(x), prior N(0, I)", func(i *train.Inferences) *infer.Estimate { return logP(i.LogP) })
+	row(fmt.Sprintf("log p(x), table of %s points", joined(r.Grid, "x")), func(i *train.Inferences) *infer.Estimate { return logP(i.Table) })
+	row("L[q*], the best q of each image", func(i *train.Inferences) *infer.Estimate { return &i.ELBOStar })
+	row("L[q], the encoder", func(i *train.Inferences) *infer.Estimate { return i.ELBO })
 	table.Flush()
 	if r.Model == train.GridModel {
 		fmt.Fprintln(w, "after EM, the encoder is still the one that was trained with the old decoder")

@@ -15,6 +15,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -251,7 +252,7 @@ type trainReport struct {
 	ValidationBound float64  `json:"validation_bound,omitempty"`
 	Test            *evalued `json:"test,omitempty"`
 
-	ValidationRise *train.Estimate `json:"validation_rise,omitempty"` // in the last epoch; of a VAE
+	ValidationRise *infer.Estimate `json:"validation_rise,omitempty"` // in the last epoch; of a VAE
 }
 
 // sayVariance says what a learned variance has come to.
@@ -277,7 +278,7 @@ const (
 )
 
 // sayRise says that a model has not been trained to the end, where that is so.
-func (p *program) sayRise(rise *train.Estimate) {
+func (p *program) sayRise(rise *infer.Estimate) {
 	if rise != nil && rise.SE > 0 && rise.Value > max(rising*rise.SE, leastRise) {
 		p.say("still rising: validation bound +%.2f nats in the last epoch (%.0f standard errors); more epochs may raise it further", rise.Value, rise.Value/rise.SE)
 	}

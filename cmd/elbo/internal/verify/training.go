@@ -14,6 +14,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -175,7 +176,7 @@ func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of
 	if view.N() > ordered {
 		view.Subset = view.First(ordered)
 	}
-	assess := func(draws int, seed uint64, exact bool) (train.Evaluation, error) {
+	assess := func(draws int, seed uint64, exact bool) (infer.Evaluation, error) {
 		return train.Assess(ctx, s, view, train.AssessOptions{Samples: draws, Seed: seed, Exact: exact})
 	}
 	if s.EM != nil {
@@ -189,7 +190,7 @@ func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of
 	}
 	// Each bound twice, with draws of two seeds: how far they are apart says how far
 	// chance takes them, apart from what differs between images.
-	type scores [2][]train.ImageScore
+	type scores [2][]infer.ImageScore
 	twice := func(draws int) (twice scores, err error) {
 		for i := range twice {
 			e, err := assess(draws, s.Config.Seed+uint64(i), false)
@@ -223,7 +224,7 @@ func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of
 	}
 	compare(fmt.Sprintf("ELBO ≤ L_%d", orderedDraws/10), all, 0, func(seed, i int) float64 { return few[seed][i].IW - many[seed][i].ELBO })
 	compare(fmt.Sprintf("L_%d ≤ L_%d", orderedDraws/10, orderedDraws), all, 0, func(seed, i int) float64 { return many[seed][i].IW - few[seed][i].IW })
-	if s.VAE.Latent <= train.MaxExactLatent {
+	if s.VAE.Latent <= infer.MaxExactLatent {
 		exact, err := assess(1, s.Config.Seed, true)
 		if err != nil {
 			return err

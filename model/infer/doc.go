@@ -1,0 +1,2 @@
+// Package infer holds the estimators of log p(x).
+package infer

@@ -1,0 +1,234 @@
+package infer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"elbo/data"
+	"elbo/model"
+)
+
+// QuadratureOptions say where log p(x) = log ∫ p(x|z) p(z) dz is evaluated.
+type QuadratureOptions struct {
+	Spacing   float64 // h: nodes of the first lattice stand at multiples of it, the same for all images
+	Reach     float64 // the first lattice covers [-Reach, Reach] along each dimension
+	Tolerance float64 // nats: images whose stated error is above have their spacing halved where their posterior is
+	Levels    int     // halvings at most
+	MaxNodes  int     // of one image on a halved lattice; where more were needed, the stated error stays as it is
+}
+
+// MaxExactLatent is the most latent dimensions that quadrature is for.
+const MaxExactLatent = 3
+
+// DefaultQuadrature returns the defaults for a latent space of the given dimension: 4097
+// nodes in one dimension, 201 x 201 in two, 49 x 49 x 49 in three. Spacings are powers
+// of 2, so that float32 holds every node of every level exactly.
+func DefaultQuadrature(latent int) QuadratureOptions {
+	o := QuadratureOptions{Tolerance: 2e-3, Levels: 6, MaxNodes: 1 << 16}
+	switch latent {
+	case 1:
+		o.Spacing, o.Reach = 1./256, 8
+	case 2:
+		o.Spacing, o.Reach = 1./16, 6.25
+	default:
+		o.Spacing, o.Reach = 1./4, 6
+	}
+	return o
+}
+
+// Validate returns every fault of the options for a latent space of the given dimension.
+func (o QuadratureOptions) Validate(latent int) error {
+	var f faults
+	f.add(latent < 1 || latent > MaxExactLatent, "quadrature over %d latent dimensions: want 1 to %d", latent, MaxExactLatent)
+	finite := func(x float64) bool { return x > 0 && !math.IsInf(x, 0) }
+	f.add(!finite(o.Spacing), "spacing is %g, want a positive number", o.Spacing)
+	f.add(!finite(o.Reach), "reach is %g, want a positive number", o.Reach)
+	f.add(!finite(o.Tolerance), "tolerance is %g, want a positive number of nats", o.Tolerance)
+	f.add(o.Levels < 0 || o.Levels > 12, "levels is %d, want 0 to 12", o.Levels)
+	f.add(o.MaxNodes < 1, "max-nodes is %d, want at least 1", o.MaxNodes)
+	if len(f) == 0 {
+		n, most := o.side(), math.Pow(1<<24, 1/float64(latent))
+		f.add(n < 5 || float64(n) > most, "%d nodes along each of %d dimensions (spacing %g, reach %g), want 5 to %.0f", n, latent, o.Spacing, o.Reach, most)
+	}
+	return errors.Join(f...)
+}
+
+// latentScale is the length, in units of z, on which priors are thought to vary: the
+// standard deviation of N(0, I). No sum depends on it. The default spacing and reach are
+// made for it; what stands on the box's faces is taken to go on outside for that far, and no
+// local maximum is taken to be wider.
+const latentScale = 1
+
+// side is the number of nodes along each dimension of the first lattice, which is odd: a
+// node stands at 0.
+func (o QuadratureOptions) side() int { return 2*int(min(o.Reach/o.Spacing, 1<<30)+1e-9) + 1 }
+
+// Exact is log p(x) of one image by quadrature, with what is known of its error, and the
+// moments of the posterior p(z|x) that come with it. All but z's own in nats.
+type Exact struct {
+	LogP  float64
+	Error float64 // stated: the sum of the five that follow
+
+	// Halving is the error that two resolutions compared speak of: the last lattice and
+	// the 2^Z of twice its spacing that make it up, of which the one that differs most
+	// decides. See halving.
+	Halving float64
+	// Aliasing is what a lattice of this spacing may miss of peaks as narrow as the
+	// posterior's mean curvature says, and of lower local maxima as narrow as their own
+	// curvature says: all 2^Z coarser lattices may miss it alike. A peak that makes no node
+	// a local maximum, such as one nearer than a spacing to a kink, is seen only if it is as
+	// wide as the others.
+	Aliasing float64
+	// Outside is for the mass outside the box. It bounds it if p(x|z) is nowhere higher
+	// there than in it: P(z outside) max p(x|z) / p(x). What stands on the box's faces is
+	// taken to go on outside for one unit (latentScale).
+	Outside  float64
+	Dropped  float64 // mass of the regions that were not refined, with what may stand between their nodes
+	Rounding float64 // of float32
+
+	Level int // halvings of the spacing
+	Nodes int // of the last lattice
+
+	Mean       []float64 // E[z|x], [Z]
+	Covariance []float64 // of z given x, [Z, Z]
+}
+
+// Missed reports that a lower bound on log p(x), known to boundError, shows the quadrature
+// to be too low by more than chance and what it states: the posterior lies where no node
+// stands. The bound then stands in for it.
+func (x Exact) Missed(bound, boundError float64) bool {
+	rounding := 32 * math.Exp2(-24) * math.Abs(bound) // of a log-likelihood in float32
+	return bound-5*boundError > x.LogP+x.Error+rounding
+}
+
+// Quadrature computes log p(x) of a joint distribution by integration over its one to three
+// latent dimensions, under any prior that bounds its mass outside a box.
+//
+// The rule is the midpoint rule on a lattice, which converges exponentially once the
+// spacing is below the width of a smooth integrand that vanishes at the boundary
+// (Trefethen and Weideman 2014), and like h² across the kinks of a ReLU decoder. A fixed
+// lattice is decoded once for all images. Where that is too coarse for an image, as its
+// stated error says, the spacing is halved, again and again, in the tiles of latent
+// space where the image's posterior has mass; tiles, too, are decoded once for all
+// images that need them.
+type Quadrature struct {
+	joint   *model.Joint
+	options QuadratureOptions
+	first   *lattice
+	tiles   *NodeTable // of one tile
+	points  []float32  // nodes of the present tile, [T, Z]
+}
+
+// Method says what was done, for tables and files.
+func (q *Quadrature) Method() string {
+	sides := make([]string, q.joint.Latent)
+	for j := range sides {
+		sides[j] = strconv.Itoa(q.first.side)
+	}
+	return fmt.Sprintf("quadrature over %s nodes, spacing halved where the posterior asks for it", strings.Join(sides, " x "))
+}
+
+// Sizes of the work: none of them changes a result but for rounding.
+const (
+	latticeImages = 256     // images whose log joint over the whole first lattice is held at once
+	tileImages    = 64      // and over a tile
+	groupImages   = 1 << 14 // images that share decoded tiles
+	batchNodes    = 1 << 25 // nodes of all images whose log joints are held at once, on tiles
+)
+
+// NewQuadrature compiles and decodes what quadrature for blocks of up to the given
+// number of images needs. It fails with an *OptionError where the options, the model or the
+// memory do not allow for it: the prior, for one, must bound its mass outside a box.
+func NewQuadrature(j *model.Joint, o QuadratureOptions, images int) (*Quadrature, error) {
+	if err := o.Validate(j.Latent); err != nil {
+		return nil, &OptionError{err}
+	}
+	prior, ok := j.Prior.(model.Boxed)
+	if !ok {
+		return nil, &OptionError{fmt.Errorf("quadrature integrates over a box of the latent space, and the prior %s cannot bound its mass outside one: --samples 5000 bounds log p(x) in its place", j.Prior)}
+	}
+	q := &Quadrature{joint: j, options: o}
+	side, k := o.side(), 1
+	for range j.Latent {
+		k *= side
+	}
+	block := max(1, min(latticeImages, images))
+	need := 4 * (float64(k)*float64(j.Pixels+block+j.Latent+4) + float64(batchNodes) + float64(min(images, groupImages)*j.Pixels))
+	if have := data.AvailableMemory(); have > 0 && need > float64(have) {
+		return nil, &OptionError{fmt.Errorf("quadrature over %d nodes needs about %.1f GB of memory, and %.1f GB are free: want fewer latent dimensions, or --samples 5000 in its place", k, need/1e9, float64(have)/1e9)}
+	}
+	l := &lattice{side: side, firstNode: -(side - 1) / 2, perImage: k}
+	l.points = make([]float32, k*j.Latent)
+	for i := range k {
+		z := l.points[i*j.Latent:][:j.Latent]
+		for a, rest := j.Latent-1, i; a >= 0; a, rest = a-1, rest/side {
+			z[a] = float32(float64(l.firstNode+rest%side) * o.Spacing)
+		}
+	}
+	l.outside = prior.MassOutside(j.Latent, float64(side)*o.Spacing/2)
+	var err error
+	if l.table, err = NewNodeTable(j, block, k); err != nil {
+		return nil, err
+	}
+	if err := l.table.SetNodes(l.points); err != nil {
+		return nil, err
+	}
+	q.first = l
+	t := 1
+	for range j.Latent {
+		t *= tileSide(j.Latent)
+	}
+	q.points = make([]float32, t*j.Latent)
+	q.tiles, err = NewNodeTable(j, min(tileImages, max(1, images)), t)
+	return q, err
+}
+
+// Evidence returns log p(x) of the images of v, as evaluation sees them, in order. It
+// stops with the context's error. progress, if not nil, hears of every few images.
+func (q *Quadrature) Evidence(ctx context.Context, v data.View, progress func(images int)) ([]Exact, error) {
+	results := make([]Exact, 0, v.N())
+	d := q.joint.Pixels
+	for first := 0; first < v.N(); first += groupImages {
+		x := make([]float32, min(groupImages, v.N()-first)*d)
+		for i := range len(x) / d {
+			v.Pixels(x[i*d:][:d], first+i, 0)
+		}
+		part, err := q.Pixels(ctx, x, func(images int) {
+			if progress != nil {
+				progress(first + images)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, part...)
+	}
+	return results, nil
+}
+
+// Pixels returns log p(x) of images given by their pixels, [N, D].
+func (q *Quadrature) Pixels(ctx context.Context, x []float32, progress func(images int)) ([]Exact, error) {
+	if progress == nil {
+		progress = func(int) {}
+	}
+	results := make([]Exact, len(x)/q.joint.Pixels)
+	if err := q.group(ctx, x, results, progress); err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+// Integrate returns log p(x) of the images of v by quadrature with the default options, and
+// says how. progress, if not nil, hears of every few images.
+func Integrate(ctx context.Context, j *model.Joint, v data.View, progress func(images int)) (exact []Exact, method string, err error) {
+	q, err := NewQuadrature(j, DefaultQuadrature(j.Latent), v.N())
+	if err != nil {
+		return nil, "", err
+	}
+	exact, err = q.Evidence(ctx, v, progress)
+	return exact, q.Method(), err
+}
