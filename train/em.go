@@ -288,7 +288,7 @@ func (r *emRun) expect() (run.Metrics, error) {
 	r.strangers = r.strangers[:0]
 	n, k := r.Train.N(), r.EM.Config.States
 	var totals model.Totals
-	note := 0.0
+	priorBound := 0.0
 	for first := 0; first < n; first += r.fit.Chunk() {
 		count := min(r.fit.Chunk(), n-first)
 		r.fillPixels(r.fit, r.Train, r.kept, first, count)
@@ -304,8 +304,8 @@ func (r *emRun) expect() (run.Metrics, error) {
 			r.fit.AddStatistics(r.stats, count)
 		}
 		totals.Add(chunkTotals(r.fit, count))
-		for _, b := range r.fit.Note()[:count] {
-			note += float64(b)
+		for _, b := range r.fit.PriorBound()[:count] {
+			priorBound += float64(b)
 		}
 		if r.table != nil {
 			r.keepPosteriors(first, count)
@@ -318,7 +318,7 @@ func (r *emRun) expect() (run.Metrics, error) {
 	m := run.Metrics{
 		Epoch: int(r.step), Step: r.step, Beta: 1,
 		Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		EM:    &run.EMTerms{Note: note / float64(n), NoteKL: mean.Bound - note/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Rounding: r.EM.Rounding(r.stats, mean.Recon), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, OldTable: r.mStep.Bound},
+		EM:    &run.EMTerms{PriorBound: priorBound / float64(n), PriorKL: mean.Bound - priorBound/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Rounding: r.EM.Rounding(r.stats, mean.Recon), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, AfterMStep: r.mStep.Bound},
 	}
 	m.Seconds = r.seconds + r.now().Sub(began).Seconds() // with the M-step that led here
 	return m, nil

@@ -25,18 +25,18 @@ func EvaluateEM(ctx context.Context, s *Setup, v data.View) (Evaluation, error) 
 		return Evaluation{}, err
 	}
 	states := s.EM.Config.States
-	var recon, kl, bound, note, entropy, best, rounding moments
+	var recon, kl, bound, priorBound, entropy, best, rounding moments
 	counts := make([]float64, states)
 	scores := make([]ImageScore, 0, v.N())
 	err = s.eachChunk(ctx, e, v, func(count int) bool {
-		recons, evidences, notes := e.Recon(), e.Evidence(), e.Note()
+		recons, evidences, priorBounds := e.Recon(), e.Evidence(), e.PriorBound()
 		table, joint, logLik := e.Table(), e.Joint(), e.LogLik()
 		for i := range count {
 			evidence := float64(evidences[i])
 			bound.add(evidence)
 			recon.add(float64(recons[i]))
 			kl.add(float64(recons[i]) - evidence)
-			note.add(float64(notes[i]))
+			priorBound.add(float64(priorBounds[i]))
 			scores = append(scores, ImageScore{
 				Image: v.Index(len(scores)),
 				Recon: float64(recons[i]), KL: float64(recons[i]) - evidence, ELBO: evidence,
@@ -60,7 +60,7 @@ func EvaluateEM(ctx context.Context, s *Setup, v data.View) (Evaluation, error) 
 		return Evaluation{}, err
 	}
 	n, parameters := float64(v.N()), float64(s.EM.FreeParameters())
-	t := &Table{States: states, Used: usedStates(counts), Note: note.mean, NoteKL: bound.mean - note.mean, Entropy: entropy.mean, BestState: best.mean,
+	t := &Table{States: states, Used: usedStates(counts), PriorBound: priorBound.mean, PriorKL: bound.mean - priorBound.mean, Entropy: entropy.mean, BestState: best.mean,
 		Parameters: int(parameters), AIC: -2*n*bound.mean + 2*parameters, BIC: -2*n*bound.mean + parameters*math.Log(n)}
 	t.ICL = t.BIC + 2*n*entropy.mean
 	return Evaluation{
