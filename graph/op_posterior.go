@@ -13,10 +13,10 @@ import (
 
 // PosteriorParts are what Posterior knows besides the evidence. None has a gradient.
 type PosteriorParts struct {
-	Joint Node // log p(x, z=k), [B, K]
-	Table Node // w p(z=k|x), [B, K]
-	Recon Node // w E_p(z|x)[log p(x|z)], [B]
-	Note  Node // E_p(z)[log p(x|z)], the bound at q = p(z), [B]
+	Joint      Node // log p(x, z=k), [B, K]
+	Table      Node // w p(z=k|x), [B, K]
+	Recon      Node // w E_p(z|x)[log p(x|z)], [B]
+	PriorBound Node // E_p(z)[log p(x|z)], the bound at q = p(z), [B]
 }
 
 // Posterior is the E-step: for the log-likelihoods of images under states, and log p(z),
@@ -42,7 +42,7 @@ func (b *Builder) Posterior(logLik, logPrior, weight Node) (evidence Node, parts
 		return none, parts
 	}
 	joint, table := make([]float32, rows*k), make([]float32, rows*k)
-	recon, note := make([]float32, rows), make([]float32, rows)
+	recon, priorBound := make([]float32, rows), make([]float32, rows)
 	prior := make([]float32, logPrior.Rows()*max(1, logPrior.Cols()))
 	evidence = b.apply(op{
 		kind: "evidence",
@@ -60,7 +60,7 @@ func (b *Builder) Posterior(logLik, logPrior, weight Node) (evidence Node, parts
 					l, q := in[0][r*k:][:k], table[r*k:][:k]
 					vek32.Add_Into(joint[r*k:][:k], l, in[1][p:][:k])
 					y[r] = softmax(q, joint[r*k:][:k])
-					recon[r], note[r] = expectation(q, l), expectation(prior[p:][:k], l)
+					recon[r], priorBound[r] = expectation(q, l), expectation(prior[p:][:k], l)
 					if in[2][r] == 0 {
 						recon[r] = 0
 						clear(q)
@@ -84,7 +84,7 @@ func (b *Builder) Posterior(logLik, logPrior, weight Node) (evidence Node, parts
 	})
 	return evidence, PosteriorParts{
 		Joint: b.part("joint", evidence, joint, rows, k), Table: b.part("table", evidence, table, rows, k),
-		Recon: b.part("recon", evidence, recon, rows), Note: b.part("note", evidence, note, rows),
+		Recon: b.part("recon", evidence, recon, rows), PriorBound: b.part("prior_bound", evidence, priorBound, rows),
 	}
 }
 

@@ -324,7 +324,7 @@ func addStateChecks(all map[string][]check) {
 			func(_, _, _, q []float64, w float64) []float64 { return addScaled(make([]float64, K), w, q) }, rounded)
 		part("recon", func(p graph.PosteriorParts) graph.Node { return p.Recon },
 			func(l, _, _, q []float64, w float64) []float64 { return []float64{w * inner(q, l)} }, rounded)
-		part("note", func(p graph.PosteriorParts) graph.Node { return p.Note },
+		part("prior bound", func(p graph.PosteriorParts) graph.Node { return p.PriorBound },
 			func(l, logP, _, _ []float64, _ float64) []float64 {
 				p := make([]float64, K)
 				for k, v := range logP {
@@ -496,7 +496,7 @@ func TestImpossibleStatesAndImages(t *testing.T) {
 		weight, weights = b.Input("weight", 2)
 		logP, logPs = b.Input("logP", 3)
 		evidence, parts = b.Posterior(logLik, logP, weight)
-		b.Output(evidence, parts.Table, parts.Recon, parts.Note)
+		b.Output(evidence, parts.Table, parts.Recon, parts.PriorBound)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -514,7 +514,7 @@ func TestImpossibleStatesAndImages(t *testing.T) {
 	if got := p.Values(parts.Table); !slices.Equal(got, []float32{0, 1, 0, 0, 0, 0}) {
 		t.Errorf("table %v, want the one possible state, and zeros", got)
 	}
-	for _, n := range []graph.Node{parts.Recon, parts.Note} {
+	for _, n := range []graph.Node{parts.Recon, parts.PriorBound} {
 		if got := p.Values(n)[0]; got != -2 {
 			t.Errorf("an expectation is %v, want -2: a state of no probability counts 0", got)
 		}

@@ -28,9 +28,9 @@ type fit struct {
 
 // expectation is what an E-step came to, for each image and state.
 type expectation struct {
-	evidence, recon, note []float64 // [N]
-	table, joint, logLik  []float64 // [N, K]
-	stats                 *Statistics
+	evidence, recon, priorBound []float64 // [N]
+	table, joint, logLik        []float64 // [N, K]
+	stats                       *Statistics
 }
 
 // newFit compiles the E-graph for chunks of images. A prior per image begins at the
@@ -77,7 +77,7 @@ func (f *fit) expect(t testing.TB) expectation {
 		f.e.AddStatistics(x.stats, count)
 		x.evidence = append(x.evidence, widen(f.e.Evidence()[:count])...)
 		x.recon = append(x.recon, widen(f.e.Recon()[:count])...)
-		x.note = append(x.note, widen(f.e.Note()[:count])...)
+		x.priorBound = append(x.priorBound, widen(f.e.PriorBound()[:count])...)
 		x.table = append(x.table, widen(f.e.Table()[:count*k])...)
 		x.joint = append(x.joint, widen(f.e.Joint()[:count*k])...)
 		x.logLik = append(x.logLik, widen(f.e.LogLik()[:count*k])...)
@@ -488,15 +488,15 @@ func TestTheBoundOfATable(t *testing.T) {
 				if k > 1 && !(gap > 0) || math.Abs(evidence-(recon-kl)-gap) > tolerance {
 					t.Errorf("%s, %s: image %d: a random table has the ELBO %.8f, want log p(x) %.8f less KL %.8f", kind.name, prior, i, recon-kl, evidence, gap)
 				}
-				// q = p: the bound of E.Note.
+				// q = p: the bound of EStep.PriorBound.
 				recon, gap = 0, 0
 				for j := range q {
 					logP := float64(f.m.LogPrior()[j])
 					recon += math.Exp(logP) * x.logLik[i*k+j]
 					gap += math.Exp(logP) * (logP - (x.joint[i*k+j] - evidence))
 				}
-				if math.Abs(x.note[i]-recon) > tolerance || math.Abs(evidence-x.note[i]-gap) > tolerance {
-					t.Errorf("%s, %s: image %d: the bound at q = p is %.8f, want %.8f = %.8f - %.8f", kind.name, prior, i, x.note[i], recon, evidence, gap)
+				if math.Abs(x.priorBound[i]-recon) > tolerance || math.Abs(evidence-x.priorBound[i]-gap) > tolerance {
+					t.Errorf("%s, %s: image %d: the bound at q = p is %.8f, want %.8f = %.8f - %.8f", kind.name, prior, i, x.priorBound[i], recon, evidence, gap)
 				}
 			}
 		}
@@ -549,8 +549,8 @@ func TestAPriorPerImageSharpens(t *testing.T) {
 						t.Errorf("(b) step %d, image %d: evidence from %.7f to %.7f, want %.7f", step, i, before.evidence[i], after.evidence[i], want)
 					}
 					// (c) the bound at q = p after the E-step is above the old evidence.
-					if want := before.evidence[i] + divergence; math.Abs(after.note[i]-want) > float64(step)*round || math.Abs(after.note[i]-before.recon[i]) > float64(step)*round {
-						t.Errorf("(c) step %d, image %d: bound at q = p %.7f, want %.7f, E_post[log p(x|z)] is %.7f", step, i, after.note[i], want, before.recon[i])
+					if want := before.evidence[i] + divergence; math.Abs(after.priorBound[i]-want) > float64(step)*round || math.Abs(after.priorBound[i]-before.recon[i]) > float64(step)*round {
+						t.Errorf("(c) step %d, image %d: bound at q = p %.7f, want %.7f, E_post[log p(x|z)] is %.7f", step, i, after.priorBound[i], want, before.recon[i])
 					}
 					// (a) p^(t) ∝ p^(0) p(x|z)^t.
 					power := make([]float64, k)
@@ -768,9 +768,9 @@ func TestAStateOfNoProbabilityCountsNothing(t *testing.T) {
 			for range 4 {
 				x, y := three.expect(t), four.expect(t)
 				for i := range n {
-					if x.evidence[i] != y.evidence[i] || x.note[i] != y.note[i] || math.Abs(x.recon[i]-y.recon[i]) > 1e-5 || y.table[i*4+3] != 0 {
+					if x.evidence[i] != y.evidence[i] || x.priorBound[i] != y.priorBound[i] || math.Abs(x.recon[i]-y.recon[i]) > 1e-5 || y.table[i*4+3] != 0 {
 						t.Fatalf("%s, smoothing %g: image %d: log p(x) %.7f, at q = p %.7f, recon %.7f, q of the dead state %g; want %.7f, %.7f, %.7f, 0", likelihood, smoothing, i,
-							y.evidence[i], y.note[i], y.recon[i], y.table[i*4+3], x.evidence[i], x.note[i], x.recon[i])
+							y.evidence[i], y.priorBound[i], y.recon[i], y.table[i*4+3], x.evidence[i], x.priorBound[i], x.recon[i])
 					}
 				}
 				if got := m.LogPrior()[3]; got != graph.LogZero {
@@ -804,7 +804,7 @@ func TestChunksAndPaddingChangeNothing(t *testing.T) {
 					t.Errorf("%s, %s, chunks of %d: %g images, want %d", kind.name, prior, chunk, got.stats.Images, n)
 				}
 				for _, pair := range [][2][]float64{
-					{got.evidence, want.evidence}, {got.recon, want.recon}, {got.note, want.note}, {got.table, want.table},
+					{got.evidence, want.evidence}, {got.recon, want.recon}, {got.priorBound, want.priorBound}, {got.table, want.table},
 					{got.stats.Counts, want.stats.Counts}, {got.stats.Sums, want.stats.Sums}, {got.stats.Squares, want.stats.Squares},
 				} {
 					if len(pair[0]) != len(pair[1]) {

@@ -14,8 +14,8 @@ type EStep struct {
 
 	x, weight, logPrior []float32 // inputs; logPrior [B, K] for a prior per image only
 
-	logLik, joint, evidence, table, recon, note graph.Node
-	counts, sums                                graph.Node // none where statistics are not wanted
+	logLik, joint, evidence, table, recon, priorBound graph.Node
+	counts, sums                                      graph.Node // none where statistics are not wanted
 }
 
 // NewEStep compiles the E-graph for chunks of the given number of images, with the
@@ -37,8 +37,8 @@ func (m *EM) NewEStep(images int, statistics, perImage bool) (*EStep, error) {
 			logPrior = b.Param(m.logPrior)
 		}
 		evidence, parts := b.Posterior(e.logLik, logPrior, weight)
-		e.evidence, e.joint, e.table, e.recon, e.note = evidence, parts.Joint, parts.Table, parts.Recon, parts.Note
-		b.Output(e.logLik, e.joint, e.evidence, e.table, e.recon, e.note)
+		e.evidence, e.joint, e.table, e.recon, e.priorBound = evidence, parts.Joint, parts.Table, parts.Recon, parts.PriorBound
+		b.Output(e.logLik, e.joint, e.evidence, e.table, e.recon, e.priorBound)
 		if !statistics {
 			return
 		}
@@ -74,9 +74,9 @@ func (e *EStep) Run(n int) error {
 // the next one, as all that follows. Rows of padding mean nothing.
 func (e *EStep) Evidence() []float32 { return e.program.Values(e.evidence) }
 
-// Note returns E_p(z)[log p(x|z)] of each image, in nats, [B]: the bound at q = p. It
+// PriorBound returns E_p(z)[log p(x|z)] of each image, in nats, [B]: the bound at q = p. It
 // is below the evidence by KL(p(z) ‖ p(z|x)).
-func (e *EStep) Note() []float32 { return e.program.Values(e.note) }
+func (e *EStep) PriorBound() []float32 { return e.program.Values(e.priorBound) }
 
 // Recon returns E_q[log p(x|z)] of each image under its posterior, in nats, [B]; the
 // divergence of the posterior from the prior is Recon less Evidence.

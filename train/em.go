@@ -309,7 +309,7 @@ func (e *em) expect() (run.Metrics, error) {
 func (e *em) passOver() (run.Metrics, error) {
 	e.stats.Clear()
 	var totals model.Totals
-	atPrior := 0.0
+	priorBound := 0.0
 	for first, n := 0, e.Train.N(); first < n; first += e.fit.Chunk() {
 		count := min(e.fit.Chunk(), n-first)
 		e.fillPixels(e.fit, e.Train, e.kept, first, count)
@@ -319,8 +319,8 @@ func (e *em) passOver() (run.Metrics, error) {
 		}
 		e.mStep.expect(e, first, count)
 		totals.Add(chunkTotals(e.fit, count))
-		for _, b := range e.fit.Note()[:count] {
-			atPrior += float64(b)
+		for _, b := range e.fit.PriorBound()[:count] {
+			priorBound += float64(b)
 		}
 		e.prior.keep(e.fit, first, count)
 	}
@@ -331,10 +331,10 @@ func (e *em) passOver() (run.Metrics, error) {
 		return run.Metrics{}, err
 	}
 	mean := totals.Mean()
-	atPrior /= totals.Images
+	priorBound /= totals.Images
 	return run.Metrics{
 		Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		EM:    &run.EMTerms{Note: atPrior, NoteKL: mean.Bound - atPrior, Stalled: e.note.Stalled, Reseeded: e.note.Reseeded, OldTable: e.note.Bound},
+		EM:    &run.EMTerms{PriorBound: priorBound, PriorKL: mean.Bound - priorBound, Stalled: e.note.Stalled, Reseeded: e.note.Reseeded, AfterMStep: e.note.Bound},
 	}, nil
 }
 

@@ -20,7 +20,7 @@ func TestTheOldTableIsBetweenTwoEvidences(t *testing.T) {
 			_, _, lines := runEM(t, c, newHastyRun(t, c), nil)
 			noted := 0
 			for i, m := range lines {
-				if m.EM.OldTable == nil {
+				if m.EM.AfterMStep == nil {
 					continue
 				}
 				noted++
@@ -28,10 +28,10 @@ func TestTheOldTableIsBetweenTwoEvidences(t *testing.T) {
 				// The evidence is summed in float32 over D pixels, for both lines; the
 				// statistics are float32 as well, of up to 90 images.
 				allowed := 2*evidenceRounding(before, 36) + 2*evidenceRounding(m, 36)
-				if rise := *m.EM.OldTable + m.EM.Penalty - objectiveOf(before); rise < -allowed {
+				if rise := *m.EM.AfterMStep + m.EM.Penalty - objectiveOf(before); rise < -allowed {
 					t.Errorf("M-step %d changed bound plus penalty of its table by %g, want a rise (or %g of rounding)", i, rise, allowed)
 				}
-				if kl := m.Train.Bound - *m.EM.OldTable; kl < -allowed {
+				if kl := m.Train.Bound - *m.EM.AfterMStep; kl < -allowed {
 					t.Errorf("E-step %d changed the bound by %g, want a rise by KL(old ‖ new)", i, kl)
 				}
 			}
@@ -79,7 +79,7 @@ func TestTheOldTablesBoundIsThatOfItsDefinition(t *testing.T) {
 				}
 			}
 			want /= float64(s.Train.N())
-			got := *lines[3].EM.OldTable
+			got := *lines[3].EM.AfterMStep
 			// As above, and q and its logarithm in float32: K 2⁻²⁴ |log q| at most.
 			if allowed := 4 * evidenceRounding(lines[3], s.Train.D()); math.Abs(got-want) > allowed {
 				t.Errorf("bound of the old table %v, by its definition %v: they differ by %g, want at most %g", got, want, got-want, allowed)

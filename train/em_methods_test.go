@@ -531,7 +531,7 @@ func TestAMoveThatLowersTheBoundIsUndone(t *testing.T) {
 	dir := newHastyRun(t, c)
 	_, _, lines := runEM(t, c, dir, begin)
 	neverFalls(t, lines, d)
-	if lines[1].EM.Reseeded > 0 || lines[1].EM.OldTable == nil {
+	if lines[1].EM.Reseeded > 0 || lines[1].EM.AfterMStep == nil {
 		t.Errorf("after a move that was undone the line says %+v", *lines[1].EM)
 	}
 	// Interrupted while a move is on trial, the run ends with the same bytes.

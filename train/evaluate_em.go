@@ -26,18 +26,18 @@ func EvaluateEM(ctx context.Context, s *Setup, v data.View) (infer.Evaluation, e
 		return infer.Evaluation{}, err
 	}
 	states := s.EM.Config.States
-	var recon, kl, bound, note, entropy, best, rounding infer.Running
+	var recon, kl, bound, priorBound, entropy, best, rounding infer.Running
 	counts := make([]float64, states)
 	scores := make([]infer.ImageScore, 0, v.N())
 	err = s.eachChunk(ctx, e, v, func(count int) bool {
-		recons, evidences, notes := e.Recon(), e.Evidence(), e.Note()
+		recons, evidences, priorBounds := e.Recon(), e.Evidence(), e.PriorBound()
 		table, joint, logLik := e.Table(), e.Joint(), e.LogLik()
 		for i := range count {
 			evidence := float64(evidences[i])
 			bound.Add(evidence)
 			recon.Add(float64(recons[i]))
 			kl.Add(float64(recons[i]) - evidence)
-			note.Add(float64(notes[i]))
+			priorBound.Add(float64(priorBounds[i]))
 			scores = append(scores, infer.ImageScore{
 				Image: v.Index(len(scores)),
 				Recon: float64(recons[i]), KL: float64(recons[i]) - evidence, ELBO: evidence,
@@ -61,7 +61,7 @@ func EvaluateEM(ctx context.Context, s *Setup, v data.View) (infer.Evaluation, e
 		return infer.Evaluation{}, err
 	}
 	n, parameters := float64(v.N()), float64(s.EM.FreeParameters())
-	t := &infer.Table{States: states, Used: usedStates(counts), Note: note.Mean, NoteKL: bound.Mean - note.Mean, Entropy: entropy.Mean, BestState: best.Mean,
+	t := &infer.Table{States: states, Used: usedStates(counts), PriorBound: priorBound.Mean, PriorKL: bound.Mean - priorBound.Mean, Entropy: entropy.Mean, BestState: best.Mean,
 		Parameters: int(parameters), AIC: -2*n*bound.Mean + 2*parameters, BIC: -2*n*bound.Mean + parameters*math.Log(n)}
 	t.ICL = t.BIC + 2*n*entropy.Mean
 	return infer.Evaluation{

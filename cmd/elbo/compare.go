@@ -457,7 +457,7 @@ func (c *contestant) addHistory(m *report.Model) error {
 			pass.Validation = &report.Figure{Value: v.Bound, SE: v.BoundSE}
 		}
 		if line.EM != nil {
-			pass.OldTable = line.EM.OldTable
+			pass.AfterMStep = line.EM.AfterMStep
 		}
 		m.History = append(m.History, pass)
 	}

@@ -247,7 +247,7 @@ func (e *evalued) write(w io.Writer) {
 func (e *evalued) writeMore(w io.Writer) {
 	if t := e.Table; t != nil {
 		fmt.Fprintf(w, "exact: a sum over %d states (rounding below %.1g nats); %d of them hold half an image or more\n", t.States, e.LogP.Error, t.Used)
-		fmt.Fprintf(w, "the bound at q = p(z): %.2f, below log p(x) by KL(p(z) ‖ p(z|x)) = %.2f nats\n", t.Note, t.NoteKL)
+		fmt.Fprintf(w, "the bound at q = p(z): %.2f, below log p(x) by KL(p(z) ‖ p(z|x)) = %.2f nats\n", t.PriorBound, t.PriorKL)
 		fmt.Fprintf(w, "a prior chosen with each image in hand would reach %.2f: max over z of log p(x|z)\n", t.BestState)
 		if e.Split == "train" {
 			fmt.Fprintf(w, "AIC %.0f, BIC %.0f, ICL %.0f (%d parameters, all images, lower is better)\n", t.AIC, t.BIC, t.ICL, t.Parameters)

@@ -54,11 +54,11 @@ type armResult struct {
 	Iterations int    `json:"iterations"`        // M-steps before the last E-step, which the figures are of
 	Stopped    string `json:"stopped,omitempty"` // why it ended before all iterations were made
 
-	Train  float64  `json:"train"`   // log p(x) of the training images; per-image: each under its own p(z)
-	Note   float64  `json:"note"`    // B = E_p(z)[log p(x|z)] of them
-	NoteKL float64  `json:"note_kl"` // KL(p(z) ‖ p(z|x)) = Train - B
-	KL     float64  `json:"kl"`      // KL(p(z|x) ‖ p(z)): the penalty in the ELBO
-	Test   *armTest `json:"test"`    // null where the parameters of that step are not kept
+	Train      float64  `json:"train"`       // log p(x) of the training images; per-image: each under its own p(z)
+	PriorBound float64  `json:"prior_bound"` // B = E_p(z)[log p(x|z)] of them
+	PriorKL    float64  `json:"prior_kl"`    // KL(p(z) ‖ p(z|x)) = Train - B
+	KL         float64  `json:"kl"`          // KL(p(z|x) ‖ p(z)): the penalty in the ELBO
+	Test       *armTest `json:"test"`        // null where the parameters of that step are not kept
 }
 
 // armTest is what the model of an arm makes of images with its own p(z), which for a
@@ -237,8 +237,12 @@ func readArm(dir *run.Dir, s *train.Setup) (r armResult, done bool, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, false, nil
 	}
+	before := struct { // the names of keys in earlier programs
+		Note   *float64 `json:"note"`
+		NoteKL *float64 `json:"note_kl"`
+	}{&r.PriorBound, &r.PriorKL}
 	if err == nil {
-		err = json.Unmarshal(text, &r)
+		err = errors.Join(json.Unmarshal(text, &r), json.Unmarshal(text, &before))
 	}
 	if err != nil {
 		return r, false, fmt.Errorf("%s: %w: remove it to have the arm measured again", path, err)
@@ -293,7 +297,7 @@ func newArmResult(a arm, s *train.Setup, last run.Metrics) armResult {
 		Arm: a.Name(), Group: a.Group, Likelihood: a.Config.Likelihood, Prior: a.Config.Prior,
 		Images: s.Train.N(), Components: a.Config.Components,
 		Smoothing: a.Config.Smoothing, VarianceFloor: a.Config.VarianceFloor, DataSHA256: s.Dataset.SHA256,
-		Iterations: last.Epoch, Train: last.Train.Bound, KL: last.Train.KL, Note: last.EM.Note, NoteKL: last.EM.NoteKL,
+		Iterations: last.Epoch, Train: last.Train.Bound, KL: last.Train.KL, PriorBound: last.EM.PriorBound, PriorKL: last.EM.PriorKL,
 	}
 }
 

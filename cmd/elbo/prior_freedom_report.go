@@ -82,8 +82,8 @@ func columns() []column {
 		{"hindsight", tested(number(func(r armResult) float64 { return r.Test.Hindsight }))},
 		{"train - test", tested(number(armResult.Difference))},
 		{"of it p(z)", tested(number(armResult.Choice))},
-		{"B", number(func(r armResult) float64 { return r.Note })},
-		{"KL(p‖q)", number(func(r armResult) float64 { return r.NoteKL })},
+		{"B", number(func(r armResult) float64 { return r.PriorBound })},
+		{"KL(p‖q)", number(func(r armResult) float64 { return r.PriorKL })},
 		{"KL(q‖p)", number(func(r armResult) float64 { return r.KL })},
 	}
 }
@@ -184,7 +184,7 @@ func (r priorFreedomReport) writeCSV(w io.Writer) error {
 			smoothing, floor = "", g(a.VarianceFloor)
 		}
 		row := []string{a.Arm, string(a.Prior), string(a.Likelihood), strconv.Itoa(a.Images), strconv.Itoa(a.Components), smoothing, floor, strconv.Itoa(a.Iterations), a.Stopped, g(a.Train)}
-		c.Write(append(append(row, test...), g(a.Note), g(a.NoteKL), g(a.KL)))
+		c.Write(append(append(row, test...), g(a.PriorBound), g(a.PriorKL), g(a.KL)))
 	}
 	c.Flush()
 	return c.Error()

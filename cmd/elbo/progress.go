@@ -108,12 +108,12 @@ func (g *progress) iteration(m run.Metrics) {
 	if v := m.Validation; v != nil {
 		validation = fmt.Sprintf("%.2f ± %.2f", v.Bound, v.BoundSE)
 	}
-	note := fmt.Sprintf("%.2f", m.EM.Note)
+	priorBound := fmt.Sprintf("%.2f", m.EM.PriorBound)
 	if m.EM.Table {
-		note = "-"
+		priorBound = "-"
 	}
 	line := fmt.Sprintf("%*s  %-*s  %9s  %-*s  %7.2f", len("iteration"), fmt.Sprintf("%d/%d", m.Epoch, g.total),
-		terms, g.parts(m.Train.Bound, m.Train.Recon, m.Train.KL), note, 19, validation, m.Seconds)
+		terms, g.parts(m.Train.Bound, m.Train.Recon, m.Train.KL), priorBound, 19, validation, m.Seconds)
 	if m.EM.Stalled {
 		line += "  the M-step found nothing better"
 	}

@@ -38,22 +38,22 @@ type Metrics struct {
 // EMTerms are what an E-step knows besides, in nats per image of the training images.
 // There the bound is the evidence, as the table is the exact posterior.
 type EMTerms struct {
-	Note    float64 `json:"note"`    // E_p(z)[log p(x|z)], the bound at q = p(z)
-	NoteKL  float64 `json:"note_kl"` // KL(p(z) ‖ p(z|x)) = evidence - Note
-	Penalty float64 `json:"penalty"` // log-density of the parameters under the smoothing prior
-	Used    int     `json:"used"`    // states that hold at least half an image
+	PriorBound float64 `json:"prior_bound"` // E_p(z)[log p(x|z)], the bound at q = p(z)
+	PriorKL    float64 `json:"prior_kl"`    // KL(p(z) ‖ p(z|x)) = evidence - PriorBound
+	Penalty    float64 `json:"penalty"`     // log-density of the parameters under the smoothing prior
+	Used       int     `json:"used"`        // states that hold at least half an image
 	// Rounding is what float32 may take from the bound; 0 in lines of earlier versions.
 	Rounding float64 `json:"rounding,omitempty"`
 	// Table: the bound is that of a table whose rows are of different ages
-	// (incremental EM), and below the evidence; note and note_kl are not known.
+	// (incremental EM), and below the evidence; PriorBound and PriorKL are not known.
 	Table    bool `json:"table,omitempty"`
 	Stalled  bool `json:"stalled,omitempty"`  // the M-step before found nothing better
 	Reseeded int  `json:"reseeded,omitempty"` // dead components that the M-step before moved
-	// OldTable is the ELBO at these parameters with the table of the iteration before:
+	// AfterMStep is the ELBO at these parameters with the table of the iteration before:
 	// the M-step raised it to here from the evidence before, and this E-step raises it to
 	// the evidence, by KL(old table ‖ new table). Nil where that table is not known:
 	// at iteration 0, and under a prior per image, acceleration, increments or moves.
-	OldTable *float64 `json:"old_table,omitempty"`
+	AfterMStep *float64 `json:"bound_after_m_step,omitempty"`
 }
 
 // check finds the numbers that JSON has no form for.
@@ -353,6 +353,38 @@ func parseMetricsLines(file []byte) []metricsLine {
 	return lines
 }
 
+// anyMetrics takes a line of this program, and of earlier ones, which had other names for
+// some keys of em. An UnmarshalJSON of EMTerms would take them as well, but let pass what
+// DisallowUnknownFields finds: a damaged key in a line without a checksum.
+type anyMetrics struct {
+	*Metrics
+	EM *anyEMTerms `json:"em"` // stands before the one of Metrics
+}
+
+type anyEMTerms struct {
+	EMTerms
+	Note     *float64 `json:"note"`      // PriorBound
+	NoteKL   *float64 `json:"note_kl"`   // PriorKL
+	OldTable *float64 `json:"old_table"` // AfterMStep
+}
+
+func (a *anyEMTerms) terms() *EMTerms {
+	if a == nil {
+		return nil
+	}
+	t := a.EMTerms
+	if a.Note != nil {
+		t.PriorBound = *a.Note
+	}
+	if a.NoteKL != nil {
+		t.PriorKL = *a.NoteKL
+	}
+	if a.OldTable != nil {
+		t.AfterMStep = a.OldTable
+	}
+	return &t
+}
+
 // parse reads the text of a line and checks its checksum. Without one it is of an older
 // program, all of whose keys are known.
 func (l *metricsLine) parse() error {
@@ -368,9 +400,11 @@ func (l *metricsLine) parse() error {
 	if l.text[0] != '{' { // null would pass
 		return errors.New("not a JSON object")
 	}
-	if err := decoder.Decode(&l.Metrics); err != nil {
+	read := anyMetrics{Metrics: &l.Metrics}
+	if err := decoder.Decode(&read); err != nil {
 		return err
 	}
+	l.EM = read.EM.terms()
 	if _, err := decoder.Token(); err != io.EOF {
 		return errors.New("something follows the JSON object")
 	}

@@ -76,6 +76,38 @@ func TestMetricsAreOneJSONLineAnEpoch(t *testing.T) {
 	}
 }
 
+// TestMetricsOfEarlierProgramsAreReadUnderTheirNames: earlier programs wrote note, note_kl
+// and old_table, the first of them without a checksum. A key of em that nobody has
+// written is damage where no checksum vouches for it.
+func TestMetricsOfEarlierProgramsAreReadUnderTheirNames(t *testing.T) {
+	const line = `{"epoch":3,"step":3,"train":{"recon":-9,"kl":1,"bound":-10},"beta":1,"seconds":0.5,"images_per_second":20,"em":{"%s":-12,"%s":2,"penalty":-0.5,"used":4,"%s":-10.5}}`
+	bound := -10.5
+	want := Metrics{Epoch: 3, Step: 3, Train: &EpochTerms{Recon: -9, KL: 1, Bound: -10}, Beta: 1, Seconds: 0.5, ImagesPerSecond: 20,
+		EM: &EMTerms{PriorBound: -12, PriorKL: 2, Penalty: -0.5, Used: 4, AfterMStep: &bound}}
+	before := fmt.Sprintf(line, "note", "note_kl", "old_table")
+	now := fmt.Sprintf(line, "prior_bound", "prior_kl", "bound_after_m_step")
+	for name, text := range map[string]string{
+		"before, without a checksum": before + "\n",
+		"before, with a checksum":    string(sealMetrics([]byte(before))),
+		"now":                        string(sealMetrics([]byte(now))),
+	} {
+		r := newTestRun(t)
+		mustWriteFile(t, r.File(MetricsFile), text)
+		got, err := r.ReadMetrics()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]Metrics{want}, got); diff != "" {
+			t.Errorf("%s: -want +got\n%s", name, diff)
+		}
+	}
+	r := newTestRun(t)
+	mustWriteFile(t, r.File(MetricsFile), fmt.Sprintf(line, "nota", "note_kl", "old_table")+"\n")
+	if got, err := r.ReadMetrics(); err != nil || len(got) > 0 {
+		t.Errorf("a line with em.nota and no checksum is read as %v (%v), want it passed over", got, err)
+	}
+}
+
 // Whatever part of the last line a crash leaves, the lines before it are read, and
 // both ways to go on leave a clean file.
 func TestMetricsSurviveALineCutShortAnywhere(t *testing.T) {

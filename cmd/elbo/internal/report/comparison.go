@@ -115,9 +115,9 @@ type Pass struct {
 	Seconds    float64 `json:"seconds"` // since the beginning of training
 	Train      float64 `json:"train"`
 	Validation *Figure `json:"validation,omitempty"`
-	// OldTable is, for EM, the bound of the table of the iteration before at the parameters
+	// AfterMStep is, for EM, the bound of the table of the iteration before at the parameters
 	// of this one: where the M-step took the bound, before the E-step made it the evidence.
-	OldTable *float64 `json:"old_table,omitempty"`
+	AfterMStep *float64 `json:"bound_after_m_step,omitempty"`
 }
 
 // Image is what a model makes of one image, in nats.

@@ -111,7 +111,7 @@ func (p Page) curves(seconds bool) chart.Chart {
 // the M-step; the E-step takes it up to the evidence. It begins where a gap is still to be seen.
 func (p Page) stairs(i int) chart.Chart {
 	m := p.Models[i]
-	shown := slices.DeleteFunc(slices.Clone(m.History), func(h Pass) bool { return h.Pass > 0 && h.OldTable == nil })
+	shown := slices.DeleteFunc(slices.Clone(m.History), func(h Pass) bool { return h.Pass > 0 && h.AfterMStep == nil })
 	if len(shown) < 3 {
 		return chart.Chart{}
 	}
@@ -124,7 +124,7 @@ func (p Page) stairs(i int) chart.Chart {
 		evidence.X, evidence.Y = append(evidence.X, x), append(evidence.Y, h.Train)
 		ends := []float64{h.Train}
 		if j > 0 {
-			ends = []float64{*h.OldTable, h.Train}
+			ends = []float64{*h.AfterMStep, h.Train}
 		}
 		for _, y := range ends {
 			bound.X, bound.Y = append(bound.X, x), append(bound.Y, y)
@@ -140,13 +140,13 @@ func (p Page) gains(i int) chart.Chart {
 	m := p.Models[i]
 	mSteps, eSteps := chart.Line{Name: "M-step: bound of the old table", Look: look(i)}, chart.Line{Name: "E-step: the gap it closes", Look: dashed(look(i))}
 	for j, h := range m.History {
-		if j == 0 || h.OldTable == nil {
+		if j == 0 || h.AfterMStep == nil {
 			continue
 		}
 		for _, s := range []struct {
 			line *chart.Line
 			gain float64
-		}{{&mSteps, *h.OldTable - m.History[j-1].Train}, {&eSteps, h.Train - *h.OldTable}} {
+		}{{&mSteps, *h.AfterMStep - m.History[j-1].Train}, {&eSteps, h.Train - *h.AfterMStep}} {
 			if s.gain > 0 { // rounding, else
 				s.line.X, s.line.Y = append(s.line.X, float64(h.Pass)), append(s.line.Y, s.gain)
 			}

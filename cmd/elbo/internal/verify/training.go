@@ -185,7 +185,7 @@ func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of
 			return err
 		}
 		t := e.Table
-		v.addOrder("E_p(z)[log p(x|z)] ≤ log p(x) ≤ max_z log p(x|z), "+of, []float64{t.Note, e.LogP.Value, t.BestState}, rounding(e.LogP.Value, view.D()), add)
+		v.addOrder("E_p(z)[log p(x|z)] ≤ log p(x) ≤ max_z log p(x|z), "+of, []float64{t.PriorBound, e.LogP.Value, t.BestState}, rounding(e.LogP.Value, view.D()), add)
 		return nil
 	}
 	// Each bound twice, with draws of two seeds: how far they are apart says how far
