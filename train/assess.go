@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"elbo/data"
+	"elbo/model"
 	"elbo/model/infer"
 )
 
@@ -16,9 +17,9 @@ type AssessOptions struct {
 	Exact   bool        // log p(x) of a VAE by quadrature over its latent space
 	AIS     *AISOptions // log p(x) of a VAE by annealed importance sampling
 
-	Quadrature QuadratureOptions // the zero value: DefaultQuadrature
-	Scored     func(images int)  // hears of images whose draws are scored; may be nil
-	Progress   func(images int)  // hears of images whose quadrature has begun; may be nil
+	Quadrature infer.QuadratureOptions // the zero value: infer.DefaultQuadrature
+	Scored     func(images int)        // hears of images whose draws are scored; may be nil
+	Progress   func(images int)        // hears of images whose quadrature has begun; may be nil
 }
 
 // ImageScore is what a model makes of one image, in nats.
@@ -63,10 +64,10 @@ func Assess(ctx context.Context, s *Setup, v data.View, o AssessOptions) (Evalua
 // addExact gives an evaluation log p(x) by quadrature.
 func addExact(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Evaluation) error {
 	g := s.VAE.Joint
-	if o.Quadrature == (QuadratureOptions{}) {
-		o.Quadrature = DefaultQuadrature(g.Latent)
+	if o.Quadrature == (infer.QuadratureOptions{}) {
+		o.Quadrature = infer.DefaultQuadrature(g.Latent)
 	}
-	q, err := NewQuadrature(g, o.Quadrature, v.N())
+	q, err := infer.NewQuadrature(g, o.Quadrature, v.N())
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func addExact(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Ev
 	missed := 0
 	for i, x := range exact {
 		score := &e.PerImage[i]
-		if scatter := 1 / math.Sqrt(score.ESS); x.missed(score.IW, scatter) {
+		if scatter := 1 / math.Sqrt(score.ESS); x.Missed(score.IW, scatter) {
 			missed++
 			x.LogP, x.Error = score.IW, scatter
 		}
@@ -90,4 +91,15 @@ func addExact(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Ev
 	e.LogP = &LogP{Value: logP.Mean, SE: logP.StandardError(), Error: stated.Mean, Method: q.Method(), Missed: missed}
 	e.Gap = &PosteriorGap{Value: gap.Mean, SE: gap.StandardError()}
 	return nil
+}
+
+// Joint returns p(x, z) of a VAE, or of a grid under the prior N(0, I).
+func (s *Setup) Joint() (*model.Joint, error) {
+	if s.VAE != nil {
+		return s.VAE.Joint, nil
+	}
+	if j := s.EM.Joint(); j != nil {
+		return j, nil
+	}
+	return nil, &ConfigError{errors.New("a mixture has no decoder, and no latent space to integrate over: its evidence is exact as it is")}
 }

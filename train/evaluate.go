@@ -45,7 +45,7 @@ type LogP struct {
 	SE     float64 `json:"se"`
 	Error  float64 `json:"error"` // of the method, not of the images
 	Method string  `json:"method"`
-	Missed int     `json:"missed,omitempty"` // images whose posterior the quadrature did not see, as their L_k is higher (Exact.missed): for them Value has L_k
+	Missed int     `json:"missed,omitempty"` // images whose posterior the quadrature did not see, as their L_k is higher (infer.Exact.Missed): for them Value has L_k
 }
 
 // PosteriorGap is log p(x) - ELBO = KL(q(z|x) ‖ p(z|x)) of a VAE whose log p(x) is known, nats per

@@ -114,7 +114,7 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 	if h != nil {
 		starts = append(starts, h)
 	}
-	var exact []Exact
+	var exact []infer.Exact
 	var err error
 	if o.Exact {
 		if exact, g.LogP.Method, err = integrate(ctx, s.VAE.Joint, v, func(images int) { tell("integrating", images) }); err != nil {
@@ -135,7 +135,7 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 	}
 	for i, x := range exact {
 		score := &g.PerImage[i]
-		if x.missed(score.LogP, score.Error) {
+		if x.Missed(score.LogP, score.Error) {
 			g.LogP.Missed++
 			continue
 		}
@@ -147,7 +147,7 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 }
 
 // momentsOf returns the members of a family with the moments of posteriors, [N, H].
-func momentsOf(exact []Exact, family model.Moments) []float32 {
+func momentsOf(exact []infer.Exact, family model.Moments) []float32 {
 	var h []float32
 	for _, x := range exact {
 		h = append(h, family.FromMoments(x.Mean, x.Covariance)...)
@@ -156,8 +156,8 @@ func momentsOf(exact []Exact, family model.Moments) []float32 {
 }
 
 // integrate returns log p(x) of the images of v under the prior N(0, I), and says how.
-func integrate(ctx context.Context, g *model.Joint, v data.View, progress func(images int)) ([]Exact, string, error) {
-	q, err := NewQuadrature(g, DefaultQuadrature(g.Latent), v.N())
+func integrate(ctx context.Context, g *model.Joint, v data.View, progress func(images int)) ([]infer.Exact, string, error) {
+	q, err := infer.NewQuadrature(g, infer.DefaultQuadrature(g.Latent), v.N())
 	if err != nil {
 		return nil, "", err
 	}

@@ -13,6 +13,7 @@ import (
 	"elbo/cmd/elbo/internal/report"
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -348,7 +349,7 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 	s := c.setup
 	ask := train.AssessOptions{Samples: x.options.samples, Seed: x.report.Seed}
 	if s.VAE != nil && s.Config.Likelihood.IsLikelihood() {
-		ask.Exact = s.Config.Latent <= train.MaxExactLatent
+		ask.Exact = s.Config.Latent <= infer.MaxExactLatent
 		if x.options.ais.on && !ask.Exact {
 			bar := newAISProgress(x.p, c.view.N())
 			defer bar.done()

@@ -9,6 +9,7 @@ import (
 	"elbo/cmd/elbo/internal/picture"
 	"elbo/cmd/elbo/internal/report"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 )
 
@@ -109,7 +110,7 @@ func (x *comparison) posteriorsOf(ctx context.Context, of int, images []int) ([]
 	if c.setup.EM != nil {
 		return all, tablePosteriors(c.setup.EM, all)
 	}
-	exact, err := train.GridPosteriors(ctx, c.setup, c.view, images, train.Window{Nodes: 2})
+	exact, err := infer.GridPosteriors(ctx, c.setup.VAE.Joint, c.view, images, infer.Window{Nodes: 2})
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +122,7 @@ func (x *comparison) posteriorsOf(ctx context.Context, of int, images []int) ([]
 	if err != nil {
 		return nil, err
 	}
-	table, err := c.setup.VAE.Joint.NewNodeTable(1, posteriorNodes*posteriorNodes)
+	table, err := infer.NewNodeTable(c.setup.VAE.Joint, 1, posteriorNodes*posteriorNodes)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +158,7 @@ func tablePosteriors(m *model.EM, all []report.Posterior) error {
 
 // planePosterior sets what is drawn of a VAE: the density of p(z|x), in a square that
 // holds it and the encoder's Gaussian.
-func planePosterior(encoder *model.Encoder, known model.Moments, table *model.NodeTable, exact train.Exact, o *report.Posterior) error {
+func planePosterior(encoder *model.Encoder, known model.Moments, table *infer.NodeTable, exact infer.Exact, o *report.Posterior) error {
 	h, err := encoder.Encode(o.Pixel)
 	if err != nil {
 		return err

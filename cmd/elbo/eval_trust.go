@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -173,7 +174,7 @@ func (e *evalued) writeTail(w io.Writer) {
 	}
 	advice := "" // none where a better figure stands above
 	switch {
-	case len(e.KLPerDim) <= train.MaxExactLatent:
+	case len(e.KLPerDim) <= infer.MaxExactLatent:
 		advice = "; `eval --exact` has it, --ais an estimate"
 	case e.AIS == nil:
 		advice = "; `eval --ais` estimates it, and many more --samples come nearer"

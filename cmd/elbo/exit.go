@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"elbo/data"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -32,7 +33,7 @@ var exits = []exit{
 		return errors.Is(err, train.ErrInterrupted) || errors.Is(err, context.Canceled)
 	}},
 	{2, "usage: a flag, an argument or a configuration is wrong", func(err error) bool {
-		return isA[*usageError](err) || isA[*train.ConfigError](err) || errors.Is(err, run.ErrRunExists)
+		return isA[*usageError](err) || isA[*train.ConfigError](err) || isA[*infer.OptionError](err) || errors.Is(err, run.ErrRunExists)
 	}},
 	{3, "data, checkpoint or run directory missing or damaged", func(err error) bool {
 		return isA[*data.FormatError](err) || isOne(err, run.ErrNotCheckpoint, run.ErrNewerFormat, run.ErrDamaged,

@@ -136,7 +136,7 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 		}
 		c := newCounter(p, "images", v.N())
 		gap, err := train.AssessGap(ctx, t.Setup, v, train.GapOptions{
-			Samples: o.samples, Seed: o.seed, Exact: t.Config.Latent <= train.MaxExactLatent, LocalQ: train.DefaultLocalQ(),
+			Samples: o.samples, Seed: o.seed, Exact: t.Config.Latent <= infer.MaxExactLatent, LocalQ: train.DefaultLocalQ(),
 		}, func(what string, n int) { c.at(split+", "+what, n) })
 		c.done()
 		if err != nil {

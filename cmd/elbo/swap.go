@@ -208,8 +208,8 @@ func (p *program) newBridge(t *trained, o swapOptions) (*bridge, error) {
 	switch {
 	case c.Model == train.MixtureModel:
 		return nil, usagef("%s is a mixture: it has no decoder to give another inference to; a grid (elbo train --model grid) and a vae have one", o.run)
-	case c.Latent > train.MaxExactLatent:
-		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, c.Latent, train.MaxExactLatent, p.name, run.ShellPath(o.run))
+	case c.Latent > infer.MaxExactLatent:
+		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, c.Latent, infer.MaxExactLatent, p.name, run.ShellPath(o.run))
 	case c.Model == train.GridModel && (o.grid != nil || o.ruleGiven):
 		return nil, usagef("--grid and --grid-rule are for the decoder of a vae: %s is a grid already", o.run)
 	case c.Model == train.VAEModel && o.unfreeze:

@@ -5,27 +5,15 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"elbo/data"
 	"elbo/graph"
-	"elbo/graph/graphtest"
 	"elbo/model"
 )
-
-// newVAE returns a VAE whose parameters come from the sources of init.
-func newVAE(t testing.TB, c model.VAEConfig, init model.Init) *model.VAE {
-	t.Helper()
-	m, err := model.NewVAE(c, graphtest.Engine(2), init)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
 
 // TestImportanceWeightedBoundRisesWithDraws and stays above the ELBO of the same
 // draws, which is Jensen's inequality.
 func TestImportanceWeightedBoundRisesWithDraws(t *testing.T) {
 	c := model.VAEConfig{Pixels: 9, Hidden: []int{7, 5}, Latent: 3, Activation: graph.ReLU, Likelihood: model.BernoulliName, Objective: model.ELBO, Draws: 1}
-	m := newVAE(t, c, func(name string) graph.Uniform { return data.NewStream(1, name) })
+	m := newVAE(t, c, drawn(1))
 	const images, draws = 1, 4096
 	s, err := m.NewScorer(images, draws)
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 
 	"elbo/data"
 	"elbo/graph"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -450,16 +451,16 @@ func integrate(c train.Config) func(*Bench, context.Context, work) (float64, flo
 			return 0, 0, err
 		}
 		defer dir.Close()
-		o := train.DefaultQuadrature(c.Latent)
+		o := infer.DefaultQuadrature(c.Latent)
 		o.Levels = 0
-		var q *train.Quadrature
+		var q *infer.Quadrature
 		decode := math.Inf(1)
 		for range 2 {
 			if err := ctx.Err(); err != nil {
 				return 0, 0, err
 			}
 			t := b.Now()
-			if q, err = train.NewQuadrature(s.VAE.Joint, o, 10_000); err != nil {
+			if q, err = infer.NewQuadrature(s.VAE.Joint, o, 10_000); err != nil {
 				return 0, 0, err
 			}
 			decode = min(decode, b.Now().Sub(t).Seconds())

@@ -14,6 +14,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -227,7 +228,7 @@ func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of
 	}
 	compare(fmt.Sprintf("ELBO ≤ L_%d", orderedDraws/10), all, 0, func(seed, i int) float64 { return few[seed][i].IW - many[seed][i].ELBO })
 	compare(fmt.Sprintf("L_%d ≤ L_%d", orderedDraws/10, orderedDraws), all, 0, func(seed, i int) float64 { return many[seed][i].IW - few[seed][i].IW })
-	if s.VAE.Latent <= train.MaxExactLatent {
+	if s.VAE.Latent <= infer.MaxExactLatent {
 		exact, err := assess(1, s.Config.Seed, true)
 		if err != nil {
 			return err

@@ -12,7 +12,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
-	"elbo/train"
+	"elbo/model/infer"
 )
 
 // Check is one line of the report.
@@ -171,9 +171,9 @@ func (v *Verifier) massOf(ctx context.Context, name string, g *model.Joint, add 
 // evidence returns log p(x) of images, and by how much quadrature says their mean is
 // off at most, weighted by p(x).
 func evidence(ctx context.Context, g *model.Joint, x []float32) (logP []float64, allowed float64, err error) {
-	o := train.DefaultQuadrature(g.Latent)
+	o := infer.DefaultQuadrature(g.Latent)
 	o.Tolerance = 1e-5
-	q, err := train.NewQuadrature(g, o, len(x)/g.Pixels)
+	q, err := infer.NewQuadrature(g, o, len(x)/g.Pixels)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -1,23 +1,11 @@
-package model
+package infer
 
 import (
 	"fmt"
 
 	"elbo/graph"
+	"elbo/model"
 )
-
-// Joint returns a grid's decoder under the continuous prior N(0, I), which the grid made
-// discrete; nil for a mixture, which has none.
-func (m *EM) Joint() *Joint {
-	g, ok := m.states.(*gridStates)
-	if !ok {
-		return nil
-	}
-	return &Joint{
-		Pixels: m.Config.Pixels, Latent: len(m.Config.Grid.Extent), Engine: m.engine,
-		Prior: StandardNormal{}, Decoder: g.decoder, Likelihood: Bernoulli{},
-	}
-}
 
 // NodeTable is a compiled E-graph over nodes of quadrature in the latent space: it
 // gives blocks of images their log p(x, z) at each of K nodes.
@@ -29,9 +17,9 @@ func (m *EM) Joint() *Joint {
 // nodes are decoded once for all images, and the table is one matrix product. Else a node's
 // output is kept, and the likelihood is evaluated for every pair.
 type NodeTable struct {
-	joint         *Joint
-	natural       Natural // nil where the likelihood is not
-	density       *PriorDensity
+	joint         *model.Joint
+	natural       model.Natural // nil where the likelihood is not
+	density       *model.PriorDensity
 	images, nodes int
 
 	decode  *graph.Program
@@ -40,6 +28,7 @@ type NodeTable struct {
 	atZero  graph.Node   // log p(0|z), [slab], of a natural likelihood
 	outputs *graph.Param // w_k, or the decoder's outputs, [K, O]
 	base    *graph.Param // b_k + log p(z_k), [K]
+	prior   []float64    // log p(z_k), [K]
 	centre  []float64    // c, [D]; nil where it is 0
 
 	table  *graph.Program
@@ -54,15 +43,15 @@ const decodeRows = 1000
 
 // NewNodeTable compiles a table for blocks of the given number of images, over the given
 // number of nodes. It holds K·(D + B) float32 numbers.
-func (j *Joint) NewNodeTable(images, nodes int) (*NodeTable, error) {
+func NewNodeTable(j *model.Joint, images, nodes int) (*NodeTable, error) {
 	if images < 1 || nodes < 1 {
-		return nil, fmt.Errorf("model: a table of %d images and %d nodes, want at least 1 of each", images, nodes)
+		return nil, fmt.Errorf("infer: a table of %d images and %d nodes, want at least 1 of each", images, nodes)
 	}
 	t := &NodeTable{
-		joint: j, images: images, nodes: nodes, offset: make([]float64, images),
+		joint: j, images: images, nodes: nodes, prior: make([]float64, nodes), offset: make([]float64, images),
 		outputs: graph.NewParam("nodes.output", nodes, j.Outputs()), base: graph.NewParam("nodes.base", nodes),
 	}
-	t.natural, _ = j.Likelihood.(Natural)
+	t.natural, _ = j.Likelihood.(model.Natural)
 	slab := min(nodes, decodeRows)
 	var err error
 	if t.density, err = j.NewPriorDensity(1); err != nil {
@@ -101,7 +90,7 @@ func (j *Joint) NewNodeTable(images, nodes int) (*NodeTable, error) {
 func (t *NodeTable) SetNodes(z []float32) error {
 	dims, o := t.joint.Latent, t.joint.Outputs()
 	if len(z) != t.nodes*dims {
-		return fmt.Errorf("model: %d coordinates of nodes, want %d nodes of %d", len(z), t.nodes, dims)
+		return fmt.Errorf("infer: %d coordinates of nodes, want %d nodes of %d", len(z), t.nodes, dims)
 	}
 	clear(t.base.Value)
 	slab := len(t.z) / dims
@@ -119,15 +108,15 @@ func (t *NodeTable) SetNodes(z []float32) error {
 	if t.natural != nil {
 		t.centre = t.natural.Nodes(t.joint.Engine, t.outputs.Value, t.base.Value)
 	}
-	at, logPrior := make([]float64, dims), make([]float64, 1)
+	at := make([]float64, dims)
 	for k := range t.nodes {
 		for a, v := range z[k*dims:][:dims] {
 			at[a] = float64(v)
 		}
-		if err := t.density.At(at, logPrior, nil); err != nil {
+		if err := t.density.At(at, t.prior[k:k+1], nil); err != nil {
 			return err
 		}
-		t.base.Value[k] += float32(logPrior[0])
+		t.base.Value[k] += float32(t.prior[k])
 	}
 	return nil
 }
@@ -138,7 +127,7 @@ func (t *NodeTable) LogJoint(x []float32) (joint []float32, offset []float64, er
 	d := t.joint.Pixels
 	n := len(x) / d
 	if len(x) != n*d || n > t.images {
-		return nil, nil, fmt.Errorf("model: %d pixels, want those of at most %d images of %d", len(x), t.images, d)
+		return nil, nil, fmt.Errorf("infer: %d pixels, want those of at most %d images of %d", len(x), t.images, d)
 	}
 	if t.natural == nil {
 		for i := range n {
@@ -161,6 +150,9 @@ func (t *NodeTable) LogJoint(x []float32) (joint []float32, offset []float64, er
 
 // Images is the number of images in a block.
 func (t *NodeTable) Images() int { return t.images }
+
+// LogPrior returns log p(z_k) of each node, [K], in nats.
+func (t *NodeTable) LogPrior() []float64 { return t.prior }
 
 // Base returns the part of each node's log joint that knows no image, [K].
 func (t *NodeTable) Base() []float32 { return t.base.Value }

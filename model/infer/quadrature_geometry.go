@@ -1,10 +1,9 @@
-package train
+package infer
 
 import (
 	"math"
 
 	"elbo/graph/simd"
-	"elbo/model"
 )
 
 // tileSide is the number of nodes along each dimension of a tile.
@@ -14,7 +13,7 @@ func tileSide(latent int) int { return [...]int{0, 64, 16, 8}[latent] }
 type lattice struct {
 	side      int
 	points    []float32 // [K, Z], the first dimension slowest
-	joint     *model.NodeTable
+	table     *NodeTable
 	outside   float64 // P(z outside the box)
 	perImage  int     // K
 	firstNode int     // of each dimension, in multiples of the spacing
@@ -33,15 +32,23 @@ type patch struct {
 	at     int     // where joint is largest
 	top    float32 // it is the largest; NaN if one of them is
 	base   float64 // the part of the largest that knows no image
+	lik    float64 // max log p(x|z)
 }
 
-// newPatch describes one row of a table.
-func newPatch(origin node, side int, joint, base []float32, offset float64) patch {
+// newPatch describes one row of a table, whose nodes have the given base and log p(z).
+func newPatch(origin node, side int, joint, base []float32, logPrior []float64, offset float64) patch {
 	top := simd.ArgMax(joint)
 	p := patch{origin: origin, side: side, joint: joint, offset: offset, at: top, top: joint[top], base: float64(base[top])}
 	if sum := simd.Sum(joint); sum != sum { // NaN is no maximum
 		p.top = sum
 	}
+	p.lik = math.Inf(-1)
+	for k, v := range joint {
+		if lik := float64(v) - logPrior[k]; lik > p.lik {
+			p.lik = lik
+		}
+	}
+	p.lik += offset
 	return p
 }
 

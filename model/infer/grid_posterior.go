@@ -1,9 +1,8 @@
-package train
+package infer
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 
 	"elbo/data"
@@ -28,25 +27,20 @@ type GridPosterior struct {
 	Density []float64 // p(z|x) at each node, [K]: a density over z, relative to the whole space
 }
 
-// GridPosteriors returns the posteriors of single images of v, by their numbers in v,
-// under the prior N(0, I) and the decoder of a VAE or of a grid.
-func GridPosteriors(ctx context.Context, s *Setup, v data.View, images []int, w Window) ([]GridPosterior, error) {
-	g, err := s.Joint()
+// GridPosteriors returns the posteriors of single images of v, by their numbers in v.
+func GridPosteriors(ctx context.Context, j *model.Joint, v data.View, images []int, w Window) ([]GridPosterior, error) {
+	q, err := NewQuadrature(j, DefaultQuadrature(j.Latent), len(images))
 	if err != nil {
 		return nil, err
 	}
-	q, err := NewQuadrature(g, DefaultQuadrature(g.Latent), len(images))
-	if err != nil {
-		return nil, err
-	}
-	x := make([]float32, len(images)*g.Pixels)
+	x := make([]float32, len(images)*j.Pixels)
 	for i, image := range images {
-		v.Pixels(x[i*g.Pixels:][:g.Pixels], image, 0)
+		v.Pixels(x[i*j.Pixels:][:j.Pixels], image, 0)
 	}
 	result := make([]GridPosterior, len(images))
 	exact, err := q.Pixels(ctx, x, nil)
 	for i := 0; i < len(exact) && err == nil; i++ {
-		result[i], err = q.window(exact[i], x[i*g.Pixels:][:g.Pixels], w)
+		result[i], err = q.window(exact[i], x[i*j.Pixels:][:j.Pixels], w)
 		result[i].Image = v.Index(images[i])
 	}
 	return result, err
@@ -54,7 +48,7 @@ func GridPosteriors(ctx context.Context, s *Setup, v data.View, images []int, w 
 
 // window tabulates the posterior of one image.
 func (q *Quadrature) window(e Exact, x []float32, w Window) (GridPosterior, error) {
-	z, k := q.generator.Latent, 1
+	z, k := q.joint.Latent, 1
 	if w.Lo == nil && w.Hi == nil {
 		for j, mean := range e.Mean {
 			reach := 5 * math.Sqrt(e.Covariance[j*z+j])
@@ -68,7 +62,7 @@ func (q *Quadrature) window(e Exact, x []float32, w Window) (GridPosterior, erro
 		f.add(!(w.Lo[j] < w.Hi[j]), "window from %g to %g, want an interval", w.Lo[j], w.Hi[j])
 	}
 	if err := errors.Join(f...); err != nil {
-		return GridPosterior{}, fmt.Errorf("%w", err)
+		return GridPosterior{}, &OptionError{err}
 	}
 	for range z {
 		k *= w.Nodes
@@ -79,7 +73,7 @@ func (q *Quadrature) window(e Exact, x []float32, w Window) (GridPosterior, erro
 			p.Points[i*z+j] = float32(w.Lo[j] + (w.Hi[j]-w.Lo[j])*float64(rest%w.Nodes)/float64(w.Nodes-1))
 		}
 	}
-	t, err := q.generator.NewNodeTable(1, k)
+	t, err := NewNodeTable(q.joint, 1, k)
 	if err != nil {
 		return p, err
 	}
@@ -94,15 +88,4 @@ func (q *Quadrature) window(e Exact, x []float32, w Window) (GridPosterior, erro
 		p.Density[i] = math.Exp(float64(j) + offset[0] - e.LogP)
 	}
 	return p, nil
-}
-
-// Joint returns p(x, z) of a VAE, or of a grid under the prior N(0, I).
-func (s *Setup) Joint() (*model.Joint, error) {
-	if s.VAE != nil {
-		return s.VAE.Joint, nil
-	}
-	if j := s.EM.Joint(); j != nil {
-		return j, nil
-	}
-	return nil, &ConfigError{errors.New("a mixture has no decoder, and no latent space to integrate over: its evidence is exact as it is")}
 }

@@ -1,4 +1,4 @@
-package train
+package infer
 
 import (
 	"math"
@@ -8,7 +8,6 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"elbo/graph"
-	"elbo/graph/graphtest"
 	"elbo/model"
 	"elbo/model/modeltest"
 )
@@ -30,11 +29,7 @@ func foldedVAE(t *testing.T, rng *rand.Rand, pixels, latent int, sd, gain float6
 		b[i] = rng.NormFloat64()
 	}
 	f = modeltest.NewFolded(t, modeltest.NewPPCA(t, w, b, sd*sd), 2*rng.Float64()-1, gain)
-	m, err := model.NewVAE(model.VAEConfig{Pixels: pixels, Hidden: []int{2 * latent}, Latent: latent, Activation: graph.ReLU, Likelihood: model.GaussianName, Variance: sd * sd, Objective: model.ELBO, Draws: 1},
-		graphtest.Engine(2), func(string) graph.Uniform { return half{} })
-	if err != nil {
-		t.Fatal(err)
-	}
+	m = newVAE(t, model.VAEConfig{Pixels: pixels, Hidden: []int{2 * latent}, Latent: latent, Activation: graph.ReLU, Likelihood: model.GaussianName, Variance: sd * sd, Objective: model.ELBO, Draws: 1}, func(string) graph.Uniform { return half{} })
 	f.Fill(t, m.Params())
 	for range n {
 		for _, v := range f.Sample(rng) {

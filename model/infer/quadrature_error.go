@@ -1,4 +1,4 @@
-package train
+package infer
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ func (q *Quadrature) assess(r *refinement, patches []patch, level int, best *Exa
 	if err != nil {
 		return nil, err
 	}
-	s := newSums(q.generator, level, q.options.Spacing, patches[highest])
+	s := newSums(q.joint, level, q.options.Spacing, patches[highest])
 	for i, p := range patches {
 		s.add(p, i == highest)
 	}
@@ -83,40 +83,33 @@ type sums struct {
 	density []float32 // of a line
 }
 
-func newSums(g *model.Joint, level int, spacing float64, highest patch) *sums {
+func newSums(j *model.Joint, level int, spacing float64, highest patch) *sums {
 	return &sums{
-		latent: g.Latent, level: level, h: math.Ldexp(spacing, -level),
-		top: highest.highest(), rounding: math.Exp2(-24) * highest.size(g.Pixels), lik: math.Inf(-1),
+		latent: j.Latent, level: level, h: math.Ldexp(spacing, -level),
+		top: highest.highest(), rounding: math.Exp2(-24) * highest.size(j.Pixels), lik: math.Inf(-1),
 		density: make([]float32, highest.side),
 	}
 }
 
 // add adds the nodes of a patch, line after line along the last dimension.
 func (s *sums) add(p patch, highest bool) {
-	z, h := s.latent, s.h
+	z := s.latent
 	s.nodes += len(p.joint)
+	s.lik = max(s.lik, p.lik) // also where the prior makes p(x, z) negligible
 	p.lines(z, func(k int, m node, line []float32) {
-		// What p(x|z) is highest at counts also where the prior makes it negligible.
-		norm := float64(z) * math.Log(2*math.Pi)
-		for a := range z - 1 {
-			norm += float64(m[a]) * h * float64(m[a]) * h
-		}
-		if s.level == 0 {
-			s.lik = max(s.lik, highestLikelihood(line, m[z-1], h)+p.offset+norm/2)
-		}
 		p.peaks(z, k, line, func(j int) {
 			if !highest || k+j != p.at {
 				s.addPeak(p, k+j, m, j)
 			}
 		})
 		if float64(simd.Max(line))+p.offset >= s.top-negligible {
-			s.addLine(p, k, m, line, norm)
+			s.addLine(p, k, m, line)
 		}
 	})
 }
 
 // addLine adds the nodes of a line that begins at m, the k-th node of the patch.
-func (s *sums) addLine(p patch, k int, m node, line []float32, norm float64) {
+func (s *sums) addLine(p patch, k int, m node, line []float32) {
 	z, h := s.latent, s.h
 	var sums [4]float64 // over nodes alike modulo 4 along the line
 	var moment1, moment2 float64
@@ -135,9 +128,6 @@ func (s *sums) addLine(p patch, k int, m node, line []float32, norm float64) {
 		moment2 += w * u * u
 		for a := range z {
 			bent[a] += w * p.curvature(z, k+j, a)
-		}
-		if s.level > 0 {
-			s.lik = max(s.lik, float64(line[j])+p.offset+(u*u+norm)/2)
 		}
 	}
 	sum := sums[0] + sums[1] + sums[2] + sums[3]
@@ -228,7 +218,7 @@ func (q *Quadrature) stated(r *refinement, s *sums) Exact {
 		e.Aliasing += aliasing(c)
 	}
 	e.Aliasing += s.narrow()
-	e.Outside = math.Log1p(q.first.outside*math.Exp(r.lik-e.LogP) + r.edge/q.options.Spacing)
+	e.Outside = math.Log1p(q.first.outside*math.Exp(r.lik-e.LogP) + r.edge*latentScale/q.options.Spacing)
 	e.Dropped = log1pExp(r.dropped - e.LogP)
 	e.Rounding = s.rounding
 	e.Error = e.Halving + e.Aliasing + e.Outside + e.Dropped + e.Rounding
@@ -303,14 +293,14 @@ func aliasing(c float64) float64 {
 //
 //	log(1 + Σ_peaks w Π_a √(2π/c_a) (exp(Σ_a aliasing(c_a)) - 1) / Σ w)
 //
-// The prior alone has c = h²; the root is at least 1, as a node at a peak shows it.
+// A peak as wide as N(0, 1) has c = h²; the root is at least 1, as a node at a peak shows it.
 func (s *sums) narrow() float64 {
 	missed := make([]float64, 0, len(s.peaks))
 	for _, n := range s.peaks {
 		alias, width := 0.0, 0.0
 		for _, c := range n.c[:s.latent] {
 			alias += aliasing(c)
-			width += max(0, math.Log(2*math.Pi/max(c, s.h*s.h))/2)
+			width += max(0, math.Log(2*math.Pi/max(c, s.h*s.h/(latentScale*latentScale)))/2)
 		}
 		// log(exp(alias) - 1), without overflow
 		missed = append(missed, n.joint-s.top+width+alias+math.Log(-math.Expm1(-alias)))
@@ -323,17 +313,3 @@ func (s *sums) narrow() float64 {
 
 // log1pExp is log(1 + exp(x)), without overflow.
 func log1pExp(x float64) float64 { return max(0, x) + math.Log1p(math.Exp(-math.Abs(x))) }
-
-// highestLikelihood is the maximum of log p(x, z) + z²/2 on a line that begins m steps of
-// h from 0.
-func highestLikelihood(line []float32, m int, h float64) float64 {
-	highest := float32(math.Inf(-1))
-	step := float32(h)
-	for j, v := range line {
-		u := float32(m+j) * step
-		if v += u * u / 2; v > highest {
-			highest = v
-		}
-	}
-	return float64(highest)
-}

@@ -1,4 +1,4 @@
-package train
+package infer
 
 import (
 	"context"
@@ -60,6 +60,12 @@ func (o QuadratureOptions) Validate(latent int) error {
 	return errors.Join(f...)
 }
 
+// latentScale is the length, in units of z, on which priors are thought to vary: the
+// standard deviation of N(0, I). No sum depends on it. The default spacing and reach are
+// made for it; what stands on the box's faces is taken to go on outside for that far, and no
+// local maximum is taken to be wider.
+const latentScale = 1
+
 // side is the number of nodes along each dimension of the first lattice, which is odd: a
 // node stands at 0.
 func (o QuadratureOptions) side() int { return 2*int(min(o.Reach/o.Spacing, 1<<30)+1e-9) + 1 }
@@ -82,7 +88,7 @@ type Exact struct {
 	Aliasing float64
 	// Outside is for the mass outside the box. It bounds it if p(x|z) is nowhere higher
 	// there than in it: P(z outside) max p(x|z) / p(x). What stands on the box's faces is
-	// taken to go on outside for one unit, the prior's standard deviation.
+	// taken to go on outside for one unit (latentScale).
 	Outside  float64
 	Dropped  float64 // mass of the regions that were not refined, with what may stand between their nodes
 	Rounding float64 // of float32
@@ -94,16 +100,16 @@ type Exact struct {
 	Covariance []float64 // of z given x, [Z, Z]
 }
 
-// missed reports that a lower bound on log p(x), known to boundError, shows the quadrature
+// Missed reports that a lower bound on log p(x), known to boundError, shows the quadrature
 // to be too low by more than chance and what it states: the posterior lies where no node
 // stands. The bound then stands in for it.
-func (x Exact) missed(bound, boundError float64) bool {
+func (x Exact) Missed(bound, boundError float64) bool {
 	rounding := 32 * math.Exp2(-24) * math.Abs(bound) // of a log-likelihood in float32
 	return bound-5*boundError > x.LogP+x.Error+rounding
 }
 
-// Quadrature computes log p(x) of a decoder with the prior N(0, I) over one to three
-// latent dimensions.
+// Quadrature computes log p(x) of a joint distribution by integration over its one to three
+// latent dimensions, under any prior that bounds its mass outside a box.
 //
 // The rule is the midpoint rule on a lattice, which converges exponentially once the
 // spacing is below the width of a smooth integrand that vanishes at the boundary
@@ -113,16 +119,16 @@ func (x Exact) missed(bound, boundError float64) bool {
 // space where the image's posterior has mass; tiles, too, are decoded once for all
 // images that need them.
 type Quadrature struct {
-	generator *model.Joint
-	options   QuadratureOptions
-	first     *lattice
-	tiles     *model.NodeTable // of one tile
-	points    []float32        // nodes of the present tile, [T, Z]
+	joint   *model.Joint
+	options QuadratureOptions
+	first   *lattice
+	tiles   *NodeTable // of one tile
+	points  []float32  // nodes of the present tile, [T, Z]
 }
 
 // Method says what was done, for tables and files.
 func (q *Quadrature) Method() string {
-	sides := make([]string, q.generator.Latent)
+	sides := make([]string, q.joint.Latent)
 	for j := range sides {
 		sides[j] = strconv.Itoa(q.first.side)
 	}
@@ -138,44 +144,49 @@ const (
 )
 
 // NewQuadrature compiles and decodes what quadrature for blocks of up to the given
-// number of images needs.
-func NewQuadrature(g *model.Joint, o QuadratureOptions, images int) (*Quadrature, error) {
-	if err := o.Validate(g.Latent); err != nil {
-		return nil, &ConfigError{err}
+// number of images needs. It fails with an *OptionError where the options, the model or the
+// memory do not allow for it: the prior, for one, must bound its mass outside a box.
+func NewQuadrature(j *model.Joint, o QuadratureOptions, images int) (*Quadrature, error) {
+	if err := o.Validate(j.Latent); err != nil {
+		return nil, &OptionError{err}
 	}
-	q := &Quadrature{generator: g, options: o}
+	prior, ok := j.Prior.(model.Boxed)
+	if !ok {
+		return nil, &OptionError{fmt.Errorf("quadrature integrates over a box of the latent space, and the prior %s cannot bound its mass outside one: --samples 5000 bounds log p(x) in its place", j.Prior)}
+	}
+	q := &Quadrature{joint: j, options: o}
 	side, k := o.side(), 1
-	for range g.Latent {
+	for range j.Latent {
 		k *= side
 	}
 	block := max(1, min(latticeImages, images))
-	need := 4 * (float64(k)*float64(g.Pixels+block+g.Latent+2) + float64(batchNodes) + float64(min(images, groupImages)*g.Pixels))
+	need := 4 * (float64(k)*float64(j.Pixels+block+j.Latent+4) + float64(batchNodes) + float64(min(images, groupImages)*j.Pixels))
 	if have := data.AvailableMemory(); have > 0 && need > float64(have) {
-		return nil, &ConfigError{fmt.Errorf("quadrature over %d nodes needs about %.1f GB of memory, and %.1f GB are free: want fewer latent dimensions, or --samples 5000 in its place", k, need/1e9, float64(have)/1e9)}
+		return nil, &OptionError{fmt.Errorf("quadrature over %d nodes needs about %.1f GB of memory, and %.1f GB are free: want fewer latent dimensions, or --samples 5000 in its place", k, need/1e9, float64(have)/1e9)}
 	}
 	l := &lattice{side: side, firstNode: -(side - 1) / 2, perImage: k}
-	l.points = make([]float32, k*g.Latent)
+	l.points = make([]float32, k*j.Latent)
 	for i := range k {
-		z := l.points[i*g.Latent:][:g.Latent]
-		for j, rest := g.Latent-1, i; j >= 0; j, rest = j-1, rest/side {
-			z[j] = float32(float64(l.firstNode+rest%side) * o.Spacing)
+		z := l.points[i*j.Latent:][:j.Latent]
+		for a, rest := j.Latent-1, i; a >= 0; a, rest = a-1, rest/side {
+			z[a] = float32(float64(l.firstNode+rest%side) * o.Spacing)
 		}
 	}
-	l.outside = float64(g.Latent) * math.Erfc(float64(side)*o.Spacing/2/math.Sqrt2)
+	l.outside = prior.MassOutside(j.Latent, float64(side)*o.Spacing/2)
 	var err error
-	if l.joint, err = g.NewNodeTable(block, k); err != nil {
+	if l.table, err = NewNodeTable(j, block, k); err != nil {
 		return nil, err
 	}
-	if err := l.joint.SetNodes(l.points); err != nil {
+	if err := l.table.SetNodes(l.points); err != nil {
 		return nil, err
 	}
 	q.first = l
 	t := 1
-	for range g.Latent {
-		t *= tileSide(g.Latent)
+	for range j.Latent {
+		t *= tileSide(j.Latent)
 	}
-	q.points = make([]float32, t*g.Latent)
-	q.tiles, err = g.NewNodeTable(min(tileImages, max(1, images)), t)
+	q.points = make([]float32, t*j.Latent)
+	q.tiles, err = NewNodeTable(j, min(tileImages, max(1, images)), t)
 	return q, err
 }
 
@@ -192,7 +203,7 @@ type refinement struct {
 // stops with the context's error. progress, if not nil, hears of every few images.
 func (q *Quadrature) Evidence(ctx context.Context, v data.View, progress func(images int)) ([]Exact, error) {
 	results := make([]Exact, 0, v.N())
-	d := q.generator.Pixels
+	d := q.joint.Pixels
 	for first := 0; first < v.N(); first += groupImages {
 		x := make([]float32, min(groupImages, v.N()-first)*d)
 		for i := range len(x) / d {
@@ -216,7 +227,7 @@ func (q *Quadrature) Pixels(ctx context.Context, x []float32, progress func(imag
 	if progress == nil {
 		progress = func(int) {}
 	}
-	results := make([]Exact, len(x)/q.generator.Pixels)
+	results := make([]Exact, len(x)/q.joint.Pixels)
 	if err := q.group(ctx, x, results, progress); err != nil {
 		return nil, err
 	}
@@ -225,28 +236,28 @@ func (q *Quadrature) Pixels(ctx context.Context, x []float32, progress func(imag
 
 // group computes log p(x) of images that share decoded tiles.
 func (q *Quadrature) group(ctx context.Context, x []float32, results []Exact, progress func(done int)) error {
-	d, k, e := q.generator.Pixels, q.first.perImage, q.generator.Engine
+	d, k, e := q.joint.Pixels, q.first.perImage, q.joint.Engine
 	next := make([]*refinement, len(results))
 	faulty := make([]error, len(results))
 	var origin node
-	for j := range q.generator.Latent {
+	for j := range q.joint.Latent {
 		origin[j] = q.first.firstNode
 	}
-	for first := 0; first < len(results); first += q.first.joint.Images() {
+	for first := 0; first < len(results); first += q.first.table.Images() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := min(q.first.joint.Images(), len(results)-first)
-		joint, offset, err := q.first.joint.LogJoint(x[first*d:][:n*d])
+		n := min(q.first.table.Images(), len(results)-first)
+		joint, offset, err := q.first.table.LogJoint(x[first*d:][:n*d])
 		if err != nil {
 			return err
 		}
-		base := q.first.joint.Base()
+		base, prior := q.first.table.Base(), q.first.table.LogPrior()
 		e.Split(n, 1, func(lo, hi int) {
 			for i := lo; i < hi; i++ {
 				row := joint[i*k:][:k]
 				r := &refinement{image: first + i, dropped: math.Inf(-1), lik: math.Inf(-1)}
-				p := newPatch(origin, q.first.side, row, base, offset[i])
+				p := newPatch(origin, q.first.side, row, base, prior, offset[i])
 				next[first+i], faulty[first+i] = q.assess(r, []patch{p}, 0, &results[first+i])
 			}
 		})
@@ -287,7 +298,7 @@ func (q *Quadrature) group(ctx context.Context, x []float32, results []Exact, pr
 	}
 }
 
-func (q *Quadrature) tileNodes() int { return len(q.points) / q.generator.Latent }
+func (q *Quadrature) tileNodes() int { return len(q.points) / q.joint.Latent }
 
 // tabulate returns the log joints of images on their tiles of a level. Each tile is
 // decoded once.
@@ -301,7 +312,7 @@ func (q *Quadrature) tabulate(ctx context.Context, x []float32, images []*refine
 			places[tile] = append(places[tile], place{i, t})
 		}
 	}
-	d, nodes, side := q.generator.Pixels, q.tileNodes(), tileSide(q.generator.Latent)
+	d, nodes, side := q.joint.Pixels, q.tileNodes(), tileSide(q.joint.Latent)
 	some := make([]float32, tileImages*d)
 	for tile, users := range places { // any order: no tile knows of another
 		if err := ctx.Err(); err != nil {
@@ -323,7 +334,7 @@ func (q *Quadrature) tabulate(ctx context.Context, x []float32, images []*refine
 			}
 			for i, u := range now {
 				row := append([]float32(nil), joint[i*nodes:][:nodes]...)
-				patches[u.image][u.tile] = newPatch(origin, side, row, q.tiles.Base(), offset[i])
+				patches[u.image][u.tile] = newPatch(origin, side, row, q.tiles.Base(), q.tiles.LogPrior(), offset[i])
 			}
 		}
 	}
@@ -332,7 +343,7 @@ func (q *Quadrature) tabulate(ctx context.Context, x []float32, images []*refine
 
 // place sets the nodes of a tile and returns the first.
 func (q *Quadrature) place(tile node, level int) (origin node) {
-	z, side := q.generator.Latent, tileSide(q.generator.Latent)
+	z, side := q.joint.Latent, tileSide(q.joint.Latent)
 	h := math.Ldexp(q.options.Spacing, -level)
 	for j := range z {
 		origin[j] = tile[j] * side
@@ -415,7 +426,7 @@ func (q *Quadrature) tilesWithin(cut float64, patches []patch, s *sums, most int
 // around adds the tiles, of half the spacing, that hold node m and the new nodes next to
 // it.
 func (q *Quadrature) around(m node, tiles map[node]bool) {
-	z, side := q.generator.Latent, tileSide(q.generator.Latent)
+	z, side := q.joint.Latent, tileSide(q.joint.Latent)
 	var lo, hi node
 	for a := range z {
 		lo[a], hi[a] = floorDiv(2*m[a]-1, side), floorDiv(2*m[a]+1, side)
