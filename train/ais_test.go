@@ -3,7 +3,6 @@ package train
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -113,85 +112,6 @@ func TestFewDrawsHaveNoTail(t *testing.T) {
 	}
 }
 
-// TestAISFindsTheEvidenceInClosedForm, whatever the encoder: the encoder here is so
-// narrow that L_k fails. The sandwich holds the evidence of the images that it drew.
-func TestAISFindsTheEvidenceInClosedForm(t *testing.T) {
-	s, p := linearSetup(t, 30, 3, 0.02)
-	o := AISOptions{Steps: 150, Chains: 16, Leapfrogs: 5, Simulated: 40}
-	last := 0
-	o.Progress = func(done, total int) {
-		if done <= last || done > total {
-			t.Fatalf("%d of %d done, after %d", done, total, last)
-		}
-		last = done
-		if total != 30*(49+149)+40*(49+2*149) { // a pilot of 50 steps, and one or two runs
-			t.Fatalf("%d moves in all", total)
-		}
-	}
-	e := assess(t, s, s.Test, AssessOptions{Samples: 100, Seed: 4, AIS: &o})
-	a := e.AIS
-	if last != 30*(49+149)+40*(49+2*149) {
-		t.Errorf("progress ends at %d", last)
-	}
-	var off infer.Running
-	for i, v := range evidences(p, s.Test) {
-		off.Add(e.PerImage[i].AIS - v)
-	}
-	// The logarithm of a mean of C weights is low by half its variance, on average.
-	bias := a.ChainSE * a.ChainSE * 30 / 2
-	if math.Abs(off.Mean+bias) > 5*a.ChainSE {
-		t.Errorf("AIS - log p(x) = %.4f, want %.4f ± %.4f", off.Mean, -bias, a.ChainSE)
-	}
-	// The error bar is that of the images' own errors.
-	if se := off.StandardError(); a.ChainSE > 2*se || a.ChainSE < se/2 {
-		t.Errorf("error by the chains %.4f, by the differences from the closed form %.4f", a.ChainSE, se)
-	}
-	if a.ChainSE > 0.05 {
-		t.Errorf("error by the chains %.4f: too large for the test to say anything", a.ChainSE)
-	}
-	if a.Acceptance < 0.55 || a.Acceptance > 0.75 {
-		t.Errorf("acceptance %.3f, adapted towards %g", a.Acceptance, wantedAcceptance)
-	}
-	if a.ESS < 8 || a.ESS > 16 {
-		t.Errorf("effective number of chains %.2f of 16", a.ESS)
-	}
-
-	// The evidence of the simulated images, drawn once more.
-	again := &annealing{seed: 4, purpose: "ais/simulated", key: func(i int) uint64 { return uint64(i) }}
-	x, _, err := s.VAE.Simulate(again.streams("/draw", 40, 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var exact infer.Running
-	for i := range 40 {
-		exact.Add(p.LogEvidence(modeltest.Floats(x[i*9:][:9])))
-	}
-	w := a.Simulated
-	if error := 5 * w.GapSE; exact.Mean < w.Lower-error || exact.Mean > w.Upper+error {
-		t.Errorf("log p(x) = %.4f of the simulated images, outside %.4f to %.4f", exact.Mean, w.Lower, w.Upper)
-	}
-	if w.Gap < -3*w.GapSE || w.Gap > 0.3 || math.Abs(w.Upper-w.Lower-w.Gap) > 1e-9 || w.Images != 40 {
-		t.Errorf("gap %.4f ± %.4f of %d images, from %.4f to %.4f", w.Gap, w.GapSE, w.Images, w.Lower, w.Upper)
-	}
-}
-
-// TestFewStepsShowInTheSandwich: annealing that is far too fast is off by nats, forward
-// below and backward above, and the gap says so.
-func TestFewStepsShowInTheSandwich(t *testing.T) {
-	s, p := linearSetup(t, 30, 3, 1)
-	a := assess(t, s, s.Test, AssessOptions{Samples: 1, Seed: 4, AIS: &AISOptions{Steps: 3, Chains: 4, Leapfrogs: 1, Simulated: 60}}).AIS
-	var exact infer.Running
-	for _, v := range evidences(p, s.Test) {
-		exact.Add(v)
-	}
-	if a.Value > exact.Mean-0.5 {
-		t.Errorf("AIS with 3 steps %.2f, log p(x) %.2f: want it far below", a.Value, exact.Mean)
-	}
-	if w := a.Simulated; w.Gap < 0.5 || w.Gap < 5*w.GapSE {
-		t.Errorf("gap %.2f ± %.2f with 3 steps: want it large", w.Gap, w.GapSE)
-	}
-}
-
 // TestEstimatesOfATrainedVAEAgreeWithQuadrature: L_5000 and annealed importance sampling
 // of a model with two latent dimensions, within their error bars.
 func TestEstimatesOfATrainedVAEAgreeWithQuadrature(t *testing.T) {
@@ -203,7 +123,7 @@ func TestEstimatesOfATrainedVAEAgreeWithQuadrature(t *testing.T) {
 	}
 	v := s.Validation
 	const draws = 5000
-	e := assess(t, s, v, AssessOptions{Samples: draws, Seed: 2, Exact: true, AIS: &AISOptions{Steps: 100, Chains: 8, Leapfrogs: 5, Simulated: 30}})
+	e := assess(t, s, v, AssessOptions{Samples: draws, Seed: 2, Exact: true, AIS: &infer.AISOptions{Steps: 100, Chains: 8, Leapfrogs: 5, Simulated: 30}})
 	if e.KL < 0.5 {
 		t.Fatalf("KL %.2f: the code carries nothing, and the test says nothing", e.KL)
 	}
@@ -233,88 +153,12 @@ func TestEstimatesOfATrainedVAEAgreeWithQuadrature(t *testing.T) {
 	t.Logf("ELBO %.4f, L_5000 %.4f, AIS %.4f, log p(x) %.4f", e.ELBO, e.IW.Bound, e.AIS.Value, logP.Mean)
 }
 
-// TestAISDependsOnSeedImageAndChainAlone: the same again, and with other images beside.
-func TestAISDependsOnSeedImageAndChainAlone(t *testing.T) {
-	s, _ := linearSetup(t, 30, 2, 1)
-	run := func(n, chains int, seed uint64) []ImageScore {
-		v := s.Test
-		v.Subset = v.First(n)
-		return assess(t, s, v, AssessOptions{Samples: 1, Seed: seed, AIS: &AISOptions{Steps: 20, Chains: chains, Leapfrogs: 3}}).PerImage
-	}
-	// With 100 chains a block holds 5 images.
-	want, again, few, other := run(12, 100, 1), run(12, 100, 1), run(3, 100, 1), run(3, 100, 2)
-	for i := range want {
-		if want[i].AIS != again[i].AIS {
-			t.Errorf("image %d: %.9f, and again %.9f", i, want[i].AIS, again[i].AIS)
-		}
-	}
-	for i := range few {
-		// Products of other shapes may round otherwise, by 2^-24 of 10 nats, which
-		// trajectories of 3 steps hardly amplify.
-		if math.Abs(few[i].AIS-want[i].AIS) > 1e-4 {
-			t.Errorf("image %d: %.9f among three, %.9f among twelve", i, few[i].AIS, want[i].AIS)
-		}
-		if few[i].AIS == other[i].AIS {
-			t.Errorf("image %d: two seeds give %.9f", i, few[i].AIS)
-		}
-	}
-}
-
-func TestAISStopsWhenAsked(t *testing.T) {
-	s, _ := linearSetup(t, 5, 2, 1)
-	ctx, cancel := context.WithCancel(context.Background())
-	o := AISOptions{Steps: 100, Chains: 4, Leapfrogs: 2, Progress: func(done, _ int) {
-		if done > 50 {
-			cancel()
-		}
-		if done > 60 {
-			t.Fatal("it goes on")
-		}
-	}}
-	if _, err := Assess(ctx, s, s.Test, AssessOptions{Samples: 1, AIS: &o}); !errors.Is(err, context.Canceled) {
-		t.Errorf("Assess = %v, want the context's error", err)
-	}
-}
-
-func TestAISSaysWhatItCannotDo(t *testing.T) {
-	s, _ := linearSetup(t, 5, 2, 1)
-	grey := *s
-	grey.VAE = s.VAE.On(s.VAE.Engine) // with a joint distribution of its own
-	grey.VAE.Likelihood = model.GreyBernoulli{}
-	table := newTestSetup(t, func() Config {
-		c := DefaultConfig(MixtureModel)
-		c.Data, c.Split, c.Components = writeSynthetic(t), []int{90, 30}, 3
-		c.Binarise = data.Static
-		return c
-	}())
-	for name, c := range map[string]struct {
-		setup *Setup
-		o     AISOptions
-		want  []string
-	}{
-		"all options wrong":  {s, AISOptions{Simulated: -1}, []string{"ais-steps is 0, want at least 2", "ais-chains is 0, want at least 2: their spread", "ais-leapfrogs is 0", "ais-simulated is -1"}},
-		"no likelihood":      {&grey, DefaultAIS(), []string{"grey-bernoulli", "no likelihood"}},
-		"a model with table": {table, DefaultAIS(), []string{"exact"}},
-	} {
-		_, err := Assess(context.Background(), c.setup, s.Test, AssessOptions{Samples: 1, AIS: &c.o})
-		configError, ok := errors.AsType[*ConfigError](err)
-		if !ok {
-			t.Errorf("%s: %v, want an error of the configuration", name, err)
-			continue
-		}
-		for _, want := range c.want {
-			if !strings.Contains(configError.Error(), want) {
-				t.Errorf("%s: %q does not say %q", name, configError, want)
-			}
-		}
-	}
-	// A decoder that overflows is no reason to print NaN.
-	for _, p := range s.VAE.Params() {
-		if p.Name == "decoder.0.weight" {
-			p.Value[0] = float32(math.Inf(1))
-		}
-	}
-	if _, err := Assess(context.Background(), s, s.Test, AssessOptions{Samples: 1, AIS: &AISOptions{Steps: 5, Chains: 2, Leapfrogs: 1}}); err == nil || !strings.Contains(fmt.Sprint(err), "overflows") {
-		t.Errorf("Assess with a weight that is infinite: %v", err)
+func TestAModelWithATableHasNoUseForAIS(t *testing.T) {
+	c := DefaultConfig(MixtureModel)
+	c.Data, c.Split, c.Components, c.Binarise = writeSynthetic(t), []int{90, 30}, 3, data.Static
+	s, o := newTestSetup(t, c), infer.DefaultAIS()
+	_, err := Assess(context.Background(), s, s.Validation, AssessOptions{Samples: 1, AIS: &o})
+	if _, ok := errors.AsType[*ConfigError](err); !ok || !strings.Contains(err.Error(), "exact") {
+		t.Errorf("Assess = %v, want an error of the configuration", err)
 	}
 }

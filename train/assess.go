@@ -12,10 +12,10 @@ import (
 
 // AssessOptions say what is to be known of the images besides the terms of the ELBO.
 type AssessOptions struct {
-	Samples int         // draws of z for each image: the k of L_k
-	Seed    uint64      // of the draws
-	Exact   bool        // log p(x) of a VAE by quadrature over its latent space
-	AIS     *AISOptions // log p(x) of a VAE by annealed importance sampling
+	Samples int               // draws of z for each image: the k of L_k
+	Seed    uint64            // of the draws
+	Exact   bool              // log p(x) of a VAE by quadrature over its latent space
+	AIS     *infer.AISOptions // log p(x) of a VAE by annealed importance sampling
 
 	Quadrature infer.QuadratureOptions // the zero value: infer.DefaultQuadrature
 	Scored     func(images int)        // hears of images whose draws are scored; may be nil
@@ -56,7 +56,11 @@ func Assess(ctx context.Context, s *Setup, v data.View, o AssessOptions) (Evalua
 		err = addExact(ctx, s, v, o, &e)
 	}
 	if err == nil && o.AIS != nil {
-		err = addAIS(ctx, s, v, o, &e)
+		if e.AIS, err = infer.EstimateAIS(ctx, s.VAE.Joint, v, o.Seed, *o.AIS); err == nil {
+			for i, logP := range e.AIS.PerImage {
+				e.PerImage[i].AIS = logP
+			}
+		}
 	}
 	return e, err
 }

@@ -34,7 +34,7 @@ type Evaluation struct {
 	Gap   *PosteriorGap `json:"gap,omitempty"`
 	Table *Table        `json:"table,omitempty"`
 
-	AIS *AIS `json:"ais,omitempty"` // of a VAE, where asked for
+	AIS *infer.AIS `json:"ais,omitempty"` // of a VAE, where asked for
 
 	PerImage []ImageScore `json:"-"` // in the order of the view
 }

@@ -10,18 +10,17 @@ import (
 
 	"elbo/model"
 	"elbo/model/infer"
-	"elbo/train"
 	"elbo/train/run"
 )
 
 // aisFlags are the flags of annealed importance sampling.
 type aisFlags struct {
 	on bool
-	train.AISOptions
+	infer.AISOptions
 }
 
 func (f *aisFlags) add(cmd *cobra.Command) {
-	f.AISOptions = train.DefaultAIS()
+	f.AISOptions = infer.DefaultAIS()
 	cmd.Flags().BoolVar(&f.on, "ais", false, "log p(x) by annealed importance sampling as well: slow, so give a --limit of some hundred images")
 	cmd.Flags().IntVar(&f.Steps, "ais-steps", f.Steps, "distributions from the prior to the posterior: twice as many take twice as long, for a smaller error")
 	cmd.Flags().IntVar(&f.Chains, "ais-chains", f.Chains, "chains for each image")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 )
 
@@ -46,12 +47,12 @@ func TestTheTailsAdviceFitsTheModel(t *testing.T) {
 	for _, c := range []struct {
 		dims int
 		bad  float64
-		ais  *train.AIS
+		ais  *infer.AIS
 		want string
 	}{
 		{50, 0.97, nil, "warning: L_100 is a lower bound, not to be trusted as log p(x): Pareto k-hat is above 0.50 for 97 % of the images (median 0.90); `eval --ais` estimates it, and many more --samples come nearer\n"},
 		{2, 0.996, nil, "warning: L_100 is a lower bound, not to be trusted as log p(x): Pareto k-hat is above 0.50 for 99.6 % of the images (median 0.90); `eval --exact` has it, --ais an estimate\n"},
-		{50, 1, &train.AIS{}, "warning: L_100 is a lower bound, not to be trusted as log p(x): Pareto k-hat is above 0.50 for 100 % of the images (median 0.90)\n"},
+		{50, 1, &infer.AIS{}, "warning: L_100 is a lower bound, not to be trusted as log p(x): Pareto k-hat is above 0.50 for 100 % of the images (median 0.90)\n"},
 		{50, 0.004, nil, "L_100 is below log p(x) by about 0.031 nats (Pareto k-hat 0.90, above 0.50 for 0.4 % of the images)\n"},
 	} {
 		e := &evalued{Evaluation: train.Evaluation{
@@ -83,7 +84,7 @@ func TestTheErrorOfAnnealingIsMeasuredNotItsChainsSpread(t *testing.T) {
 		{"one chain that counts", 0.4, 1.1, false, []string{spread, fast}},
 		{"nothing measured", 0, 3.1, true, []string{"how far AIS is below log p(x) was not measured"}},
 	} {
-		a := &train.AIS{ChainSE: 0.07, Chains: 8, Steps: 1000, ESS: c.ess, Acceptance: 0.7, Simulated: &train.Sandwich{Images: 50, Gap: c.gap, GapSE: 0.13}}
+		a := &infer.AIS{ChainSE: 0.07, Chains: 8, Steps: 1000, ESS: c.ess, Acceptance: 0.7, Simulated: &infer.Sandwich{Images: 50, Gap: c.gap, GapSE: 0.13}}
 		if c.notMeasured {
 			a.Simulated = nil
 		}

@@ -1,4 +1,4 @@
-package model
+package infer
 
 import (
 	"math"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"elbo/graph"
+	"elbo/model"
 )
 
 func TestTemperaturesRiseFromPriorToPosterior(t *testing.T) {
@@ -29,12 +30,14 @@ func TestTemperaturesRiseFromPriorToPosterior(t *testing.T) {
 // decoder in float64 and its central differences.
 func TestTheSlopeIsThatOfTheLogLikelihood(t *testing.T) {
 	const images, codes = 3, 4
-	for _, likelihood := range []LikelihoodName{BernoulliName, ContinuousBernoulliName, GaussianName} {
-		c := smallConfig()
-		c.Activation, c.Likelihood = graph.Tanh, likelihood
-		m := testVAE(t, c)
-		setLogVariance(m, -1)
-		s, err := m.NewSlope(images, codes)
+	for _, likelihood := range []model.LikelihoodName{model.BernoulliName, model.ContinuousBernoulliName, model.GaussianName} {
+		c := model.VAEConfig{Pixels: 9, Hidden: []int{7, 5}, Latent: 3, Activation: graph.Tanh, Likelihood: model.BernoulliName, Objective: model.ELBO, Draws: 1}
+		c.Likelihood = likelihood
+		m := newVAE(t, c, drawn(1))
+		for _, p := range m.Likelihood.Params() { // log σ², where it has one
+			p.Value[0] = -1
+		}
+		s, err := NewSlope(m.Joint, images, codes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,15 +76,8 @@ func TestTheSlopeIsThatOfTheLogLikelihood(t *testing.T) {
 	}
 }
 
-// setLogVariance sets log σ² of a likelihood that has one.
-func setLogVariance(m *VAE, v float64) {
-	if g, ok := m.Likelihood.(*Gaussian); ok {
-		g.logVariance.Value[0] = float32(v)
-	}
-}
-
 // logLikTwin is log p(x|z) of a decoder with tanh, in float64.
-func logLikTwin(m *VAE, x []float32, z []float64) float64 {
+func logLikTwin(m *model.VAE, x []float32, z []float64) float64 {
 	a := z
 	params := m.Decoder.Params()
 	for l := 0; l < len(params); l += 2 {
@@ -102,10 +98,10 @@ func logLikTwin(m *VAE, x []float32, z []float64) float64 {
 	for i, l := range a {
 		v := float64(x[i])
 		switch likelihood := m.Likelihood; likelihood.Name() {
-		case GaussianName:
-			logVar := float64(likelihood.(*Gaussian).logVariance.Value[0])
+		case model.GaussianName:
+			logVar := float64(likelihood.Params()[0].Value[0])
 			sum -= ((v-l)*(v-l)*math.Exp(-logVar) + logVar + math.Log(2*math.Pi)) / 2
-		case ContinuousBernoulliName:
+		case model.ContinuousBernoulliName:
 			sum += v*l - math.Log(math.Expm1(l)/l)
 		default:
 			sum += v*l - math.Log1p(math.Exp(l))
@@ -135,14 +131,14 @@ func TestMovesLeaveTheDistributionAsItIs(t *testing.T) {
 	const chains, dims, beta, variance = 20000, 2, 0.7, 0.1
 	mean, sd := beta/(variance+beta), math.Sqrt(variance/(variance+beta))
 	rng := rand.New(rand.NewPCG(1, 1))
-	noise, step, start := make([]Noise, chains), make([]float64, chains), make([]float64, chains*dims)
+	noise, step, start := make([]model.Noise, chains), make([]float64, chains), make([]float64, chains*dims)
 	for r := range noise {
 		noise[r], step[r] = rng, 1.6*sd
 	}
 	for i := range start {
 		start[i] = mean + sd*rng.NormFloat64()
 	}
-	c, err := (&Joint{Latent: dims, Prior: StandardNormal{}}).NewChains(gaussianTarget{variance}, noise, 3)
+	c, err := NewChains(&model.Joint{Latent: dims, Prior: model.StandardNormal{}}, gaussianTarget{variance}, noise, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,11 +187,10 @@ func TestMovesLeaveTheDistributionAsItIs(t *testing.T) {
 // TestATrajectoryRunsBack: with the momenta turned round it ends where it began, and
 // half the step makes a quarter of the error in energy.
 func TestATrajectoryRunsBack(t *testing.T) {
-	c := smallConfig()
-	c.Activation = graph.Tanh
-	m := testVAE(t, c)
+	c := model.VAEConfig{Pixels: 9, Hidden: []int{7, 5}, Latent: 3, Activation: graph.Tanh, Likelihood: model.BernoulliName, Objective: model.ELBO, Draws: 1}
+	m := newVAE(t, c, drawn(1))
 	const images, codes = 2, 50
-	s, err := m.NewSlope(images, codes)
+	s, err := NewSlope(m.Joint, images, codes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,11 +198,11 @@ func TestATrajectoryRunsBack(t *testing.T) {
 		s.X()[i] = float32(i % 2)
 	}
 	energyError := func(leapfrogs int) float64 {
-		noise, step := make([]Noise, images*codes), make([]float64, images*codes)
+		noise, step := make([]model.Noise, images*codes), make([]float64, images*codes)
 		for r := range noise {
 			noise[r], step[r] = rand.New(rand.NewPCG(uint64(r), 1)), 2/float64(leapfrogs)
 		}
-		chains, err := m.NewChains(s, noise, leapfrogs)
+		chains, err := NewChains(m.Joint, s, noise, leapfrogs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -240,54 +235,5 @@ func TestATrajectoryRunsBack(t *testing.T) {
 	coarse, fine := energyError(8), energyError(16)
 	if ratio := coarse / fine; ratio < 3 || ratio > 5 {
 		t.Errorf("energy errors %.3g and %.3g: a ratio of %.2f, want about 4", coarse, fine, ratio)
-	}
-}
-
-// TestSimulatedPixelsHaveTheirDistribution: with all weights 0 a pixel depends on its
-// bias alone. Means over draws are compared with closed forms.
-func TestSimulatedPixelsHaveTheirDistribution(t *testing.T) {
-	const images = 20000
-	out := []float64{-40, -2, 0, 1, 40}
-	for _, likelihood := range []LikelihoodName{BernoulliName, ContinuousBernoulliName, GaussianName} {
-		c := VAEConfig{Pixels: len(out), Latent: 2, Activation: graph.ReLU, Likelihood: likelihood, Objective: ELBO, Draws: 1}
-		m := testVAE(t, c)
-		for _, p := range m.Params() {
-			for i := range p.Value {
-				p.Value[i] = 0
-				if p.Name == "decoder.0.bias" {
-					p.Value[i] = float32(out[i])
-				}
-			}
-		}
-		setLogVariance(m, math.Log(0.25))
-		rng := rand.New(rand.NewPCG(4, 4))
-		noise := make([]Noise, images)
-		for i := range noise {
-			noise[i] = rng
-		}
-		x, z, err := m.Simulate(noise)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(z) != 2*images {
-			t.Fatalf("%d numbers of z, want %d", len(z), 2*images)
-		}
-		for j, l := range out {
-			var mean, square float64
-			for i := range images {
-				v := float64(x[i*len(out)+j])
-				if likelihood != GaussianName && (v < 0 || v > 1) {
-					t.Fatalf("%s: pixel %g", likelihood, v)
-				}
-				mean, square = mean+v/images, square+v*v/images
-			}
-			want := map[LikelihoodName]float64{BernoulliName: 1 / (1 + math.Exp(-l)), ContinuousBernoulliName: graph.ContinuousBernoulliMean(l), GaussianName: l}[likelihood]
-			if sd := math.Sqrt((square - mean*mean) / images); math.Abs(mean-want) > 5*sd+1e-6 {
-				t.Errorf("%s of %g: mean %.5f ± %.5f, want %.5f", likelihood, l, mean, sd, want)
-			}
-			if variance := square - mean*mean; likelihood == GaussianName && math.Abs(variance-0.25) > 5*0.25*math.Sqrt(2./images) {
-				t.Errorf("variance %.4f, want 0.25", variance)
-			}
-		}
 	}
 }

@@ -1,9 +1,10 @@
-package model
+package infer
 
 import (
 	"math"
 
 	"elbo/graph"
+	"elbo/model"
 )
 
 // Temperature is the t-th of T inverse temperatures of annealed importance sampling,
@@ -30,7 +31,7 @@ type Slope struct {
 
 // NewSlope compiles log p(x|z) and its gradient for blocks of images, with a number of
 // codes z for each.
-func (j *Joint) NewSlope(images, codes int) (*Slope, error) {
+func NewSlope(j *model.Joint, images, codes int) (*Slope, error) {
 	s := &Slope{z: graph.NewParam("z", images*codes, j.Latent)}
 	var err error
 	s.program, err = graph.Build(j.Engine, func(b *graph.Builder) {
@@ -70,9 +71,9 @@ func (s *Slope) At(z []float64) (logLik, slope []float32, err error) {
 // run back to where it came from, and log p(x|z) is evaluated at the nearest float32.
 type Chains struct {
 	target    Target
-	prior     *PriorDensity
-	draw      func(z []float64, noise Noise) // from the prior
-	noise     []Noise                        // one a chain
+	prior     *model.PriorDensity
+	draw      func(z []float64, noise model.Noise) // from the prior
+	noise     []model.Noise                        // one a chain
 	dims      int
 	leapfrogs int
 
@@ -112,7 +113,7 @@ type Target interface {
 
 // NewChains returns chains on a target, one for each of the noises, with the prior of j and
 // a number of leapfrog steps to a move. Start comes first.
-func (j *Joint) NewChains(target Target, noise []Noise, leapfrogs int) (*Chains, error) {
+func NewChains(j *model.Joint, target Target, noise []model.Noise, leapfrogs int) (*Chains, error) {
 	rows := len(noise)
 	prior, err := j.NewPriorDensity(rows)
 	return &Chains{

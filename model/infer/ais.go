@@ -1,4 +1,4 @@
-package train
+package infer
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 
 	"elbo/data"
 	"elbo/model"
-	"elbo/model/infer"
 )
 
 // AISOptions are those of annealed importance sampling.
@@ -34,17 +33,12 @@ func DefaultAIS() AISOptions {
 
 // Validate returns every fault.
 func (o AISOptions) Validate() error {
-	var faults []error
-	atLeast := func(name string, value, least int, why string) {
-		if value < least {
-			faults = append(faults, fmt.Errorf("%s is %d, want at least %d%s", name, value, least, why))
-		}
-	}
-	atLeast("ais-steps", o.Steps, 2, "")
-	atLeast("ais-chains", o.Chains, 2, ": their spread is the error bar")
-	atLeast("ais-leapfrogs", o.Leapfrogs, 1, "")
-	atLeast("ais-simulated", o.Simulated, 0, "")
-	return errors.Join(faults...)
+	var f faults
+	f.add(o.Steps < 2, "ais-steps is %d, want at least 2", o.Steps)
+	f.add(o.Chains < 2, "ais-chains is %d, want at least 2: their spread is the error bar", o.Chains)
+	f.add(o.Leapfrogs < 1, "ais-leapfrogs is %d, want at least 1", o.Leapfrogs)
+	f.add(o.Simulated < 0, "ais-simulated is %d, want at least 0", o.Simulated)
+	return errors.Join(f...)
 }
 
 // AIS is log p(x) by annealed importance sampling, nats per image: of each image
@@ -70,6 +64,8 @@ type AIS struct {
 	ESS        float64 `json:"ess"`        // effective number of chains, mean over images
 
 	Simulated *Sandwich `json:"simulated,omitempty"`
+
+	PerImage []float64 `json:"-"` // log p(x) of each image, in the order of the view
 }
 
 // Sandwich holds the log p(x) of images that the model drew itself, nats per image, from
@@ -90,27 +86,27 @@ type Sandwich struct {
 	GapSE   float64 `json:"gap_se"`
 }
 
-// aisRows is how many chains move at once: see evaluationRows. Fewer, as the gradient
+// aisRows is how many chains move at once: see decodedRows. Fewer, as the gradient
 // passes over the pixels of each row again and should find them in the cache.
 const aisRows = 512
 
-// addAIS adds the estimates for the images of v to an evaluation of them. They are a
-// pure function of the seed, the image and the chain, up to rounding.
-func addAIS(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Evaluation) error {
-	a := *o.AIS
-	if err := a.Validate(); err != nil {
-		return &ConfigError{err}
+// EstimateAIS estimates log p(x) of the images of v. The estimates are a pure function of
+// the seed, the image and the chain, up to rounding. It stops with the context's error, and
+// fails with an *OptionError where the likelihood is none.
+func EstimateAIS(ctx context.Context, j *model.Joint, v data.View, seed uint64, o AISOptions) (*AIS, error) {
+	if err := o.Validate(); err != nil {
+		return nil, &OptionError{err}
 	}
-	if l := s.VAE.Likelihood; l.Measure() == model.NoLikelihood {
-		return &ConfigError{fmt.Errorf("annealed importance sampling estimates log p(x), and with %s there is none: it is no likelihood", l.Name())}
+	if j.Likelihood.Measure() == model.NoLikelihood {
+		return nil, &OptionError{fmt.Errorf("annealed importance sampling estimates log p(x), and with %s there is none: it is no likelihood", j.Likelihood.Name())}
 	}
-	pace := &pace{report: a.Progress, total: v.N()*moves(a, 1) + a.Simulated*moves(a, 2)}
-	images, err := newAnnealing(ctx, s.VAE.Joint, a, v.N(), o.Seed, pace)
+	pace := &pace{report: o.Progress, total: v.N()*moves(o, 1) + o.Simulated*moves(o, 2)}
+	images, err := newAnnealing(ctx, j, o, v.N(), seed, pace)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	result := &AIS{Chains: a.Chains, Steps: a.Steps, Leapfrogs: a.Leapfrogs}
-	var value, ess infer.Running
+	result := &AIS{Chains: o.Chains, Steps: o.Steps, Leapfrogs: o.Leapfrogs}
+	var value, ess Running
 	chainVariance := 0.0
 	for first := 0; first < v.N(); first += images.block {
 		n := min(images.block, v.N()-first)
@@ -121,18 +117,19 @@ func addAIS(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Eval
 		images.purpose = "ais/" + v.Part()
 		steps, err := images.pilot(n)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		weights, err := images.anneal(n, steps, nil)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for i, w := range weights {
-			score := &e.PerImage[first+i]
-			if score.AIS = w.Bound(); math.IsNaN(score.AIS) || math.IsInf(score.AIS, 0) {
-				return fmt.Errorf("annealed importance sampling gives image %d log p(x) = %g: its decoder overflows float32 somewhere under the prior; look at `elbo inspect`, or at a checkpoint of an earlier epoch", score.Image, score.AIS)
+			logP := w.Bound()
+			if math.IsNaN(logP) || math.IsInf(logP, 0) {
+				return nil, fmt.Errorf("annealed importance sampling gives image %d log p(x) = %g: its decoder overflows float32 somewhere under the prior; look at `elbo inspect`, or at a checkpoint of an earlier epoch", v.Index(first+i), logP)
 			}
-			value.Add(score.AIS)
+			result.PerImage = append(result.PerImage, logP)
+			value.Add(logP)
 			ess.Add(w.EffectiveSampleSize())
 			chainVariance += w.LogVariance()
 		}
@@ -140,13 +137,12 @@ func addAIS(ctx context.Context, s *Setup, v data.View, o AssessOptions, e *Eval
 	result.Value, result.SE, result.ESS = value.Mean, value.StandardError(), ess.Mean
 	result.ChainSE = math.Sqrt(chainVariance) / float64(v.N())
 	result.Acceptance = images.accepted.Mean
-	if a.Simulated > 0 {
-		if result.Simulated, err = sandwich(ctx, s.VAE.Joint, a, o.Seed, pace); err != nil {
-			return err
+	if o.Simulated > 0 {
+		if result.Simulated, err = sandwich(ctx, j, o, seed, pace); err != nil {
+			return nil, err
 		}
 	}
-	e.AIS = result
-	return nil
+	return result, nil
 }
 
 // sandwich anneals images from the model in both directions.
@@ -155,7 +151,7 @@ func sandwich(ctx context.Context, j *model.Joint, o AISOptions, seed uint64, pa
 	if err != nil {
 		return nil, err
 	}
-	var lower, upper, gap infer.Running
+	var lower, upper, gap Running
 	for first := 0; first < o.Simulated; first += a.block {
 		n := min(a.block, o.Simulated-first)
 		a.key = func(i int) uint64 { return uint64(first + i) }
@@ -219,9 +215,9 @@ type annealing struct {
 	seed     uint64
 	joint    *model.Joint
 	block    int // images at once
-	slope    *model.Slope
+	slope    *Slope
 	pace     *pace
-	accepted infer.Running
+	accepted Running
 
 	purpose string             // of the random numbers of the present block
 	key     func(i int) uint64 // of its images
@@ -231,7 +227,7 @@ func newAnnealing(ctx context.Context, j *model.Joint, o AISOptions, images int,
 	a := &annealing{ctx: ctx, o: o, seed: seed, joint: j, pace: pace}
 	a.block = min(images, max(1, aisRows/o.Chains))
 	var err error
-	a.slope, err = j.NewSlope(a.block, o.Chains)
+	a.slope, err = NewSlope(j, a.block, o.Chains)
 	return a, err
 }
 
@@ -258,7 +254,7 @@ const (
 // log ε of an image rises by stepGain · (acceptance of its chains - wantedAcceptance). It
 // returns log ε for each temperature of the pilot and image.
 func (a *annealing) pilot(n int) ([][]float64, error) {
-	chains, err := a.joint.NewChains(a.slope, a.streams("/pilot", n, a.o.Chains), a.o.Leapfrogs)
+	chains, err := NewChains(a.joint, a.slope, a.streams("/pilot", n, a.o.Chains), a.o.Leapfrogs)
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +271,7 @@ func (a *annealing) pilot(n int) ([][]float64, error) {
 		for r := range step {
 			step[r] = math.Exp(now[r/a.o.Chains])
 		}
-		rate, err := a.move(chains, model.Temperature(t, total), step, n)
+		rate, err := a.move(chains, Temperature(t, total), step, n)
 		if err != nil {
 			return nil, err
 		}
@@ -295,12 +291,12 @@ func (a *annealing) pilot(n int) ([][]float64, error) {
 // anneal runs the chains of n images from the prior to the posterior and returns their
 // weights w. From exact draws z of the posterior, [n, Z], it runs them backward through
 // the same moves, and returns 1/w.
-func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]infer.Weights, error) {
+func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]Weights, error) {
 	purpose, direction := "/forward", 1.0
 	if z != nil {
 		purpose, direction = "/backward", -1
 	}
-	chains, err := a.joint.NewChains(a.slope, a.streams(purpose, n, a.o.Chains), a.o.Leapfrogs)
+	chains, err := NewChains(a.joint, a.slope, a.streams(purpose, n, a.o.Chains), a.o.Leapfrogs)
 	if err != nil {
 		return nil, err
 	}
@@ -315,7 +311,7 @@ func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]infer.Weight
 		if z != nil {
 			t, ahead = a.o.Steps-k, a.o.Steps-k-1
 		}
-		rise := model.Temperature(t, a.o.Steps) - model.Temperature(t-1, a.o.Steps)
+		rise := Temperature(t, a.o.Steps) - Temperature(t-1, a.o.Steps)
 		for r, l := range chains.LogLik() {
 			logW[r] += direction * rise * l
 		}
@@ -323,7 +319,7 @@ func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]infer.Weight
 			break
 		}
 		a.stepsAt(step, logs, float64(ahead)/float64(a.o.Steps))
-		rate, err := a.move(chains, model.Temperature(ahead, a.o.Steps), step, n)
+		rate, err := a.move(chains, Temperature(ahead, a.o.Steps), step, n)
 		if err != nil {
 			return nil, err
 		}
@@ -331,7 +327,7 @@ func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]infer.Weight
 			a.accepted.Add(p)
 		}
 	}
-	weights := make([]infer.Weights, n)
+	weights := make([]Weights, n)
 	for r, l := range logW {
 		weights[r/a.o.Chains].Add(l)
 	}
@@ -361,7 +357,7 @@ func (a *annealing) stepsAt(step []float64, logs [][]float64, share float64) {
 }
 
 // move takes the chains of n images through one move, unless the context has ended.
-func (a *annealing) move(chains *model.Chains, beta float64, step []float64, n int) ([]float64, error) {
+func (a *annealing) move(chains *Chains, beta float64, step []float64, n int) ([]float64, error) {
 	if err := a.ctx.Err(); err != nil {
 		return nil, err
 	}
