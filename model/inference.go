@@ -68,19 +68,19 @@ type Scorer struct {
 	logLik, logRatio graph.Node
 }
 
-// NewScorer compiles a scorer for blocks of images, with a number of draws for
-// each.
-func (m *VAE) NewScorer(images, draws int) (*Scorer, error) {
+// NewScorer compiles a scorer for posteriors of a family and blocks of images, with a number
+// of draws for each.
+func (j *Joint) NewScorer(q Posterior, images, draws int) (*Scorer, error) {
 	s := &Scorer{}
 	var err error
-	s.program, err = graph.Build(m.Engine, func(b *graph.Builder) {
-		numbers, noise := m.Q.Posterior.Sizes()
+	s.program, err = graph.Build(j.Engine, func(b *graph.Builder) {
+		numbers, noise := q.Sizes()
 		var x, h, eps graph.Node
-		x, s.x = b.Input("x", images, m.Pixels)
+		x, s.x = b.Input("x", images, j.Pixels)
 		h, s.h = b.Input("h", images, numbers)
 		eps, s.eps = b.Input("eps", images*draws, noise)
-		drawn := m.Draw(b, m.Q.Posterior, h, eps)
-		s.logLik, s.logRatio = m.LogLik(b, x, drawn.Z), drawn.LogRatio()
+		drawn := j.Draw(b, q, h, eps)
+		s.logLik, s.logRatio = j.LogLik(b, x, drawn.Z), drawn.LogRatio()
 		b.Output(s.logLik, s.logRatio)
 	})
 	return s, err

@@ -22,7 +22,7 @@ func TestLocalPosteriorsAgreeWithTheScorer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := m.NewScorer(images, draws)
+	s, err := m.NewScorer(m.Q.Posterior, images, draws)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,7 @@ func TestProbabilitiesOfAllImagesSumToOne(t *testing.T) {
 	c := smallConfig()
 	c.Latent = 1
 	m := testVAE(t, c)
-	s, err := m.NewScorer(images, 1)
+	s, err := m.NewScorer(m.Q.Posterior, images, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/model/infer"
 )
 
 // BenchmarkTrainingStep is a whole step as Run takes it: a batch out of the feed, terms
@@ -51,7 +52,7 @@ func BenchmarkImportanceWeighted(b *testing.B) {
 	c.Hidden, c.Latent, c.Activation, c.Workers = []int{200, 200}, 50, graph.Tanh, 2
 	c.Binarise, c.Objective = data.Threshold, model.ELBO
 	s := newTestSetup(b, c)
-	e, err := NewEvaluator(s.VAE, 1000)
+	e, err := infer.NewEvaluator(s.VAE, 1000)
 	if err != nil {
 		b.Fatal(err)
 	}

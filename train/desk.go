@@ -52,7 +52,7 @@ func newDesk(m *model.VAE, draws, images, block int) (*desk, error) {
 	if k.encoder, err = m.NewEncoder(images); err != nil {
 		return nil, err
 	}
-	k.scorer, err = m.NewScorer(images, block)
+	k.scorer, err = m.NewScorer(m.Q.Posterior, images, block)
 	return k, err
 }
 
@@ -64,30 +64,6 @@ func (k *desk) begin(v data.View, images []int, seed uint64, purpose string) {
 		v.Pixels(k.x[slot*d:][:d], i, 0)
 		k.noise[slot].Reset(seed, purpose+v.Part(), uint64(v.Index(i)))
 	}
-}
-
-// assess scores a block of images of v, and leaves the parameters of their posteriors.
-func (k *desk) assess(v data.View, images []int, seed uint64, scores []ImageScore, posteriors []float32) error {
-	width, _ := k.model.Q.Posterior.Sizes()
-	k.begin(v, images, seed, "eps/evaluate/")
-	h, err := k.encoder.Encode(k.x)
-	if err != nil {
-		return err
-	}
-	copy(posteriors, h)
-	recons, ratios, weights, tails, err := k.score(h, len(scores))
-	if err != nil {
-		return err
-	}
-	for i := range scores {
-		kl := k.divergence(h[i*width:][:width], ratios[i])
-		scores[i] = ImageScore{
-			Image: v.Index(images[i]),
-			Recon: recons[i], KL: kl, ELBO: recons[i] - kl,
-			IW: weights[i].Bound(), ESS: weights[i].EffectiveSampleSize(), KHat: tails[i].KHat(),
-		}
-	}
-	return nil
 }
 
 // score draws from the posteriors of the first n images of the block and returns

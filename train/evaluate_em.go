@@ -20,15 +20,15 @@ func (s *Setup) Posteriors(ctx context.Context, v data.View, f func(table []floa
 
 // EvaluateEM scores the images of v under a model with a table and its p(z): log p(x)
 // is a sum over states, and so exact up to the rounding of float32.
-func EvaluateEM(ctx context.Context, s *Setup, v data.View) (Evaluation, error) {
+func EvaluateEM(ctx context.Context, s *Setup, v data.View) (infer.Evaluation, error) {
 	e, err := s.EM.NewEStep(min(emChunk, v.N()), false, false)
 	if err != nil {
-		return Evaluation{}, err
+		return infer.Evaluation{}, err
 	}
 	states := s.EM.Config.States
 	var recon, kl, bound, note, entropy, best, rounding infer.Running
 	counts := make([]float64, states)
-	scores := make([]ImageScore, 0, v.N())
+	scores := make([]infer.ImageScore, 0, v.N())
 	err = s.eachChunk(ctx, e, v, func(count int) bool {
 		recons, evidences, notes := e.Recon(), e.Evidence(), e.Note()
 		table, joint, logLik := e.Table(), e.Joint(), e.LogLik()
@@ -38,7 +38,7 @@ func EvaluateEM(ctx context.Context, s *Setup, v data.View) (Evaluation, error) 
 			recon.Add(float64(recons[i]))
 			kl.Add(float64(recons[i]) - evidence)
 			note.Add(float64(notes[i]))
-			scores = append(scores, ImageScore{
+			scores = append(scores, infer.ImageScore{
 				Image: v.Index(len(scores)),
 				Recon: float64(recons[i]), KL: float64(recons[i]) - evidence, ELBO: evidence,
 				IW: evidence, LogP: evidence, Error: e.Rounding(i),
@@ -58,18 +58,18 @@ func EvaluateEM(ctx context.Context, s *Setup, v data.View) (Evaluation, error) 
 		return true
 	})
 	if err != nil {
-		return Evaluation{}, err
+		return infer.Evaluation{}, err
 	}
 	n, parameters := float64(v.N()), float64(s.EM.FreeParameters())
-	t := &Table{States: states, Used: usedStates(counts), Note: note.Mean, NoteKL: bound.Mean - note.Mean, Entropy: entropy.Mean, BestState: best.Mean,
+	t := &infer.Table{States: states, Used: usedStates(counts), Note: note.Mean, NoteKL: bound.Mean - note.Mean, Entropy: entropy.Mean, BestState: best.Mean,
 		Parameters: int(parameters), AIC: -2*n*bound.Mean + 2*parameters, BIC: -2*n*bound.Mean + parameters*math.Log(n)}
 	t.ICL = t.BIC + 2*n*entropy.Mean
-	return Evaluation{
+	return infer.Evaluation{
 		Images: v.N(),
 		Recon:  recon.Mean, ReconSE: recon.StandardError(),
 		KL: kl.Mean, KLSE: kl.StandardError(),
 		ELBO: bound.Mean, ELBOSE: bound.StandardError(),
-		LogP:     &LogP{Value: bound.Mean, SE: bound.StandardError(), Error: rounding.Mean, Method: "sum over states"},
+		LogP:     &infer.LogP{Value: bound.Mean, SE: bound.StandardError(), Error: rounding.Mean, Method: "sum over states"},
 		Table:    t,
 		PerImage: scores,
 	}, nil

@@ -40,7 +40,7 @@ func (o GapOptions) Validate() error {
 type Gap struct {
 	Images        int            `json:"images"`
 	Draws         int            `json:"draws"` // of z for each image, from q and from q*
-	LogP          LogP           `json:"log_p"`
+	LogP          infer.LogP     `json:"log_p"`
 	LowerBound    bool           `json:"log_p_is_lower_bound"` // and so the approximation and the inference gap
 	ELBOStar      infer.Estimate `json:"elbo_star"`
 	ELBO          infer.Estimate `json:"elbo"`
@@ -117,7 +117,7 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 	var exact []infer.Exact
 	var err error
 	if o.Exact {
-		if exact, g.LogP.Method, err = integrate(ctx, s.VAE.Joint, v, func(images int) { tell("integrating", images) }); err != nil {
+		if exact, g.LogP.Method, err = infer.Integrate(ctx, s.VAE.Joint, v, func(images int) { tell("integrating", images) }); err != nil {
 			return nil, err
 		}
 		if moments, ok := s.VAE.Q.Posterior.(model.Moments); ok {
@@ -153,16 +153,6 @@ func momentsOf(exact []infer.Exact, family model.Moments) []float32 {
 		h = append(h, family.FromMoments(x.Mean, x.Covariance)...)
 	}
 	return h
-}
-
-// integrate returns log p(x) of the images of v under the prior N(0, I), and says how.
-func integrate(ctx context.Context, g *model.Joint, v data.View, progress func(images int)) ([]infer.Exact, string, error) {
-	q, err := infer.NewQuadrature(g, infer.DefaultQuadrature(g.Latent), v.N())
-	if err != nil {
-		return nil, "", err
-	}
-	exact, err := q.Evidence(ctx, v, progress)
-	return exact, q.Method(), err
 }
 
 // summarise computes the means.

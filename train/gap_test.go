@@ -282,3 +282,17 @@ func TestAPosteriorThatTheQuadratureMissesIsNotTakenForGranted(t *testing.T) {
 		}
 	}
 }
+
+// plainView is a few synthetic images as evaluation sees them.
+func plainView(t testing.TB, n, rows, cols int) data.View {
+	t.Helper()
+	ds, err := data.New("synthetic", data.Synthetic(n, rows, cols, 3), data.Images{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	subset, _, _, err := ds.Split(n, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data.View{Subset: subset, Mode: data.Static, Seed: 5}
+}

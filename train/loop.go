@@ -70,7 +70,7 @@ type vaeRun struct {
 	recorder  Recorder
 	now       func() time.Time
 	adam      *Adam
-	evaluator *Evaluator // nil without validation images
+	evaluator *infer.Evaluator // nil without validation images
 
 	step     int64
 	epoch    int
@@ -119,7 +119,7 @@ func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder 
 	}
 	if s.Validation.N() > 0 {
 		var err error
-		if r.evaluator, err = NewEvaluator(s.VAE, s.Config.K); err != nil {
+		if r.evaluator, err = infer.NewEvaluator(s.VAE, s.Config.K); err != nil {
 			return Result{}, err
 		}
 	}

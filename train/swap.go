@@ -13,8 +13,8 @@ import (
 // others', as its p(z) is a sum over points: it may lie on either side of log p(x).
 type Inferences struct {
 	Images   int             `json:"images"`
-	LogP     LogP            `json:"log_p"`          // under the prior N(0, I), by quadrature
-	Table    LogP            `json:"table"`          // under the grid's p(z), by its table: exact for the model made discrete
+	LogP     infer.LogP      `json:"log_p"`          // under the prior N(0, I), by quadrature
+	Table    infer.LogP      `json:"table"`          // under the grid's p(z), by its table: exact for the model made discrete
 	ELBOStar infer.Estimate  `json:"elbo_star"`      // each image's best diagonal Gaussian, prior N(0, I)
 	ELBO     *infer.Estimate `json:"elbo,omitempty"` // the encoder's, prior N(0, I)
 }

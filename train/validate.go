@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 )
 
@@ -22,7 +23,7 @@ func Validate(ctx context.Context, s *Setup) (*run.EpochTerms, error) {
 		}
 		return s.evidence(e, s.Validation)
 	}
-	e, err := NewEvaluator(s.VAE, s.Config.K)
+	e, err := infer.NewEvaluator(s.VAE, s.Config.K)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +33,7 @@ func Validate(ctx context.Context, s *Setup) (*run.EpochTerms, error) {
 
 // validate scores the validation images of a VAE: by the bound of its objective, at
 // weight 1 of the divergence. It returns that of each image as well.
-func (s *Setup) validate(ctx context.Context, e *Evaluator) (*run.EpochTerms, []float64, error) {
+func (s *Setup) validate(ctx context.Context, e *infer.Evaluator) (*run.EpochTerms, []float64, error) {
 	v, err := e.Evaluate(ctx, s.Validation, s.Config.Seed)
 	if err != nil {
 		return nil, nil, err

@@ -401,7 +401,7 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 }
 
 // logPOf says what is known of log p(x), and how.
-func logPOf(s *train.Setup, e train.Evaluation) report.LogP {
+func logPOf(s *train.Setup, e infer.Evaluation) report.LogP {
 	var l report.LogP
 	switch {
 	case e.LogP == nil && e.AIS != nil:

@@ -12,6 +12,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 )
 
@@ -160,7 +161,7 @@ func (t *trained) view(split string, limit int) (data.View, error) {
 
 // evalued is an evaluation with all that its figures depend on.
 type evalued struct {
-	train.Evaluation
+	infer.Evaluation
 	BitsPerDim   float64 `json:"bits_per_dim"`              // of the ELBO
 	IWBitsPerDim float64 `json:"iw_bits_per_dim,omitempty"` // of L_k
 
@@ -255,7 +256,7 @@ func (e *evalued) writeMore(w io.Writer) {
 	}
 	e.writeExact(w)
 	e.writeTrust(w)
-	fmt.Fprintf(w, "%d of %d latent dimensions active (variance of E[z|x] over images above %g)\n", *e.ActiveUnits, len(e.KLPerDim), train.ActiveThreshold)
+	fmt.Fprintf(w, "%d of %d latent dimensions active (variance of E[z|x] over images above %g)\n", *e.ActiveUnits, len(e.KLPerDim), infer.ActiveThreshold)
 	var s strings.Builder
 	for _, kl := range e.KLPerDim {
 		fmt.Fprintf(&s, " %.2f", kl)

@@ -329,7 +329,7 @@ func (r *swapped) write(w io.Writer) {
 		}
 		fmt.Fprintln(table)
 	}
-	logP := func(l train.LogP) *infer.Estimate { return &infer.Estimate{Value: l.Value, SE: l.SE} }
+	logP := func(l infer.LogP) *infer.Estimate { return &infer.Estimate{Value: l.Value, SE: l.SE} }
 	row("log p(x), prior N(0, I)", func(i *train.Inferences) *infer.Estimate { return logP(i.LogP) })
 	row(fmt.Sprintf("log p(x), table of %s points", joined(r.Grid, "x")), func(i *train.Inferences) *infer.Estimate { return logP(i.Table) })
 	row("L[q*], the best q of each image", func(i *train.Inferences) *infer.Estimate { return &i.ELBOStar })

@@ -86,7 +86,7 @@ type Sandwich struct {
 	GapSE   float64 `json:"gap_se"`
 }
 
-// aisRows is how many chains move at once: see decodedRows. Fewer, as the gradient
+// aisRows is how many chains move at once: see evaluationRows. Fewer, as the gradient
 // passes over the pixels of each row again and should find them in the cache.
 const aisRows = 512
 

@@ -19,6 +19,11 @@ func newVAE(t testing.TB, c model.VAEConfig, init model.Init) *model.VAE {
 	return m
 }
 
+// smallVAE is a VAE for images of 6 x 6 pixels.
+func smallVAE(t testing.TB) *model.VAE {
+	return newVAE(t, model.VAEConfig{Pixels: 36, Hidden: []int{12}, Latent: 2, Activation: graph.ReLU, Likelihood: model.BernoulliName, Objective: model.ELBO, Draws: 1}, drawn(1))
+}
+
 // half is a source of parameters that are to be set afterwards.
 type half struct{}
 

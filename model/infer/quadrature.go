@@ -221,3 +221,14 @@ func (q *Quadrature) Pixels(ctx context.Context, x []float32, progress func(imag
 	}
 	return results, nil
 }
+
+// Integrate returns log p(x) of the images of v by quadrature with the default options, and
+// says how. progress, if not nil, hears of every few images.
+func Integrate(ctx context.Context, j *model.Joint, v data.View, progress func(images int)) (exact []Exact, method string, err error) {
+	q, err := NewQuadrature(j, DefaultQuadrature(j.Latent), v.N())
+	if err != nil {
+		return nil, "", err
+	}
+	exact, err = q.Evidence(ctx, v, progress)
+	return exact, q.Method(), err
+}

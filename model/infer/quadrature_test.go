@@ -150,7 +150,7 @@ func TestThePosteriorOfAnImageAgreesWithImportanceSampling(t *testing.T) {
 		t.Fatal(err)
 	}
 	const draws = 20000
-	scorer, err := m.NewScorer(1, draws)
+	scorer, err := m.NewScorer(m.Q.Posterior, 1, draws)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ func TestImportanceWeightedBoundRisesWithDraws(t *testing.T) {
 	c := model.VAEConfig{Pixels: 9, Hidden: []int{7, 5}, Latent: 3, Activation: graph.ReLU, Likelihood: model.BernoulliName, Objective: model.ELBO, Draws: 1}
 	m := newVAE(t, c, drawn(1))
 	const images, draws = 1, 4096
-	s, err := m.NewScorer(images, draws)
+	s, err := m.NewScorer(m.Q.Posterior, images, draws)
 	if err != nil {
 		t.Fatal(err)
 	}

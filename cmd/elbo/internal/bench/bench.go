@@ -426,7 +426,7 @@ func evaluate(c train.Config) func(*Bench, context.Context, work) (float64, floa
 			return 0, 0, err
 		}
 		defer dir.Close()
-		e, err := train.NewEvaluator(s.VAE, draws)
+		e, err := infer.NewEvaluator(s.VAE, draws)
 		if err != nil {
 			return 0, 0, err
 		}

@@ -180,7 +180,7 @@ func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of
 	if view.N() > ordered {
 		view.Subset = view.First(ordered)
 	}
-	assess := func(draws int, seed uint64, exact bool) (train.Evaluation, error) {
+	assess := func(draws int, seed uint64, exact bool) (infer.Evaluation, error) {
 		return train.Assess(ctx, s, view, train.AssessOptions{Samples: draws, Seed: seed, Exact: exact})
 	}
 	if s.EM != nil {
@@ -194,7 +194,7 @@ func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of
 	}
 	// Each bound twice, with draws of two seeds: how far they are apart says how far
 	// chance takes them, apart from what differs between images.
-	type scores [2][]train.ImageScore
+	type scores [2][]infer.ImageScore
 	twice := func(draws int) (twice scores, err error) {
 		for i := range twice {
 			e, err := assess(draws, s.Config.Seed+uint64(i), false)

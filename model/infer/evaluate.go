@@ -1,4 +1,4 @@
-package train
+package infer
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 
 	"elbo/data"
 	"elbo/model"
-	"elbo/model/infer"
 )
 
 // Evaluation is what a model makes of a set of images: means over images of equal
@@ -34,7 +33,7 @@ type Evaluation struct {
 	Gap   *PosteriorGap `json:"gap,omitempty"`
 	Table *Table        `json:"table,omitempty"`
 
-	AIS *infer.AIS `json:"ais,omitempty"` // of a VAE, where asked for
+	AIS *AIS `json:"ais,omitempty"` // of a VAE, where asked for
 
 	PerImage []ImageScore `json:"-"` // in the order of the view
 }
@@ -45,7 +44,36 @@ type LogP struct {
 	SE     float64 `json:"se"`
 	Error  float64 `json:"error"` // of the method, not of the images
 	Method string  `json:"method"`
-	Missed int     `json:"missed,omitempty"` // images whose posterior the quadrature did not see, as their L_k is higher (infer.Exact.Missed): for them Value has L_k
+	Missed int     `json:"missed,omitempty"` // images whose posterior the quadrature did not see, as their L_k is higher (Exact.Missed): for them Value has L_k
+}
+
+// AddExact gives the evaluation the log p(x) of its images by quadrature, as the method
+// says. Where an image's L_k shows that the quadrature did not see its posterior, L_k stands
+// in.
+func (e *Evaluation) AddExact(exact []Exact, method string) {
+	var logP, stated, gap Running
+	missed := 0
+	for i, x := range exact {
+		score := &e.PerImage[i]
+		if scatter := 1 / math.Sqrt(score.ESS); x.Missed(score.IW, scatter) {
+			missed++
+			x.LogP, x.Error = score.IW, scatter
+		}
+		score.LogP, score.Error = x.LogP, x.Error
+		logP.Add(x.LogP)
+		stated.Add(x.Error)
+		gap.Add(x.LogP - score.ELBO)
+	}
+	e.LogP = &LogP{Value: logP.Mean, SE: logP.StandardError(), Error: stated.Mean, Method: method, Missed: missed}
+	e.Gap = &PosteriorGap{Value: gap.Mean, SE: gap.StandardError()}
+}
+
+// AddAIS gives the evaluation the log p(x) of its images by annealed importance sampling.
+func (e *Evaluation) AddAIS(a *AIS) {
+	e.AIS = a
+	for i, logP := range a.PerImage {
+		e.PerImage[i].AIS = logP
+	}
 }
 
 // PosteriorGap is log p(x) - ELBO = KL(q(z|x) ‖ p(z|x)) of a VAE whose log p(x) is known, nats per
@@ -69,6 +97,20 @@ type Table struct {
 	ICL        float64 `json:"icl"`        // BIC + 2 entropy of all images
 }
 
+// ImageScore is what a model makes of one image, in nats.
+type ImageScore struct {
+	Image int     // its number in the part of the data set that it is from
+	Recon float64 // E_q[log p(x|z)]
+	KL    float64 // KL(q(z|x) ‖ p(z))
+	ELBO  float64 // Recon - KL
+	IW    float64 // L_k; the ELBO of a model with a table
+	ESS   float64 // effective sample size of L_k out of k; 0 for a model with a table
+	KHat  float64 // shape of the tail of L_k's weights, see Tail; NaN where they are too few, 0 for a model with a table
+	AIS   float64 // log p(x) by annealed importance sampling where Evaluation.AIS is known, else 0
+	LogP  float64 // log p(x) where Evaluation.LogP is known, else 0
+	Error float64 // of LogP, from the method
+}
+
 // IW is the importance-weighted bound L_k of k draws, a lower bound on log p(x) in
 // expectation.
 type IW struct {
@@ -85,14 +127,14 @@ type IW struct {
 	Bias float64 `json:"bias"`
 
 	// Whether the weights have a mean that k of them can tell; nil with fewer than 21.
-	KHat      *float64 `json:"k_hat,omitempty"`       // median over images of infer.Tail's shape
+	KHat      *float64 `json:"k_hat,omitempty"`       // median over images of Tail's shape
 	KHatBad   *float64 `json:"k_hat_bad,omitempty"`   // share of the images above the limit
-	KHatLimit *float64 `json:"k_hat_limit,omitempty"` // infer.KHatLimit(k)
+	KHatLimit *float64 `json:"k_hat_limit,omitempty"` // KHatLimit(k)
 }
 
 // tails sums up the shapes of the images' weights.
 func (iw *IW) tails(scores []ImageScore) {
-	limit, bad := infer.KHatLimit(iw.K), 0.0
+	limit, bad := KHatLimit(iw.K), 0.0
 	var shapes []float64
 	for _, s := range scores {
 		if math.IsNaN(s.KHat) {
@@ -120,10 +162,17 @@ const ActiveThreshold = 0.01
 type Evaluator struct {
 	Scored func(images int) // hears of images as they are scored, of one call at a time; may be nil
 
-	model  *model.VAE
-	draws  int
-	images int // in a block
-	desks  chan *desk
+	model   *model.VAE
+	draws   int
+	images  int // in a block
+	workers chan *worker
+}
+
+// worker is what one worker needs to score images with draws from their encoder's
+// posteriors.
+type worker struct {
+	*scorer
+	encoder *model.Encoder
 }
 
 // NewEvaluator compiles what evaluating m with the given number of draws for each
@@ -135,14 +184,18 @@ func NewEvaluator(m *model.VAE, draws int) (*Evaluator, error) {
 
 func newEvaluator(m *model.VAE, draws, images, block int) (*Evaluator, error) {
 	workers := m.Engine.Workers
-	e := &Evaluator{model: m, draws: draws, images: images, desks: make(chan *desk, workers)}
+	e := &Evaluator{model: m, draws: draws, images: images, workers: make(chan *worker, workers)}
 	serial := m.On(m.Engine.Serial())
 	for range workers {
-		k, err := newDesk(serial, draws, images, block)
+		encoder, err := serial.NewEncoder(images)
 		if err != nil {
 			return nil, err
 		}
-		e.desks <- k
+		scorer, err := newScorer(serial.Joint, serial.Q.Posterior, draws, images, block)
+		if err != nil {
+			return nil, err
+		}
+		e.workers <- &worker{scorer, encoder}
 	}
 	return e, nil
 }
@@ -159,8 +212,8 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 	var scored sync.Mutex
 	done := 0
 	e.model.Engine.Split(blocks, 1, func(lo, hi int) {
-		k := <-e.desks
-		defer func() { e.desks <- k }()
+		k := <-e.workers
+		defer func() { e.workers <- k }()
 		for b := lo; b < hi && ctx.Err() == nil; b++ {
 			first, end := b*e.images, min((b+1)*e.images, v.N())
 			faults[b] = k.assess(v, all[first:end], seed, scores[first:end], posteriors[first*width:end*width])
@@ -178,14 +231,38 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 	return e.summarise(scores, posteriors), nil
 }
 
+// assess scores a block of images of v, and leaves the parameters of their posteriors.
+func (k *worker) assess(v data.View, images []int, seed uint64, scores []ImageScore, posteriors []float32) error {
+	width, _ := k.family.Sizes()
+	k.begin(v, images, seed, "eps/evaluate/")
+	h, err := k.encoder.Encode(k.x)
+	if err != nil {
+		return err
+	}
+	copy(posteriors, h)
+	recons, ratios, weights, tails, err := k.score(h, len(scores))
+	if err != nil {
+		return err
+	}
+	for i := range scores {
+		kl := k.divergence(h[i*width:][:width], ratios[i])
+		scores[i] = ImageScore{
+			Image: v.Index(images[i]),
+			Recon: recons[i], KL: kl, ELBO: recons[i] - kl,
+			IW: weights[i].Bound(), ESS: weights[i].EffectiveSampleSize(), KHat: tails[i].KHat(),
+		}
+	}
+	return nil
+}
+
 // summarise takes means over images.
 func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) Evaluation {
 	z := e.model.Latent
 	width, _ := e.model.Q.Posterior.Sizes()
 	known, hasMoments := e.model.Q.Posterior.(model.Moments)
 	hasKL := true
-	var recon, kl, elbo, iw, ess, bias infer.Running
-	means, perDim := make([]infer.Running, z), make([]infer.Running, z)
+	var recon, kl, elbo, iw, ess, bias Running
+	means, perDim := make([]Running, z), make([]Running, z)
 	for i, s := range scores {
 		recon.Add(s.Recon)
 		kl.Add(s.KL)
@@ -200,7 +277,7 @@ func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) Evaluat
 			}
 		}
 		var kls []float64
-		if kls, hasKL = klPerDimension(e.model, h); hasKL {
+		if kls, hasKL = klPerDimension(e.model.Q.Posterior, e.model.Prior, h); hasKL {
 			for j, kl := range kls {
 				perDim[j].Add(kl)
 			}

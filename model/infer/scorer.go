@@ -1,0 +1,137 @@
+package infer
+
+import (
+	"elbo/data"
+	"elbo/model"
+)
+
+// evaluationRows is how many draws are decoded at once: enough for a matrix product
+// to run at full speed, few enough to stay near a worker's cache. Of large images they
+// are fewer, as many as have evaluationPixels together: a worker holds them four times
+// over, and no product is thin with pixels by the ten thousand.
+const (
+	evaluationRows   = 500
+	evaluationPixels = 1 << 23
+)
+
+// rowsOf is how many draws of images of d pixels are decoded at once.
+func rowsOf(d int) int { return max(1, min(evaluationRows, evaluationPixels/d)) }
+
+// blocks is how many images of d pixels, and draws for each, are scored at once.
+func blocks(draws, d int) (images, block int) {
+	rows := rowsOf(d)
+	block = min(draws, rows)
+	return rows / block, block
+}
+
+// scorer scores blocks of images with draws from their posteriors, for one worker.
+type scorer struct {
+	joint         *model.Joint
+	family        model.Posterior
+	draws         int
+	images, block int // images, and draws for each, that are scored at once
+	compiled      *model.Scorer
+	x, eps        []float32
+	noise         []*data.Stream // one an image of a block
+}
+
+// newScorer compiles what scoring blocks of images needs, with draws for each of which
+// block are scored at once.
+func newScorer(j *model.Joint, q model.Posterior, draws, images, block int) (*scorer, error) {
+	_, noise := q.Sizes()
+	k := &scorer{
+		joint: j, family: q, draws: draws, images: images, block: block,
+		x:   make([]float32, images*j.Pixels),
+		eps: make([]float32, images*block*noise),
+	}
+	for range images {
+		k.noise = append(k.noise, new(data.Stream))
+	}
+	var err error
+	k.compiled, err = j.NewScorer(q, images, block)
+	return k, err
+}
+
+// begin fills in the pixels of the images of a block and sets their noise to its
+// beginning.
+func (k *scorer) begin(v data.View, images []int, seed uint64, purpose string) {
+	d := v.D()
+	for slot, i := range images {
+		v.Pixels(k.x[slot*d:][:d], i, 0)
+		k.noise[slot].Reset(seed, purpose+v.Part(), uint64(v.Index(i)))
+	}
+}
+
+// score draws from the posteriors of the first n images of the block and returns
+// their mean log-likelihood, the mean of log p(z) - log q(z|x), their importance weights
+// and the largest of these.
+func (k *scorer) score(h []float32, n int) (recons, ratios []float64, weights []Weights, tails []*Tail, err error) {
+	recons, ratios, weights, tails = make([]float64, n), make([]float64, n), make([]Weights, n), make([]*Tail, n)
+	for i := range tails {
+		tails[i] = NewTail(k.draws)
+	}
+	err = k.each(h, n, func(i, _ int, logLik, ratio float64) {
+		recons[i] += logLik / float64(k.draws)
+		ratios[i] += ratio / float64(k.draws)
+		weights[i].Add(logLik + ratio)
+		tails[i].Add(logLik + ratio)
+	})
+	return recons, ratios, weights, tails, err
+}
+
+// each calls f for all draws from the posteriors of the first n images of the block, with
+// log p(x|z) and log p(z) - log q(z|x): i is the image, row the draw's row in eps.
+func (k *scorer) each(h []float32, n int, f func(i, row int, logLik, ratio float64)) error {
+	_, z := k.family.Sizes()
+	for done := 0; done < k.draws; done += k.block {
+		for i := range n {
+			row := k.eps[i*k.block*z:][:k.block*z]
+			for j := range row {
+				row[j] = float32(k.noise[i].NormFloat64())
+			}
+		}
+		logLik, ratio, err := k.compiled.Score(k.x, h, k.eps)
+		if err != nil {
+			return err
+		}
+		for i := range n {
+			for s := range min(k.block, k.draws-done) {
+				r := i*k.block + s
+				f(i, r, float64(logLik[r]), float64(ratio[r]))
+			}
+		}
+	}
+	return nil
+}
+
+// divergence is KL(q(z|x) ‖ p(z)) of one posterior, in nats: in closed form, or else minus
+// the mean over its draws of log p(z) - log q(z|x).
+func (k *scorer) divergence(h []float32, meanLogRatio float64) float64 {
+	perDim, ok := klPerDimension(k.family, k.joint.Prior, h)
+	if !ok {
+		return -meanLogRatio
+	}
+	sum := 0.0
+	for _, kl := range perDim {
+		sum += kl
+	}
+	return sum
+}
+
+// klPerDimension is KL(q(z|x) ‖ p(z)) of one posterior for each latent dimension, where it
+// has such a form.
+func klPerDimension(q model.Posterior, p model.Prior, h []float32) ([]float64, bool) {
+	if closed, ok := q.(model.ClosedKL); ok {
+		return closed.KLPerDimension(h, p)
+	}
+	return nil, false
+}
+
+// upTo returns 0, 1, ..., n-1.
+func upTo(n int) []int {
+	numbers := make([]int, n)
+	for i := range numbers {
+		numbers[i] = i
+	}
+	return numbers
+}
