@@ -14,6 +14,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 	"elbo/train/safetensors"
 )
@@ -176,7 +177,7 @@ func TestIncrementalEMNeverLowersItsBound(t *testing.T) {
 		if err := s.Load(state); err != nil {
 			t.Fatal(err)
 		}
-		e, err := EvaluateEM(context.Background(), s, s.Train)
+		e, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +265,7 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 	if err := s.EM.Maximise(r.stats); err != nil {
 		t.Fatal(err)
 	}
-	before, err := EvaluateEM(context.Background(), s, s.Train)
+	before, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +284,7 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 	if err := s.EM.Maximise(r.stats); err != nil {
 		t.Fatal(err)
 	}
-	after, err := EvaluateEM(context.Background(), s, s.Train)
+	after, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func TestQuadratureOfAGridIsItsEvidenceUnderTheContinuousPrior(t *testing.T) {
 	d.Grid, d.GridRule, d.Hidden = []int{60, 60}, model.Hermite, []int{10}
 	d.Activation = graph.Tanh
 	s := newTestSetup(t, d)
-	e, err := EvaluateEM(context.Background(), s, s.Train)
+	e, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 	"elbo/train/safetensors"
 )
@@ -73,7 +74,7 @@ func TestEMGoesOnWithTheDecoderOfAVAE(t *testing.T) {
 	if err := before.TakeDecoder(vae); err != nil {
 		t.Fatal(err)
 	}
-	want, err := EvaluateEM(context.Background(), before, before.Train)
+	want, err := infer.EvaluateTable(context.Background(), before.EM, before.Train)
 	if err != nil {
 		t.Fatal(err)
 	}

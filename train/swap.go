@@ -23,7 +23,7 @@ type Inferences struct {
 // of v; under the VAE's encoder only where it is said to have one. tell hears what is
 // done and for how many images.
 func AssessInferences(ctx context.Context, grid, vae *Setup, encoder bool, v data.View, o GapOptions, tell func(what string, images int)) (*Inferences, error) {
-	table, err := EvaluateEM(ctx, grid, v)
+	table, err := infer.EvaluateTable(ctx, grid.EM, v)
 	if err != nil {
 		return nil, err
 	}

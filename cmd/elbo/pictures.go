@@ -15,6 +15,7 @@ import (
 	"elbo/cmd/elbo/internal/picture"
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -269,7 +270,7 @@ func sampleStates(m *model.EM, n int, stream *data.Stream) []float32 {
 // [K, width].
 func expected(s *train.Setup, v data.View, f []float32, width int) ([]float32, error) {
 	out := make([]float32, 0, v.N()*width)
-	err := s.Posteriors(context.Background(), v, func(table []float32) bool {
+	err := infer.Posteriors(context.Background(), s.EM, v, func(table []float32) bool {
 		for q := range slices.Chunk(table, s.EM.Config.States) {
 			row := make([]float32, width)
 			for state, q := range q {
