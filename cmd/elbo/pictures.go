@@ -314,7 +314,7 @@ func encode(s *train.Setup, v data.View) ([]float32, error) {
 	if s.EM != nil {
 		return expected(s, v, s.EM.Config.Grid.Points, s.Config.Latent)
 	}
-	h, err := train.Encode(context.Background(), s.VAE, v)
+	h, err := infer.Encode(context.Background(), s.VAE, v)
 	if err != nil {
 		return nil, err
 	}
