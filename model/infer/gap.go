@@ -32,7 +32,7 @@ func (o GapOptions) Validate() error {
 //	log p(x) - L[q]  =  log p(x) - L[q*]  +  L[q*] - L[q]
 //	   inference           approximation      amortisation
 //
-// where q is the encoder's diagonal Gaussian and q* the best one for that image by
+// where q is the encoder's member of its family and q* the best one for that image by
 // itself. The whole is KL(q ‖ p(z|x)).
 //
 // Source: Cremer, Li, Duvenaud 2018.
@@ -60,7 +60,7 @@ type GapScore struct {
 	ELBOStar float64 // L[q*]
 }
 
-// Approximation is log p(x) - L[q*]: what no diagonal Gaussian can do.
+// Approximation is log p(x) - L[q*]: what no member of the family can do.
 func (g GapScore) Approximation() float64 { return g.LogP - g.ELBOStar }
 
 // Amortisation is L[q*] - L[q]: what the encoder has not learned.
@@ -122,9 +122,6 @@ func measureGap(ctx context.Context, j *model.Joint, q model.Posterior, v data.V
 		if family, ok := q.(model.Moments); ok {
 			starts = append(starts, momentsOf(exact, family))
 		}
-	}
-	if len(starts) == 0 {
-		return nil, &OptionError{fmt.Errorf("there is nothing to begin the search for q* with: no encoder, and the family %s cannot be chosen by its moments", q)}
 	}
 	if g.HStar, err = FitLocalQ(ctx, j, q, v, o.Seed, o.LocalQ, func(images int) { tell("searching q*", images) }, starts...); err != nil {
 		return nil, err

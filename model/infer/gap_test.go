@@ -183,6 +183,12 @@ func TestASearchForPosteriorsCanBeInterrupted(t *testing.T) {
 	if _, err := FitLocalQ(ctx, m.Joint, m.Q.Posterior, v, 1, LocalQOptions{Draws: 3}, func(int) {}, h); err == nil {
 		t.Error("impossible options are not refused")
 	}
+	for _, h0 := range [][][]float32{nil, {h[1:]}} {
+		_, err := FitLocalQ(ctx, m.Joint, m.Q.Posterior, v, 1, DefaultLocalQ(), func(int) {}, h0...)
+		if _, ok := errors.AsType[*OptionError](err); !ok {
+			t.Errorf("FitLocalQ from %d beginnings that are none: %v", len(h0), err)
+		}
+	}
 }
 
 // TestLogRatioOfGaussians compares with the densities.

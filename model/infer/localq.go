@@ -3,6 +3,7 @@ package infer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -11,7 +12,7 @@ import (
 	"elbo/model"
 )
 
-// LocalQOptions say how hard to look for the best diagonal Gaussian of an image.
+// LocalQOptions say how hard to look for the best posterior of an image in a family.
 type LocalQOptions struct {
 	Steps     int     // of Adam in a round
 	Rounds    int     // at most
@@ -52,6 +53,15 @@ func (o LocalQOptions) Validate() error {
 func FitLocalQ(ctx context.Context, j *model.Joint, q model.Posterior, v data.View, seed uint64, o LocalQOptions, done func(images int), h0 ...[]float32) ([]float32, error) {
 	if err := o.Validate(); err != nil {
 		return nil, &OptionError{err}
+	}
+	width, _ := q.Sizes()
+	if len(h0) == 0 {
+		return nil, &OptionError{fmt.Errorf("the search for the best %s of each image has nowhere to begin: want the output of an encoder, or a family that can be chosen by its moments", q)}
+	}
+	for _, h := range h0 {
+		if len(h) != v.N()*width {
+			return nil, &OptionError{fmt.Errorf("the search for the best %s of %d images begins with %d numbers, want %d for each image", q, v.N(), len(h), width)}
+		}
 	}
 	f, err := newLocalFit(ctx, j, q, v, seed, o, h0)
 	if err != nil {

@@ -8,6 +8,20 @@ import (
 	"elbo/model"
 )
 
+// Table is what a model with K states makes of the images besides.
+type Table struct {
+	States     int     `json:"states"`
+	Used       int     `json:"used"`       // states that hold at least half an image
+	Note       float64 `json:"note"`       // E_p(z)[log p(x|z)], nats per image
+	NoteKL     float64 `json:"note_kl"`    // KL(p(z) ‖ p(z|x))
+	Entropy    float64 `json:"entropy"`    // of the posterior over states, nats per image
+	BestState  float64 `json:"best_state"` // max_z log p(x|z): what a prior chosen with the image in hand reaches
+	Parameters int     `json:"parameters"` // that the data choose
+	AIC        float64 `json:"aic"`        // -2 log p(all images) + 2 parameters
+	BIC        float64 `json:"bic"`        // -2 log p(all images) + parameters · log images
+	ICL        float64 `json:"icl"`        // BIC + 2 entropy of all images
+}
+
 // tableImages is how many images have their posterior tables computed at once: enough for
 // products to run at full speed.
 const tableImages = 1000
