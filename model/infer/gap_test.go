@@ -225,12 +225,12 @@ func TestLogRatioOfGaussians(t *testing.T) {
 // so far that every posterior lies outside the box. L_k stands in, and agrees with the
 // closed form.
 func TestAPosteriorThatTheQuadratureMissesIsNotTakenForGranted(t *testing.T) {
-	m, p, v := linearGaussian(t, 10, true, func(mu, logVar []float32) {})
+	_, p, v := linearGaussian(t, 10, true, func(mu, logVar []float32) {})
 	for i := range p.B { // the images are now where z₀ is above 10
 		p.B[i] -= 24 * p.W.At(i, 0)
 	}
 	p = modeltest.NewPPCA(t, p.W, p.B, 0.001) // so sharp that the prior cannot hold it back
-	m = newVAE(t, model.VAEConfig{Pixels: 16, Latent: 3, Activation: graph.ReLU, Likelihood: model.GaussianName, Variance: 0.001, Objective: model.ELBO, Draws: 1}, func(string) graph.Uniform { return half{} })
+	m := newVAE(t, model.VAEConfig{Pixels: 16, Latent: 3, Activation: graph.ReLU, Likelihood: model.GaussianName, Variance: 0.001, Objective: model.ELBO, Draws: 1}, func(string) graph.Uniform { return half{} })
 	p.Fill(t, m.Params())
 	g, err := MeasureGap(context.Background(), m, v, GapOptions{Samples: 500, Seed: 1, Exact: true, LocalQ: DefaultLocalQ()}, quiet)
 	if err != nil {
