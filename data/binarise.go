@@ -89,6 +89,10 @@ func (v View) Pixels(dst []float32, i, epoch int) {
 	}
 }
 
+// Evaluated fills dst[:D] with image i of the view as evaluation sees it, see Pixels:
+// pixels that are drawn are those of epoch 0.
+func (v View) Evaluated(dst []float32, i int) { v.Pixels(dst, i, 0) }
+
 // draw makes the Bernoulli draw of image i that belongs to an epoch. The
 // generator stays on the stack, as a Stream would not.
 func (v View) draw(dst []float32, i, epoch int) {

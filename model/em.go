@@ -117,6 +117,9 @@ type states interface {
 // Params returns what a checkpoint keeps: the parameters of the states and log p(z).
 func (m *EM) Params() []*graph.Param { return append(m.states.params(), m.logPrior) }
 
+// Engine is what the model computes on.
+func (m *EM) Engine() *graph.Engine { return m.engine }
+
 // LogPrior returns log p(z) of the fixed or shared prior, [K].
 func (m *EM) LogPrior() []float32 { return m.logPrior.Value }
 
@@ -187,6 +190,17 @@ func (plainStatistics) centre(*Statistics) {}
 // size is -log p(x): the terms of Bernoulli pixels are all below 0.
 func (plainStatistics) size(evidence float32, _, _ []float32) float64 {
 	return math.Abs(float64(evidence))
+}
+
+// UsedStates counts the states that hold at least half an image, from n[k] = Σ_N q.
+func UsedStates(counts []float64) int {
+	used := 0
+	for _, n := range counts {
+		if n >= 0.5 {
+			used++
+		}
+	}
+	return used
 }
 
 // Clear sets all to 0, and lets the centre be chosen anew.

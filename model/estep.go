@@ -1,6 +1,7 @@
 package model
 
 import (
+	"context"
 	"math"
 
 	"elbo/graph"
@@ -58,6 +59,36 @@ func (e *EStep) X() []float32 { return e.x }
 // LogPriors is where the log p(z) of the images of a chunk go, [B, K], for a prior per
 // image.
 func (e *EStep) LogPriors() []float32 { return e.logPrior }
+
+// Load copies the pixels of count images into the chunk, from the first on. pixels fills
+// x, [D], with those of image i; it is called from several goroutines.
+func (e *EStep) Load(pixels func(x []float32, i int), first, count int) {
+	d := e.em.Config.Pixels
+	e.em.engine.Split(count, 100, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			pixels(e.x[i*d:][:d], first+i)
+		}
+	})
+}
+
+// Each computes the tables of n images, a chunk at a time and in order, and calls f after
+// each chunk with its number of images, until f returns false. pixels are those of Load.
+func (e *EStep) Each(ctx context.Context, pixels func(x []float32, i int), n int, f func(count int) bool) error {
+	for first := 0; first < n; first += e.images {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		count := min(e.images, n-first)
+		e.Load(pixels, first, count)
+		if err := e.Run(count); err != nil {
+			return err
+		}
+		if !f(count) {
+			return nil
+		}
+	}
+	return nil
+}
 
 // Run computes the table of the first n images of the chunk.
 func (e *EStep) Run(n int) error {

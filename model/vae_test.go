@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -293,5 +294,39 @@ func BenchmarkStep(b *testing.B) {
 				b.ReportMetric(float64(c.images*b.N)/b.Elapsed().Seconds(), "images/s")
 			})
 		}
+	}
+}
+
+// TestAFrozenPartLeavesTheGradientsOfTheOther as they are, and has none itself.
+func TestAFrozenPartLeavesTheGradientsOfTheOther(t *testing.T) {
+	whole := testVAE(t, smallConfig())
+	if err := whole.CompileStep(4); err != nil {
+		t.Fatal(err)
+	}
+	batch := randomBatch(whole, 4)
+	if _, err := whole.Step(batch); err != nil {
+		t.Fatal(err)
+	}
+	trained := 0
+	for _, part := range []Part{EncoderPart, DecoderPart} {
+		c := smallConfig()
+		c.Freeze = part
+		m := testVAE(t, c)
+		if err := m.CompileStep(4); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Step(batch); err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range m.Trained() {
+			j := slices.IndexFunc(whole.Params(), func(q *graph.Param) bool { return q.Name == p.Name })
+			if !slices.Equal(m.Grad(i), whole.Grad(j)) {
+				t.Errorf("%s frozen: the gradient of %s differs", part, p.Name)
+			}
+			trained++
+		}
+	}
+	if trained != len(whole.Params()) {
+		t.Errorf("%d parameters are trained by either, want each of %d once", trained, len(whole.Params()))
 	}
 }

@@ -27,7 +27,7 @@ func Assess(ctx context.Context, s *Setup, v data.View, o AssessOptions) (infer.
 		return infer.Evaluation{}, &ConfigError{errors.New("annealed importance sampling is for a VAE: log p(x) of a model with a table is a sum over its states, and exact without")}
 	}
 	if s.EM != nil {
-		return EvaluateEM(ctx, s, v)
+		return infer.EvaluateTable(ctx, s.EM, v)
 	}
 	evaluator, err := infer.NewEvaluator(s.VAE, o.Samples)
 	if err != nil {

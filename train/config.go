@@ -9,6 +9,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/model/infer"
 )
 
 // The models, by their names in flags and files.
@@ -239,7 +240,7 @@ func (c Config) bytes(d, images int) float64 {
 	switch c.Model {
 	case VAEModel:
 		batch, pixels := float64(c.Batch), float64(d)
-		return 4 * (2*4*weights + 4*batch*float64(max(1, c.K))*widths + feedAhead*batch*pixels + 4*float64(max(1, c.Workers)*rowsOf(d))*pixels)
+		return 4 * (2*4*weights + 4*batch*float64(max(1, c.K))*widths + feedAhead*batch*pixels + 4*float64(max(1, c.Workers)*infer.ScoredRows(d))*pixels)
 	case GridModel:
 		k := 1.0
 		for _, n := range c.Grid {

@@ -33,9 +33,9 @@ type em struct {
 	mStep mStep
 	prior tablePrior
 
-	fit        *model.EStep // with statistics
-	validation *model.EStep // or nil
-	kept       *data.Kept   // the training images' outcomes; nil for grey levels
+	fit        *model.EStep             // with statistics
+	validation *model.EStep             // or nil
+	pixels     func(x []float32, i int) // those of training image i
 	stats      *model.Statistics
 
 	step    int64     // M-steps taken
@@ -86,7 +86,10 @@ func newEM(k *keeper, m *model.EM, step mStep) *em {
 // Begin compiles the E-graph, and sets the parameters to those of a state or to the first
 // ones.
 func (e *em) Begin(from *run.State) error {
-	e.kept = e.Train.Keep()
+	e.pixels = e.Train.Evaluated
+	if kept := e.Train.Keep(); kept != nil {
+		e.pixels = kept.Pixels
+	}
 	var err error
 	if e.fit, err = e.model.NewEStep(min(e.mStep.chunk(), e.Train.N()), true, e.prior.perImage()); err != nil {
 		return err
@@ -300,7 +303,7 @@ func (e *em) expect() (run.Metrics, error) {
 	}
 	m.Epoch, m.Step, m.Beta = int(e.step), e.step, 1
 	m.EM.Penalty = e.model.LogPenalty() / e.stats.Images
-	m.EM.Used, m.EM.Rounding = usedStates(e.stats.Counts), e.model.Rounding(e.stats, m.Train.Recon)
+	m.EM.Used, m.EM.Rounding = model.UsedStates(e.stats.Counts), e.model.Rounding(e.stats, m.Train.Recon)
 	m.Seconds = e.seconds + e.now().Sub(began).Seconds() // with the M-step that led here
 	return m, nil
 }
@@ -312,7 +315,7 @@ func (e *em) passOver() (run.Metrics, error) {
 	priorBound := 0.0
 	for first, n := 0, e.Train.N(); first < n; first += e.fit.Chunk() {
 		count := min(e.fit.Chunk(), n-first)
-		e.fillPixels(e.fit, e.Train, e.kept, first, count)
+		e.fit.Load(e.pixels, first, count)
 		e.prior.fill(e.fit, first, count)
 		if err := e.fit.Run(count); err != nil {
 			return run.Metrics{}, err
@@ -382,41 +385,6 @@ func (e *em) State() *run.State {
 // Result has nothing to add.
 func (e *em) Result(*Result) {}
 
-// fillPixels copies images, as evaluation sees them, into a chunk. kept are those of v, if
-// they were kept.
-func (s *Setup) fillPixels(e *model.EStep, v data.View, kept *data.Kept, first, count int) {
-	d := v.D()
-	s.Engine.Split(count, 100, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			x := e.X()[i*d:][:d]
-			if kept != nil {
-				kept.Pixels(x, first+i)
-			} else {
-				v.Pixels(x, first+i, 0)
-			}
-		}
-	})
-}
-
-// eachChunk runs the E-graph over the images of v, as evaluation sees them, and calls f
-// after each chunk with its number of images, until f returns false.
-func (s *Setup) eachChunk(ctx context.Context, e *model.EStep, v data.View, f func(count int) bool) error {
-	for first := 0; first < v.N(); first += e.Chunk() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		count := min(e.Chunk(), v.N()-first)
-		s.fillPixels(e, v, nil, first, count)
-		if err := e.Run(count); err != nil {
-			return err
-		}
-		if !f(count) {
-			return nil
-		}
-	}
-	return nil
-}
-
 // chunkTotals sums the terms of a chunk: the bound at the exact posterior is the
 // evidence.
 func chunkTotals(e *model.EStep, count int) model.Totals {
@@ -430,22 +398,11 @@ func chunkTotals(e *model.EStep, count int) model.Totals {
 	return t
 }
 
-// usedStates counts the states that hold at least half an image.
-func usedStates(counts []float64) int {
-	used := 0
-	for _, n := range counts {
-		if n >= 0.5 {
-			used++
-		}
-	}
-	return used
-}
-
 // evidence returns the terms of a split under the model's own p(z).
 func (s *Setup) evidence(e *model.EStep, v data.View) (*run.EpochTerms, error) {
 	var totals model.Totals
 	var bound infer.Running
-	err := s.eachChunk(context.Background(), e, v, func(count int) bool {
+	err := e.Each(context.Background(), v.Evaluated, v.N(), func(count int) bool {
 		totals.Add(chunkTotals(e, count))
 		for _, evidence := range e.Evidence()[:count] {
 			bound.Add(float64(evidence))

@@ -64,7 +64,7 @@ func TestTheOldTablesBoundIsThatOfItsDefinition(t *testing.T) {
 				if err := s.Load(state); err != nil {
 					t.Fatal(err)
 				}
-				s.fillPixels(e, s.Train, nil, 0, s.Train.N())
+				e.Load(s.Train.Evaluated, 0, s.Train.N())
 				if err := e.Run(s.Train.N()); err != nil {
 					t.Fatal(err)
 				}

@@ -14,6 +14,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 	"elbo/train/safetensors"
 )
@@ -176,7 +177,7 @@ func TestIncrementalEMNeverLowersItsBound(t *testing.T) {
 		if err := s.Load(state); err != nil {
 			t.Fatal(err)
 		}
-		e, err := EvaluateEM(context.Background(), s, s.Train)
+		e, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +267,7 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 	if err := s.Mixture.Maximise(r.stats); err != nil {
 		t.Fatal(err)
 	}
-	before, err := EvaluateEM(context.Background(), s, s.Train)
+	before, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +286,7 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 	if err := s.Mixture.Maximise(r.stats); err != nil {
 		t.Fatal(err)
 	}
-	after, err := EvaluateEM(context.Background(), s, s.Train)
+	after, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +304,7 @@ func (s *Setup) eachEvidence(f func(float32)) error {
 	if err != nil {
 		return err
 	}
-	s.fillPixels(e, s.Train, nil, 0, s.Train.N())
+	e.Load(s.Train.Evaluated, 0, s.Train.N())
 	if err := e.Run(s.Train.N()); err != nil {
 		return err
 	}

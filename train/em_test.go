@@ -16,6 +16,7 @@ import (
 	"elbo/data"
 	"elbo/graph/graphtest"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 	"elbo/train/run/runtest"
 )
@@ -378,7 +379,7 @@ func TestTheBestIsWhatValidationSaysItIs(t *testing.T) {
 			if err := s.Load(state); err != nil {
 				t.Fatal(err)
 			}
-			e, err := EvaluateEM(context.Background(), s, s.Validation)
+			e, err := infer.EvaluateTable(context.Background(), s.EM, s.Validation)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -437,7 +438,7 @@ func TestEvaluationOfATable(t *testing.T) {
 			continue // an image to be evaluated has no prior of its own
 		}
 		s, _, iterations := runEM(t, c, newHastyRun(t, c), nil)
-		e, err := EvaluateEM(context.Background(), s, s.Train)
+		e, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -686,7 +687,7 @@ func TestTheStatedRoundingCoversLogP(t *testing.T) {
 	for k := range base {
 		base[k] = float32(d * (math.Log(float64(precision[k*d])) - math.Log(2*math.Pi)) / 2)
 	}
-	e, err := EvaluateEM(context.Background(), s, s.Train)
+	e, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 )
 
 // codesBlock is how many codes are decoded at once.
@@ -83,7 +84,7 @@ func (s *Setup) Codes(ctx context.Context, v data.View) ([]float32, error) {
 		grid := s.EM.Config.Grid
 		return s.expected(ctx, v, grid.Points, len(grid.Extent))
 	}
-	h, err := Encode(ctx, s.VAE, v)
+	h, err := infer.Encode(ctx, s.VAE, v)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func Pixels(v data.View) []float32 {
 	d := v.D()
 	x := make([]float32, v.N()*d)
 	for i := range v.N() {
-		v.Pixels(x[i*d:][:d], i, 0)
+		v.Evaluated(x[i*d:][:d], i)
 	}
 	return x
 }
@@ -116,7 +117,7 @@ func Pixels(v data.View) []float32 {
 // expected returns Σ_z p(z|x) f(z) for the images of v, [N, width], where f is [K, width].
 func (s *Setup) expected(ctx context.Context, v data.View, f []float32, width int) ([]float32, error) {
 	out := make([]float32, 0, v.N()*width)
-	err := s.Posteriors(ctx, v, func(table []float32) bool {
+	err := infer.Posteriors(ctx, s.EM, v, func(table []float32) bool {
 		for q := range slices.Chunk(table, s.EM.Config.States) {
 			row := make([]float32, width)
 			for state, q := range q {

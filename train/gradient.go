@@ -201,7 +201,7 @@ func (g *gradient) Result(r *Result) { r.Rise = g.rise }
 func (s *Setup) meanSquare() float64 {
 	x, sum := make([]float32, s.Train.D()), 0.0
 	for i := range s.Train.N() {
-		s.Train.Pixels(x, i, 0)
+		s.Train.Evaluated(x, i)
 		for _, v := range x {
 			sum += float64(v) * float64(v)
 		}

@@ -54,7 +54,7 @@ func (s *Setup) initialStatistics(variance float64) *model.Statistics {
 	x := make([]float32, d)
 	weight := float64(n) / float64(k)
 	for c, image := range chosen {
-		s.Train.Pixels(x, image, 0)
+		s.Train.Evaluated(x, image)
 		stats.Counts[c] = weight
 		for j, v := range x {
 			if stats.Squares == nil {
@@ -87,7 +87,7 @@ func (s *Setup) farImages(k int, stream *data.Stream) []int {
 	n, d := s.Train.N(), s.Train.D()
 	pixels := make([]float32, n*d)
 	for i := range n {
-		s.Train.Pixels(pixels[i*d:][:d], i, 0)
+		s.Train.Evaluated(pixels[i*d:][:d], i)
 	}
 	nearest := make([]float64, n)
 	for i := range nearest {
@@ -136,7 +136,7 @@ func (s *Setup) randomResponsibilities(stats *model.Statistics, stream *data.Str
 		}
 	}
 	for i := range s.Train.N() {
-		s.Train.Pixels(x, i, 0)
+		s.Train.Evaluated(x, i)
 		total := 0.0
 		for c := range q {
 			q[c] = math.Pow(stream.Float64(), float64(k))
@@ -163,7 +163,7 @@ func (s *Setup) randomResponsibilities(stats *model.Statistics, stream *data.Str
 func (s *Setup) pixelMoments() []infer.Running {
 	x, pixels := make([]float32, s.Train.D()), make([]infer.Running, s.Train.D())
 	for i := range s.Train.N() {
-		s.Train.Pixels(x, i, 0)
+		s.Train.Evaluated(x, i)
 		for j, v := range x {
 			pixels[j].Add(float64(v))
 		}

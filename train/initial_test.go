@@ -13,6 +13,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 	"elbo/train/safetensors"
 )
@@ -73,7 +74,7 @@ func TestEMGoesOnWithTheDecoderOfAVAE(t *testing.T) {
 	if err := before.TakeDecoder(vae); err != nil {
 		t.Fatal(err)
 	}
-	want, err := EvaluateEM(context.Background(), before, before.Train)
+	want, err := infer.EvaluateTable(context.Background(), before.EM, before.Train)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,15 +140,15 @@ func TestAFrozenDecoderKeepsItsBytes(t *testing.T) {
 	if err := grid.Load(best); err != nil {
 		t.Fatal(err)
 	}
-	o := GapOptions{Samples: 200, Seed: 1, LocalQ: DefaultLocalQ()}
-	before, err := AssessInferences(context.Background(), grid, vae, false, grid.Validation, o, quiet)
+	o := infer.GapOptions{Samples: 200, Seed: 1, LocalQ: infer.DefaultLocalQ()}
+	before, err := infer.CompareInferences(context.Background(), grid.EM, vae.VAE, false, grid.Validation, o, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := grid.TakeDecoder(vae); err != nil {
 		t.Fatal(err)
 	}
-	after, err := AssessInferences(context.Background(), grid, vae, true, grid.Validation, o, quiet)
+	after, err := infer.CompareInferences(context.Background(), grid.EM, vae.VAE, true, grid.Validation, o, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

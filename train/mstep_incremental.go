@@ -71,7 +71,7 @@ func (inc *incrementalStep) maximise(e *em) error {
 	for b := range inc.batches {
 		first := b * inc.size
 		count := min(inc.size, e.Train.N()-first)
-		e.fillPixels(e.fit, e.Train, e.kept, first, count)
+		e.fit.Load(e.pixels, first, count)
 		if err := e.fit.Run(count); err != nil {
 			return err
 		}

@@ -131,7 +131,7 @@ func oneClass(v data.View) error {
 	x := make([]float32, v.D())
 	outcome := float32(-1)
 	for i := range v.N() {
-		v.Pixels(x, i, 0)
+		v.Evaluated(x, i)
 		for _, pixel := range x {
 			if outcome < 0 {
 				outcome = pixel

@@ -1,49 +1,9 @@
 package train
 
 import (
-	"context"
-
 	"elbo/data"
 	"elbo/model"
-	"elbo/model/infer"
 )
-
-// Inferences are the figures of one decoder p(x|z) on some images under different ways
-// of inference, in nats per image. A table's evidence is that of another model than the
-// others', as its p(z) is a sum over points: it may lie on either side of log p(x).
-type Inferences struct {
-	Images   int             `json:"images"`
-	LogP     infer.LogP      `json:"log_p"`          // under the prior N(0, I), by quadrature
-	Table    infer.LogP      `json:"table"`          // under the grid's p(z), by its table: exact for the model made discrete
-	ELBOStar infer.Estimate  `json:"elbo_star"`      // each image's best diagonal Gaussian, prior N(0, I)
-	ELBO     *infer.Estimate `json:"elbo,omitempty"` // the encoder's, prior N(0, I)
-}
-
-// AssessInferences measures a decoder, that of a grid and of a VAE alike, on the images
-// of v; under the VAE's encoder only where it is said to have one. tell hears what is
-// done and for how many images.
-func AssessInferences(ctx context.Context, grid, vae *Setup, encoder bool, v data.View, o GapOptions, tell func(what string, images int)) (*Inferences, error) {
-	table, err := EvaluateEM(ctx, grid, v)
-	if err != nil {
-		return nil, err
-	}
-	var h []float32
-	if encoder {
-		if h, err = Encode(ctx, vae.VAE, v); err != nil {
-			return nil, err
-		}
-	}
-	o.Exact = true
-	gap, err := assessGap(ctx, vae, v, h, o, tell)
-	if err != nil {
-		return nil, err
-	}
-	result := &Inferences{Images: v.N(), LogP: gap.LogP, Table: *table.LogP, ELBOStar: gap.ELBOStar}
-	if encoder {
-		result.ELBO = &gap.ELBO
-	}
-	return result, nil
-}
 
 // GridTwin returns the configuration of a grid with the decoder of a VAE and its data.
 // Pixels that are drawn afresh in every epoch become those of evaluation, drawn once: a

@@ -183,7 +183,7 @@ func TestANewKindOfPartNeedsNoLineElsewhere(t *testing.T) {
 		if err != nil || len(x) != 36 || len(z) != 2 {
 			t.Errorf("%s: simulated %d pixels, %d codes, %v", objective, len(x), len(z), err)
 		}
-		h, err := Encode(ctx, s.VAE, images)
+		h, err := infer.Encode(ctx, s.VAE, images)
 		if err != nil {
 			t.Fatal(err)
 		}

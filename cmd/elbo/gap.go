@@ -97,7 +97,7 @@ type gapped struct {
 }
 
 type gapSplit struct {
-	train.Gap
+	infer.Gap
 	PixelsSHA256 string `json:"pixels_sha256"`
 
 	view data.View
@@ -135,8 +135,8 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 			return err
 		}
 		c := newCounter(p, "images", v.N())
-		gap, err := train.AssessGap(ctx, t.Setup, v, train.GapOptions{
-			Samples: o.samples, Seed: o.seed, Exact: t.Config.Latent <= infer.MaxExactLatent, LocalQ: train.DefaultLocalQ(),
+		gap, err := infer.MeasureGap(ctx, t.VAE, v, infer.GapOptions{
+			Samples: o.samples, Seed: o.seed, Exact: t.Config.Latent <= infer.MaxExactLatent, LocalQ: infer.DefaultLocalQ(),
 		}, func(what string, n int) { c.at(split+", "+what, n) })
 		c.done()
 		if err != nil {
@@ -235,8 +235,8 @@ func (g *gapped) writeFiles(s *train.Setup, dir string) error {
 	for _, split := range g.names {
 		for _, gap := range []struct {
 			name string
-			of   func(train.GapScore) float64
-		}{{"amortisation gaps, L[q*] − L[q]", train.GapScore.Amortisation}, {"approximation gaps, log p(x) − L[q*]", train.GapScore.Approximation}} {
+			of   func(infer.GapScore) float64
+		}{{"amortisation gaps, L[q*] − L[q]", infer.GapScore.Amortisation}, {"approximation gaps, log p(x) − L[q*]", infer.GapScore.Approximation}} {
 			panel, err := g.Splits[split].drawWorst(s, fmt.Sprintf("%s: the largest %s in nats, and the images' numbers", split, gap.name), gap.of)
 			if err != nil {
 				return err
@@ -268,7 +268,7 @@ func (g *gapped) writeCSV(w io.Writer) error {
 }
 
 // drawWorst draws the images with the largest gap, above the decoded means of q and q*.
-func (g *gapSplit) drawWorst(s *train.Setup, title string, gap func(train.GapScore) float64) (image.Image, error) {
+func (g *gapSplit) drawWorst(s *train.Setup, title string, gap func(infer.GapScore) float64) (image.Image, error) {
 	worst := make([]int, len(g.PerImage))
 	for i := range worst {
 		worst[i] = i

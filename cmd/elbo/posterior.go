@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"elbo/data"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -28,7 +29,7 @@ func exportPosterior(ctx context.Context, s *train.Setup, v data.View, path stri
 	}
 	var failed error
 	rows := func(yield func([]float32) bool) {
-		failed = s.Posteriors(ctx, v, func(table []float32) bool {
+		failed = infer.Posteriors(ctx, s.EM, v, func(table []float32) bool {
 			if top > 0 {
 				table = likeliest(table, states, top)
 			}

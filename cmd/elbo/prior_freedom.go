@@ -12,6 +12,7 @@ import (
 
 	"elbo/data"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -315,11 +316,11 @@ func backTo(s *train.Setup, dir *run.Dir, step int64) (bool, error) {
 
 // testArm measures the model of s on test and on training images, with its own p(z).
 func testArm(ctx context.Context, s *train.Setup) (*armTest, error) {
-	test, err := train.EvaluateEM(ctx, s, s.Test)
+	test, err := infer.EvaluateTable(ctx, s.EM, s.Test)
 	if err != nil {
 		return nil, err
 	}
-	trained, err := train.EvaluateEM(ctx, s, s.Train)
+	trained, err := infer.EvaluateTable(ctx, s.EM, s.Train)
 	if err != nil {
 		return nil, err
 	}

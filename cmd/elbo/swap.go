@@ -104,8 +104,8 @@ type swapped struct {
 	Frozen   bool              `json:"frozen,omitempty"` // its decoder is that of the checkpoint
 	Grid     []int             `json:"grid"`
 	GridRule string            `json:"grid_rule"`
-	Before   *train.Inferences `json:"before"`
-	After    *train.Inferences `json:"after,omitempty"`
+	Before   *infer.Inferences `json:"before"`
+	After    *infer.Inferences `json:"after,omitempty"`
 	OwnPrior bool              `json:"own_prior,omitempty"` // the table's p(z) was chosen by the data
 
 	Data         string `json:"data"`
@@ -260,10 +260,10 @@ func (b *bridge) twin(c train.Config) (*train.Setup, error) {
 }
 
 // assess measures the decoder of the target under both inferences.
-func (b *bridge) assess(ctx context.Context, when string, encoder bool) (*train.Inferences, error) {
+func (b *bridge) assess(ctx context.Context, when string, encoder bool) (*infer.Inferences, error) {
 	c := newCounter(b.p, "images", b.view.N())
 	defer c.done()
-	return train.AssessInferences(ctx, b.grid, b.vae, encoder, b.view, train.GapOptions{Samples: b.o.samples, Seed: b.source.Config.Seed, LocalQ: train.DefaultLocalQ()},
+	return infer.CompareInferences(ctx, b.grid.EM, b.vae.VAE, encoder, b.view, infer.GapOptions{Samples: b.o.samples, Seed: b.source.Config.Seed, LocalQ: infer.DefaultLocalQ()},
 		func(what string, n int) { c.at(when+", "+what, n) })
 }
 
@@ -308,7 +308,7 @@ func (b *bridge) report() *swapped {
 // write prints the figures before and after, side by side.
 func (r *swapped) write(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	columns := []*train.Inferences{r.Before}
+	columns := []*infer.Inferences{r.Before}
 	head := fmt.Sprintf("%s, nats per image\tthe decoder of %s\t", r.Split, r.From)
 	if r.After != nil {
 		columns = append(columns, r.After)
@@ -318,7 +318,7 @@ func (r *swapped) write(w io.Writer) {
 		}
 	}
 	fmt.Fprintln(table, head)
-	row := func(name string, of func(*train.Inferences) *infer.Estimate) {
+	row := func(name string, of func(*infer.Inferences) *infer.Estimate) {
 		fmt.Fprintf(table, "%s\t", name)
 		for _, column := range columns {
 			if e := of(column); e != nil {
@@ -330,10 +330,10 @@ func (r *swapped) write(w io.Writer) {
 		fmt.Fprintln(table)
 	}
 	logP := func(l infer.LogP) *infer.Estimate { return &infer.Estimate{Value: l.Value, SE: l.SE} }
-	row("log p(x), prior N(0, I)", func(i *train.Inferences) *infer.Estimate { return logP(i.LogP) })
-	row(fmt.Sprintf("log p(x), table of %s points", joined(r.Grid, "x")), func(i *train.Inferences) *infer.Estimate { return logP(i.Table) })
-	row("L[q*], the best q of each image", func(i *train.Inferences) *infer.Estimate { return &i.ELBOStar })
-	row("L[q], the encoder", func(i *train.Inferences) *infer.Estimate { return i.ELBO })
+	row("log p(x), prior N(0, I)", func(i *infer.Inferences) *infer.Estimate { return logP(i.LogP) })
+	row(fmt.Sprintf("log p(x), table of %s points", joined(r.Grid, "x")), func(i *infer.Inferences) *infer.Estimate { return logP(i.Table) })
+	row("L[q*], the best q of each image", func(i *infer.Inferences) *infer.Estimate { return &i.ELBOStar })
+	row("L[q], the encoder", func(i *infer.Inferences) *infer.Estimate { return i.ELBO })
 	table.Flush()
 	if r.Model == train.GridModel {
 		fmt.Fprintln(w, "after EM, the encoder is still the one that was trained with the old decoder")

@@ -47,54 +47,11 @@ type LogP struct {
 	Missed int     `json:"missed,omitempty"` // images whose posterior the quadrature did not see, as their L_k is higher (Exact.Missed): for them Value has L_k
 }
 
-// AddExact gives the evaluation the log p(x) of its images by quadrature, as the method
-// says. Where an image's L_k shows that the quadrature did not see its posterior, L_k stands
-// in.
-func (e *Evaluation) AddExact(exact []Exact, method string) {
-	var logP, stated, gap Running
-	missed := 0
-	for i, x := range exact {
-		score := &e.PerImage[i]
-		if scatter := 1 / math.Sqrt(score.ESS); x.Missed(score.IW, scatter) {
-			missed++
-			x.LogP, x.Error = score.IW, scatter
-		}
-		score.LogP, score.Error = x.LogP, x.Error
-		logP.Add(x.LogP)
-		stated.Add(x.Error)
-		gap.Add(x.LogP - score.ELBO)
-	}
-	e.LogP = &LogP{Value: logP.Mean, SE: logP.StandardError(), Error: stated.Mean, Method: method, Missed: missed}
-	e.Gap = &PosteriorGap{Value: gap.Mean, SE: gap.StandardError()}
-}
-
-// AddAIS gives the evaluation the log p(x) of its images by annealed importance sampling.
-func (e *Evaluation) AddAIS(a *AIS) {
-	e.AIS = a
-	for i, logP := range a.PerImage {
-		e.PerImage[i].AIS = logP
-	}
-}
-
 // PosteriorGap is log p(x) - ELBO = KL(q(z|x) ‖ p(z|x)) of a VAE whose log p(x) is known, nats per
 // image. The ELBO's draws are in its standard error.
 type PosteriorGap struct {
 	Value float64 `json:"value"`
 	SE    float64 `json:"se"`
-}
-
-// Table is what a model with K states makes of the images besides.
-type Table struct {
-	States     int     `json:"states"`
-	Used       int     `json:"used"`        // states that hold at least half an image
-	PriorBound float64 `json:"prior_bound"` // E_p(z)[log p(x|z)], nats per image
-	PriorKL    float64 `json:"prior_kl"`    // KL(p(z) ‖ p(z|x))
-	Entropy    float64 `json:"entropy"`     // of the posterior over states, nats per image
-	BestState  float64 `json:"best_state"`  // max_z log p(x|z): what a prior chosen with the image in hand reaches
-	Parameters int     `json:"parameters"`  // that the data choose
-	AIC        float64 `json:"aic"`         // -2 log p(all images) + 2 parameters
-	BIC        float64 `json:"bic"`         // -2 log p(all images) + parameters · log images
-	ICL        float64 `json:"icl"`         // BIC + 2 entropy of all images
 }
 
 // ImageScore is what a model makes of one image, in nats.
@@ -308,4 +265,33 @@ func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) Evaluat
 		result.ActiveUnits = &active
 	}
 	return result
+}
+
+// AddExact gives the evaluation the log p(x) of its images by quadrature, as the method
+// says. Where an image's L_k shows that the quadrature did not see its posterior, L_k stands
+// in.
+func (e *Evaluation) AddExact(exact []Exact, method string) {
+	var logP, stated, gap Running
+	missed := 0
+	for i, x := range exact {
+		score := &e.PerImage[i]
+		if scatter := 1 / math.Sqrt(score.ESS); x.Missed(score.IW, scatter) {
+			missed++
+			x.LogP, x.Error = score.IW, scatter
+		}
+		score.LogP, score.Error = x.LogP, x.Error
+		logP.Add(x.LogP)
+		stated.Add(x.Error)
+		gap.Add(x.LogP - score.ELBO)
+	}
+	e.LogP = &LogP{Value: logP.Mean, SE: logP.StandardError(), Error: stated.Mean, Method: method, Missed: missed}
+	e.Gap = &PosteriorGap{Value: gap.Mean, SE: gap.StandardError()}
+}
+
+// AddAIS gives the evaluation the log p(x) of its images by annealed importance sampling.
+func (e *Evaluation) AddAIS(a *AIS) {
+	e.AIS = a
+	for i, logP := range a.PerImage {
+		e.PerImage[i].AIS = logP
+	}
 }

@@ -195,7 +195,7 @@ func (q *Quadrature) Evidence(ctx context.Context, v data.View, progress func(im
 	for first := 0; first < v.N(); first += groupImages {
 		x := make([]float32, min(groupImages, v.N()-first)*d)
 		for i := range len(x) / d {
-			v.Pixels(x[i*d:][:d], first+i, 0)
+			v.Evaluated(x[i*d:][:d], first+i)
 		}
 		part, err := q.Pixels(ctx, x, func(images int) {
 			if progress != nil {

@@ -1,6 +1,8 @@
 package infer
 
 import (
+	"context"
+
 	"elbo/data"
 	"elbo/model"
 )
@@ -14,12 +16,13 @@ const (
 	evaluationPixels = 1 << 23
 )
 
-// rowsOf is how many draws of images of d pixels are decoded at once.
-func rowsOf(d int) int { return max(1, min(evaluationRows, evaluationPixels/d)) }
+// ScoredRows is how many draws of images of d pixels are decoded at once: what a worker needs
+// memory for.
+func ScoredRows(d int) int { return max(1, min(evaluationRows, evaluationPixels/d)) }
 
 // blocks is how many images of d pixels, and draws for each, are scored at once.
 func blocks(draws, d int) (images, block int) {
-	rows := rowsOf(d)
+	rows := ScoredRows(d)
 	block = min(draws, rows)
 	return rows / block, block
 }
@@ -57,7 +60,7 @@ func newScorer(j *model.Joint, q model.Posterior, draws, images, block int) (*sc
 func (k *scorer) begin(v data.View, images []int, seed uint64, purpose string) {
 	d := v.D()
 	for slot, i := range images {
-		v.Pixels(k.x[slot*d:][:d], i, 0)
+		v.Evaluated(k.x[slot*d:][:d], i)
 		k.noise[slot].Reset(seed, purpose+v.Part(), uint64(v.Index(i)))
 	}
 }
@@ -102,6 +105,30 @@ func (k *scorer) each(h []float32, n int, f func(i, row int, logLik, ratio float
 		}
 	}
 	return nil
+}
+
+// bounds returns L[q] of some images of v, in nats, for their posteriors h, [images,
+// H], by draws of a purpose.
+func (k *scorer) bounds(ctx context.Context, v data.View, images []int, h []float32, seed uint64, purpose string) ([]float64, error) {
+	width, _ := k.family.Sizes()
+	all := make([]float64, 0, len(images))
+	block := make([]float32, k.images*width)
+	for first := 0; first < len(images); first += k.images {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		these := images[first:min(first+k.images, len(images))]
+		k.begin(v, these, seed, purpose)
+		copy(block, h[first*width:][:len(these)*width])
+		recons, ratios, _, _, err := k.score(block, len(these))
+		if err != nil {
+			return nil, err
+		}
+		for i, recon := range recons {
+			all = append(all, recon-k.divergence(block[i*width:][:width], ratios[i]))
+		}
+	}
+	return all, nil
 }
 
 // divergence is KL(q(z|x) ‖ p(z)) of one posterior, in nats: in closed form, or else minus

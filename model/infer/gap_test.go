@@ -1,4 +1,4 @@
-package train
+package infer
 
 import (
 	"context"
@@ -10,9 +10,7 @@ import (
 
 	"elbo/data"
 	"elbo/graph"
-	"elbo/graph/graphtest"
 	"elbo/model"
-	"elbo/model/infer"
 	"elbo/model/modeltest"
 )
 
@@ -20,24 +18,20 @@ func quiet(string, int) {}
 
 // linearGaussian is a VAE without hidden layers, its closed forms, and images to score.
 // Its encoder is the best there is, but for what bend does to μ and log σ².
-func linearGaussian(t *testing.T, images int, orthogonal bool, bend func(mu, logVar []float32)) (*Setup, *modeltest.PPCA, data.View) {
+func linearGaussian(t *testing.T, images int, orthogonal bool, bend func(mu, logVar []float32)) (*model.VAE, *modeltest.PPCA, data.View) {
 	t.Helper()
 	const rows, cols, latent, variance = 4, 4, 3, 0.05
 	v := plainView(t, images, rows, cols)
 	v.Mode = data.None
 	p := modeltest.RandomPPCA(t, rand.New(rand.NewPCG(7, 8)), rows*cols, latent, 0.1, variance, orthogonal)
-	m, err := model.NewVAE(model.VAEConfig{Pixels: rows * cols, Latent: latent, Activation: graph.ReLU, Likelihood: model.GaussianName, Variance: variance, Objective: model.ELBO, Draws: 1},
-		graphtest.Engine(2), func(string) graph.Uniform { return half{} })
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := newVAE(t, model.VAEConfig{Pixels: rows * cols, Latent: latent, Activation: graph.ReLU, Likelihood: model.GaussianName, Variance: variance, Objective: model.ELBO, Draws: 1}, func(string) graph.Uniform { return half{} })
 	p.Fill(t, m.Params())
 	for _, param := range m.Params() {
 		if param.Name == "encoder.0.bias" {
 			bend(param.Value[:latent], param.Value[latent:])
 		}
 	}
-	return &Setup{VAE: m, Engine: graphtest.Engine(2)}, p, v
+	return m, p, v
 }
 
 // posterior splits h = [μ | log σ²] into means and variances.
@@ -64,14 +58,14 @@ func TestTheGapSplitsAsTheClosedFormsSay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const images, samples = 60, 1000
-			s, p, v := linearGaussian(t, images, c.orthogonal, c.bend)
+			m, p, v := linearGaussian(t, images, c.orthogonal, c.bend)
 			for _, exact := range []bool{false, true} {
-				g, err := AssessGap(context.Background(), s, v, GapOptions{Samples: samples, Seed: 1, Exact: exact, LocalQ: DefaultLocalQ()}, quiet)
+				g, err := MeasureGap(context.Background(), m, v, GapOptions{Samples: samples, Seed: 1, Exact: exact, LocalQ: DefaultLocalQ()}, quiet)
 				if err != nil {
 					t.Fatal(err)
 				}
 				x := make([]float32, v.D())
-				var short infer.Running
+				var short Running
 				for i, score := range g.PerImage {
 					v.Pixels(x, i, 0)
 					wide := modeltest.Floats(x)
@@ -113,7 +107,7 @@ func TestTheGapSplitsAsTheClosedFormsSay(t *testing.T) {
 // for one draw, by draws of its own.
 func reconSpread(p *modeltest.PPCA, x, mean, variance []float64) float64 {
 	rng := rand.New(rand.NewPCG(11, 12))
-	var m infer.Running
+	var m Running
 	for range 400 {
 		sum := 0.0
 		for i := range x {
@@ -128,49 +122,20 @@ func reconSpread(p *modeltest.PPCA, x, mean, variance []float64) float64 {
 	return math.Sqrt(m.Variance())
 }
 
-// TestTheAmortisationGapOfATrainedModelIsPositive: of a model that was trained, on images
-// that it has seen and images that it has not; and no bound is above log p(x).
-func TestTheAmortisationGapOfATrainedModelIsPositive(t *testing.T) {
-	c := smallConfig(t)
-	s := newTestSetup(t, c)
-	if _, err := Run(context.Background(), s, newTrainingRun(t, s.Config), nil, &listener{}, still); err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range []data.View{s.Train, s.Validation} {
-		g, err := AssessGap(context.Background(), s, v, GapOptions{Samples: 400, Seed: 1, Exact: true, LocalQ: DefaultLocalQ()}, quiet)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if g.Amortisation.Value <= 3*g.Amortisation.SE {
-			t.Errorf("amortisation gap %+v, want above 0 by three standard errors", g.Amortisation)
-		}
-		// The mean over images of the noise of 400 draws: log p(x|z) of 36 pixels moves
-		// by less than 3 nats over such a posterior.
-		noise := 4 * 3 / math.Sqrt(400*float64(v.N()))
-		if g.Approximation.Value < -noise {
-			t.Errorf("approximation gap %+v, want above 0", g.Approximation)
-		}
-	}
-}
-
 // TestCommonDrawsCountOnce: where q* is q, both halves of the mixture are the same draws,
 // and the bound and its error are those of one half.
 func TestCommonDrawsCountOnce(t *testing.T) {
-	s := newTestSetup(t, smallConfig(t))
-	v := s.Validation
-	h, err := Encode(context.Background(), s.VAE, v)
+	m, v := smallVAE(t), plainView(t, 30, 6, 6)
+	h, err := Encode(context.Background(), m, v)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const draws = 50
-	scores, err := scorePairs(context.Background(), s.VAE, v, h, h, GapOptions{Samples: draws, Seed: 3}, func(string, int) {})
+	scores, err := scorePairs(context.Background(), m.Joint, m.Q.Posterior, v, h, h, GapOptions{Samples: draws, Seed: 3}, func(string, int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := Assess(context.Background(), s, v, AssessOptions{Samples: draws, Seed: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := evaluate(t, m, draws, v, 3)
 	for i, score := range scores {
 		half := e.PerImage[i]
 		want := math.Sqrt(1/half.ESS - 1/float64(draws))
@@ -184,13 +149,13 @@ func TestCommonDrawsCountOnce(t *testing.T) {
 // TestImagesDoNotInfluenceEachOthersPosteriors: q* of an image is the same alone and
 // among others, to the last bit under one matrix product.
 func TestImagesDoNotInfluenceEachOthersPosteriors(t *testing.T) {
-	s, _, v := linearGaussian(t, 200, false, func(mu, logVar []float32) { mu[0]++ })
+	m, _, v := linearGaussian(t, 200, false, func(mu, logVar []float32) { mu[0]++ })
 	fit := func(v data.View) []float32 {
-		h, err := Encode(context.Background(), s.VAE, v)
+		h, err := Encode(context.Background(), m, v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		star, err := FitLocalQ(context.Background(), s, v, 1, DefaultLocalQ(), func(int) {}, h)
+		star, err := FitLocalQ(context.Background(), m.Joint, m.Q.Posterior, v, 1, DefaultLocalQ(), func(int) {}, h)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,18 +170,24 @@ func TestImagesDoNotInfluenceEachOthersPosteriors(t *testing.T) {
 }
 
 func TestASearchForPosteriorsCanBeInterrupted(t *testing.T) {
-	s, _, v := linearGaussian(t, 200, false, func(mu, logVar []float32) { mu[0]++ })
+	m, _, v := linearGaussian(t, 200, false, func(mu, logVar []float32) { mu[0]++ })
 	ctx, cancel := context.WithCancel(context.Background())
-	h, err := Encode(ctx, s.VAE, v)
+	h, err := Encode(ctx, m, v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = FitLocalQ(ctx, s, v, 1, DefaultLocalQ(), func(int) { cancel() }, h)
+	_, err = FitLocalQ(ctx, m.Joint, m.Q.Posterior, v, 1, DefaultLocalQ(), func(int) { cancel() }, h)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("FitLocalQ = %v, want context.Canceled", err)
 	}
-	if _, err := FitLocalQ(ctx, s, v, 1, LocalQOptions{Draws: 3}, func(int) {}, h); err == nil {
+	if _, err := FitLocalQ(ctx, m.Joint, m.Q.Posterior, v, 1, LocalQOptions{Draws: 3}, func(int) {}, h); err == nil {
 		t.Error("impossible options are not refused")
+	}
+	for _, h0 := range [][][]float32{nil, {h[1:]}} {
+		_, err := FitLocalQ(ctx, m.Joint, m.Q.Posterior, v, 1, DefaultLocalQ(), func(int) {}, h0...)
+		if _, ok := errors.AsType[*OptionError](err); !ok {
+			t.Errorf("FitLocalQ from %d beginnings that are none: %v", len(h0), err)
+		}
 	}
 }
 
@@ -254,18 +225,14 @@ func TestLogRatioOfGaussians(t *testing.T) {
 // so far that every posterior lies outside the box. L_k stands in, and agrees with the
 // closed form.
 func TestAPosteriorThatTheQuadratureMissesIsNotTakenForGranted(t *testing.T) {
-	s, p, v := linearGaussian(t, 10, true, func(mu, logVar []float32) {})
+	_, p, v := linearGaussian(t, 10, true, func(mu, logVar []float32) {})
 	for i := range p.B { // the images are now where z₀ is above 10
 		p.B[i] -= 24 * p.W.At(i, 0)
 	}
 	p = modeltest.NewPPCA(t, p.W, p.B, 0.001) // so sharp that the prior cannot hold it back
-	m, err := model.NewVAE(model.VAEConfig{Pixels: 16, Latent: 3, Activation: graph.ReLU, Likelihood: model.GaussianName, Variance: 0.001, Objective: model.ELBO, Draws: 1}, graphtest.Engine(2), func(string) graph.Uniform { return half{} })
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := newVAE(t, model.VAEConfig{Pixels: 16, Latent: 3, Activation: graph.ReLU, Likelihood: model.GaussianName, Variance: 0.001, Objective: model.ELBO, Draws: 1}, func(string) graph.Uniform { return half{} })
 	p.Fill(t, m.Params())
-	s.VAE = m
-	g, err := AssessGap(context.Background(), s, v, GapOptions{Samples: 500, Seed: 1, Exact: true, LocalQ: DefaultLocalQ()}, quiet)
+	g, err := MeasureGap(context.Background(), m, v, GapOptions{Samples: 500, Seed: 1, Exact: true, LocalQ: DefaultLocalQ()}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,18 +248,4 @@ func TestAPosteriorThatTheQuadratureMissesIsNotTakenForGranted(t *testing.T) {
 			t.Errorf("image %d: log p(x) = %.4f, want %.4f ± %.4f", i, score.LogP, want, tolerance)
 		}
 	}
-}
-
-// plainView is a few synthetic images as evaluation sees them.
-func plainView(t testing.TB, n, rows, cols int) data.View {
-	t.Helper()
-	ds, err := data.New("synthetic", data.Synthetic(n, rows, cols, 3), data.Images{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	subset, _, _, err := ds.Split(n, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data.View{Subset: subset, Mode: data.Static, Seed: 5}
 }

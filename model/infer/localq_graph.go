@@ -1,6 +1,9 @@
-package model
+package infer
 
-import "elbo/graph"
+import (
+	"elbo/graph"
+	"elbo/model"
+)
 
 // LocalQ is the compiled graph that gives every image of a block an approximate
 // posterior of its own: not an encoder's output but free numbers,
@@ -19,7 +22,7 @@ type LocalQ struct {
 
 // NewLocalQ compiles the graph of the family q for blocks of images, with a number of draws
 // for each.
-func (j *Joint) NewLocalQ(q Posterior, images, draws int) (*LocalQ, error) {
+func NewLocalQ(j *model.Joint, q model.Posterior, images, draws int) (*LocalQ, error) {
 	numbers, noise := q.Sizes()
 	l := &LocalQ{h: graph.NewParam("h", images, numbers)}
 	var err error

@@ -1,4 +1,4 @@
-package train
+package infer
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"elbo/model"
 )
 
-// LocalQOptions say how hard to look for the best diagonal Gaussian of an image.
+// LocalQOptions say how hard to look for the best posterior of an image in a family.
 type LocalQOptions struct {
 	Steps     int     // of Adam in a round
 	Rounds    int     // at most
@@ -39,33 +39,6 @@ func (o LocalQOptions) Validate() error {
 	return errors.Join(f...)
 }
 
-// Encode returns the encoder's numbers h of the posteriors, [N, H], of the images of v as
-// evaluation sees them.
-func Encode(ctx context.Context, m *model.VAE, v data.View) ([]float32, error) {
-	block, d := min(evaluationRows, v.N()), v.D()
-	width, _ := m.Q.Posterior.Sizes()
-	encoder, err := m.NewEncoder(block)
-	if err != nil {
-		return nil, err
-	}
-	x, all := make([]float32, block*d), make([]float32, 0, v.N()*width)
-	for first := 0; first < v.N(); first += block {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		n := min(block, v.N()-first)
-		for i := range n {
-			v.Pixels(x[i*d:][:d], first+i, 0)
-		}
-		h, err := encoder.Encode(x)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, h[:n*width]...)
-	}
-	return all, nil
-}
-
 // FitLocalQ returns q*, the best member of the family of each image of v by itself: h*,
 // [N, H], found by gradient ascent on L[q] from h0, [N, H], or from the best of several
 // beginnings. done hears how many images are done.
@@ -77,11 +50,20 @@ func Encode(ctx context.Context, m *model.VAE, v data.View) ([]float32, error) {
 // of its own, the same for both; a figure to be reported needs yet other draws, as the
 // kept one was chosen by these. An image whose round gained less than the tolerance is
 // done. Images do not influence each other.
-func FitLocalQ(ctx context.Context, s *Setup, v data.View, seed uint64, o LocalQOptions, done func(images int), h0 ...[]float32) ([]float32, error) {
+func FitLocalQ(ctx context.Context, j *model.Joint, q model.Posterior, v data.View, seed uint64, o LocalQOptions, done func(images int), h0 ...[]float32) ([]float32, error) {
 	if err := o.Validate(); err != nil {
-		return nil, &ConfigError{err}
+		return nil, &OptionError{err}
 	}
-	f, err := newLocalFit(ctx, s, v, seed, o, h0)
+	width, _ := q.Sizes()
+	if len(h0) == 0 {
+		return nil, &OptionError{fmt.Errorf("the search for the best %s of each image has nowhere to begin: want the output of an encoder, or a family that can be chosen by its moments", q)}
+	}
+	for _, h := range h0 {
+		if len(h) != v.N()*width {
+			return nil, &OptionError{fmt.Errorf("the search for the best %s of %d images begins with %d numbers, want %d for each image", q, v.N(), len(h), width)}
+		}
+	}
+	f, err := newLocalFit(ctx, j, q, v, seed, o, h0)
 	if err != nil {
 		return nil, err
 	}
@@ -122,10 +104,10 @@ type localFit struct {
 
 	h        []float32 // the best so far, [N, H]
 	best     []float64 // L of it by the selector's draws
-	selector *desk
-	graph    *model.LocalQ // of a block
-	u        *graph.Param  // the posteriors in the family's coordinates, [B, H]
-	grad     []float32     // with respect to u
+	selector *scorer
+	graph    *LocalQ      // of a block
+	u        *graph.Param // the posteriors in the family's coordinates, [B, H]
+	grad     []float32    // with respect to u
 	noise    []*data.Stream
 }
 
@@ -139,11 +121,10 @@ func (plain) Pull(du, dh, _ []float32) { copy(du, dh) }
 // selection is the purpose of the draws that decide what is kept.
 const selection = "eps/gap/select/"
 
-func newLocalFit(ctx context.Context, s *Setup, v data.View, seed uint64, o LocalQOptions, h0 [][]float32) (*localFit, error) {
-	m := s.VAE
-	f := &localFit{o: o, engine: s.Engine, scaled: plain{}, v: v, seed: seed, h: slices.Clone(h0[0])}
-	f.width, f.eps = m.Q.Posterior.Sizes()
-	if scaled, ok := m.Q.Posterior.(model.Scaled); ok {
+func newLocalFit(ctx context.Context, j *model.Joint, q model.Posterior, v data.View, seed uint64, o LocalQOptions, h0 [][]float32) (*localFit, error) {
+	f := &localFit{o: o, engine: j.Engine, scaled: plain{}, v: v, seed: seed, h: slices.Clone(h0[0])}
+	f.width, f.eps = q.Sizes()
+	if scaled, ok := q.(model.Scaled); ok {
 		f.scaled = scaled
 	}
 	f.images = min(max(1, evaluationRows/o.Draws), v.N())
@@ -153,11 +134,11 @@ func newLocalFit(ctx context.Context, s *Setup, v data.View, seed uint64, o Loca
 		f.noise = append(f.noise, new(data.Stream))
 	}
 	var err error
-	if f.graph, err = m.NewLocalQ(m.Q.Posterior, f.images, o.Draws); err != nil {
+	if f.graph, err = NewLocalQ(j, q, f.images, o.Draws); err != nil {
 		return nil, err
 	}
-	images, block := blocks(o.Selection, m.Pixels)
-	if f.selector, err = newDesk(m, o.Selection, images, block); err != nil {
+	images, block := blocks(o.Selection, j.Pixels)
+	if f.selector, err = newScorer(j, q, o.Selection, images, block); err != nil {
 		return nil, err
 	}
 	for k, h := range h0 {
@@ -174,15 +155,6 @@ func newLocalFit(ctx context.Context, s *Setup, v data.View, seed uint64, o Loca
 		}
 	}
 	return f, nil
-}
-
-// upTo returns 0, 1, ..., n-1.
-func upTo(n int) []int {
-	numbers := make([]int, n)
-	for i := range numbers {
-		numbers[i] = i
-	}
-	return numbers
 }
 
 // round looks for better posteriors of a block of images, and leaves them in the graph.
@@ -250,32 +222,3 @@ func (f *localFit) keep(h []float32, image int, bound float64) float64 {
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
-
-// bounds returns L[q] of some images of v, in nats, for their posteriors h, [images,
-// H], by draws of a purpose.
-func (k *desk) bounds(ctx context.Context, v data.View, images []int, h []float32, seed uint64, purpose string) ([]float64, error) {
-	width, _ := k.model.Q.Posterior.Sizes()
-	all := make([]float64, 0, len(images))
-	block := make([]float32, k.images*width)
-	for first := 0; first < len(images); first += k.images {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		these := images[first:min(first+k.images, len(images))]
-		k.begin(v, these, seed, purpose)
-		copy(block, h[first*width:][:len(these)*width])
-		recons, ratios, _, _, err := k.score(block, len(these))
-		if err != nil {
-			return nil, err
-		}
-		for i, recon := range recons {
-			all = append(all, recon-k.divergence(block[i*width:][:width], ratios[i]))
-		}
-	}
-	return all, nil
-}
-
-// notFinite names the image whose figure is NaN or infinite.
-func notFinite(v data.View, i int, what string, value float64) error {
-	return fmt.Errorf("image %d (%s): %s is %v nats: the checkpoint's encoder or decoder is out of bounds; try another with --checkpoint", v.Index(i), v.Part(), what, value)
-}

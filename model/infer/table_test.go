@@ -1,34 +1,35 @@
-package train
+package infer
 
 import (
 	"context"
 	"math"
 	"testing"
 
-	"elbo/data"
 	"elbo/graph"
+	"elbo/graph/graphtest"
 	"elbo/model"
-	"elbo/model/infer"
 )
 
 // TestQuadratureOfAGridIsItsEvidenceUnderTheContinuousPrior: the grid's own nodes and
 // weights, many of them, approach the integral from which they came.
 func TestQuadratureOfAGridIsItsEvidenceUnderTheContinuousPrior(t *testing.T) {
-	c := smallConfig(t)
-	d := DefaultConfig(GridModel)
-	d.Data, d.Split, d.Binarise, d.Workers, d.Seed = c.Data, c.Split, data.Threshold, 1, 3
-	d.Grid, d.GridRule, d.Hidden = []int{60, 60}, model.Hermite, []int{10}
-	d.Activation = graph.Tanh
-	s := newTestSetup(t, d)
-	e, err := EvaluateEM(context.Background(), s, s.Train)
+	v := plainView(t, 90, 6, 6)
+	grid, err := model.NewGrid(model.Hermite, []int{60, 60})
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := infer.NewQuadrature(s.EM.Joint(), infer.DefaultQuadrature(2), s.Train.N())
+	m, err := model.NewGridModel(model.EMConfig{
+		Pixels: 36, States: 60 * 60, Likelihood: model.BernoulliName, Prior: model.Fixed,
+		Grid: &model.GridConfig{Grid: grid, Hidden: []int{10}, Activation: graph.Tanh},
+	}, graphtest.Engine(1), drawn(3))
 	if err != nil {
 		t.Fatal(err)
 	}
-	exact, err := q.Evidence(context.Background(), s.Train, nil)
+	e, err := EvaluateTable(context.Background(), m.EM, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exact, _, err := Integrate(context.Background(), m.Joint(), v, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package train
+package infer
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 
 	"elbo/data"
 	"elbo/model"
-	"elbo/model/infer"
 )
 
 // GapOptions say how the gap between a VAE's ELBO and log p(x) is measured.
@@ -33,20 +32,20 @@ func (o GapOptions) Validate() error {
 //	log p(x) - L[q]  =  log p(x) - L[q*]  +  L[q*] - L[q]
 //	   inference           approximation      amortisation
 //
-// where q is the encoder's diagonal Gaussian and q* the best one for that image by
+// where q is the encoder's member of its family and q* the best one for that image by
 // itself. The whole is KL(q ‖ p(z|x)).
 //
 // Source: Cremer, Li, Duvenaud 2018.
 type Gap struct {
-	Images        int            `json:"images"`
-	Draws         int            `json:"draws"` // of z for each image, from q and from q*
-	LogP          infer.LogP     `json:"log_p"`
-	LowerBound    bool           `json:"log_p_is_lower_bound"` // and so the approximation and the inference gap
-	ELBOStar      infer.Estimate `json:"elbo_star"`
-	ELBO          infer.Estimate `json:"elbo"`
-	Approximation infer.Estimate `json:"approximation"`
-	Amortisation  infer.Estimate `json:"amortisation"`
-	Inference     infer.Estimate `json:"inference"`
+	Images        int      `json:"images"`
+	Draws         int      `json:"draws"` // of z for each image, from q and from q*
+	LogP          LogP     `json:"log_p"`
+	LowerBound    bool     `json:"log_p_is_lower_bound"` // and so the approximation and the inference gap
+	ELBOStar      Estimate `json:"elbo_star"`
+	ELBO          Estimate `json:"elbo"`
+	Approximation Estimate `json:"approximation"`
+	Amortisation  Estimate `json:"amortisation"`
+	Inference     Estimate `json:"inference"`
 
 	PerImage []GapScore `json:"-"` // in the order of the view
 	H, HStar []float32  `json:"-"` // of q and q*, [N, H]
@@ -61,7 +60,7 @@ type GapScore struct {
 	ELBOStar float64 // L[q*]
 }
 
-// Approximation is log p(x) - L[q*]: what no diagonal Gaussian can do.
+// Approximation is log p(x) - L[q*]: what no member of the family can do.
 func (g GapScore) Approximation() float64 { return g.LogP - g.ELBOStar }
 
 // Amortisation is L[q*] - L[q]: what the encoder has not learned.
@@ -70,9 +69,9 @@ func (g GapScore) Amortisation() float64 { return g.ELBOStar - g.ELBO }
 // Inference is log p(x) - L[q], the sum of both.
 func (g GapScore) Inference() float64 { return g.LogP - g.ELBO }
 
-// AssessGap measures the gap of the VAE of s on the images of v. q* is searched for from
+// MeasureGap measures the gap of a VAE on the images of v. q* is searched for from
 // the encoder's output (see FitLocalQ), and both bounds are then measured by the same
-// draws ε, those of Assess, which took no part in the search: the amortisation gap can
+// draws ε, those of Evaluate, which took no part in the search: the amortisation gap can
 // come out negative by noise alone. tell hears what is done and for how many images.
 //
 // With quadrature, which gives the mean and the variances of p(z|x) as well, the search
@@ -91,22 +90,22 @@ func (g GapScore) Inference() float64 { return g.LogP - g.ELBO }
 // is at most twice that under the better of the two.
 //
 // Source of the weights: Veach and Guibas 1995, the balance heuristic.
-func AssessGap(ctx context.Context, s *Setup, v data.View, o GapOptions, tell func(what string, images int)) (*Gap, error) {
-	h, err := Encode(ctx, s.VAE, v)
+func MeasureGap(ctx context.Context, m *model.VAE, v data.View, o GapOptions, tell func(what string, images int)) (*Gap, error) {
+	h, err := Encode(ctx, m, v)
 	if err != nil {
 		return nil, err
 	}
-	return assessGap(ctx, s, v, h, o, tell)
+	return measureGap(ctx, m.Joint, m.Q.Posterior, v, h, o, tell)
 }
 
-// assessGap is AssessGap for the encoder's output h, [N, H]. Without one, h is nil and
-// q stands for q*; log p(x) is then by quadrature.
-func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOptions, tell func(what string, images int)) (*Gap, error) {
+// measureGap is MeasureGap for an encoder's output h, [N, H], of a family q. Without one, h
+// is nil and q* stands for the encoder's q; log p(x) is then by quadrature.
+func measureGap(ctx context.Context, j *model.Joint, q model.Posterior, v data.View, h []float32, o GapOptions, tell func(what string, images int)) (*Gap, error) {
 	if err := o.Validate(); err != nil {
-		return nil, &ConfigError{err}
+		return nil, &OptionError{err}
 	}
-	if _, ok := s.VAE.Q.Posterior.(model.MemberRatio); !ok {
-		return nil, &ConfigError{fmt.Errorf("the gap is measured with the density of q at draws from q*, and the family %s has none at other draws than its own: --samples bounds log p(x)", s.VAE.Q.Posterior)}
+	if _, ok := q.(model.MemberRatio); !ok {
+		return nil, &OptionError{fmt.Errorf("the gap is measured with the density of q at draws from q*, and the family %s has none at other draws than its own: --samples bounds log p(x)", q)}
 	}
 	g := &Gap{Images: v.N(), Draws: o.Samples, LowerBound: !o.Exact, H: h}
 	g.LogP.Method = fmt.Sprintf("L_%d, a lower bound: half of the draws from q, half from q*", 2*o.Samples)
@@ -114,23 +113,23 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 	if h != nil {
 		starts = append(starts, h)
 	}
-	var exact []infer.Exact
+	var exact []Exact
 	var err error
 	if o.Exact {
-		if exact, g.LogP.Method, err = infer.Integrate(ctx, s.VAE.Joint, v, func(images int) { tell("integrating", images) }); err != nil {
+		if exact, g.LogP.Method, err = Integrate(ctx, j, v, func(images int) { tell("integrating", images) }); err != nil {
 			return nil, err
 		}
-		if moments, ok := s.VAE.Q.Posterior.(model.Moments); ok {
-			starts = append(starts, momentsOf(exact, moments))
+		if family, ok := q.(model.Moments); ok {
+			starts = append(starts, momentsOf(exact, family))
 		}
 	}
-	if g.HStar, err = FitLocalQ(ctx, s, v, o.Seed, o.LocalQ, func(images int) { tell("searching q*", images) }, starts...); err != nil {
+	if g.HStar, err = FitLocalQ(ctx, j, q, v, o.Seed, o.LocalQ, func(images int) { tell("searching q*", images) }, starts...); err != nil {
 		return nil, err
 	}
 	if g.H == nil {
 		g.H = g.HStar
 	}
-	if g.PerImage, err = scorePairs(ctx, s.VAE, v, g.H, g.HStar, o, tell); err != nil {
+	if g.PerImage, err = scorePairs(ctx, j, q, v, g.H, g.HStar, o, tell); err != nil {
 		return nil, err
 	}
 	for i, x := range exact {
@@ -147,7 +146,7 @@ func assessGap(ctx context.Context, s *Setup, v data.View, h []float32, o GapOpt
 }
 
 // momentsOf returns the members of a family with the moments of posteriors, [N, H].
-func momentsOf(exact []infer.Exact, family model.Moments) []float32 {
+func momentsOf(exact []Exact, family model.Moments) []float32 {
 	var h []float32
 	for _, x := range exact {
 		h = append(h, family.FromMoments(x.Mean, x.Covariance)...)
@@ -157,13 +156,13 @@ func momentsOf(exact []infer.Exact, family model.Moments) []float32 {
 
 // summarise computes the means.
 func (g *Gap) summarise() {
-	var logP, methodError infer.Running
-	estimate := func(of func(GapScore) float64) infer.Estimate {
-		var m infer.Running
+	var logP, methodError Running
+	estimate := func(of func(GapScore) float64) Estimate {
+		var m Running
 		for _, score := range g.PerImage {
 			m.Add(of(score))
 		}
-		return infer.Estimate{Value: m.Mean, SE: m.StandardError()}
+		return Estimate{Value: m.Mean, SE: m.StandardError()}
 	}
 	for _, score := range g.PerImage {
 		logP.Add(score.LogP)
@@ -178,13 +177,13 @@ func (g *Gap) summarise() {
 }
 
 // scorePairs measures L[q] and L[q*] with common draws, and L_k under their mixture.
-func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float32, o GapOptions, tell func(string, int)) ([]GapScore, error) {
-	size, block := blocks(o.Samples, m.Pixels)
-	k, err := newDesk(m, o.Samples, size, block)
+func scorePairs(ctx context.Context, j *model.Joint, q model.Posterior, v data.View, h, star []float32, o GapOptions, tell func(string, int)) ([]GapScore, error) {
+	size, block := blocks(o.Samples, j.Pixels)
+	k, err := newScorer(j, q, o.Samples, size, block)
 	if err != nil {
 		return nil, err
 	}
-	width, _ := m.Q.Posterior.Sizes()
+	width, _ := q.Sizes()
 	scores, all := make([]GapScore, 0, v.N()), upTo(v.N())
 	for first := 0; first < v.N(); first += k.images {
 		if err := ctx.Err(); err != nil {
@@ -204,7 +203,7 @@ func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float3
 		}
 		for i, image := range images {
 			// Both halves use the same ε: what is independent is a pair of draws.
-			var pairs infer.Weights
+			var pairs Weights
 			for draw, a := range logW[i] {
 				pairs.Add(floats.LogSumExp([]float64{a, logWStar[i][draw]}) - math.Ln2)
 			}
@@ -229,9 +228,9 @@ func scorePairs(ctx context.Context, m *model.VAE, v data.View, h, star []float3
 // scoreMixture draws from the posteriors h of the block's images and returns, for each,
 // the mean log-likelihood of its draws, the mean of log p(z) - log q(z|h), and the logarithms
 // of their importance weights under the even mixture of h and other.
-func (k *desk) scoreMixture(h, other []float32) (recons, ratios []float64, logW [][]float64, err error) {
-	family := k.model.Q.Posterior.(model.MemberRatio) // as AssessGap has made sure
-	width, z := k.model.Q.Posterior.Sizes()
+func (k *scorer) scoreMixture(h, other []float32) (recons, ratios []float64, logW [][]float64, err error) {
+	family := k.family.(model.MemberRatio) // as measureGap has made sure
+	width, z := k.family.Sizes()
 	images := len(h) / width
 	recons, ratios, logW = make([]float64, images), make([]float64, images), make([][]float64, images)
 	block := make([]float32, k.images*width)
@@ -248,4 +247,9 @@ func (k *desk) scoreMixture(h, other []float32) (recons, ratios []float64, logW 
 // logHalfOnePlusExp is log(½ + ½ eˣ).
 func logHalfOnePlusExp(x float64) float64 {
 	return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) - math.Ln2
+}
+
+// notFinite names the image whose figure is NaN or infinite.
+func notFinite(v data.View, i int, what string, value float64) error {
+	return fmt.Errorf("image %d (%s): %s is %v nats: the checkpoint's encoder or decoder is out of bounds; try another with --checkpoint", v.Index(i), v.Part(), what, value)
 }

@@ -1,0 +1,94 @@
+package infer
+
+import (
+	"context"
+	"math"
+
+	"elbo/data"
+	"elbo/model"
+)
+
+// Table is what a model with K states makes of the images besides.
+type Table struct {
+	States     int     `json:"states"`
+	Used       int     `json:"used"`        // states that hold at least half an image
+	PriorBound float64 `json:"prior_bound"` // E_p(z)[log p(x|z)], nats per image
+	PriorKL    float64 `json:"prior_kl"`    // KL(p(z) ‖ p(z|x))
+	Entropy    float64 `json:"entropy"`     // of the posterior over states, nats per image
+	BestState  float64 `json:"best_state"`  // max_z log p(x|z): what a prior chosen with the image in hand reaches
+	Parameters int     `json:"parameters"`  // that the data choose
+	AIC        float64 `json:"aic"`         // -2 log p(all images) + 2 parameters
+	BIC        float64 `json:"bic"`         // -2 log p(all images) + parameters · log images
+	ICL        float64 `json:"icl"`         // BIC + 2 entropy of all images
+}
+
+// tableImages is how many images have their posterior tables computed at once: enough for
+// products to run at full speed.
+const tableImages = 1000
+
+// Posteriors calls f with the posterior table of the images of v under a model with a
+// table, [n, K], a few images at a time and in order, until f returns false.
+func Posteriors(ctx context.Context, m *model.EM, v data.View, f func(table []float32) bool) error {
+	e, err := m.NewEStep(min(tableImages, v.N()), false, false)
+	if err != nil {
+		return err
+	}
+	return e.Each(ctx, v.Evaluated, v.N(), func(count int) bool { return f(e.Table()[:count*m.Config.States]) })
+}
+
+// EvaluateTable scores the images of v under a model with a table and its p(z): log p(x)
+// is a sum over states, and so exact up to the rounding of float32.
+func EvaluateTable(ctx context.Context, m *model.EM, v data.View) (Evaluation, error) {
+	e, err := m.NewEStep(min(tableImages, v.N()), false, false)
+	if err != nil {
+		return Evaluation{}, err
+	}
+	states := m.Config.States
+	var recon, kl, bound, priorBound, entropy, best, rounding Running
+	counts := make([]float64, states)
+	scores := make([]ImageScore, 0, v.N())
+	err = e.Each(ctx, v.Evaluated, v.N(), func(count int) bool {
+		recons, evidences, priorBounds := e.Recon(), e.Evidence(), e.PriorBound()
+		table, joint, logLik := e.Table(), e.Joint(), e.LogLik()
+		for i := range count {
+			evidence := float64(evidences[i])
+			bound.Add(evidence)
+			recon.Add(float64(recons[i]))
+			kl.Add(float64(recons[i]) - evidence)
+			priorBound.Add(float64(priorBounds[i]))
+			scores = append(scores, ImageScore{
+				Image: v.Index(len(scores)),
+				Recon: float64(recons[i]), KL: float64(recons[i]) - evidence, ELBO: evidence,
+				IW: evidence, LogP: evidence, Error: e.Rounding(i),
+			})
+			rounding.Add(e.Rounding(i))
+			h, top := 0.0, math.Inf(-1)
+			for k, q := range table[i*states:][:states] {
+				counts[k] += float64(q)
+				if q > 0 {
+					h -= float64(q) * (float64(joint[i*states+k]) - evidence)
+				}
+				top = max(top, float64(logLik[i*states+k]))
+			}
+			entropy.Add(h)
+			best.Add(top)
+		}
+		return true
+	})
+	if err != nil {
+		return Evaluation{}, err
+	}
+	n, parameters := float64(v.N()), float64(m.FreeParameters())
+	t := &Table{States: states, Used: model.UsedStates(counts), PriorBound: priorBound.Mean, PriorKL: bound.Mean - priorBound.Mean, Entropy: entropy.Mean, BestState: best.Mean,
+		Parameters: int(parameters), AIC: -2*n*bound.Mean + 2*parameters, BIC: -2*n*bound.Mean + parameters*math.Log(n)}
+	t.ICL = t.BIC + 2*n*entropy.Mean
+	return Evaluation{
+		Images: v.N(),
+		Recon:  recon.Mean, ReconSE: recon.StandardError(),
+		KL: kl.Mean, KLSE: kl.StandardError(),
+		ELBO: bound.Mean, ELBOSE: bound.StandardError(),
+		LogP:     &LogP{Value: bound.Mean, SE: bound.StandardError(), Error: rounding.Mean, Method: "sum over states"},
+		Table:    t,
+		PerImage: scores,
+	}, nil
+}
