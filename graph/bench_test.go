@@ -101,8 +101,11 @@ func timings() map[string]timed {
 			return []*graph.Param{random("z", 16, 1, s.images, s.latent)}
 		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogStdNormal(p[0]) }},
 		"LogDiagonalNormal": {vaes, posterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.LogDiagonalNormal(p[0], in[0]) }},
+		"Neg":               {vaes, func(s sizes) []*graph.Param { return perImage(s)[:1] }, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Neg(p[0]) }},
 		"Bound": {vaes, perImage, func(sizes) []*graph.Param { return []*graph.Param{ones("beta", 1)} },
 			func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Bound(p[0], p[1], in[0]) }},
+		"NegMeanOf": {vaes, func(s sizes) []*graph.Param { return perImage(s)[:1] }, func(s sizes) []*graph.Param { return []*graph.Param{ones("weight", s.images), ones("of", 1)} },
+			func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.NegMeanOf(p[0], in[0], in[1]) }},
 		"NegMean": {vaes, func(s sizes) []*graph.Param { return perImage(s)[:1] }, func(s sizes) []*graph.Param { return []*graph.Param{ones("weight", s.images)} },
 			func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.NegMean(p[0], in[0]) }},
 		"Dot": {vaes, logits, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Dot(p[0], in[0]) }},

@@ -45,6 +45,25 @@ func (b *Builder) Sub(a, c Node) Node {
 	})
 }
 
+// Neg returns -a, elementwise, of a vector.
+func (b *Builder) Neg(a Node) Node {
+	negate := func(y []float32, in [][]float32) {
+		for i, v := range in[0] {
+			y[i] = -v
+		}
+	}
+	return b.apply(op{
+		kind:    "neg",
+		in:      []Node{a},
+		out:     a.Shape(),
+		forward: negate,
+		wrt:     []bool{true},
+		derivative: func(_, dy Node) []Node {
+			return []Node{b.apply(op{kind: "neg.da", in: []Node{dy}, out: a.Shape(), forward: negate})}
+		},
+	})
+}
+
 // Bound returns the evidence lower bound of each image, with the divergence
 // weighted by β:
 //
@@ -88,10 +107,26 @@ func (b *Builder) Bound(recon, kl, beta Node) Node {
 // batch gives weight 0 to the rows that are not images. Weights have no gradient,
 // and their sum must not be 0.
 func (b *Builder) NegMean(bound, weight Node) Node {
+	return b.negMean(bound, weight, weight)
+}
+
+// NegMeanOf is NegMean where the batch is a share of a larger one, of N images, [1], that
+// several processes work on:
+//
+//	loss = - Σ_B w bound / N
+//
+// so that losses and gradients add up over the processes to those of the whole batch.
+func (b *Builder) NegMeanOf(bound, weight, n Node) Node {
+	b.want(n.Rows() == 1, "negmean: images %v, want [1]", n.Shape())
+	return b.negMean(bound, weight, n)
+}
+
+// negMean divides by the sum of the elements of.
+func (b *Builder) negMean(bound, weight, of Node) Node {
 	b.want(bound.Rows() == weight.Rows(), "negmean: bound %v and weight %v differ in shape", bound.Shape(), weight.Shape())
 	return b.apply(op{
 		kind: "negmean",
-		in:   []Node{bound, weight},
+		in:   []Node{bound, weight, of},
 		forward: func(loss []float32, in [][]float32) {
 			sum := 0.0
 			for i, w := range in[1] {
@@ -99,21 +134,21 @@ func (b *Builder) NegMean(bound, weight Node) Node {
 					sum += float64(w) * float64(in[0][i])
 				}
 			}
-			loss[0] = float32(-sum / total(in[1]))
+			loss[0] = float32(-sum / total(in[2]))
 		},
-		wrt: []bool{true, false},
+		wrt: []bool{true, false, false},
 		derivative: func(_, dloss Node) []Node {
 			return []Node{b.apply(op{
 				kind: "negmean.dbound",
-				in:   []Node{weight, dloss},
+				in:   []Node{weight, of, dloss},
 				out:  bound.Shape(),
 				forward: func(d []float32, in [][]float32) {
-					scale := -float64(in[1][0]) / total(in[0])
+					scale := -float64(in[2][0]) / total(in[1])
 					for i, w := range in[0] {
 						d[i] = float32(float64(w) * scale)
 					}
 				},
-			}), none}
+			}), none, none}
 		},
 	})
 }

@@ -184,6 +184,13 @@ func checks() map[string][]check {
 		Twin:   func(p, _ wide) []float64 { return addScaled(p[0], -1, p[1]) },
 		Terms:  2,
 	}}
+	all["Neg"] = []check{{
+		Name:   "neg",
+		Params: images[:1],
+		Build:  func(b *graph.Builder, p, _ nodes) graph.Node { return b.Neg(p[0]) },
+		Twin:   func(p, _ wide) []float64 { return []float64{-p[0][0], -p[0][1], -p[0][2]} },
+		Terms:  1,
+	}}
 	all["LogStdNormal"] = []check{{
 		Name:   "lognormal",
 		Params: []*graph.Param{random("z", 8, 1, B*S, Z)},
@@ -223,6 +230,13 @@ func checks() map[string][]check {
 		Params: images[:1], Inputs: []*graph.Param{{Name: "w", Shape: []int{B}, Value: []float32{1, 0, 1}}},
 		Build: func(b *graph.Builder, p, in nodes) graph.Node { return b.NegMean(p[0], in[0]) },
 		Twin:  func(p, _ wide) []float64 { return []float64{-(p[0][0] + p[0][2]) / 2} },
+		Terms: B,
+	}}
+	all["NegMeanOf"] = []check{{
+		Name:   "a share of a mean",
+		Params: images[:1], Inputs: []*graph.Param{{Name: "w", Shape: []int{B}, Value: []float32{1, 0, 1}}, {Name: "of", Shape: []int{1}, Value: []float32{5}}},
+		Build: func(b *graph.Builder, p, in nodes) graph.Node { return b.NegMeanOf(p[0], in[0], in[1]) },
+		Twin:  func(p, _ wide) []float64 { return []float64{-(p[0][0] + p[0][2]) / 5} },
 		Terms: B,
 	}}
 	all["Dot"] = []check{{

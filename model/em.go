@@ -103,37 +103,15 @@ type states interface {
 	// logPenalty is the log-density of the parameters under their smoothing prior,
 	// up to a constant, summed; 0 without one.
 	logPenalty() float64
-}
-
-// NewMixture returns a mixture with free components, all alike and of equal weight.
-func NewMixture(c EMConfig, engine *graph.Engine) (*EM, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	m := &EM{Config: c, engine: engine, logPrior: graph.NewParam("prior.log_weight", c.States)}
-	for k := range m.logPrior.Value {
-		m.logPrior.Value[k] = float32(-math.Log(float64(c.States)))
-	}
-	var err error
-	if c.Likelihood == GaussianName {
-		m.states, err = newGaussianMixture(c, engine, m.logPrior)
-	} else {
-		m.states, err = newBernoulliMixture(c, engine, m.logPrior)
-	}
-	return m, err
-}
-
-// NewGridModel returns a grid whose decoder's parameters are drawn from the sources
-// that init returns for their names.
-func NewGridModel(c EMConfig, engine *graph.Engine, init Init) (*EM, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	m := &EM{Config: c, engine: engine, logPrior: graph.NewParam("prior.log_weight", c.States)}
-	copy(m.logPrior.Value, c.Grid.LogWeights)
-	var err error
-	m.states, err = newGridStates(c, engine, m.logPrior, init)
-	return m, err
+	// newStatistics returns statistics of no images.
+	newStatistics() *Statistics
+	// addSums adds the statistics of a table q, [B, K], to an E-graph: see EStep.
+	addSums(b *graph.Builder, q, x graph.Node) graph.Node
+	// centre moves the centre of statistics of no images to where addSums has it.
+	centre(s *Statistics)
+	// size is what the terms of log p(x) of an image come to without their signs, in nats,
+	// from the evidence, the posterior over states and the log-likelihoods, [K].
+	size(evidence float32, q, logLik []float32) float64
 }
 
 // Params returns what a checkpoint keeps: the parameters of the states and log p(z).
@@ -192,12 +170,23 @@ type Statistics struct {
 
 // NewStatistics returns statistics of no images.
 func (m *EM) NewStatistics() *Statistics {
-	k, d := m.Config.States, m.Config.Pixels
-	s := &Statistics{Counts: make([]float64, k), Sums: make([]float64, k*d)}
-	if m.Config.Likelihood == GaussianName {
-		s.Squares, s.Centre = make([]float64, k*d), make([]float32, k*d)
-	}
-	return s
+	return m.states.newStatistics()
+}
+
+// plainStatistics are those of states that are linear in the image.
+type plainStatistics struct{ k, d int }
+
+func (p plainStatistics) newStatistics() *Statistics {
+	return &Statistics{Counts: make([]float64, p.k), Sums: make([]float64, p.k*p.d)}
+}
+
+func (plainStatistics) addSums(b *graph.Builder, q, x graph.Node) graph.Node { return b.Sums(q, x) }
+
+func (plainStatistics) centre(*Statistics) {}
+
+// size is -log p(x): the terms of Bernoulli pixels are all below 0.
+func (plainStatistics) size(evidence float32, _, _ []float32) float64 {
+	return math.Abs(float64(evidence))
 }
 
 // Clear sets all to 0, and lets the centre be chosen anew.

@@ -18,6 +18,8 @@ var roundoff = math.Exp2(-24)
 // fit is a model with the images that it is fitted to.
 type fit struct {
 	m      *EM
+	mix    *Mixture   // or
+	grid   *GridModel // is what m is part of
 	e      *EStep
 	x      []float32 // [N, D]
 	n      int
@@ -33,14 +35,24 @@ type expectation struct {
 
 // newFit compiles the E-graph for chunks of images. A prior per image begins at the
 // model's own.
-func newFit(t testing.TB, m *EM, x []float32, chunk int) *fit {
+func newFit(t testing.TB, of any, x []float32, chunk int) *fit {
 	t.Helper()
+	f := &fit{x: x}
+	switch of := of.(type) {
+	case *Mixture:
+		f.mix, f.m = of, of.EM
+	case *GridModel:
+		f.grid, f.m = of, of.EM
+	case *fit:
+		f.mix, f.grid, f.m = of.mix, of.grid, of.m
+	}
+	m := f.m
 	perImage := m.Config.Prior == PerImage
 	e, err := m.NewEStep(chunk, true, perImage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fit{m: m, e: e, x: x, n: len(x) / m.Config.Pixels}
+	f.e, f.n = e, len(x)/m.Config.Pixels
 	if perImage {
 		for range f.n {
 			f.priors = append(f.priors, m.LogPrior()...)
@@ -84,24 +96,24 @@ func (f *fit) sharpen(x expectation) {
 // than the one before if that went down.
 func (f *fit) maximise(t testing.TB, s *Statistics) {
 	t.Helper()
-	decoder := f.m.Decoder()
-	if decoder == nil {
-		if err := f.m.Maximise(s); err != nil {
+	if f.mix != nil {
+		if err := f.mix.Maximise(s); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	f.m.Expect(s)
-	best, step := expectedOf(t, f.m), float32(0.3)
+	decoder := f.grid.Decoder()
+	f.grid.Maximising(s)
+	best, step := expectedOf(t, f.grid), float32(0.3)
 	for range 4 {
 		var before [][]float32
 		for i, p := range decoder {
 			before = append(before, slices.Clone(p.Value))
-			for j, g := range f.m.DecoderGrad(i) {
+			for j, g := range f.grid.DecoderGrad(i) {
 				p.Value[j] -= step * g
 			}
 		}
-		if q := expectedOf(t, f.m); q >= best {
+		if q := expectedOf(t, f.grid); q >= best {
 			best = q
 			continue
 		}
@@ -109,11 +121,11 @@ func (f *fit) maximise(t testing.TB, s *Statistics) {
 			copy(p.Value, before[i])
 		}
 		step /= 8
-		expectedOf(t, f.m)
+		expectedOf(t, f.grid)
 	}
 }
 
-func expectedOf(t testing.TB, m *EM) float64 {
+func expectedOf(t testing.TB, m *GridModel) float64 {
 	t.Helper()
 	q, err := m.Expected()
 	if err != nil {
@@ -203,7 +215,7 @@ func logits64(t testing.TB, m *EM) []float64 {
 		return widen(paramOf(t, m, "states.logits"))
 	}
 	var decoder [][]float64
-	for _, p := range m.Decoder() {
+	for _, p := range m.states.params() {
 		decoder = append(decoder, widen(p.Value))
 	}
 	return decode64(m.Config.Grid, decoder)
@@ -326,7 +338,7 @@ func newMixtureFit(t testing.TB, c EMConfig, seed uint64, n int) *fit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Maximise(randomStatistics(rng, m, x)); err != nil {
+	if err := m.Maximise(randomStatistics(rng, m.EM, x)); err != nil {
 		t.Fatal(err)
 	}
 	return newFit(t, m, x, n)
@@ -649,7 +661,7 @@ func TestATableIsAProbabilityMass(t *testing.T) {
 				f.maximise(t, f.expect(t).stats)
 			}
 			sum := 0.0
-			for _, e := range newFit(t, f.m, all, images).expect(t).evidence {
+			for _, e := range newFit(t, f, all, images).expect(t).evidence {
 				sum += math.Exp(e)
 			}
 			// p(x) has the relative error of log p(x): with logits of up to 80 where
@@ -686,7 +698,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 					copy(s.Centre[i*d:][:d], start.Centre[from*d:][:d])
 				}
 			}
-			g := newFit(t, f.m, x, n)
+			g := newFit(t, f, x, n)
 			g.maximise(t, s)
 			for range 5 {
 				g.maximise(t, g.expect(t).stats)
@@ -787,7 +799,7 @@ func TestChunksAndPaddingChangeNothing(t *testing.T) {
 			f := kind.fit(t, prior, 17, n, 9, 4)
 			want := f.expect(t)
 			for _, chunk := range []int{1, 5, 7, 22, 40} {
-				got := newFit(t, f.m, f.x, chunk).expect(t)
+				got := newFit(t, f, f.x, chunk).expect(t)
 				if got.stats.Images != n {
 					t.Errorf("%s, %s, chunks of %d: %g images, want %d", kind.name, prior, chunk, got.stats.Images, n)
 				}

@@ -43,11 +43,7 @@ func (m *EM) NewEStep(images int, statistics, perImage bool) (*EStep, error) {
 			return
 		}
 		e.counts = b.Counts(e.table)
-		if g, ok := m.states.(*gaussianMixture); ok {
-			e.sums = b.CentredSums(e.table, x, b.Param(g.mean))
-		} else {
-			e.sums = b.Sums(e.table, x)
-		}
+		e.sums = m.states.addSums(b, e.table, x)
 		b.Output(e.counts, e.sums)
 	})
 	return e, err
@@ -90,21 +86,10 @@ func (e *EStep) Recon() []float32 { return e.program.Values(e.recon) }
 func (e *EStep) LogLik() []float32 { return e.program.Values(e.logLik) }
 
 // Rounding is what float32 may take from log p(x) of the i-th image, in nats: 2⁻²⁴ √D of
-// what its terms come to without their signs. Those of Bernoulli pixels are all below 0, and
-// come to -log p(x). A Gaussian's density has terms of both signs, which may nearly cancel:
-// they come to E_q[|base| + ½ Σ λ (x - m)²].
+// what its terms come to without their signs.
 func (e *EStep) Rounding(i int) float64 {
-	size := math.Abs(float64(e.Evidence()[i]))
-	if e.em.Config.Likelihood == GaussianName {
-		size = 0
-		k := e.em.Config.States
-		q, logLik := e.Table()[i*k:][:k], e.LogLik()[i*k:][:k]
-		for s, base := range e.em.states.bases() {
-			if q[s] > 0 {
-				size += float64(q[s]) * (math.Abs(float64(base)) + math.Abs(float64(base)-float64(logLik[s])))
-			}
-		}
-	}
+	k := e.em.Config.States
+	size := e.em.states.size(e.Evidence()[i], e.Table()[i*k:][:k], e.LogLik()[i*k:][:k])
 	return math.Exp2(-24) * math.Sqrt(float64(e.em.Config.Pixels)) * size
 }
 
@@ -120,8 +105,8 @@ func (e *EStep) DOT() string { return e.program.DOT() }
 // AddStatistics adds the statistics of the last run's first n images. Those that it adds
 // to are of no images yet, or of images seen with the same parameters.
 func (e *EStep) AddStatistics(s *Statistics, n int) {
-	if g, ok := e.em.states.(*gaussianMixture); ok && s.Images == 0 {
-		copy(s.Centre, g.mean.Value)
+	if s.Images == 0 {
+		e.em.states.centre(s)
 	}
 	s.Images += float64(n)
 	add := func(sum []float64, values []float32) {

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -106,8 +107,45 @@ func normalise(logs []float64) {
 	}
 }
 
+// GridModel is a model with a table whose K states are fixed points of a latent space,
+// decoded by one network: a generative topographic map with a neural decoder. Its M-step
+// takes gradient steps.
+//
+// Source: Bishop, Svensén, Williams 1998.
+type GridModel struct {
+	*EM
+	grid *gridStates
+}
+
+// NewGridModel returns a grid whose decoder's parameters are drawn from the sources
+// that init returns for their names.
+func NewGridModel(c EMConfig, engine *graph.Engine, init Init) (*GridModel, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Grid == nil {
+		return nil, errors.New("grid is missing, want the points of one")
+	}
+	m := &GridModel{EM: &EM{Config: c, engine: engine, logPrior: graph.NewParam("prior.log_weight", c.States)}}
+	copy(m.logPrior.Value, c.Grid.LogWeights)
+	var err error
+	m.grid, err = newGridStates(c, engine, m.logPrior, init)
+	m.states = m.grid
+	return m, err
+}
+
+// Joint returns the grid's decoder under the continuous prior N(0, I), which the grid made
+// discrete.
+func (m *GridModel) Joint() *Joint {
+	return &Joint{
+		Pixels: m.Config.Pixels, Latent: len(m.Config.Grid.Extent), Engine: m.engine,
+		Prior: StandardNormal{}, Decoder: m.grid.decoder, Likelihood: Bernoulli{},
+	}
+}
+
 // gridStates decodes every point of a grid to the logits of its pixels.
 type gridStates struct {
+	plainStatistics
 	decoder      Network
 	logits, base *graph.Param // of the present parameters, [K, D], [K]: not saved
 	logPrior     *graph.Param
@@ -131,8 +169,9 @@ type gridStates struct {
 func newGridStates(c EMConfig, engine *graph.Engine, logPrior *graph.Param, init Init) (*gridStates, error) {
 	k, d, z := c.States, c.Pixels, len(c.Grid.Extent)
 	g := &gridStates{
-		decoder: newDecoder(z, c.Grid.Hidden, d, c.Grid.Activation, init),
-		logits:  graph.NewParam("states.logits", k, d), base: graph.NewParam(baseName, k),
+		plainStatistics: plainStatistics{k, d},
+		decoder:         newDecoder(z, c.Grid.Hidden, d, c.Grid.Activation, init),
+		logits:          graph.NewParam("states.logits", k, d), base: graph.NewParam(baseName, k),
 		logPrior: logPrior, prior: c.Prior,
 	}
 	var err error
@@ -182,19 +221,13 @@ func (g *gridStates) means() []float32 {
 
 func (g *gridStates) logPenalty() float64 { return 0 }
 
-// Decoder returns the parameters that an M-step by gradients changes: those of a
-// grid's decoder; nil for a mixture, whose M-step has a closed form.
-func (m *EM) Decoder() []*graph.Param {
-	if g, ok := m.states.(*gridStates); ok {
-		return g.decoder.Params()
-	}
-	return nil
-}
+// Decoder returns the parameters that an M-step changes: those of the decoder.
+func (m *GridModel) Decoder() []*graph.Param { return m.grid.decoder.Params() }
 
-// Expect gives a grid's M-graph the statistics of an E-step, and updates a shared
-// prior, whose M-step has a closed form.
-func (m *EM) Expect(s *Statistics) {
-	g, d := m.states.(*gridStates), m.Config.Pixels
+// Maximising gives the M-graph the statistics of an E-step, and updates a shared prior,
+// whose M-step has a closed form.
+func (m *GridModel) Maximising(s *Statistics) {
+	g, d := m.grid, m.Config.Pixels
 	for k, n := range s.Counts {
 		g.counts[k] = float32(n)
 		for j := range d {
@@ -211,10 +244,10 @@ func (m *EM) Expect(s *Statistics) {
 }
 
 // Expected returns what an M-step raises, Q = E[log p(x|z)] per image in nats under the
-// statistics that Expect was given, at the present parameters. The gradients of -Q are
+// statistics that Maximising was given, at the present parameters. The gradients of -Q are
 // left for DecoderGrad.
-func (m *EM) Expected() (float64, error) {
-	g := m.states.(*gridStates)
+func (m *GridModel) Expected() (float64, error) {
+	g := m.grid
 	if err := g.decode(); err != nil {
 		return 0, err
 	}
@@ -229,13 +262,8 @@ func (m *EM) Expected() (float64, error) {
 
 // DecoderGrad returns the gradient of -Q with respect to the i-th of Decoder, after
 // Expected; read-only, and valid until it is called again.
-func (m *EM) DecoderGrad(i int) []float32 { return m.states.(*gridStates).program.Grad(i) }
+func (m *GridModel) DecoderGrad(i int) []float32 { return m.grid.program.Grad(i) }
 
 // Refresh recomputes what is derived from the parameters, after they were set from
 // outside.
-func (m *EM) Refresh() error {
-	if g, ok := m.states.(*gridStates); ok {
-		return g.decode()
-	}
-	return nil
-}
+func (m *GridModel) Refresh() error { return m.grid.decode() }

@@ -154,8 +154,8 @@ func TestWhatAGridRaisesMatchesItsTwin(t *testing.T) {
 			t.Run(fmt.Sprint(f, hidden), func(t *testing.T) {
 				const n, d = 30, 6
 				fit := newGridFit(t, EMConfig{Pixels: d, Prior: Shared}, []int{3, 2}, hidden, f, uint64(21+i), n)
-				m, k := fit.m, 6
-				s := randomStatistics(rand.New(rand.NewPCG(8, 8)), m, fit.x)
+				m, k := fit.grid, 6
+				s := randomStatistics(rand.New(rand.NewPCG(8, 8)), m.EM, fit.x)
 				// A state without weight counts nothing.
 				s.Counts[2] = 0
 				clear(s.Sums[2*d:][:d])
@@ -163,7 +163,7 @@ func TestWhatAGridRaisesMatchesItsTwin(t *testing.T) {
 				for _, c := range s.Counts {
 					s.Images += c
 				}
-				m.Expect(s)
+				m.Maximising(s)
 				q := expectedOf(t, m)
 
 				var decoder [][]float64
@@ -226,7 +226,7 @@ func TestAGridHasTheDecoderOfAVAE(t *testing.T) {
 			values[p.Name] = p
 		}
 		before := fit.m.Means()
-		for _, p := range fit.m.Decoder() {
+		for _, p := range fit.grid.Decoder() {
 			from := values[p.Name]
 			if from == nil || !slices.Equal(from.Shape, p.Shape) {
 				t.Fatalf("the VAE has no %s of the shape %v", p.Name, p.Shape)
@@ -239,7 +239,7 @@ func TestAGridHasTheDecoderOfAVAE(t *testing.T) {
 				t.Errorf("the grid has no %s", name)
 			}
 		}
-		if err := fit.m.Refresh(); err != nil {
+		if err := fit.grid.Refresh(); err != nil {
 			t.Fatal(err)
 		}
 		points := fit.m.Config.Grid.Points

@@ -1,6 +1,79 @@
 package model
 
-import "elbo/graph"
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"elbo/graph"
+)
+
+// Mixture is a model with a table whose K components are free images, each with a
+// likelihood of its own; its M-step has a closed form.
+type Mixture struct {
+	*EM
+	components components
+}
+
+// components are states whose M-step has a closed form.
+type components interface {
+	states
+	// maximise sets the parameters to the maximum of the expected log-joint.
+	maximise(s *Statistics) error
+	// addLogLik adds Σ_N q log p(x|z=k) of a component, from its statistics, to a sum.
+	addLogLik(sum float64, s *Statistics, k int) float64
+	// point appends the parameters as a point, and setPoint sets them from its beginning
+	// and returns the rest: see Point.
+	point(to []float64) []float64
+	setPoint(from []float64) (rest []float64)
+	// narrowest is the least variance of a pixel of any component, and whose it is; +Inf
+	// for a likelihood without one.
+	narrowest() (variance float64, k int)
+}
+
+// NewMixture returns a mixture with free components, all alike and of equal weight.
+func NewMixture(c EMConfig, engine *graph.Engine) (*Mixture, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m := &Mixture{EM: &EM{Config: c, engine: engine, logPrior: graph.NewParam("prior.log_weight", c.States)}}
+	for k := range m.logPrior.Value {
+		m.logPrior.Value[k] = float32(-math.Log(float64(c.States)))
+	}
+	var err error
+	switch c.Likelihood {
+	case BernoulliName:
+		m.components, err = newBernoulliMixture(c, engine, m.logPrior)
+	case GaussianName:
+		m.components, err = newGaussianMixture(c, engine, m.logPrior)
+	default:
+		return nil, fmt.Errorf("likelihood is %q, and the M-step of a mixture has no closed form for it: want bernoulli or gaussian", c.Likelihood)
+	}
+	m.states = m.components
+	return m, err
+}
+
+// Maximise is the M-step: it sets the parameters to those that maximise the expected
+// log-joint, plus the log of the smoothing prior, under the statistics.
+func (m *Mixture) Maximise(s *Statistics) error { return m.components.maximise(s) }
+
+// Narrowest returns the least variance of a pixel of any component, and whose it is; +Inf
+// for a likelihood without a variance.
+func (m *Mixture) Narrowest() (variance float64, k int) { return m.components.narrowest() }
+
+// ExpectedLogJoint returns Σ_N Σ_K q (log p(z=k) + log p(x|z=k)) at the present
+// parameters, in nats over all images, from the statistics of a table q. The ELBO of the
+// table is this plus the entropy of its rows: it needs no pass over images. It returns the
+// two parts, the expected log-likelihood and the expected log p(z).
+func (m *Mixture) ExpectedLogJoint(s *Statistics) (logLik, logPrior float64) {
+	for k, n := range s.Counts {
+		if n > 0 {
+			logPrior += n * float64(m.logPrior.Value[k])
+		}
+		logLik = m.components.addLogLik(logLik, s, k)
+	}
+	return logLik, logPrior
+}
 
 // mGraph is the M-step of a mixture in closed form: one run maps statistics to
 // parameters.
@@ -14,13 +87,6 @@ type mGraph struct {
 type update struct {
 	from graph.Node
 	into *graph.Param
-}
-
-// Maximise is the M-step of a mixture: it sets the parameters to those that maximise
-// the expected log-joint, plus the log of the smoothing prior, under the statistics.
-func (m *EM) Maximise(s *Statistics) error {
-	type closed interface{ maximise(s *Statistics) error }
-	return m.states.(closed).maximise(s)
 }
 
 func (g *mGraph) maximise(s *Statistics) error {
@@ -64,13 +130,14 @@ func (g *mGraph) compile(engine *graph.Engine, c EMConfig, logPrior *graph.Param
 // bernoulliMixture: log p(x|z=k) = x·l_k + base_k, base_k = -Σ_D log(1 + exp l_k).
 type bernoulliMixture struct {
 	mGraph
+	plainStatistics
 	logits, base *graph.Param // [K, D], [K]
 	a            float64
 }
 
 func newBernoulliMixture(c EMConfig, engine *graph.Engine, logPrior *graph.Param) (*bernoulliMixture, error) {
 	k, d := c.States, c.Pixels
-	m := &bernoulliMixture{logits: graph.NewParam("states.logits", k, d), base: graph.NewParam(baseName, k), a: c.Smoothing}
+	m := &bernoulliMixture{plainStatistics: plainStatistics{k, d}, logits: graph.NewParam("states.logits", k, d), base: graph.NewParam(baseName, k), a: c.Smoothing}
 	return m, m.compile(engine, c, logPrior, func(b *graph.Builder, sums, counts graph.Node) []update {
 		zeros, _ := b.Input("zeros", k, d)
 		logits := b.BernoulliMax(sums, counts, c.Smoothing)
@@ -92,6 +159,16 @@ func (m *bernoulliMixture) means() []float32 {
 	return means
 }
 
+func (m *bernoulliMixture) addLogLik(sum float64, s *Statistics, k int) float64 {
+	sum += s.Counts[k] * float64(m.base.Value[k])
+	for j, l := range m.logits.Value[k*m.d:][:m.d] {
+		sum += s.Sums[k*m.d+j] * float64(l)
+	}
+	return sum
+}
+
+func (*bernoulliMixture) narrowest() (float64, int) { return math.Inf(1), -1 }
+
 // logPenalty is Σ_KD a (log μ + log(1 - μ)).
 func (m *bernoulliMixture) logPenalty() float64 {
 	if m.a == 0 {
@@ -111,17 +188,18 @@ func (m *bernoulliMixture) logPenalty() float64 {
 // gaussianMixture: log p(x|z=k) = base_k - ½ Σ_D λ_k (x - m_k)².
 type gaussianMixture struct {
 	mGraph
-	centre                []float32    // input
+	at                    []float32    // the centre, an input
 	mean, precision, base *graph.Param // [K, D], [K, D], [K]
+	floor                 float64      // least variance of a pixel; 0: none
 }
 
 func newGaussianMixture(c EMConfig, engine *graph.Engine, logPrior *graph.Param) (*gaussianMixture, error) {
 	k, d := c.States, c.Pixels
-	m := &gaussianMixture{mean: graph.NewParam("states.mean", k, d), precision: graph.NewParam(PrecisionName, k, d), base: graph.NewParam(baseName, k)}
+	m := &gaussianMixture{floor: c.VarianceFloor, mean: graph.NewParam("states.mean", k, d), precision: graph.NewParam(PrecisionName, k, d), base: graph.NewParam(baseName, k)}
 	return m, m.compile(engine, c, logPrior, func(b *graph.Builder, sums, counts graph.Node) []update {
 		var squares, centre graph.Node
 		squares, m.squares = b.Input("squares", k, d)
-		centre, m.centre = b.Input("centre", k, d)
+		centre, m.at = b.Input("centre", k, d)
 		precision := b.GaussianPrecision(sums, squares, counts, c.VarianceFloor)
 		return []update{{b.GaussianMean(sums, counts, centre), m.mean}, {precision, m.precision}, {b.GaussianBase(precision), m.base}}
 	})
@@ -133,11 +211,11 @@ func (m *gaussianMixture) maximise(s *Statistics) error {
 	d := m.mean.Shape[1]
 	near := &Statistics{Counts: s.Counts, Sums: make([]float64, len(s.Sums)), Squares: make([]float64, len(s.Squares))}
 	for i := range s.Sums {
-		m.centre[i] = s.Centre[i]
+		m.at[i] = s.Centre[i]
 		if n := s.Counts[i/d]; n > 0 {
-			m.centre[i] = float32(float64(s.Centre[i]) + s.Sums[i]/n)
+			m.at[i] = float32(float64(s.Centre[i]) + s.Sums[i]/n)
 		}
-		near.Sums[i], near.Squares[i] = about(m.centre[i], s, i, i/d)
+		near.Sums[i], near.Squares[i] = about(m.at[i], s, i, i/d)
 	}
 	return m.mGraph.maximise(near)
 }
@@ -153,3 +231,42 @@ func (m *gaussianMixture) logLik(b *graph.Builder, x graph.Node) graph.Node {
 func (m *gaussianMixture) bases() []float32    { return m.base.Value }
 func (m *gaussianMixture) means() []float32    { return append([]float32(nil), m.mean.Value...) }
 func (m *gaussianMixture) logPenalty() float64 { return 0 }
+
+func (m *gaussianMixture) newStatistics() *Statistics {
+	k, d := m.mean.Shape[0], m.mean.Shape[1]
+	return &Statistics{Counts: make([]float64, k), Sums: make([]float64, k*d), Squares: make([]float64, k*d), Centre: make([]float32, k*d)}
+}
+
+// addSums sums about the present means.
+func (m *gaussianMixture) addSums(b *graph.Builder, q, x graph.Node) graph.Node {
+	return b.CentredSums(q, x, b.Param(m.mean))
+}
+
+func (m *gaussianMixture) centre(s *Statistics) { copy(s.Centre, m.mean.Value) }
+
+// size is E_q[|base| + ½ Σ λ (x - m)²]: a Gaussian's density has terms of both signs, which
+// may nearly cancel.
+func (m *gaussianMixture) size(_ float32, q, logLik []float32) float64 {
+	size := 0.0
+	for k, base := range m.base.Value {
+		if q[k] > 0 {
+			size += float64(q[k]) * (math.Abs(float64(base)) + math.Abs(float64(base)-float64(logLik[k])))
+		}
+	}
+	return size
+}
+
+func (m *gaussianMixture) addLogLik(sum float64, s *Statistics, k int) float64 {
+	d := m.mean.Shape[1]
+	sum += s.Counts[k] * float64(m.base.Value[k])
+	for j, lambda := range m.precision.Value[k*d:][:d] {
+		_, square := about(m.mean.Value[k*d+j], s, k*d+j, k)
+		sum -= float64(lambda) * square / 2
+	}
+	return sum
+}
+
+func (m *gaussianMixture) narrowest() (variance float64, k int) {
+	most := slices.Max(m.precision.Value)
+	return 1 / float64(most), slices.Index(m.precision.Value, most) / m.mean.Shape[1]
+}

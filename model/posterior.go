@@ -78,34 +78,44 @@ type Drawn struct {
 	q        Posterior
 	h, eps   graph.Node
 	logQ     func() graph.Node
-	perImage int // S
+	ratio    *graph.Node // log p - log q as a difference, once it is asked for
+	perImage int         // S
 }
 
 // Draw adds draws from a posterior to a graph: h is [B, H], eps [B·S, E].
-func (j *Joint) Draw(b *graph.Builder, q Posterior, h, eps graph.Node) Drawn {
-	d := Drawn{b: b, joint: j, q: q, h: h, eps: eps, perImage: eps.Rows() / max(1, h.Rows())}
+func (j *Joint) Draw(b *graph.Builder, q Posterior, h, eps graph.Node) *Drawn {
+	d := &Drawn{b: b, joint: j, q: q, h: h, eps: eps, perImage: eps.Rows() / max(1, h.Rows())}
 	d.Z, d.logQ = q.Draw(b, h, eps)
 	return d
 }
 
 // LogRatio adds log p(z) - log q(z|h) of each draw, [B·S], in nats: the part of an
 // importance weight that knows no pixels.
-func (d Drawn) LogRatio() graph.Node {
+func (d *Drawn) LogRatio() graph.Node {
 	if closed, ok := d.q.(ClosedRatio); ok {
 		if ratio, ok := closed.LogRatio(d.b, d.h, d.eps, d.Z, d.joint.Prior); ok {
 			return ratio
 		}
 	}
-	return d.b.Sub(d.joint.Prior.LogProb(d.b, d.Z), d.logQ())
+	return d.difference()
 }
 
 // KL adds KL(q(z|h) ‖ p(z)) of each image, [B], in nats: in closed form, or else as the
 // mean of log q - log p over the draws.
-func (d Drawn) KL() graph.Node {
+func (d *Drawn) KL() graph.Node {
 	if closed, ok := d.q.(ClosedKL); ok {
 		if kl, ok := closed.KL(d.b, d.h, d.joint.Prior); ok {
 			return kl
 		}
 	}
-	return d.b.SampleMean(d.b.Sub(d.logQ(), d.joint.Prior.LogProb(d.b, d.Z)), d.perImage)
+	return d.b.Neg(d.b.SampleMean(d.difference(), d.perImage))
+}
+
+// difference is log p(z) - log q(z|h), [B·S], in the graph once.
+func (d *Drawn) difference() graph.Node {
+	if d.ratio == nil {
+		ratio := d.b.Sub(d.joint.Prior.LogProb(d.b, d.Z), d.logQ())
+		d.ratio = &ratio
+	}
+	return *d.ratio
 }

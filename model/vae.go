@@ -169,7 +169,8 @@ func (m *VAE) Solve(share float64) {
 // Batch is what one step of training sees. Rows from Images on are padding: they
 // have no weight.
 type Batch struct {
-	Images int
+	Images int       // of this process
+	Of     int       // of all processes: what the mean of the bound divides by
 	X      []float32 // [B, D]
 	Eps    []float32 // [B·k, E], standard normal; row b·k + s is draw s of image b
 	Beta   float32   // weight of the divergence in the ELBO
@@ -189,6 +190,7 @@ func (m *VAE) NewBatch(images int) *Batch {
 type vaeStep struct {
 	program              *graph.Program
 	x, eps, weight, beta []float32
+	of                   []float32 // images of the whole batch
 	recon, kl, bound     graph.Node
 }
 
@@ -201,10 +203,11 @@ func (m *VAE) CompileStep(images int) error {
 	s := &vaeStep{}
 	program, err := graph.Build(m.Engine, func(b *graph.Builder) {
 		_, noise := m.Q.Posterior.Sizes()
-		var x, eps, weight, beta graph.Node
+		var x, eps, weight, of, beta graph.Node
 		x, s.x = b.Input("x", images, m.Pixels)
 		eps, s.eps = b.Input("eps", images*m.Draws, noise)
 		weight, s.weight = b.Input("weight", images)
+		of, s.of = b.Input("of", 1)
 
 		drawn := m.Draw(b, m.Q.Posterior, m.Q.Encoder.Apply(b, x), eps)
 		logLik := m.LogLik(b, x, drawn.Z)
@@ -216,7 +219,7 @@ func (m *VAE) CompileStep(images int) error {
 			s.bound = b.Bound(s.recon, s.kl, beta)
 		}
 		b.Output(s.recon, s.kl, s.bound)
-		b.Gradients(b.NegMean(s.bound, weight), append(m.Trained(), m.solved()...))
+		b.Gradients(b.NegMeanOf(s.bound, weight, of), append(m.Trained(), m.solved()...))
 	})
 	if err != nil {
 		return err
@@ -239,6 +242,7 @@ func (m *VAE) Step(batch *Batch) (Totals, error) {
 			s.weight[i] = 1
 		}
 	}
+	s.of[0] = float32(max(batch.Of, batch.Images))
 	if s.beta != nil {
 		s.beta[0] = batch.Beta
 	}
@@ -263,6 +267,9 @@ func (m *VAE) Step(batch *Batch) (Totals, error) {
 // Grad returns the gradient of the loss with respect to the i-th of Trained, after
 // Step. It is read-only and valid until the next step.
 func (m *VAE) Grad(i int) []float32 { return m.step.program.Grad(i) }
+
+// Gradients is the number of gradients that Step leaves: of Trained, and of what Solve sets.
+func (m *VAE) Gradients() int { return len(m.Trained()) + len(m.solved()) }
 
 // StepDOT returns the graph of a training step in Graphviz' language.
 func (m *VAE) StepDOT() string { return m.step.program.DOT() }

@@ -49,8 +49,8 @@ type Config struct {
 	Smoothing     float64 // a of the Beta(1+a, 1+a) prior of a mixture's pixels
 	VarianceFloor float64 // of a Gaussian mixture
 	Init          Init
-	Restarts      int     // beginnings to try
-	Restart       int     // the number of the first, or only, beginning
+	Restarts      int     // fits from other first parameters, of which the best is kept
+	Restart       int     // the number of the first, or only, restart
 	Accelerate    bool    // SQUAREM
 	Incremental   int     // images in a batch of incremental EM; 0: all at once
 	Tolerance     float64 // least gain of an iteration, nats per image
@@ -119,8 +119,8 @@ func (c *Config) Options() []Option {
 		{"smoothing", "mixture", "a of the Beta(1+a, 1+a) prior of each pixel's probability", number(&c.Smoothing)},
 		{"variance-floor", "mixture", "least variance of a pixel, gaussian likelihood (0: none)", number(&c.VarianceFloor)},
 		{"init", "mixture", "where components begin: images, kmeans++ or random (responsibilities)", name(&c.Init, "NAME")},
-		{"restarts", "mixture", "fit from this many beginnings and keep the best", integer(&c.Restarts)},
-		{"restart", "mixture", "number of the first beginning: another number, other first components", integer(&c.Restart)},
+		{"restarts", "mixture", "fit from this many first parameters and keep the best", integer(&c.Restarts)},
+		{"restart", "mixture", "number of the first restart: another number, other first components", integer(&c.Restart)},
 		{"accelerate", "mixture", "take SQUAREM's longer steps, never one that lowers the bound", flag(&c.Accelerate)},
 		{"incremental", "mixture", "images in a batch of incremental EM, an M-step after each (0: all at once)", integer(&c.Incremental)},
 		{"m-steps", "grid", "gradient steps in an M-step", integer(&c.MSteps)},

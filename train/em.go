@@ -2,130 +2,233 @@ package train
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"elbo/data"
-	"elbo/graph"
 	"elbo/model"
 	"elbo/train/run"
-	"elbo/train/safetensors"
 )
 
 // emChunk is how many images the E-graph takes at once: enough for its products to run
 // at full speed.
 const emChunk = 1000
 
-// emRun is the state of RunEM.
-type emRun struct {
-	*Setup
-	dir      *run.Dir
-	recorder Recorder
-	now      func() time.Time
+// em is the method that fits a model with a table, by alternating the E-graph and the
+// M-graph:
+//
+//	E  table q, evidence, statistics of all training images at the present parameters
+//	M  parameters from the statistics
+//
+// A pass is an M-step (but the first) and the E-step after it: line t of the metrics, from
+// 0, is the E-step after t M-steps. It ends after the configured number of M-steps, or when
+// a step gains less than the tolerance in evidence plus penalty per image; under
+// acceleration, when two in a row do, as a jump may gain anything from 0 on where EM's own
+// step gains more.
+type em struct {
+	*keeper
+	model *model.EM
+	mStep mStep
+	prior tablePrior
 
 	fit        *model.EStep // with statistics
 	validation *model.EStep // or nil
 	kept       *data.Kept   // the training images' outcomes; nil for grey levels
 	stats      *model.Statistics
-	table      []float32 // log p_n(z), [N, K], for a prior per image
-	posteriors []float32 // log p(z|x_n), [N, K], which the M-step makes the priors
-	adam       *Adam     // of a grid's decoder
 
-	step      int64   // M-steps taken
-	last      float64 // objective after the step before, NaN for none
-	reached   float64 // evidence of the last E-step
-	rounding  float64 // of it
-	best      *run.Best
-	saved     int64
-	mStep     run.MStep
-	strangers []stranger
-	variance  float64 // of a pixel, over all; of a Gaussian mixture
-	jump      squarem
-	trial     trial
-	inc       *incremental // or nil
-	seconds   float64      // of the last M-step
+	step    int64     // M-steps taken
+	last    float64   // objective that the step before came to, NaN for none
+	note    run.MStep // what the last M-step leaves behind
+	trial   trial
+	seconds float64 // of the last M-step
+
+	reached struct { // what the last E-step came to
+		begun     bool
+		objective float64 // evidence plus penalty, nats per image
+		evidence  float64
+		rounding  float64 // of it
+	}
 }
 
-// RunEM fits the model of s by alternating the E-graph and the M-graph, from a state,
-// or from the beginning where from is nil:
-//
-//	E  table q, evidence, statistics of all training images at the present parameters
-//	M  parameters from the statistics
-//
-// Line t of the metrics, from 0, is the E-step after t M-steps. It ends after the
-// configured number of M-steps, or when a step gains less than the tolerance in
-// evidence plus penalty per image; under acceleration, when two in a row do, as a jump may
-// gain anything from 0 on where EM's own step gains more. It is as deterministic as Run, and ends as Run does
-// when ctx is cancelled or a bound is not finite.
-func RunEM(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder Recorder, now func() time.Time) (Result, error) {
-	r := &emRun{Setup: s, dir: dir, recorder: recorder, now: now, last: math.NaN(), saved: -1}
-	if err := r.compile(); err != nil {
-		return Result{}, err
+// mStep is a way to raise the bound of a table in the parameters.
+type mStep interface {
+	// begin sets the first parameters.
+	begin(e *em) error
+	// chunk is how many images an E-step takes at once.
+	chunk() int
+	// expect is told of each chunk after its E-step: its first image, and how many it has.
+	// It adds the chunk to the statistics.
+	expect(e *em, first, count int)
+	// bound returns the line of metrics of the present table where the M-step has left one
+	// that needs no E-step; false where it does.
+	bound(e *em) (run.Metrics, bool)
+	// maximise is the M-step.
+	maximise(e *em) error
+	// saves reports whether the parameters that an M-step has left are to be saved; of the
+	// others, saveBefore says it of those before one.
+	saves() bool
+	saveBefore() bool
+	// save adds what the M-step needs to go on, and load takes it over.
+	save(s *run.State)
+	load(e *em, s *run.State) error
+}
+
+func newEM(k *keeper, m *model.EM, step mStep) *em {
+	e := &em{keeper: k, model: m, mStep: step, last: math.NaN(), prior: commonPrior{}}
+	if k.Config.Prior == model.PerImage {
+		e.prior = newPriorPerImage(k.Train.N(), m.Config.States)
 	}
-	if err := r.begin(from); err != nil {
-		return Result{}, err
+	return e
+}
+
+// Begin compiles the E-graph, and sets the parameters to those of a state or to the first
+// ones.
+func (e *em) Begin(from *run.State) error {
+	e.kept = e.Train.Keep()
+	var err error
+	if e.fit, err = e.model.NewEStep(min(e.mStep.chunk(), e.Train.N()), true, e.prior.perImage()); err != nil {
+		return err
+	}
+	if n := e.Validation.N(); n > 0 {
+		if e.validation, err = e.model.NewEStep(min(emChunk, n), false, false); err != nil {
+			return err
+		}
+	}
+	e.stats = e.model.NewStatistics()
+	if from != nil {
+		return e.restore(from)
+	}
+	if err := e.mStep.begin(e); err != nil {
+		return err
+	}
+	e.prior.begin(e.model.LogPrior())
+	if err := e.dir.TruncateMetrics(0); err != nil || e.Config.InitFrom == "" {
+		return err
+	}
+	if err := e.LoadInitial(); err != nil {
+		return err
+	}
+	return e.save() // from here on the run needs its source no more
+}
+
+func (e *em) restore(from *run.State) error {
+	if err := e.Load(from); err != nil {
+		return err
+	}
+	if err := e.mStep.load(e, from); err != nil {
+		return err
+	}
+	if err := e.prior.load(from); err != nil {
+		return err
+	}
+	e.note, e.step = from.MStep, from.Step
+	if from.Objective != nil {
+		e.last = *from.Objective
+	}
+	return e.dir.TruncateMetrics(int(from.Step)) // the E-step of this step comes once more
+}
+
+// Close has nothing to end.
+func (e *em) Close() {}
+
+// Status is Unfinished: even of the last parameters the E-step is still to be made.
+func (e *em) Status() Status { return Unfinished }
+
+// Pass takes an M-step, unless it is the first, and makes E-steps until one stands.
+func (e *em) Pass(ctx context.Context) (run.Metrics, bool, error) {
+	if e.reached.begun {
+		if err := e.maximise(ctx); err != nil {
+			return run.Metrics{}, false, err
+		}
 	}
 	for {
-		m, err := r.expect()
+		m, err := e.expect()
 		if err != nil {
-			return Result{}, err
+			return m, false, err
 		}
 		objective := m.Train.Bound + m.EM.Penalty
-		if r.trial.fallback != nil {
-			refused := r.refuse(objective)
-			if err := r.settle(ctx); err != nil {
-				return Result{}, err
+		if e.trial.fallback != nil {
+			refused := e.refuse(objective)
+			if err := e.settle(ctx); err != nil {
+				return m, false, err
 			}
 			if refused {
 				continue
 			}
 		}
-		if err := r.finite(m.Train.Bound); err != nil {
-			return Result{}, err
+		if err := e.finite(m.Train.Bound); err != nil {
+			return m, false, err
 		}
-		if err := r.record(m); err != nil {
-			return Result{}, err
-		}
-		gain := objective - r.last
-		small := s.Config.Tolerance > 0 && smallGain(s.Config, gain, m.EM.Rounding) && r.step > 0 && !shortening(r.mStep)
-		converged := small && (r.mStep.Slow || !s.Config.Accelerate)
-		if r.step >= int64(s.Config.Epochs) || converged {
-			if err := r.save(); err != nil { // the E-step may have found the best
-				return Result{}, err
-			}
-			return Result{Step: r.step, Best: r.best, Converged: converged}, nil
-		}
-		if r.Config.Accelerate && len(r.jump.points) == 0 {
-			// Where a cycle begins, the parameters are all there is to save.
-			if err := r.save(); err != nil {
-				return Result{}, err
-			}
-		}
-		r.last, r.reached, r.rounding = objective, m.Train.Bound, m.EM.Rounding
-		r.mStep.Slow = small && s.Config.Accelerate
-		if err := r.maximise(); err != nil {
-			return Result{}, err
-		}
-		r.step++
-		if r.trial.fallback == nil {
-			if err := r.settle(ctx); err != nil {
-				return Result{}, err
-			}
-		}
+		e.reached.begun, e.reached.objective, e.reached.evidence, e.reached.rounding = true, objective, m.Train.Bound, m.EM.Rounding
+		return m, true, e.validate(&m)
 	}
 }
 
-// settle judges parameters that stand, and saves them: under acceleration not here, but
-// where a cycle begins. It ends the run where that was asked for.
-func (r *emRun) settle(ctx context.Context) error {
-	if err := r.degeneracy(); err != nil {
+// validate adds the terms of the validation images, and the time of it all.
+func (e *em) validate(m *run.Metrics) error {
+	if e.validation != nil {
+		began := e.now()
+		var err error
+		if m.Validation, err = e.evidence(e.validation, e.Validation); err != nil {
+			return err
+		}
+		if err := e.finite(m.Validation.Bound); err != nil {
+			return err
+		}
+		m.Seconds += e.now().Sub(began).Seconds()
+	}
+	m.ImagesPerSecond = float64(e.Train.N()) / max(m.Seconds, 1e-9)
+	return nil
+}
+
+// Turn says whether the fit is at its end. If so, its state is to be saved: the E-step may
+// have found the best.
+func (e *em) Turn(run.Metrics) (Status, bool) {
+	switch {
+	case e.small() && (e.note.Slow || !e.Config.Accelerate):
+		return Converged, true
+	case e.step >= int64(e.Config.Epochs):
+		return Finished, true
+	}
+	return Unfinished, false
+}
+
+// small reports whether the last step of EM gained little.
+func (e *em) small() bool {
+	return e.Config.Tolerance > 0 && smallGain(e.Config, e.reached.objective-e.last, e.reached.rounding) && e.step > 0 && !shortening(e.note)
+}
+
+// maximise is the M-step.
+func (e *em) maximise(ctx context.Context) error {
+	if e.mStep.saveBefore() {
+		if err := e.save(); err != nil {
+			return err
+		}
+	}
+	e.note.Slow = e.small() && e.Config.Accelerate
+	e.last = e.reached.objective
+	began := e.now()
+	e.prior.sharpen(e)
+	if err := e.mStep.maximise(e); err != nil {
 		return err
 	}
-	if !r.Config.Accelerate {
-		if err := r.save(); err != nil {
+	e.seconds = e.now().Sub(began).Seconds()
+	e.step++
+	if e.trial.fallback != nil {
+		return nil
+	}
+	return e.settle(ctx)
+}
+
+// settle judges parameters that stand, and saves them. It ends the run where that was
+// asked for.
+func (e *em) settle(ctx context.Context) error {
+	if err := e.degeneracy(); err != nil {
+		return err
+	}
+	if e.mStep.saves() {
+		if err := e.save(); err != nil {
 			return err
 		}
 	}
@@ -139,220 +242,144 @@ func (r *emRun) settle(ctx context.Context) error {
 // they stand.
 type trial struct {
 	fallback [][]float32
-	mStep    run.MStep
+	note     run.MStep
 	least    float64 // evidence plus penalty that they must reach
 }
 
 // try puts the parameters that are about to change on trial.
-func (r *emRun) try(least float64) {
-	r.trial = trial{fallback: r.snapshot(), mStep: r.mStep, least: least}
+func (e *em) try(least float64) {
+	var values [][]float32
+	for _, p := range e.model.Params() {
+		values = append(values, slices.Clone(p.Value))
+	}
+	e.trial = trial{fallback: values, note: e.note, least: least}
 }
 
 // refuse goes back from a point on trial whose bound is too low, or no number; the E-step
 // is then made once more.
-func (r *emRun) refuse(objective float64) bool {
-	back := r.trial
-	r.trial = trial{}
+func (e *em) refuse(objective float64) bool {
+	back := e.trial
+	e.trial = trial{}
 	if objective >= back.least && !math.IsInf(objective, 1) {
 		return false
 	}
-	for i, p := range r.EM.Params() {
+	for i, p := range e.model.Params() {
 		copy(p.Value, back.fallback[i])
 	}
-	r.mStep = back.mStep
+	e.note = back.note
 	return true
 }
 
 // degeneracy is the error of parameters that stand, and not of a point on trial, where a
 // component has shrunk to nothing.
-func (r *emRun) degeneracy() error {
-	k := degenerate(r.EM)
+func (e *em) degeneracy() error {
+	k := degenerate(e.Mixture, e.Config)
 	if k < 0 {
 		return nil
 	}
-	return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved, Degenerate: true,
-		Reason: fmt.Sprintf("a pixel of component %d has a variance below %g, as it is the same in all its images: the density grows without end; --variance-floor bounds it", k, narrowest)}
-}
-
-// snapshot copies the parameters.
-func (r *emRun) snapshot() [][]float32 {
-	var values [][]float32
-	for _, p := range r.EM.Params() {
-		values = append(values, slices.Clone(p.Value))
-	}
-	return values
+	err := e.diverged(fmt.Sprintf("a pixel of component %d has a variance below %g, as it is the same in all its images: the density grows without end; --variance-floor bounds it", k, narrowest))
+	err.Degenerate = true
+	return err
 }
 
 // shortening reports whether the M-step found nothing better, and shorter steps
 // are still to be tried: no gain then says nothing about convergence.
 func shortening(n run.MStep) bool { return n.Stalled && n.Shorter < 1000 }
 
-func (r *emRun) compile() error {
-	perImage := r.Config.Prior == model.PerImage
-	r.kept = r.Train.Keep()
-	var err error
-	chunk := emChunk
-	if r.Config.Incremental > 0 {
-		chunk = r.Config.Incremental
-	}
-	if r.fit, err = r.EM.NewEStep(min(chunk, r.Train.N()), true, perImage); err != nil {
-		return err
-	}
-	if r.Config.Incremental > 0 {
-		r.inc = newIncremental(r.EM, (r.Train.N()+r.fit.Chunk()-1)/r.fit.Chunk())
-	}
-	if n := r.Validation.N(); n > 0 {
-		if r.validation, err = r.EM.NewEStep(min(emChunk, n), false, false); err != nil {
-			return err
-		}
-	}
-	r.stats = r.EM.NewStatistics()
-	if r.Config.Likelihood == model.GaussianName {
-		r.variance = r.pixelVariance()
-	}
-	if decoder := r.EM.Decoder(); decoder != nil {
-		r.adam = NewAdam(r.Config.LR, decoder, r.Engine)
-	}
-	return nil
-}
-
-// begin sets the parameters to those of a state, or to the first ones.
-func (r *emRun) begin(from *run.State) error {
-	if r.Config.Prior == model.PerImage {
-		r.table = make([]float32, r.Train.N()*r.EM.Config.States)
-		r.posteriors = make([]float32, len(r.table))
-	}
-	if from == nil {
-		if r.adam == nil {
-			if err := r.EM.Maximise(r.initialStatistics(r.variance)); err != nil {
-				return err
-			}
-			if err := r.degeneracy(); err != nil {
-				return err
-			}
-		}
-		for i := range r.table {
-			r.table[i] = r.EM.LogPrior()[i%r.EM.Config.States]
-		}
-		if err := r.dir.TruncateMetrics(0); err != nil || r.Config.InitFrom == "" {
-			return err
-		}
-		if err := r.LoadInitial(); err != nil {
-			return err
-		}
-		return r.save() // from here on the run needs its source no more
-	}
-	if err := r.Load(from); err != nil {
-		return err
-	}
-	if r.adam != nil {
-		if err := r.adam.Restore(from.Moments, from.Step*int64(r.Config.MSteps)); err != nil {
-			return err
-		}
-	}
-	if r.table != nil {
-		table, ok := findTensor(from.Tables, run.PriorTable, len(r.table))
-		if !ok {
-			return fmt.Errorf("checkpoint has no %s of %d images and %d states: it was written for other data or another model", run.PriorTable, r.Train.N(), r.EM.Config.States)
-		}
-		copy(r.table, table)
-	}
-	if r.inc != nil && from.Step > 0 {
-		if err := r.inc.restore(r.Setup, r.fit.Chunk(), from.Tables); err != nil {
-			return err
-		}
-	}
-	r.mStep = from.MStep
-	r.step, r.best, r.saved = from.Step, from.Best, from.Step
-	if from.Objective != nil {
-		r.last = *from.Objective
-	}
-	return r.dir.TruncateMetrics(int(from.Step)) // the E-step of this step comes once more
-}
-
 // expect is the E-step over all training images. It leaves the statistics for the
 // M-step, and returns what it came to.
-func (r *emRun) expect() (run.Metrics, error) {
-	began := r.now()
-	if r.inc != nil && r.step > 0 { // the sweep before has left the table, and with it F
-		r.inc.total(r.stats)
-		totals := r.inc.terms(r.EM, r.stats)
-		mean := totals.Mean()
-		m := run.Metrics{Epoch: int(r.step), Step: r.step, Beta: 1,
-			Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-			EM:    &run.EMTerms{Penalty: r.EM.LogPenalty() / totals.Images, Used: usedStates(r.stats.Counts), Rounding: r.EM.Rounding(r.stats, mean.Recon), Table: true}}
-		m.Seconds = r.seconds + r.now().Sub(began).Seconds()
-		return m, nil
-	}
-	r.stats.Clear()
-	r.strangers = r.strangers[:0]
-	n, k := r.Train.N(), r.EM.Config.States
-	var totals model.Totals
-	priorBound := 0.0
-	for first := 0; first < n; first += r.fit.Chunk() {
-		count := min(r.fit.Chunk(), n-first)
-		r.fillPixels(r.fit, r.Train, r.kept, first, count)
-		if r.table != nil {
-			copy(r.fit.LogPriors(), r.table[first*k:][:count*k])
-		}
-		if err := r.fit.Run(count); err != nil {
-			return run.Metrics{}, err
-		}
-		if r.inc != nil {
-			r.inc.replace(r.stats, first/r.fit.Chunk(), r.fit, r.EM.LogPrior(), count)
-		} else {
-			r.fit.AddStatistics(r.stats, count)
-		}
-		totals.Add(chunkTotals(r.fit, count))
-		for _, b := range r.fit.PriorBound()[:count] {
-			priorBound += float64(b)
-		}
-		if r.table != nil {
-			r.keepPosteriors(first, count)
-		} else if r.adam == nil {
-			r.strangers = keepStrangers(r.strangers, first, r.fit.Evidence()[:count], min(k, mostReseeded))
+func (e *em) expect() (run.Metrics, error) {
+	began := e.now()
+	m, known := e.mStep.bound(e)
+	if !known {
+		var err error
+		if m, err = e.passOver(); err != nil {
+			return m, err
 		}
 	}
-	mean := totals.Mean()
-	penalty := r.EM.LogPenalty() / float64(n)
-	m := run.Metrics{
-		Epoch: int(r.step), Step: r.step, Beta: 1,
-		Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		EM:    &run.EMTerms{PriorBound: priorBound / float64(n), PriorKL: mean.Bound - priorBound/float64(n), Penalty: penalty, Used: usedStates(r.stats.Counts), Rounding: r.EM.Rounding(r.stats, mean.Recon), Stalled: r.mStep.Stalled, Reseeded: r.mStep.Reseeded, AfterMStep: r.mStep.Bound},
-	}
-	m.Seconds = r.seconds + r.now().Sub(began).Seconds() // with the M-step that led here
+	m.Epoch, m.Step, m.Beta = int(e.step), e.step, 1
+	m.EM.Penalty = e.model.LogPenalty() / e.stats.Images
+	m.EM.Used, m.EM.Rounding = usedStates(e.stats.Counts), e.model.Rounding(e.stats, m.Train.Recon)
+	m.Seconds = e.seconds + e.now().Sub(began).Seconds() // with the M-step that led here
 	return m, nil
 }
 
-// mostReseeded bounds the components that one M-step moves.
-const mostReseeded = 20
-
-// record validates, writes a line of metrics and keeps the best state.
-func (r *emRun) record(m run.Metrics) error {
-	if r.validation != nil {
-		began := r.now()
-		var err error
-		if m.Validation, err = r.evidence(r.validation, r.Validation); err != nil {
-			return err
+// passOver runs the E-graph over all training images.
+func (e *em) passOver() (run.Metrics, error) {
+	e.stats.Clear()
+	var totals model.Totals
+	atPrior := 0.0
+	for first, n := 0, e.Train.N(); first < n; first += e.fit.Chunk() {
+		count := min(e.fit.Chunk(), n-first)
+		e.fillPixels(e.fit, e.Train, e.kept, first, count)
+		e.prior.fill(e.fit, first, count)
+		if err := e.fit.Run(count); err != nil {
+			return run.Metrics{}, err
 		}
-		if err := r.finite(m.Validation.Bound); err != nil {
-			return err
+		e.mStep.expect(e, first, count)
+		totals.Add(chunkTotals(e.fit, count))
+		for _, b := range e.fit.PriorBound()[:count] {
+			atPrior += float64(b)
 		}
-		m.Seconds += r.now().Sub(began).Seconds()
+		e.prior.keep(e.fit, first, count)
 	}
-	m.ImagesPerSecond = float64(r.Train.N()) / max(m.Seconds, 1e-9)
-	if err := r.dir.AppendMetrics(m); err != nil {
+	if err := sumTotals(e.Reducer, &totals); err != nil {
+		return run.Metrics{}, err
+	}
+	if err := sumStatistics(e.Reducer, e.stats); err != nil {
+		return run.Metrics{}, err
+	}
+	mean := totals.Mean()
+	atPrior /= totals.Images
+	return run.Metrics{
+		Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
+		EM:    &run.EMTerms{PriorBound: atPrior, PriorKL: mean.Bound - atPrior, Stalled: e.note.Stalled, Reseeded: e.note.Reseeded, AfterMStep: e.note.Bound},
+	}, nil
+}
+
+// noteBound keeps, for the line of metrics that follows, what an M-step has made of the
+// bound of its table q: at the old parameters that is the evidence, as q is exact there, and
+//
+//	ELBO(q, θ') = log p(x|θ) + E_q[log p(x,z|θ')] - E_q[log p(x,z|θ)]
+//
+// at the new ones, as the entropy of q stays. gain is the difference of the two
+// expectations, in nats per image.
+func (e *em) noteBound(gain float64) {
+	bound := e.reached.evidence + gain
+	e.note.Bound = nil
+	if e.prior.perImage() || math.IsNaN(bound) || math.IsInf(bound, 0) {
+		return
+	}
+	e.note.Bound = &bound
+}
+
+func (e *em) finite(bound float64) error {
+	if math.IsNaN(bound) || math.IsInf(bound, 0) {
+		err := e.diverged(fmt.Sprintf("the evidence is %v nats per image", bound))
+		err.LastGood = min(e.saved, e.step-1) // the parameters of this very step may have been saved: not those
 		return err
 	}
-	if v := m.Validation; v != nil && (r.best == nil || v.Bound > r.best.Bound) {
-		r.best = &run.Best{Bound: v.Bound, Epoch: int(r.step), Step: r.step}
-		if err := r.dir.SaveBest(r.state()); err != nil {
-			return r.notSaved(err)
-		}
-	}
-	r.recorder.Epoch(m)
 	return nil
 }
+
+// At is where the fit stands: an iteration is a whole pass.
+func (e *em) At() (int64, int, int) { return e.step, int(e.step), e.Train.N() }
+
+// State is a checkpoint's.
+func (e *em) State() *run.State {
+	s := e.Setup.state(e.step, int(e.step)+1, e.best)
+	if !math.IsNaN(e.last) {
+		last := e.last
+		s.Objective = &last
+	}
+	s.MStep = e.note
+	e.mStep.save(s)
+	e.prior.save(s)
+	return s
+}
+
+// Result has nothing to add.
+func (e *em) Result(*Result) {}
 
 // fillPixels copies images, as evaluation sees them, into a chunk. kept are those of v, if
 // they were kept.
@@ -402,28 +429,6 @@ func chunkTotals(e *model.EStep, count int) model.Totals {
 	return t
 }
 
-// keepPosteriors keeps those of a chunk.
-func (r *emRun) keepPosteriors(first, count int) {
-	k := r.EM.Config.States
-	joint, evidence := r.fit.Joint(), r.fit.Evidence()
-	for i := range count {
-		row := r.posteriors[(first+i)*k:][:k]
-		for j := range row {
-			row[j] = max(joint[i*k+j]-evidence[i], graph.LogZero)
-		}
-	}
-}
-
-// sharpen makes every image's posterior its prior, and log p(z) their average: what stands
-// for an image that was not in training. It is left to the M-step, so that whatever is said
-// or saved of an E-step's parameters comes with the priors that it found.
-func (r *emRun) sharpen() {
-	r.table, r.posteriors = r.posteriors, r.table
-	for k, n := range r.stats.Counts {
-		r.EM.LogPrior()[k] = graph.LogProbability(n / r.stats.Images)
-	}
-}
-
 // usedStates counts the states that hold at least half an image.
 func usedStates(counts []float64) int {
 	used := 0
@@ -451,150 +456,4 @@ func (s *Setup) evidence(e *model.EStep, v data.View) (*run.EpochTerms, error) {
 	}
 	mean := totals.Mean()
 	return &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound, BoundSE: bound.standardError()}, nil
-}
-
-// maximise is the M-step: in closed form for a mixture, by gradient steps for a grid,
-// of which the best is kept.
-func (r *emRun) maximise() error {
-	began := r.now()
-	defer func() { r.seconds = r.now().Sub(began).Seconds() }()
-	if r.table != nil {
-		r.sharpen()
-	}
-	if r.inc != nil && r.step > 0 {
-		return r.sweep()
-	}
-	if r.adam == nil {
-		return r.maximiseMixture()
-	}
-	prior := expectedLogPrior(r.EM, r.stats)
-	r.EM.Expect(r.stats)
-	prior = expectedLogPrior(r.EM, r.stats) - prior
-	r.adam.LR = r.Config.LR / (1 + r.mStep.Shorter)
-	decoder := r.EM.Decoder()
-	start, err := r.EM.Expected()
-	if err != nil {
-		return err
-	}
-	best := start
-	kept := make([][]float32, len(decoder))
-	keep := func() {
-		for i, p := range decoder {
-			kept[i] = append(kept[i][:0], p.Value...)
-		}
-	}
-	keep()
-	for range r.Config.MSteps {
-		r.adam.Step(r.EM.DecoderGrad)
-		q, err := r.EM.Expected()
-		if err != nil {
-			return err
-		}
-		if q > best {
-			best = q
-			keep()
-		}
-	}
-	for i, p := range decoder {
-		copy(p.Value, kept[i])
-	}
-	r.mStep.Stalled = best == start
-	r.noteOldTable(best - start + prior/r.stats.Images)
-	// Near a maximum the steps are too long, and momentum carries them astray.
-	if r.mStep.Stalled {
-		r.adam.Stop()
-		r.mStep.Shorter = 2*r.mStep.Shorter + 1
-	} else {
-		r.mStep.Shorter *= 0.9
-	}
-	return r.EM.Refresh()
-}
-
-// maximiseMixture is the M-step in closed form. Dead components are moved after it, and
-// under acceleration every second one is followed by a jump: the next E-step may refuse
-// either.
-func (r *emRun) maximiseMixture() error {
-	if r.Config.Accelerate {
-		r.jump.points = append(r.jump.points, r.EM.Point())
-	}
-	logLik, logPrior := r.EM.ExpectedLogJoint(r.stats)
-	before := logLik + logPrior
-	r.mStep.Reseeded = 0
-	if err := r.EM.Maximise(r.stats); err != nil {
-		return err
-	}
-	logLik, logPrior = r.EM.ExpectedLogJoint(r.stats)
-	r.noteOldTable((logLik + logPrior - before) / r.stats.Images)
-	if moved := r.reseed(); moved > 0 {
-		// Of both bounds, each a mean of so many roundings that have nothing to do with
-		// each other.
-		r.try(r.last - 2*r.rounding/math.Sqrt(r.stats.Images))
-		r.mStep.Reseeded, r.mStep.Bound = moved, nil
-		if err := r.EM.Maximise(r.stats); err != nil {
-			return err
-		}
-	}
-	if len(r.jump.points) < 2 {
-		return nil
-	}
-	t0, t1, t2 := r.jump.points[0], r.jump.points[1], r.EM.Point()
-	r.jump.points = nil
-	if r.mStep.Reseeded > 0 { // the three points are not of one path
-		return nil
-	}
-	point := extrapolate(t0, t1, t2)
-	if point == nil {
-		return nil
-	}
-	r.try(r.last)
-	if err := r.EM.SetPoint(point); err != nil {
-		return err
-	}
-	if degenerate(r.EM) >= 0 { // no place to go, whatever its bound
-		r.refuse(math.Inf(-1))
-	}
-	return nil
-}
-
-func (r *emRun) finite(bound float64) error {
-	if math.IsNaN(bound) || math.IsInf(bound, 0) {
-		// The parameters of this very step may have been saved: not those.
-		return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: min(r.saved, r.step-1),
-			Reason: fmt.Sprintf("the evidence is %v nats per image", bound)}
-	}
-	return nil
-}
-
-func (r *emRun) save() error {
-	if err := r.dir.Save(r.state()); err != nil {
-		return r.notSaved(err)
-	}
-	r.saved = r.step
-	return nil
-}
-
-func (r *emRun) notSaved(err error) error {
-	if errors.Is(err, run.ErrNotFinite) {
-		return &DivergedError{Step: r.step, Epoch: int(r.step), Position: r.Train.N(), LastGood: r.saved, Reason: err.Error()}
-	}
-	return err
-}
-
-func (r *emRun) state() *run.State {
-	s := r.Setup.state(r.step, int(r.step)+1, r.best)
-	if !math.IsNaN(r.last) {
-		last := r.last
-		s.Objective = &last
-	}
-	if r.adam != nil {
-		s.Moments = r.adam.Moments()
-	}
-	s.MStep = r.mStep
-	if r.inc != nil {
-		s.Tables = append(s.Tables, r.inc.tensors(r.EM.Config.States, r.EM.Config.Pixels)...)
-	}
-	if r.table != nil {
-		s.Tables = append(s.Tables, safetensors.Tensor{Name: run.PriorTable, Shape: []int{r.Train.N(), r.EM.Config.States}, Data: r.table})
-	}
-	return s
 }

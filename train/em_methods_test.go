@@ -50,7 +50,7 @@ func slowMixture(t *testing.T) Config {
 func fitEM(t *testing.T, c Config) (Result, []run.Metrics, *run.Dir) {
 	t.Helper()
 	dir, heard := newTrainingRun(t, c), &listener{}
-	result, err := RunEM(context.Background(), newTestSetup(t, c), dir, nil, heard, still)
+	result, err := Run(context.Background(), newTestSetup(t, c), dir, nil, heard, still)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +82,8 @@ func TestSQUAREMEndsNoLowerInFewerIterations(t *testing.T) {
 	plain, lines, _ := fitEM(t, c)
 	c.Accelerate = true
 	fast, jumps, _ := fitEM(t, c)
-	if !plain.Converged || !fast.Converged {
-		t.Fatalf("converged: EM %v after %d, SQUAREM %v after %d", plain.Converged, plain.Step, fast.Converged, fast.Step)
+	if plain.Status != Converged || fast.Status != Converged {
+		t.Fatalf("converged: EM %v after %d, SQUAREM %v after %d", (plain.Status == Converged), plain.Step, (fast.Status == Converged), fast.Step)
 	}
 	neverFalls(t, lines, 9)
 	neverFalls(t, jumps, 9)
@@ -114,7 +114,7 @@ func TestAJumpIsNoConvergence(t *testing.T) {
 		plain := c
 		plain.Accelerate, plain.Epochs, plain.Tolerance = false, int(result.Step)+1, 0
 		_, _, more := runEM(t, plain, newHastyRun(t, plain), last)
-		if gain := objectiveOf(more[len(more)-1]) - objectiveOf(lines[len(lines)-1]); !result.Converged || gain >= c.Tolerance {
+		if gain := objectiveOf(more[len(more)-1]) - objectiveOf(lines[len(lines)-1]); result.Status != Converged || gain >= c.Tolerance {
 			t.Errorf("seed %d: ended with %+v, and EM's next step gains %g", seed, result, gain)
 		}
 		smallJump := false
@@ -132,7 +132,7 @@ func TestAJumpIsNoConvergence(t *testing.T) {
 			}
 			again := newHastyRun(t, c)
 			_, resumed, _ := runEM(t, c, again, state)
-			if resumed.Step != result.Step || !resumed.Converged {
+			if resumed.Step != result.Step || resumed.Status != Converged {
 				t.Errorf("seed %d, from %s: ended with %+v, want %+v", seed, name, resumed, result)
 			} else if !bytes.Equal(fileBytes(t, again.File(names[0])), fileBytes(t, dir.File(names[0]))) {
 				t.Errorf("seed %d, from %s: the final checkpoint differs", seed, name)
@@ -141,7 +141,7 @@ func TestAJumpIsNoConvergence(t *testing.T) {
 				continue
 			}
 			// At the jump the run is not finished for those who only look at its files.
-			if emFinished(c, state, lines[:state.Step+1]) {
+			if emStands(c, state, lines[:state.Step+1]).Ended() {
 				t.Errorf("seed %d: finished at step %d of %d", seed, state.Step, result.Step)
 			}
 		}
@@ -205,7 +205,7 @@ func TestEMResumesBitForBit(t *testing.T) {
 			method(&c)
 			whole := newTrainingRun(t, c)
 			whole.Keep = 100
-			if _, err := RunEM(context.Background(), newTestSetup(t, c), whole, nil, &listener{}, still); err != nil {
+			if _, err := Run(context.Background(), newTestSetup(t, c), whole, nil, &listener{}, still); err != nil {
 				t.Fatal(err)
 			}
 			names, err := whole.Checkpoints()
@@ -218,7 +218,7 @@ func TestEMResumesBitForBit(t *testing.T) {
 					t.Fatal(err)
 				}
 				again := newTrainingRun(t, c)
-				if _, err := RunEM(context.Background(), newTestSetup(t, c), again, state, &listener{}, still); err != nil {
+				if _, err := Run(context.Background(), newTestSetup(t, c), again, state, &listener{}, still); err != nil {
 					t.Fatal(err)
 				}
 				final := names[0]
@@ -254,14 +254,16 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 	c := DefaultConfig(MixtureModel)
 	c.Data, c.Split, c.Components, c.Workers, c.Smoothing = path, []int{60, 0}, 2, 1, 0.01
 	s := newTestSetup(t, c)
-	r := &emRun{Setup: s, stats: s.EM.NewStatistics()}
+	closed := newClosedStep(s, s.Mixture)
+	r := newEM(&keeper{Setup: s}, s.EM, closed)
+	r.stats = s.EM.NewStatistics()
 	r.stats.Images = 60
 	r.stats.Counts[0], r.stats.Counts[1] = 60, 0
 	for j := range 16 {
 		r.stats.Sums[j] = 1
 	}
 	r.stats.Sums[15] = 31
-	if err := s.EM.Maximise(r.stats); err != nil {
+	if err := s.Mixture.Maximise(r.stats); err != nil {
 		t.Fatal(err)
 	}
 	before, err := EvaluateEM(context.Background(), s, s.Train)
@@ -273,14 +275,14 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.strangers = keepStrangers(nil, 0, evidence, 5)
-	if r.strangers[0].image != 40 {
-		t.Fatalf("the image explained worst is %d, want 40", r.strangers[0].image)
+	closed.worst = keepWorst(nil, 0, evidence, 5)
+	if closed.worst[0].image != 40 {
+		t.Fatalf("the image explained worst is %d, want 40", closed.worst[0].image)
 	}
-	if moved := r.reseed(); moved != 1 {
+	if moved := closed.reseed(r); moved != 1 {
 		t.Fatalf("%d components moved, want 1", moved)
 	}
-	if err := s.EM.Maximise(r.stats); err != nil {
+	if err := s.Mixture.Maximise(r.stats); err != nil {
 		t.Fatal(err)
 	}
 	after, err := EvaluateEM(context.Background(), s, s.Train)
@@ -319,10 +321,10 @@ func TestAComponentOnOneImageStopsTheRun(t *testing.T) {
 	c.Binarise, c.Likelihood, c.VarianceFloor = data.None, model.GaussianName, 0
 	c.Epochs, c.Tolerance = 200, 0
 	dir, heard := newTrainingRun(t, c), &listener{}
-	_, err := RunEM(context.Background(), newTestSetup(t, c), dir, nil, heard, still)
+	_, err := Run(context.Background(), newTestSetup(t, c), dir, nil, heard, still)
 	diverged, ok := err.(*DivergedError)
 	if !ok || !diverged.Degenerate {
-		t.Fatalf("RunEM = %v, want a DivergedError of a degenerate component", err)
+		t.Fatalf("Run = %v, want a DivergedError of a degenerate component", err)
 	}
 	state, _, warnings := dir.Latest()
 	if state == nil && diverged.LastGood >= 0 || len(warnings) > 0 {
@@ -364,13 +366,19 @@ func TestATrialWithoutAFiniteBoundIsRefused(t *testing.T) {
 		c := emConfig(t, MixtureModel)
 		gaussian(&c)
 		c.Accelerate = true
-		r := &emRun{Setup: newTestSetup(t, c), dir: newHastyRun(t, c), recorder: &emListener{}, now: still}
-		if err := errors.Join(r.compile(), r.begin(nil)); err != nil {
+		k := &keeper{Setup: newTestSetup(t, c), dir: newHastyRun(t, c), recorder: &emListener{}, now: still}
+		method, err := newMethod(k)
+		if err != nil {
 			t.Fatal(err)
 		}
-		stands := r.snapshot()
+		r := method.(*em)
+		k.method = r
+		if err := r.Begin(nil); err != nil {
+			t.Fatal(err)
+		}
 		r.try(-1e9)
-		base := r.EM.Params()[2].Value
+		stands := r.trial.fallback
+		base := r.model.Params()[2].Value
 		for i := range base {
 			base[i] = bad
 		}
@@ -381,7 +389,7 @@ func TestATrialWithoutAFiniteBoundIsRefused(t *testing.T) {
 		if !r.refuse(m.Train.Bound) {
 			t.Fatalf("a point with the bound %g was not refused", m.Train.Bound)
 		}
-		for i, p := range r.EM.Params() {
+		for i, p := range r.model.Params() {
 			if !slices.Equal(p.Value, stands[i]) {
 				t.Errorf("%s is not what it was before the trial", p.Name)
 			}
@@ -406,7 +414,7 @@ func TestImagesAllOfOneGreyAreDegenerate(t *testing.T) {
 				gaussian(&c)
 				c.Data, c.Split, c.Components, c.Epochs, c.Tolerance = writeImages(t, images), []int{300, 0}, 3, 100, 1e-4
 				c.VarianceFloor, c.Init, c.Incremental = 0, init, incremental
-				result, err := RunEM(context.Background(), newTestSetup(t, c), newHastyRun(t, c), nil, &emListener{}, still)
+				result, err := Run(context.Background(), newTestSetup(t, c), newHastyRun(t, c), nil, &emListener{}, still)
 				var diverged *DivergedError
 				if !errors.As(err, &diverged) || !diverged.Degenerate {
 					t.Errorf("grey levels %v, init %s, batches of %d: ended with %+v, %v, want a degenerate component", greys, init, incremental, result, err)
@@ -427,7 +435,7 @@ func TestAFallIsNoConvergence(t *testing.T) {
 		gain, rounding float64
 		want           bool
 	}{{9e-4, 1e-5, true}, {2e-3, 1e-5, false}, {-1e-5, 1e-5, true}, {-3e-5, 1e-5, false}, {-5.6, 1e-5, false}, {-5.6, 0, true}} {
-		if got := emFinished(c, &run.State{Step: 1}, []run.Metrics{line(0, 1, 1e-5), line(1, 1+test.gain, test.rounding)}); got != test.want {
+		if got := emStands(c, &run.State{Step: 1}, []run.Metrics{line(0, 1, 1e-5), line(1, 1+test.gain, test.rounding)}) == Converged; got != test.want {
 			t.Errorf("a gain of %g, rounded by %g, is convergence: %v, want %v", test.gain, test.rounding, got, test.want)
 		}
 	}
@@ -475,8 +483,8 @@ func TestIncrementalStatisticsOfAnEarlierVersionResume(t *testing.T) {
 			state.Tables = append(state.Tables, other)
 		}
 	}
-	if _, err := RunEM(context.Background(), newTestSetup(t, c), newHastyRun(t, c), state, &emListener{}, still); !errors.Is(err, run.ErrMismatch) {
-		t.Errorf("centres of another size: RunEM = %v, want %v", err, run.ErrMismatch)
+	if _, err := Run(context.Background(), newTestSetup(t, c), newHastyRun(t, c), state, &emListener{}, still); !errors.Is(err, run.ErrMismatch) {
+		t.Errorf("centres of another size: Run = %v, want %v", err, run.ErrMismatch)
 	}
 }
 
@@ -516,7 +524,7 @@ func TestAMoveThatLowersTheBoundIsUndone(t *testing.T) {
 			stats.Sums[j] = 1 + 2*off*(1-2*float64(j%2)) // image 0 has the odd pixels
 		}
 	}
-	if err := s.EM.Maximise(stats); err != nil {
+	if err := s.Mixture.Maximise(stats); err != nil {
 		t.Fatal(err)
 	}
 	begin := s.state(0, 1, nil)
@@ -530,14 +538,14 @@ func TestAMoveThatLowersTheBoundIsUndone(t *testing.T) {
 	for stop := range c.Epochs {
 		again := newHastyRun(t, c)
 		ctx, cancel := context.WithCancel(context.Background())
-		_, err := RunEM(ctx, newTestSetup(t, c), again, begin, &emListener{each: func(m run.Metrics) {
+		_, err := Run(ctx, newTestSetup(t, c), again, begin, &emListener{each: func(m run.Metrics) {
 			if m.Epoch == stop {
 				cancel()
 			}
 		}}, still)
 		state, _, _ := again.Latest()
 		if !errors.Is(err, ErrInterrupted) || state == nil {
-			t.Fatalf("interrupted in iteration %d: RunEM = %v, state %v", stop, err, state)
+			t.Fatalf("interrupted in iteration %d: Run = %v, state %v", stop, err, state)
 		}
 		runEM(t, c, again, state)
 		for _, name := range []string{checkpointOf(int64(c.Epochs)), run.MetricsFile} {

@@ -98,7 +98,7 @@ func newHastyRun(t testing.TB, c Config) *run.Dir {
 func runEM(t testing.TB, c Config, dir *run.Dir, from *run.State) (*Setup, Result, []run.Metrics) {
 	t.Helper()
 	s, heard := newTestSetup(t, c), &emListener{}
-	result, err := RunEM(context.Background(), s, dir, from, heard, still)
+	result, err := Run(context.Background(), s, dir, from, heard, still)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,13 +174,13 @@ func TestAnInterruptedEMRunEndsWithTheSameBytes(t *testing.T) {
 			for stop := range steps {
 				dir := newHastyRun(t, c)
 				ctx, cancel := context.WithCancel(context.Background())
-				_, err := RunEM(ctx, newTestSetup(t, c), dir, nil, &emListener{each: func(m run.Metrics) {
+				_, err := Run(ctx, newTestSetup(t, c), dir, nil, &emListener{each: func(m run.Metrics) {
 					if m.Epoch == stop {
 						cancel()
 					}
 				}}, still)
 				if !errors.Is(err, ErrInterrupted) {
-					t.Fatalf("interrupted in iteration %d: RunEM = %v, want ErrInterrupted", stop, err)
+					t.Fatalf("interrupted in iteration %d: Run = %v, want ErrInterrupted", stop, err)
 				}
 				state, _, warnings := dir.Latest()
 				if state == nil || len(warnings) > 0 {
@@ -212,7 +212,7 @@ func TestTenIterationsAndTenMoreAreTwenty(t *testing.T) {
 			short := c
 			short.Epochs = 10
 			dir := newHastyRun(t, short)
-			if _, result, _ := runEM(t, short, dir, nil); result.Step != 10 || result.Converged {
+			if _, result, _ := runEM(t, short, dir, nil); result.Step != 10 || (result.Status == Converged) {
 				t.Fatalf("ended with %+v, want 10 steps and no convergence", result)
 			}
 			state, _, _ := dir.Latest()
@@ -322,7 +322,7 @@ func TestEMStopsWhereAnIterationGainsLessThanTheTolerance(t *testing.T) {
 		c.Epochs, c.Tolerance = 500, 1e-2
 		dir := newHastyRun(t, c)
 		_, result, iterations := runEM(t, c, dir, nil)
-		if !result.Converged || result.Step >= 500 || result.Step < 2 || int(result.Step) != len(iterations)-1 {
+		if result.Status != Converged || result.Step >= 500 || result.Step < 2 || int(result.Step) != len(iterations)-1 {
 			t.Errorf("%s: ended with %+v after %d iterations, want convergence", test.name, result, len(iterations))
 		}
 		small, want := 0, 1 // such gains in a row
@@ -342,13 +342,13 @@ func TestEMStopsWhereAnIterationGainsLessThanTheTolerance(t *testing.T) {
 		}
 		// It has converged, and does so at once when it is resumed.
 		state, _, _ := dir.Latest()
-		if _, again, heard := runEM(t, c, dir, state); !again.Converged || again.Step != result.Step || len(heard) != 1 {
+		if _, again, heard := runEM(t, c, dir, state); again.Status != Converged || again.Step != result.Step || len(heard) != 1 {
 			t.Errorf("%s: resumed, it ended with %+v after %d iterations, want %+v after 1", test.name, again, len(heard), result)
 		}
 	}
 	c := emConfig(t, MixtureModel)
 	c.Components, c.Epochs = 1, 9 // at rest from the first iteration on
-	if _, result, _ := runEM(t, c, newHastyRun(t, c), nil); result.Converged || result.Step != 9 {
+	if _, result, _ := runEM(t, c, newHastyRun(t, c), nil); (result.Status == Converged) || result.Step != 9 {
 		t.Errorf("with the tolerance 0 it ended with %+v, want 9 steps and no convergence", result)
 	}
 }
@@ -571,10 +571,10 @@ func TestAGaussianWithoutAFloorDiverges(t *testing.T) {
 	c.Data = writeImages(t, noise)
 	c.VarianceFloor, c.Components, c.Epochs, c.Prior = 0, 20, 500, model.PerImage
 	dir := newHastyRun(t, c)
-	_, err := RunEM(context.Background(), newTestSetup(t, c), dir, nil, &emListener{}, still)
+	_, err := Run(context.Background(), newTestSetup(t, c), dir, nil, &emListener{}, still)
 	var diverged *DivergedError
 	if !errors.As(err, &diverged) || !diverged.Degenerate || diverged.Step < 2 {
-		t.Fatalf("RunEM = %v, want a DivergedError of a degenerate component", err)
+		t.Fatalf("Run = %v, want a DivergedError of a degenerate component", err)
 	}
 	for _, want := range []string{
 		fmt.Sprintf("iteration %d: a pixel of component ", diverged.Step),
@@ -648,16 +648,16 @@ func TestACheckpointOfAnotherModelIsNotLoaded(t *testing.T) {
 		if test.into != "" {
 			c.Prior = model.TablePrior(test.into)
 		}
-		if _, err := RunEM(context.Background(), newTestSetup(t, c), newHastyRun(t, c), states[test.from], &emListener{}, still); err == nil {
+		if _, err := Run(context.Background(), newTestSetup(t, c), newHastyRun(t, c), states[test.from], &emListener{}, still); err == nil {
 			t.Errorf("a checkpoint of %q was loaded", test.from)
 		}
 	}
 	// A table for other images.
 	c := emConfig(t, MixtureModel)
 	c.Prior, c.Limit = model.PerImage, 80
-	_, err := RunEM(context.Background(), newTestSetup(t, c), newHastyRun(t, c), states["per image"], &emListener{}, still)
+	_, err := Run(context.Background(), newTestSetup(t, c), newHastyRun(t, c), states["per image"], &emListener{}, still)
 	if want := "checkpoint has no prior.log_table of 80 images and 6 states: it was written for other data or another model"; err == nil || err.Error() != want {
-		t.Errorf("RunEM = %v, want %q", err, want)
+		t.Errorf("Run = %v, want %q", err, want)
 	}
 }
 

@@ -71,10 +71,13 @@ func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
 	}
 }
 
-// fillBatch makes the batch of the given training images in b's epoch: pixels and
-// noise come from streams of their own for each image, pixels that were kept from there.
+// fillBatch makes this process' share of the batch of the given training images in b's epoch:
+// pixels and noise come from streams of their own for each image, pixels that were kept from there.
 func (s *Setup) fillBatch(b *fedBatch, images []int32, kept *data.Kept, noise *data.Stream) {
-	d, row := s.Train.D(), s.Config.K*s.Config.Latent
+	_, noises := s.VAE.Q.Posterior.Sizes()
+	d, row := s.Train.D(), s.VAE.Draws*noises
+	b.Of = len(images)
+	images = images[b.Of*s.Reducer.Rank()/s.Reducer.Size() : b.Of*(s.Reducer.Rank()+1)/s.Reducer.Size()]
 	b.Images = len(images)
 	b.Beta = float32(s.Config.betaAt(b.epoch, b.position, s.Train.N()))
 	for i, image := range images {

@@ -101,8 +101,8 @@ func (s *Setup) Joint() (*model.Joint, error) {
 	if s.VAE != nil {
 		return s.VAE.Joint, nil
 	}
-	if j := s.EM.Joint(); j != nil {
-		return j, nil
+	if s.Grid != nil {
+		return s.Grid.Joint(), nil
 	}
 	return nil, &ConfigError{errors.New("a mixture has no decoder, and no latent space to integrate over: its evidence is exact as it is")}
 }

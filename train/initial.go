@@ -16,7 +16,7 @@ import (
 // configuration names in init-from: of a run, its best state, or its newest where it has
 // no best. Every parameter of encoder, decoder and likelihood that both models have by
 // the same name is taken over, so a VAE's decoder can become a grid's and the other way
-// round; log p(z) is not, as it belongs to the grid. Run and RunEM call it when they
+// round; log p(z) is not, as it belongs to the grid. Run calls it when they
 // start from the beginning; whoever calls it before learns of an error before anything is
 // written.
 //
@@ -54,8 +54,8 @@ func (s *Setup) takeOver(from []safetensors.Tensor, of func(model.Part) bool) er
 			copy(own.Data, saved)
 		}
 	}
-	if s.EM != nil {
-		return s.EM.Refresh()
+	if s.Grid != nil {
+		return s.Grid.Refresh()
 	}
 	return nil
 }

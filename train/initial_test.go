@@ -24,7 +24,7 @@ func trainedRun(t *testing.T, c Config) (*Setup, *run.Dir) {
 	dir := newTrainingRun(t, s.Config)
 	fit := Run
 	if s.EM != nil {
-		fit = RunEM
+		fit = Run
 	}
 	if _, err := fit(context.Background(), s, dir, nil, &listener{}, still); err != nil {
 		t.Fatal(err)
@@ -213,7 +213,7 @@ func TestAdoptedParametersAreACheckpointFromTheStart(t *testing.T) {
 		dir.Keep = 100
 		fit := Run
 		if s.EM != nil {
-			fit = RunEM
+			fit = Run
 		}
 		if _, err := fit(ctx, s, dir, nil, &listener{}, still); !errors.Is(err, ErrInterrupted) {
 			t.Fatalf("%s: %v", c.Model, err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"elbo/model"
@@ -49,309 +48,166 @@ func (e *DivergedError) Error() string {
 	return fmt.Sprintf("step %d (epoch %d, image %d): %s; %s; a smaller --lr, or --warmup, is the first thing to try", e.Step, e.Epoch, e.Position, e.Reason, last)
 }
 
-// Result is how a finished run ended.
+// Result is how a run ended.
 type Result struct {
-	Step int64
-	Best *run.Best // nil without validation images
+	Status Status // Finished or Converged
+	Step   int64
+	Best   *run.Best // nil without validation images
 
 	// Rise is what the last epoch added to the validation bound, nats per image. Both
 	// epochs are scored with the same draws, so its standard error is that of the
-	// images' differences. Nil where there is no epoch, or no state of it, to compare.
+	// images' differences. Nil where there is no epoch, or no state of it, to compare,
+	// and for EM.
 	Rise *Estimate
-
-	Converged bool // EM: an iteration gained less than the tolerance
 }
 
-// vaeRun is the state of Run.
-type vaeRun struct {
-	*Setup
-	dir       *run.Dir
-	recorder  Recorder
-	now       func() time.Time
-	adam      *Adam
-	evaluator *Evaluator // nil without validation images
-
-	step     int64
-	epoch    int
-	position int
-	totals   model.Totals
-	best     *run.Best
-	saved    int64     // step of the last checkpoint, -1 for none
-	bounds   []float64 // of each validation image at the end of the last epoch, where known
-	rise     *Estimate // of the last epoch of all
-
-	began   time.Time // when this process began the epoch
-	counted float64   // images of the epoch that this process did not train on
+// Method is a way of fitting a model, one pass over the training images after another.
+type Method interface {
+	// Begin sets the model to a state, or to the first parameters where from is nil.
+	Begin(from *run.State) error
+	// Status says whether there is a pass to make: not where it is Finished.
+	Status() Status
+	// Pass makes one pass and returns its line of metrics, with the terms of the
+	// validation images. best says whether these may be the best so far. It saves what a
+	// run needs to go on where it is interrupted.
+	Pass(ctx context.Context) (m run.Metrics, best bool, err error)
+	// Turn goes on to the next pass, once the line of this one is written. save says
+	// whether the state that it leaves is still to be saved.
+	Turn(m run.Metrics) (status Status, save bool)
+	// State is all that a run needs to go on.
+	State() *run.State
+	// At is where the run stands: its step, its epoch, and images seen of it.
+	At() (step int64, epoch, position int)
+	// Result adds what the method knows of how the run ended.
+	Result(*Result)
+	// Close ends what Begin has begun.
+	Close()
 }
 
-// Run trains the model of s from a state, or from the beginning where from is nil,
-// to the last epoch of the configuration. After each epoch it appends to the run's
-// metrics, keeps the best state by the validation bound (at weight 1 of the
-// divergence, after warm-up) and writes a checkpoint.
+// Run fits the model of s from a state, or from the beginning where from is nil, until its
+// method is at its end. After each pass it appends to the run's metrics, and keeps the best
+// state by the validation bound.
+//
+// A configuration that asks for several restarts gets them, each in a run of its own within
+// dir; the best becomes the run, and its parameters those of s.
 //
 // It is deterministic: from any checkpoint of a run it comes, under equal numerics,
 // to the same bits as the run left alone. now is read for the metrics' seconds only.
 //
-// When ctx is cancelled, the step is finished, a checkpoint is written, and the error
-// is ErrInterrupted. A bound that is not finite ends it with a *DivergedError.
+// When ctx is cancelled, a checkpoint is written, and the error is ErrInterrupted. A bound
+// that is not finite ends it with a *DivergedError.
 func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder Recorder, now func() time.Time) (Result, error) {
-	r := &vaeRun{Setup: s, dir: dir, recorder: recorder, now: now, epoch: 1, saved: -1}
-	r.adam = NewAdam(s.Config.LR, s.VAE.Trained(), s.Engine)
+	if s.Config.Restarts > 1 {
+		return runRestarts(ctx, s, dir, recorder, now)
+	}
+	k := &keeper{Setup: s, dir: dir, recorder: recorder, now: now, saved: -1}
 	if from != nil {
-		if err := r.restore(from); err != nil {
-			return Result{}, err
-		}
+		k.best, k.saved = from.Best, from.Step
 	}
-	if err := dir.TruncateMetrics(r.epoch); err != nil {
-		return Result{}, err
-	}
-	if from == nil && s.VAE.Solves() {
-		s.VAE.Likelihood.(model.Solved).Begin(s.meanSquare())
-	}
-	if from == nil && s.Config.InitFrom != "" {
-		if err := r.adopt(); err != nil {
-			return Result{}, err
-		}
-	}
-	if err := s.VAE.CompileStep(s.Config.Batch); err != nil {
-		return Result{}, err
-	}
-	if s.Validation.N() > 0 {
-		var err error
-		if r.evaluator, err = NewEvaluator(s.VAE, s.Config.K); err != nil {
-			return Result{}, err
-		}
-	}
-	batches := newFeed(s, r.epoch, r.position)
-	defer batches.close()
-	for r.beginEpoch(); r.epoch <= s.Config.Epochs; r.beginEpoch() {
-		if err := r.trainEpoch(ctx, batches); err != nil {
-			return Result{}, err
-		}
-		if err := r.endEpoch(ctx); err != nil {
-			return Result{}, err
-		}
-	}
-	return Result{Step: r.step, Best: r.best, Rise: r.rise}, nil
-}
-
-// meanSquare is the mean of the training pixels' squares.
-func (s *Setup) meanSquare() float64 {
-	x, sum := make([]float32, s.Train.D()), 0.0
-	for i := range s.Train.N() {
-		s.Train.Pixels(x, i, 0)
-		for _, v := range x {
-			sum += float64(v) * float64(v)
-		}
-	}
-	return sum / float64(s.Train.N()*len(x))
-}
-
-// solvedWindow is how many images what a likelihood solves for reaches back, as a running
-// mean of squared residuals. Too few, and σ² scatters with them: the residuals of
-// MNIST's images vary by 40 %, which over 5000 costs a bound of 784 pixels
-// 784/4 · 0.4²/10000 = 0.003 nats. Too many, and σ² is that of a decoder long gone.
-const solvedWindow = 5000
-
-// solvedShare is how far a step with that many images takes what is solved for to its best
-// value for them.
-func (r *vaeRun) solvedShare(images int) float64 {
-	return min(1, float64(images)/float64(min(solvedWindow, r.Train.N())))
-}
-
-// adopt begins with the parameters that the configuration names, and saves them: from
-// here on the run needs its source no more.
-func (r *vaeRun) adopt() error {
-	if err := r.LoadInitial(); err != nil {
-		return err
-	}
-	return r.save()
-}
-
-func (r *vaeRun) restore(from *run.State) error {
-	if err := r.Load(from); err != nil {
-		return err
-	}
-	if err := r.adam.Restore(from.Moments, from.Step); err != nil {
-		return err
-	}
-	r.step, r.epoch, r.position = from.Step, from.Epoch, from.Position
-	r.totals, r.best, r.saved = model.Totals(from.Sums), from.Best, from.Step
-	return nil
-}
-
-func (r *vaeRun) beginEpoch() {
-	r.began, r.counted = r.now(), r.totals.Images
-}
-
-// trainEpoch takes the steps from the present position to the end of the epoch.
-func (r *vaeRun) trainEpoch(ctx context.Context, batches *feed) error {
-	for n := r.Train.N(); r.position < n; {
-		batch := batches.next()
-		totals, err := r.VAE.Step(&batch.Batch)
-		if err != nil {
-			return err
-		}
-		// Look before telling others: a bound that is not finite reaches neither
-		// the parameters nor a checkpoint.
-		if err := r.finite(totals); err != nil {
-			return err
-		}
-		r.adam.Step(r.VAE.Grad)
-		if r.VAE.Solves() {
-			r.VAE.Solve(r.solvedShare(batch.Images))
-		}
-		r.step++
-		r.position += batch.Images
-		r.totals.Add(totals)
-		batches.recycle(batch)
-		r.recorder.Step(Progress{Epoch: r.epoch, Epochs: r.Config.Epochs, Position: r.position, Images: n, Terms: r.totals.Mean()})
-		if ctx.Err() != nil {
-			return r.interrupted()
-		}
-		if every := int64(r.Config.CheckpointEvery); every > 0 && r.step%every == 0 && r.position < n {
-			if err := r.save(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// endEpoch validates, and writes down what the epoch came to.
-func (r *vaeRun) endEpoch(ctx context.Context) error {
-	seconds := r.now().Sub(r.began).Seconds()
-	mean := r.totals.Mean()
-	m := run.Metrics{
-		Epoch: r.epoch, Step: r.step,
-		Train:           &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		Beta:            float64(float32(r.Config.betaAt(r.epoch, r.Train.N()-1, r.Train.N()))),
-		Seconds:         seconds,
-		ImagesPerSecond: (r.totals.Images - r.counted) / max(seconds, 1e-9),
-	}
-	if r.evaluator != nil {
-		v, bounds, err := r.validate(ctx, r.evaluator)
-		if err == nil && r.epoch == r.Config.Epochs {
-			r.rise, err = r.riseTo(ctx, bounds)
-		}
-		if ctx.Err() != nil {
-			return r.interrupted()
-		}
-		if err != nil {
-			return err
-		}
-		m.Validation, r.bounds = v, bounds
-		if err := r.finite(model.Totals{Images: 1, Recon: v.Recon, KL: v.KL, Bound: v.Bound}); err != nil {
-			return err
-		}
-	}
-	if err := r.dir.AppendMetrics(m); err != nil {
-		return err
-	}
-	warm := r.epoch >= r.Config.Warmup // whatever the number of epochs: a run may be resumed for more
-	improved := m.Validation != nil && warm && (r.best == nil || m.Validation.Bound > r.best.Bound)
-	if improved {
-		r.best = &run.Best{Bound: m.Validation.Bound, Epoch: r.epoch, Step: r.step}
-	}
-	r.epoch, r.position, r.totals = r.epoch+1, 0, model.Totals{}
-	save := r.dir.Save
-	if improved {
-		save = r.dir.SaveAsBest
-	}
-	if err := r.saveBy(save); err != nil {
-		return err
-	}
-	r.recorder.Epoch(m)
-	return nil
-}
-
-// riseTo compares the bounds of the validation images with those of the epoch before.
-func (r *vaeRun) riseTo(ctx context.Context, bounds []float64) (*Estimate, error) {
-	before := r.bounds
-	if before == nil { // this process has not seen the end of that epoch
-		var err error
-		if before, err = r.boundsBefore(ctx); before == nil || err != nil {
-			return nil, err
-		}
-	}
-	var rise moments
-	for i, b := range bounds {
-		rise.add(b - before[i])
-	}
-	return &Estimate{Value: rise.mean, SE: rise.standardError()}, nil
-}
-
-// boundsBefore scores the validation images with the checkpoint of the end of the epoch
-// before, nil if there is none. The model is then as it was.
-func (r *vaeRun) boundsBefore(ctx context.Context) ([]float64, error) {
-	names, err := r.dir.Checkpoints()
+	method, err := newMethod(k)
 	if err != nil {
-		return nil, err
+		return Result{}, err
 	}
-	for _, name := range names {
-		state, err := LoadCheckpoint(r.dir.File(name))
-		if err != nil || state.Epoch != r.epoch || state.Position != 0 {
-			continue // damaged ones are the business of who resumes
-		}
-		now := r.Tensors()
-		for i, t := range now {
-			now[i].Data = slices.Clone(t.Data)
-		}
-		if err := r.Load(state); err != nil {
-			return nil, err
-		}
-		_, bounds, err := r.validate(ctx, r.evaluator)
-		return bounds, errors.Join(err, r.Load(&run.State{Params: now}))
+	k.method = method
+	defer method.Close()
+	if err := method.Begin(from); err != nil {
+		return Result{}, err
 	}
-	return nil, nil
+	status := method.Status()
+	for status == Unfinished {
+		if status, err = k.pass(ctx); err != nil {
+			return Result{}, err
+		}
+	}
+	result := Result{Status: status, Best: k.best}
+	result.Step, _, _ = method.At()
+	method.Result(&result)
+	return result, nil
 }
 
-// finite returns a *DivergedError if a term is not finite.
-func (r *vaeRun) finite(t model.Totals) error {
-	mean := t.Mean()
-	for _, term := range []struct {
-		name  string
-		value float64
-	}{{"the reconstruction", mean.Recon}, {"KL", mean.KL}, {"the bound", mean.Bound}} {
-		if math.IsNaN(term.value) || math.IsInf(term.value, 0) {
-			return r.diverged(fmt.Sprintf("%s is %v (recon %.6g, KL %.6g nats per image)", term.name, term.value, mean.Recon, mean.KL))
-		}
+// keeper is what a run is, whatever its method: it keeps its files.
+type keeper struct {
+	*Setup
+	dir      *run.Dir
+	recorder Recorder
+	now      func() time.Time
+	method   Method
+
+	best  *run.Best
+	saved int64 // step of the last checkpoint, -1 for none
+}
+
+// pass makes one pass, and writes down what it came to.
+func (k *keeper) pass(ctx context.Context) (Status, error) {
+	m, candidate, err := k.method.Pass(ctx)
+	if err != nil {
+		return Unfinished, err
 	}
+	if err := k.dir.AppendMetrics(m); err != nil {
+		return Unfinished, err
+	}
+	improved := candidate && m.Validation != nil && (k.best == nil || m.Validation.Bound > k.best.Bound)
+	if improved {
+		k.best = &run.Best{Bound: m.Validation.Bound, Epoch: m.Epoch, Step: m.Step}
+	}
+	status, save := k.method.Turn(m)
+	switch {
+	case improved && save:
+		err = k.saveBy(k.dir.SaveAsBest)
+	case improved:
+		err = k.notSaved(k.dir.SaveBest(k.method.State()))
+	case save:
+		err = k.save()
+	}
+	if err != nil {
+		return Unfinished, err
+	}
+	k.recorder.Epoch(m)
+	return status, nil
+}
+
+// save writes a checkpoint of the method's state.
+func (k *keeper) save() error { return k.saveBy(k.dir.Save) }
+
+func (k *keeper) saveBy(save func(*run.State) error) error {
+	if err := save(k.method.State()); err != nil {
+		return k.notSaved(err)
+	}
+	k.saved, _, _ = k.method.At()
 	return nil
 }
 
-func (r *vaeRun) diverged(reason string) error {
-	return &DivergedError{Step: r.step, Epoch: r.epoch, Position: r.position, Reason: reason, LastGood: r.saved}
-}
-
-func (r *vaeRun) interrupted() error {
-	if err := r.save(); err != nil {
+// interrupted saves, and ends the run.
+func (k *keeper) interrupted() error {
+	if err := k.save(); err != nil {
 		return err
 	}
 	return ErrInterrupted
 }
 
-func (r *vaeRun) save() error { return r.saveBy(r.dir.Save) }
-
-func (r *vaeRun) saveBy(save func(*run.State) error) error {
-	if err := save(r.state()); err != nil {
-		return r.notSaved(err)
-	}
-	r.saved = r.step
-	return nil
-}
-
 // notSaved tells a model that cannot be saved, as a parameter is not finite, from a
 // disk that cannot be written to.
-func (r *vaeRun) notSaved(err error) error {
+func (k *keeper) notSaved(err error) error {
 	if errors.Is(err, run.ErrNotFinite) {
-		return r.diverged(err.Error())
+		return k.diverged(err.Error())
 	}
-	return err
+	return err // nil as well
 }
 
-func (r *vaeRun) state() *run.State {
-	s := r.Setup.state(r.step, r.epoch, r.best)
-	s.Position, s.Sums, s.Moments = r.position, run.Sums(r.totals), r.adam.Moments()
-	return s
+func (k *keeper) diverged(reason string) *DivergedError {
+	step, epoch, position := k.method.At()
+	return &DivergedError{Step: step, Epoch: epoch, Position: position, Reason: reason, LastGood: k.saved}
+}
+
+// notNumber names the first of some terms that is not finite, "" where all are.
+func notNumber(t model.Terms) string {
+	for _, term := range []struct {
+		name  string
+		value float64
+	}{{"the reconstruction", t.Recon}, {"KL", t.KL}, {"the bound", t.Bound}} {
+		if math.IsNaN(term.value) || math.IsInf(term.value, 0) {
+			return fmt.Sprintf("%s is %v (recon %.6g, KL %.6g nats per image)", term.name, term.value, t.Recon, t.KL)
+		}
+	}
+	return ""
 }

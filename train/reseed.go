@@ -8,23 +8,26 @@ import (
 	"elbo/model"
 )
 
+// mostReseeded bounds the components that one M-step moves.
+const mostReseeded = 20
+
 // A component of a mixture that holds less than deadWeight images has died: its
 // posterior is 0 nearly everywhere, and EM alone never brings it back.
 const deadWeight = 1e-2
 
-// stranger is an image that the mixture explains badly.
-type stranger struct {
+// worstExplained is an image that the mixture explains badly.
+type worstExplained struct {
 	image    int
 	evidence float64
 }
 
-// keepStrangers adds a chunk's images to the worst explained so far, of which most are
+// keepWorst adds a chunk's images to the worst explained so far, of which most are
 // kept, the worst first.
-func keepStrangers(worst []stranger, first int, evidence []float32, most int) []stranger {
+func keepWorst(worst []worstExplained, first int, evidence []float32, most int) []worstExplained {
 	for i, e := range evidence {
 		if len(worst) < most || float64(e) < worst[len(worst)-1].evidence {
-			at, _ := slices.BinarySearchFunc(worst, float64(e), func(s stranger, e float64) int { return cmp.Compare(s.evidence, e) })
-			worst = slices.Insert(worst, at, stranger{first + i, float64(e)})
+			at, _ := slices.BinarySearchFunc(worst, float64(e), func(s worstExplained, e float64) int { return cmp.Compare(s.evidence, e) })
+			worst = slices.Insert(worst, at, worstExplained{first + i, float64(e)})
 			worst = worst[:min(len(worst), most)]
 		}
 	}
@@ -45,39 +48,39 @@ func keepStrangers(worst []stranger, first int, evidence []float32, most int) []
 // moves are on trial, and the next E-step undoes them where evidence plus penalty fell.
 //
 // It returns the number of components that were moved.
-func (r *emRun) reseed() int {
-	if r.adam != nil || r.Config.Prior != model.Shared {
+func (c *closedStep) reseed(e *em) int {
+	if e.Config.Prior != model.Shared {
 		return 0
 	}
-	d := r.Train.D()
-	logShare := -math.Log(r.stats.Images + mostReseeded)
+	d := e.Train.D()
+	logShare := -math.Log(e.stats.Images + mostReseeded)
 	var seeds []seed
 	tried := 0
-	for k, n := range r.stats.Counts {
+	for k, n := range e.stats.Counts {
 		if n >= deadWeight {
 			continue
 		}
-		if tried == len(r.strangers) {
+		if tried == len(c.worst) {
 			break
 		}
-		s := r.strangers[tried]
+		s := c.worst[tried]
 		tried++
 		x := make([]float32, d)
-		r.Train.Pixels(x, s.image, 0)
+		e.Train.Pixels(x, s.image, 0)
 		before := s.evidence
 		for _, other := range seeds { // an image near a component moved before is none of the worst any more
 			before = logAddExp(before, logShare+other.logLik(x))
 		}
-		moved := r.seedAt(x)
+		moved := c.seedAt(e, x)
 		gain := logAddExp(before, logShare+moved.logLik(x)) - before
-		if gain < 1+r.penaltyOf(n, r.stats.Sums[k*d:][:d])-r.penaltyOf(1, moved.sums) {
+		if gain < 1+penaltyOf(e, n, e.stats.Sums[k*d:][:d])-penaltyOf(e, 1, moved.sums) {
 			continue
 		}
-		r.stats.Counts[k] = 1
-		copy(r.stats.Sums[k*d:][:d], moved.sums)
+		e.stats.Counts[k] = 1
+		copy(e.stats.Sums[k*d:][:d], moved.sums)
 		if moved.squares != nil {
-			copy(r.stats.Squares[k*d:][:d], moved.squares)
-			copy(r.stats.Centre[k*d:][:d], x)
+			copy(e.stats.Squares[k*d:][:d], moved.squares)
+			copy(e.stats.Centre[k*d:][:d], x)
 		}
 		seeds = append(seeds, moved)
 	}
@@ -95,10 +98,10 @@ type seed struct {
 	a, variance   float64
 }
 
-func (r *emRun) seedAt(x []float32) seed {
-	s := seed{x: x, a: r.Config.Smoothing, variance: max(r.variance, r.Config.VarianceFloor)}
+func (c *closedStep) seedAt(e *em, x []float32) seed {
+	s := seed{x: x, a: e.Config.Smoothing, variance: max(c.variance, e.Config.VarianceFloor)}
 	for _, v := range x {
-		if r.stats.Squares == nil {
+		if e.stats.Squares == nil {
 			s.sums = append(s.sums, 0.25+0.5*float64(v))
 			continue
 		}
@@ -125,9 +128,9 @@ func (s seed) logLik(x []float32) float64 {
 
 // penaltyOf is the log-density of a component under the smoothing prior, a Σ_D (log μ +
 // log(1-μ)), with the pixels that the M-step makes of its statistics.
-func (r *emRun) penaltyOf(n float64, sums []float64) float64 {
-	a, sum := r.Config.Smoothing, 0.0
-	if a == 0 || r.stats.Squares != nil {
+func penaltyOf(e *em, n float64, sums []float64) float64 {
+	a, sum := e.Config.Smoothing, 0.0
+	if a == 0 || e.stats.Squares != nil {
 		return 0
 	}
 	for _, s := range sums {
@@ -142,19 +145,13 @@ func (r *emRun) penaltyOf(n float64, sums []float64) float64 {
 // that differs by one of them in one image of a hundred has a variance of 1.5e-7.
 const narrowest = 1e-7
 
-// degenerate returns the component with a pixel of such a variance, or -1.
-func degenerate(m *model.EM) int {
-	if m.Config.Likelihood != model.GaussianName || m.Config.VarianceFloor >= narrowest {
+// degenerate returns the component of a mixture with a pixel of such a variance, or -1.
+func degenerate(m *model.Mixture, c Config) int {
+	if m == nil || c.VarianceFloor >= narrowest {
 		return -1
 	}
-	for _, p := range m.Params() {
-		if p.Name != model.PrecisionName {
-			continue
-		}
-		i := slices.IndexFunc(p.Value, func(lambda float32) bool { return lambda > 1/narrowest })
-		if i >= 0 {
-			return i / m.Config.Pixels
-		}
+	if variance, k := m.Narrowest(); variance < narrowest {
+		return k
 	}
 	return -1
 }

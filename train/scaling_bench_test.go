@@ -10,6 +10,7 @@ import (
 
 	"elbo/data"
 	"elbo/graph"
+	"elbo/train/run"
 )
 
 // scale is a model and its data, by the extents that cost grows with.
@@ -112,18 +113,21 @@ func (s scale) epoch(b *testing.B) func() {
 	}
 	setup := newTestSetup(b, c)
 	if setup.EM != nil {
-		r := &emRun{Setup: setup, now: time.Now, last: math.NaN(), saved: -1}
-		if err := r.compile(); err != nil {
+		dir, err := run.Create(filepath.Join(b.TempDir(), "run"), c.JSON(), nil)
+		if err != nil {
 			b.Fatal(err)
 		}
-		if err := r.EM.Maximise(r.initialStatistics(r.variance)); err != nil {
+		closed := newClosedStep(setup, setup.Mixture)
+		r := newEM(&keeper{Setup: setup, dir: dir, now: time.Now, saved: -1}, setup.EM, closed)
+		r.method = r
+		if err := r.Begin(nil); err != nil {
 			b.Fatal(err)
 		}
 		return func() {
 			if _, err := r.expect(); err != nil {
 				b.Fatal(err)
 			}
-			if err := r.maximise(); err != nil {
+			if err := closed.maximise(r); err != nil {
 				b.Fatal(err)
 			}
 		}

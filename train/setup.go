@@ -21,8 +21,11 @@ type Setup struct {
 	Validation data.View // may be empty
 	Test       data.View // may be empty
 	Engine     *graph.Engine
-	VAE        *model.VAE // or nil
-	EM         *model.EM  // or nil
+	VAE        *model.VAE       // or nil
+	EM         *model.EM        // or nil: of a model with a table, what mixtures and grids have in common
+	Mixture    *model.Mixture   // or nil
+	Grid       *model.GridModel // or nil
+	Reducer    Reducer          // Alone unless several processes fit the model
 }
 
 // NewSetup validates a configuration, opens its data and makes the model. The
@@ -77,28 +80,46 @@ func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *gr
 	if need, have := c.bytes(ds.D(), train.N()), data.AvailableMemory(); have > 0 && need > float64(have) {
 		return nil, &ConfigError{fmt.Errorf("the model and its batches need about %.1f GB of memory, and %.1f GB are free: want a smaller hidden, latent, batch, k, components or grid", need/1e9, float64(have)/1e9)}
 	}
-	s := &Setup{Config: c, Dataset: ds, Engine: engine(c.Workers)}
+	s := &Setup{Config: c, Dataset: ds, Engine: engine(c.Workers), Reducer: Alone{}}
 	s.Train = data.View{Subset: train, Mode: c.Binarise, Seed: c.Seed}
 	s.Validation = data.View{Subset: validation, Mode: c.Binarise, Seed: c.Seed}
 	s.Test = data.View{Subset: test, Mode: c.Binarise, Seed: c.Seed}
 	if err := oneClass(s.Train); err != nil {
 		return nil, &ConfigError{err}
 	}
+	return s, s.makeModel()
+}
+
+// makeModel makes the model of the configuration, with its first parameters.
+func (s *Setup) makeModel() (err error) {
+	c, ds := s.Config, s.Dataset
 	switch c.Model {
 	case VAEModel:
 		s.VAE, err = model.NewVAE(c.VAE(ds.D()), s.Engine, s.initial)
 	case MixtureModel:
-		if c.Components > train.N() {
-			return nil, &ConfigError{fmt.Errorf("components is %d, but there are %d training images: want no more than one a component", c.Components, train.N())}
+		if c.Components > s.Train.N() {
+			return &ConfigError{fmt.Errorf("components is %d, but there are %d training images: want no more than one a component", c.Components, s.Train.N())}
 		}
-		s.EM, err = model.NewMixture(c.EM(ds.D(), nil), s.Engine)
+		if s.Mixture, err = model.NewMixture(c.EM(ds.D(), nil), s.Engine); err == nil {
+			s.EM = s.Mixture.EM
+		}
 	case GridModel:
 		var grid model.Grid
 		if grid, err = model.NewGrid(c.GridRule, c.Grid); err == nil {
-			s.EM, err = model.NewGridModel(c.EM(ds.D(), &grid), s.Engine, s.initial)
+			if s.Grid, err = model.NewGridModel(c.EM(ds.D(), &grid), s.Engine, s.initial); err == nil {
+				s.EM = s.Grid.EM
+			}
 		}
 	}
-	return s, err
+	return err
+}
+
+// with returns the setup of another configuration of the same data and likelihood: its model
+// is a new one.
+func (s *Setup) with(c Config) (*Setup, error) {
+	other := *s
+	other.Config = c
+	return &other, other.makeModel()
 }
 
 // oneClass fails if binarisation leaves one outcome only: there is nothing to fit. It
@@ -199,8 +220,8 @@ func (s *Setup) Load(from *run.State) error {
 	for _, t := range own {
 		copy(t.Data, saved[t.Name])
 	}
-	if s.EM != nil {
-		return s.EM.Refresh()
+	if s.Grid != nil {
+		return s.Grid.Refresh()
 	}
 	return nil
 }

@@ -98,15 +98,15 @@ func TestAnEMRunThatStopsAtAnyFileOperationEndsWithTheSameBytes(t *testing.T) {
 				dir := newHastyRun(t, c)
 				ops := dir.Files
 				dir.Files = runtest.Stopping(crashAt)
-				_, err := RunEM(context.Background(), newTestSetup(t, c), dir, nil, &emListener{}, still)
+				_, err := Run(context.Background(), newTestSetup(t, c), dir, nil, &emListener{}, still)
 				if ended = err == nil; !ended && !errors.Is(err, runtest.ErrStopped) {
 					t.Fatal(err)
 				}
 				dir.Files = ops
 				dir.Close()
-				if why, err := Unfinished(dir); err != nil {
+				if at, err := Stands(dir); err != nil {
 					t.Fatal(err)
-				} else if why == "" {
+				} else if at.Status.Ended() {
 					wantSame(dir, "called finished", crashAt)
 				}
 				again, err := OpenRun(dir.Path)
@@ -118,8 +118,8 @@ func TestAnEMRunThatStopsAtAnyFileOperationEndsWithTheSameBytes(t *testing.T) {
 				runEM(t, c, dir, state)
 				wantSame(dir, "after going on", crashAt)
 				dir.Close()
-				if why, err := Unfinished(dir); err != nil || why != "" {
-					t.Errorf("died at operation %d, after going on: unfinished: %q, %v", crashAt, why, err)
+				if at, err := Stands(dir); err != nil || !at.Status.Ended() {
+					t.Errorf("died at operation %d, after going on: %v, %v", crashAt, at, err)
 				}
 				os.RemoveAll(filepath.Dir(dir.Path))
 			}

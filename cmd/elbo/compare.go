@@ -206,16 +206,17 @@ func (x *comparison) open() error {
 		if err != nil {
 			return err
 		}
-		why, err := train.Unfinished(dir)
+		at, err := train.Stands(dir)
 		if err != nil {
 			return err
 		}
-		if why != "" {
+		if !at.Status.Ended() {
 			if s, _, passed := dir.Latest(); s == nil && len(passed) > 0 {
 				x.p.sayPassedOver(passed)
 				return x.p.noCheckpoint(dir, true)
 			}
-			if !strings.Contains(why, "wait for it") { // else its lock is held, and resume would be refused
+			why := at.String()
+			if at.Status != train.InUse { // else its lock is held, and resume would be refused
 				why += fmt.Sprintf(": `%s resume %s` goes on with it, `--epochs N` there changes its end", x.p.name, run.ShellPath(path))
 			}
 			faults = append(faults, fmt.Errorf("%s %s", path, why))
@@ -253,9 +254,9 @@ func (x *comparison) comparable() []error {
 	first := x.runs[0]
 	var faults []error
 	for _, c := range x.runs[1:] {
-		if measure(c.config.Likelihood) != measure(first.config.Likelihood) {
+		if c.config.Likelihood.Measure() != first.config.Likelihood.Measure() {
 			faults = append(faults, fmt.Errorf("%s has the likelihood %s (%s), %s has %s (%s): nats of one do not compare with nats of the other",
-				first.dir.Path, first.config.Likelihood, measure(first.config.Likelihood), c.dir.Path, c.config.Likelihood, measure(c.config.Likelihood)))
+				first.dir.Path, first.config.Likelihood, first.config.Likelihood.Measure(), c.dir.Path, c.config.Likelihood, c.config.Likelihood.Measure()))
 		}
 		if x.options.Data == "" && c.state.Data != first.state.Data {
 			faults = append(faults, fmt.Errorf("%s was trained on %s (SHA-256 %.12s…), %s on %s (SHA-256 %.12s…): --data PATH scores all on one data set",
@@ -267,17 +268,6 @@ func (x *comparison) comparable() []error {
 		}
 	}
 	return faults
-}
-
-// measure says what a likelihood's log p(x) is the logarithm of.
-func measure(l model.LikelihoodName) string {
-	switch {
-	case !l.IsLikelihood():
-		return report.NoLikelihood
-	case l == model.BernoulliName:
-		return report.Mass
-	}
-	return report.Density
 }
 
 // pixelsOf names the binarisation of a run and, where it draws, its seed.
@@ -320,7 +310,7 @@ func (x *comparison) samePixels() error {
 	s := x.runs[0].setup
 	x.report.Data = report.Data{
 		Name: s.Dataset.Name, SHA256: s.Dataset.SHA256, Split: x.options.split, Images: first.N(), Pixels: first.D(),
-		Binarise: string(first.Mode), BinariseSeed: first.Seed, PixelsSHA256: hash, Measure: measure(s.Config.Likelihood),
+		Binarise: string(first.Mode), BinariseSeed: first.Seed, PixelsSHA256: hash, Measure: string(s.Config.Likelihood.Measure()),
 	}
 	return nil
 }
@@ -470,18 +460,18 @@ func (c *contestant) addHistory(m *report.Model) error {
 		}
 		m.History = append(m.History, pass)
 	}
-	// A run with restarts took the time of all its beginnings.
+	// A run with restarts took the time of all its restarts.
 	others, err := filepath.Glob(filepath.Join(c.dir.Path, "restart-*"))
 	if err != nil || len(others) == 0 {
 		return err
 	}
 	m.Seconds = 0
 	for _, path := range others {
-		beginning, err := train.ReadRun(path)
+		restart, err := train.ReadRun(path)
 		if err != nil {
 			return err
 		}
-		lines, err := beginning.ReadMetrics()
+		lines, err := restart.ReadMetrics()
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ func (x *comparison) picture(ctx context.Context, page *report.Page) error {
 		if err != nil {
 			return err
 		}
-		samples, err := sample(s, comparedSamples, x.report.Seed)
+		samples, err := s.Sample(comparedSamples, x.report.Seed)
 		if err != nil {
 			return err
 		}

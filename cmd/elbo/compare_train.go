@@ -181,12 +181,8 @@ func (x *comparison) train(ctx context.Context, a ownArm, path string) error {
 	}
 	bar := newProgress(x.p, s, from)
 	defer bar.done()
-	fit := train.Run
-	if s.EM != nil {
-		fit = train.RunEM
-	}
-	result, err := fit(ctx, s, dir, from, spoken{bar, s.Config.Epochs}, x.p.now)
-	if err == nil && result.Converged {
+	result, err := train.Run(ctx, s, dir, from, spoken{bar, s.Config.Epochs}, x.p.now)
+	if err == nil && result.Status == train.Converged {
 		x.p.say("     converged after %d iterations", result.Step)
 	}
 	return err
@@ -204,6 +200,6 @@ func armDone(path string, s *train.Setup) (bool, error) {
 	if err := sameConfig(dir, s.Config); err != nil {
 		return false, err
 	}
-	why, err := train.Unfinished(dir)
-	return why == "" && err == nil, err
+	at, err := train.Stands(dir)
+	return at.Status.Ended() && err == nil, err
 }

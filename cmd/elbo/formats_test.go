@@ -37,7 +37,7 @@ var formats = map[string]reflect.Type{
 	"metrics.jsonl":                reflect.TypeFor[run.Metrics](),
 	"Terms":                        reflect.TypeFor[run.EpochTerms](),
 	"Terms of EM":                  reflect.TypeFor[run.EMTerms](),
-	"restarts.json":                reflect.TypeFor[restarted](),
+	"restarts.json":                reflect.TypeFor[train.Restarted](),
 	"elbo.m_step":                  reflect.TypeFor[run.MStep](),
 	"elbo train --json":            reflect.TypeFor[trainReport](),
 	"elbo eval --json":             reflect.TypeFor[evalued](),

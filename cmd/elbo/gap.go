@@ -292,7 +292,7 @@ func (g *gapSplit) drawWorst(s *train.Setup, title string, gap func(train.GapSco
 		if err != nil {
 			return nil, err
 		}
-		means, err := decode(s, codes)
+		means, err := s.Decode(codes)
 		if err != nil {
 			return nil, err
 		}

@@ -27,7 +27,6 @@ const (
 	manifoldReach     = 3   // manifold.png, standard deviations of the prior in each direction
 	plottedCodes      = 10000
 	shownComponents   = 200 // samples.png, of a mixture
-	codesBlock        = 500
 	gridColumns       = 10
 	pairColumns       = 20
 	samplesFile       = "samples.png"
@@ -71,7 +70,7 @@ func (p *program) draw(s *train.Setup, dir *run.Dir) error {
 func drawSamples(s *train.Setup) (image.Image, error) {
 	rows, cols := s.Dataset.Rows(), s.Dataset.Cols()
 	if s.EM == nil {
-		samples, err := sample(s, sampledImages, s.Config.Seed)
+		samples, err := s.Sample(sampledImages, s.Config.Seed)
 		return picture.Grid(samples, rows, cols, gridColumns), err
 	}
 	means, d := s.EM.Means(), s.Dataset.D()
@@ -194,7 +193,7 @@ func upright(images []float32, n1, n2, d int) []float32 {
 // drawPlane draws what only a two-dimensional latent space can show.
 func drawPlane(s *train.Setup, dir *run.Dir) error {
 	if s.VAE != nil { // the states of a grid are in samples.png
-		images, err := decode(s, picture.ManifoldCodes(manifoldSide, -manifoldReach, manifoldReach))
+		images, err := s.Decode(picture.ManifoldCodes(manifoldSide, -manifoldReach, manifoldReach))
 		if err != nil {
 			return err
 		}
@@ -205,7 +204,7 @@ func drawPlane(s *train.Setup, dir *run.Dir) error {
 	}
 	v := pictured(s)
 	v.Subset = v.First(plottedCodes)
-	codes, err := encode(s, v)
+	codes, err := s.Codes(context.Background(), v)
 	if err != nil {
 		return err
 	}
@@ -232,113 +231,11 @@ func drawPlane(s *train.Setup, dir *run.Dir) error {
 	return writeChart(dir.File("latent.png"), chart.Sheet{{c}})
 }
 
-// sample returns E[x|z] for n draws of z from the prior.
-func sample(s *train.Setup, n int, seed uint64) ([]float32, error) {
-	stream := data.NewStream(seed, "sample")
-	if s.EM != nil {
-		return sampleStates(s.EM, n, stream), nil
-	}
-	z, code := make([]float32, 0, n*s.VAE.Latent), make([]float64, s.VAE.Latent)
-	for range n {
-		s.VAE.Prior.Draw(code, stream)
-		for _, v := range code {
-			z = append(z, float32(v))
-		}
-	}
-	return decode(s, z)
-}
-
-// sampleStates returns E[x|z] of n states drawn from p(z).
-func sampleStates(m *model.EM, n int, stream *data.Stream) []float32 {
-	means, d := m.Means(), m.Config.Pixels
-	var images []float32
-	for range n {
-		u, state := stream.Float64(), 0
-		for k, logP := range m.LogPrior() {
-			state = k
-			if u -= math.Exp(float64(logP)); u < 0 {
-				break
-			}
-		}
-		images = append(images, means[state*d:][:d]...)
-	}
-	return images
-}
-
-// expected returns Σ_z p(z|x) f(z) for the images of v, [N, width], where f is
-// [K, width].
-func expected(s *train.Setup, v data.View, f []float32, width int) ([]float32, error) {
-	out := make([]float32, 0, v.N()*width)
-	err := s.Posteriors(context.Background(), v, func(table []float32) bool {
-		for q := range slices.Chunk(table, s.EM.Config.States) {
-			row := make([]float32, width)
-			for state, q := range q {
-				if q == 0 {
-					continue
-				}
-				for j, value := range f[state*width:][:width] {
-					row[j] += q * value
-				}
-			}
-			out = append(out, row...)
-		}
-		return true
-	})
-	return out, err
-}
-
-// decode returns E[x|z] of any number of codes.
-func decode(s *train.Setup, z []float32) ([]float32, error) {
-	latent := s.Config.Latent
-	n := len(z) / latent
-	block := min(n, codesBlock)
-	decoder, err := s.VAE.NewDecoder(block)
-	if err != nil {
-		return nil, err
-	}
-	var images []float32
-	for first := 0; first < n; first += block {
-		count := min(block, n-first)
-		means, err := decoder.Decode(z[first*latent:][:count*latent])
-		if err != nil {
-			return nil, err
-		}
-		images = append(images, means[:count*s.Dataset.D()]...)
-	}
-	return images, nil
-}
-
-// encode returns E[z|x], [N, Z], of the images of v as evaluation sees them.
-func encode(s *train.Setup, v data.View) ([]float32, error) {
-	if s.EM != nil {
-		return expected(s, v, s.EM.Config.Grid.Points, s.Config.Latent)
-	}
-	h, err := train.Encode(context.Background(), s.VAE, v)
-	if err != nil {
-		return nil, err
-	}
-	return s.VAE.Codes(h)
-}
-
-// reconstruct returns the first n images of v, as evaluation sees them, and
-// E[x|z] at z = E[z|x], or its mean over the states of a model with a table.
+// reconstruct returns the first n images of v, and their reconstructions.
 func reconstruct(s *train.Setup, v data.View, n int) (originals, reconstructions []float32, err error) {
 	v.Subset = v.First(n)
-	d := v.D()
-	originals = make([]float32, v.N()*d)
-	for i := range v.N() {
-		v.Pixels(originals[i*d:][:d], i, 0)
-	}
-	if s.EM != nil {
-		reconstructions, err = expected(s, v, s.EM.Means(), d)
-		return originals, reconstructions, err
-	}
-	codes, err := encode(s, v)
-	if err != nil {
-		return nil, nil, err
-	}
-	reconstructions, err = decode(s, codes)
-	return originals, reconstructions, err
+	reconstructions, err = s.Reconstruct(context.Background(), v)
+	return train.Pixels(v), reconstructions, err
 }
 
 // writePicture writes a PNG file.

@@ -263,7 +263,7 @@ func (x *priorFreedom) fit(ctx context.Context, a arm, s *train.Setup, dir *run.
 		x.p.say("       goes on at iteration %d", from.Step)
 		x.p.sayNumerics(s, from)
 	}
-	_, err = train.RunEM(ctx, s, dir, from, x, x.p.now)
+	_, err = train.Run(ctx, s, dir, from, x, x.p.now)
 	diverged, stopped := errors.AsType[*train.DivergedError](err)
 	if err != nil && !stopped {
 		return armResult{}, err

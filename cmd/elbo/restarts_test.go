@@ -15,10 +15,10 @@ import (
 	"elbo/train/run"
 )
 
-// TestAdoptingABeginningMayStopAnywhere: a run with restarts that died while the chosen
-// beginning was copied, after any of the files or within one, goes on and ends as if it had
+// TestAdoptingARestartMayStopAnywhere: a run with restarts that died while the chosen
+// restart was copied, after any of the files or within one, goes on and ends as if it had
 // been left alone.
-func TestAdoptingABeginningMayStopAnywhere(t *testing.T) {
+func TestAdoptingARestartMayStopAnywhere(t *testing.T) {
 	p, root := tinyProgram(t, io.Discard, io.Discard)
 	c := train.DefaultConfig(train.MixtureModel)
 	c.Data, c.Binarise, c.Components, c.Epochs, c.Restarts, c.Workers, c.Tolerance = filepath.Join(root, "data"), data.Static, 3, 4, 3, 1, 0
@@ -32,7 +32,7 @@ func TestAdoptingABeginningMayStopAnywhere(t *testing.T) {
 	}
 	want := runFiles(t, alone)
 	// The files in the order in which they are copied, before config.json.
-	copied := []string{restartsFile, run.MetricsFile, run.BestFile, "checkpoint-00000004.safetensors"}
+	copied := []string{train.RestartsFile, run.MetricsFile, run.BestFile, "checkpoint-00000004.safetensors"}
 	for n := range len(copied) + 1 {
 		stopped := filepath.Join(root, "stopped")
 		if err := os.RemoveAll(stopped); err != nil {

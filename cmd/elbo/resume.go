@@ -57,7 +57,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	if err != nil {
 		return err
 	}
-	if own.Restarts > 1 { // none of the beginnings is adopted, or not wholly: see adopt
+	if own.Restarts > 1 { // none of the restarts is adopted, or not wholly
 		state, warnings = nil, nil
 	}
 	if state == nil && len(warnings) > 0 {
@@ -83,7 +83,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 		return p.moved(err, o.data)
 	}
 	if state == nil && s.Config.Restarts > 1 {
-		return p.trainRestarts(ctx, s.Config, dir, trainOptions{config: c, json: o.json, tested: testedSamples})
+		return p.trainAndTest(ctx, s, dir, nil, trainOptions{config: c, json: o.json, tested: testedSamples})
 	}
 	if state == nil {
 		p.say("%s has no checkpoint yet: starting from the beginning", o.run)

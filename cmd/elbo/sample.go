@@ -49,7 +49,7 @@ func runSample(p *program, o pictureOptions) error {
 	if !o.seedGiven {
 		o.seed = t.Config.Seed
 	}
-	images, err := sample(t.Setup, o.n, o.seed)
+	images, err := t.Setup.Sample(o.n, o.seed)
 	if err != nil {
 		return err
 	}

@@ -275,7 +275,7 @@ func (b *bridge) cross(ctx context.Context, dir *run.Dir, from *run.State) error
 	if err != nil {
 		return err
 	}
-	if result.Converged {
+	if result.Status == train.Converged {
 		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Tolerance)
 	}
 	if result.Best != nil {

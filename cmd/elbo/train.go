@@ -141,9 +141,6 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 	defer dir.Close()
 	p.say("training in %s", dir.Path)
 	p.sayWhat(s)
-	if s.Config.Restarts > 1 {
-		return p.trainRestarts(ctx, s.Config, dir, o)
-	}
 	return p.trainAndTest(ctx, s, dir, nil, o)
 }
 
@@ -160,11 +157,7 @@ func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *run.Dir
 // fit trains from a state to the end.
 func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State) (train.Result, error) {
 	bar := newProgress(p, s, from)
-	fit := train.Run
-	if s.EM != nil {
-		fit = train.RunEM
-	}
-	result, err := fit(ctx, s, dir, from, bar, p.now)
+	result, err := train.Run(ctx, s, dir, from, bar, p.now)
 	bar.done()
 	if errors.Is(err, train.ErrInterrupted) {
 		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, run.ShellPath(dir.Path))
@@ -189,7 +182,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 		}
 		model = fmt.Sprintf("the model after %d %s, the best on validation images", result.Best.Epoch, unit)
 	}
-	if result.Converged {
+	if result.Status == train.Converged {
 		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Tolerance)
 	}
 	p.sayVariance(s)
@@ -232,7 +225,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	fmt.Fprintf(p.stdout, "run    %s\n", dir.Path)
 	run := run.ShellPath(dir.Path)
 	p.say("next:  %[1]s eval %[2]s%[3]s\n       %[1]s sample %[2]s", p.name, run, check)
-	if !result.Converged {
+	if result.Status != train.Converged {
 		p.say("       %s resume %s --epochs %d", p.name, run, 2*s.Config.Epochs)
 	}
 	return nil

@@ -375,7 +375,7 @@ func (r *stepRecorder) Step(p train.Progress) {
 
 func (r *stepRecorder) Epoch(run.Metrics) {}
 
-// fitMixture measures iterations of train.RunEM: E-step and M-step, without the
+// fitMixture measures iterations of train.Run: E-step and M-step, without the
 // checkpoint after it.
 func fitMixture(b *Bench, ctx context.Context, w work) (float64, float64, error) {
 	c := train.DefaultConfig(train.MixtureModel)
@@ -388,7 +388,7 @@ func fitMixture(b *Bench, ctx context.Context, w work) (float64, float64, error)
 	inner, stop := context.WithCancel(ctx)
 	defer stop()
 	r := &iterationRecorder{b: b, stop: stop}
-	_, err = train.RunEM(inner, s, dir, nil, r, b.Now)
+	_, err = train.Run(inner, s, dir, nil, r, b.Now)
 	return float64(s.Train.N()) / 60_000 / r.best, r.gflops, b.ended(ctx, err)
 }
 

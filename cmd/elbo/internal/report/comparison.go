@@ -6,7 +6,11 @@
 // is read in the browser stands in the file.
 package report
 
-import "math"
+import (
+	"math"
+
+	"elbo/model"
+)
 
 // Comparison is what models make of the same images: means over images, nats per image
 // where nothing else is said.
@@ -34,9 +38,9 @@ type Data struct {
 
 // What log p(x) is the logarithm of. Nats of one do not compare with nats of another.
 const (
-	Mass         = "probability mass"
-	Density      = "density"
-	NoLikelihood = "no likelihood"
+	Mass         = string(model.ProbabilityMass)
+	Density      = string(model.ProbabilityDensity)
+	NoLikelihood = string(model.NoLikelihood)
 )
 
 // Figure is a mean over images and its standard error.

@@ -35,11 +35,7 @@ func (v *Verifier) newRun(name string, c train.Config) (*run.Dir, error) {
 
 // fit trains a model of a configuration from a state, or from the beginning.
 func (v *Verifier) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State, heard train.Recorder) error {
-	run := train.Run
-	if s.EM != nil {
-		run = train.RunEM
-	}
-	_, err := run(ctx, s, dir, from, heard, v.Now)
+	_, err := train.Run(ctx, s, dir, from, heard, v.Now)
 	return err
 }
 

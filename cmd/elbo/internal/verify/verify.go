@@ -130,7 +130,7 @@ func (v *Verifier) probabilities(ctx context.Context, add func(Check)) error {
 	for _, prior := range []model.TablePrior{model.Fixed, model.Shared} {
 		m, err := v.randomMixture(prior)
 		if err == nil {
-			err = v.massOfStates(fmt.Sprintf("Σ p(x), mixture bernoulli, prior %s", prior), m, add)
+			err = v.massOfStates(fmt.Sprintf("Σ p(x), mixture bernoulli, prior %s", prior), m.EM, add)
 		}
 		if err != nil {
 			return err
@@ -139,7 +139,7 @@ func (v *Verifier) probabilities(ctx context.Context, add func(Check)) error {
 	for _, rule := range model.GridRules {
 		m, err := v.randomGrid(rule)
 		if err == nil {
-			err = v.massOfStates(fmt.Sprintf("Σ p(x), grid bernoulli, %s", rule), m, add)
+			err = v.massOfStates(fmt.Sprintf("Σ p(x), grid bernoulli, %s", rule), m.EM, add)
 		}
 		if err != nil {
 			return err
@@ -225,7 +225,7 @@ func (v *Verifier) densityOf(ctx context.Context, l model.LikelihoodName, lo, hi
 }
 
 // randomMixture has five components of random probabilities and weights.
-func (v *Verifier) randomMixture(prior model.TablePrior) (*model.EM, error) {
+func (v *Verifier) randomMixture(prior model.TablePrior) (*model.Mixture, error) {
 	m, err := model.NewMixture(model.EMConfig{Pixels: 9, States: 5, Likelihood: model.BernoulliName, Prior: prior, Smoothing: 0.1}, v.Engine)
 	if err != nil {
 		return nil, err
@@ -242,7 +242,7 @@ func (v *Verifier) randomMixture(prior model.TablePrior) (*model.EM, error) {
 }
 
 // randomGrid has a decoder of random parameters over 4 x 3 points.
-func (v *Verifier) randomGrid(rule model.GridRule) (*model.EM, error) {
+func (v *Verifier) randomGrid(rule model.GridRule) (*model.GridModel, error) {
 	grid, err := model.NewGrid(rule, []int{4, 3})
 	if err != nil {
 		return nil, err

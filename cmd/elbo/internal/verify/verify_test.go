@@ -165,7 +165,7 @@ func TestADensityIsNoMass(t *testing.T) {
 		t.Fatal(err)
 	}
 	mixture.LogPrior()[0] += 0.01
-	for _, c := range checked(t, func(add func(Check)) error { return v.massOfStates("heavy", mixture, add) }) {
+	for _, c := range checked(t, func(add func(Check)) error { return v.massOfStates("heavy", mixture.EM, add) }) {
 		if c.OK {
 			t.Errorf("%+v", c)
 		}

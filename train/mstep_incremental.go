@@ -9,7 +9,7 @@ import (
 	"elbo/train/safetensors"
 )
 
-// incremental is EM over batches (Neal and Hinton 1998): after the E-step of one batch
+// incrementalStep is EM over batches (Neal and Hinton 1998): after the E-step of one batch
 // of images the M-step follows at once, with the statistics of all other batches as they
 // were. Each of both steps raises
 //
@@ -18,7 +18,9 @@ import (
 // the ELBO of the table, though rows of it are of different ages; the evidence at θ is
 // above F. What is kept of the table is all that F and the M-step see of it: the
 // statistics of each batch, and its entropy.
-type incremental struct {
+type incrementalStep struct {
+	*closedStep
+	size    int // images in a batch
 	batches []*model.Statistics
 	entropy []float32 // of the rows of each batch, summed, nats
 }
@@ -32,39 +34,85 @@ const (
 	incrementalEntropy = run.IncrementalTable + "entropy" // [batches]
 )
 
-func newIncremental(m *model.EM, batches int) *incremental {
-	inc := &incremental{entropy: make([]float32, batches)}
-	for range batches {
-		inc.batches = append(inc.batches, m.NewStatistics())
+func newIncrementalStep(s *Setup, closed *closedStep) *incrementalStep {
+	size := min(s.Config.Incremental, s.Train.N())
+	inc := &incrementalStep{closedStep: closed, size: size, entropy: make([]float32, (s.Train.N()+size-1)/size)}
+	for range inc.entropy {
+		inc.batches = append(inc.batches, closed.mixture.NewStatistics())
 	}
 	return inc
+}
+
+func (inc *incrementalStep) chunk() int { return inc.size }
+
+func (inc *incrementalStep) expect(e *em, first, count int) {
+	inc.replace(e, first/inc.size, count)
+	inc.watch(e, first, count)
+}
+
+// bound returns F: the sweep before has left the table, and with it the bound.
+func (inc *incrementalStep) bound(e *em) (run.Metrics, bool) {
+	if e.step == 0 {
+		return run.Metrics{}, false
+	}
+	inc.total(e.stats)
+	mean := inc.terms(e.stats).Mean()
+	return run.Metrics{Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound}, EM: &run.EMTerms{Table: true}}, true
+}
+
+// maximise takes an E-step and an M-step for each batch in turn; the first M-step is that
+// of all images at once.
+func (inc *incrementalStep) maximise(e *em) error {
+	if e.step == 0 {
+		err := inc.closedStep.maximise(e)
+		e.note.Bound = nil
+		return err
+	}
+	for b := range inc.batches {
+		first := b * inc.size
+		count := min(inc.size, e.Train.N()-first)
+		e.fillPixels(e.fit, e.Train, e.kept, first, count)
+		if err := e.fit.Run(count); err != nil {
+			return err
+		}
+		inc.replace(e, b, count)
+		if err := inc.mixture.Maximise(e.stats); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (inc *incrementalStep) save(s *run.State) {
+	c := inc.mixture.Config
+	s.Tables = append(s.Tables, inc.tensors(c.States, c.Pixels)...)
 }
 
 // replace puts the statistics of the last E-step in place of a batch's, and changes the
 // sums over all batches accordingly. Statistics are rounded to float32, as a checkpoint
 // keeps them, so that a resumed run continues with the same bits.
-func (inc *incremental) replace(all *model.Statistics, b int, e *model.EStep, logPrior []float32, count int) {
+func (inc *incrementalStep) replace(e *em, b, count int) {
 	s := inc.batches[b]
-	all.Add(s, -1)
+	e.stats.Add(s, -1)
 	s.Clear()
-	e.AddStatistics(s, count)
-	all.Add(s, 1)
+	e.fit.AddStatistics(s, count)
+	e.stats.Add(s, 1)
 	// H(q) = log p(x) - E_q[log p(x|z)] - E_q[log p(z)], row by row.
 	h := 0.0
-	recon := e.Recon()
-	for i, evidence := range e.Evidence()[:count] {
+	recon := e.fit.Recon()
+	for i, evidence := range e.fit.Evidence()[:count] {
 		h += float64(evidence) - float64(recon[i])
 	}
 	for k, n := range s.Counts {
 		if n > 0 {
-			h -= n * float64(logPrior[k])
+			h -= n * float64(e.model.LogPrior()[k])
 		}
 	}
 	inc.entropy[b] = float32(h)
 }
 
 // total is the sum over all batches, in their order.
-func (inc *incremental) total(into *model.Statistics) {
+func (inc *incrementalStep) total(into *model.Statistics) {
 	into.Clear()
 	for _, s := range inc.batches {
 		into.Add(s, 1)
@@ -72,8 +120,8 @@ func (inc *incremental) total(into *model.Statistics) {
 }
 
 // terms returns the parts of F over all images.
-func (inc *incremental) terms(m *model.EM, all *model.Statistics) model.Totals {
-	logLik, logPrior := m.ExpectedLogJoint(all)
+func (inc *incrementalStep) terms(all *model.Statistics) model.Totals {
+	logLik, logPrior := inc.mixture.ExpectedLogJoint(all)
 	bound := logLik + logPrior
 	for _, h := range inc.entropy {
 		bound += float64(h)
@@ -81,25 +129,8 @@ func (inc *incremental) terms(m *model.EM, all *model.Statistics) model.Totals {
 	return model.Totals{Images: all.Images, Recon: logLik, KL: logLik - bound, Bound: bound}
 }
 
-// sweep takes an E-step and an M-step for each batch in turn.
-func (r *emRun) sweep() error {
-	for b := range r.inc.batches {
-		first := b * r.fit.Chunk()
-		count := min(r.fit.Chunk(), r.Train.N()-first)
-		r.fillPixels(r.fit, r.Train, r.kept, first, count)
-		if err := r.fit.Run(count); err != nil {
-			return err
-		}
-		r.inc.replace(r.stats, b, r.fit, r.EM.LogPrior(), count)
-		if err := r.EM.Maximise(r.stats); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // tensors are the statistics of the batches as a checkpoint keeps them.
-func (inc *incremental) tensors(k, d int) []safetensors.Tensor {
+func (inc *incrementalStep) tensors(k, d int) []safetensors.Tensor {
 	n := len(inc.batches)
 	counts := safetensors.Tensor{Name: incrementalCounts, Shape: []int{n, k}}
 	sums := safetensors.Tensor{Name: incrementalSums, Shape: []int{n, k, d}}
@@ -126,8 +157,12 @@ func appendNarrow(to []float32, from []float64) []float32 {
 	return to
 }
 
-// restore sets the statistics to those of a checkpoint.
-func (inc *incremental) restore(s *Setup, chunk int, tensors []safetensors.Tensor) error {
+// load sets the statistics to those of a checkpoint, which has none before the first M-step.
+func (inc *incrementalStep) load(e *em, state *run.State) error {
+	if state.Step == 0 {
+		return nil
+	}
+	tensors := state.Tables
 	find := func(name string, size int) ([]float32, error) {
 		values, ok := findTensor(tensors, name, size)
 		if !ok {
@@ -135,7 +170,7 @@ func (inc *incremental) restore(s *Setup, chunk int, tensors []safetensors.Tenso
 		}
 		return values, nil
 	}
-	n, k, d := len(inc.batches), s.EM.Config.States, s.EM.Config.Pixels
+	n, k, d := len(inc.batches), e.model.Config.States, e.model.Config.Pixels
 	counts, err := find(incrementalCounts, n*k)
 	if err != nil {
 		return err
@@ -162,7 +197,7 @@ func (inc *incremental) restore(s *Setup, chunk int, tensors []safetensors.Tenso
 	}
 	copy(inc.entropy, entropy)
 	for b, batch := range inc.batches {
-		batch.Images = float64(min(chunk, s.Train.N()-b*chunk))
+		batch.Images = float64(min(inc.size, e.Train.N()-b*inc.size))
 		widen(batch.Counts, counts[b*k:])
 		widen(batch.Sums, sums[b*k*d:])
 		if squares != nil {

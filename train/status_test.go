@@ -28,14 +28,10 @@ func TestARunIsFinishedWhenItsLoopSaysSo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fit := Run
-			if s.EM != nil {
-				fit = RunEM
-			}
 			says := func(want string) {
 				t.Helper()
-				if got, err := Unfinished(reader); err != nil || (got == "") != (want == "") || !strings.Contains(got, want) {
-					t.Errorf("unfinished: %q, %v, want %q", got, err, want)
+				if got, err := Stands(reader); err != nil || got.Status.Ended() != (want == "") || !strings.Contains(got.String(), want) {
+					t.Errorf("stands: %v, %v, want %q", got, err, want)
 				}
 			}
 			says("in training") // the lock is held
@@ -46,7 +42,7 @@ func TestARunIsFinishedWhenItsLoopSaysSo(t *testing.T) {
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			if _, err := fit(ctx, s, dir, nil, &emListener{}, still); !errors.Is(err, ErrInterrupted) {
+			if _, err := Run(ctx, s, dir, nil, &emListener{}, still); !errors.Is(err, ErrInterrupted) {
 				t.Fatal(err)
 			}
 			dir.Close()
@@ -55,13 +51,16 @@ func TestARunIsFinishedWhenItsLoopSaysSo(t *testing.T) {
 				t.Fatalf("the lock is not free: %v", err)
 			}
 			state, _, _ := dir.Latest()
-			result, err := fit(t.Context(), newTestSetup(t, test.c), dir, state, &emListener{}, still)
+			result, err := Run(t.Context(), newTestSetup(t, test.c), dir, state, &emListener{}, still)
 			if err != nil {
 				t.Fatal(err)
 			}
 			dir.Close()
-			if result.Converged != (test.name == "converged") {
-				t.Errorf("converged: %v", result.Converged)
+			if (result.Status == Converged) != (test.name == "converged") {
+				t.Errorf("status: %v", result.Status)
+			}
+			if at, err := Stands(reader); err != nil || at.Status != result.Status {
+				t.Errorf("the run ended as %v, and stands as %v, %v", result.Status, at, err)
 			}
 			says("")
 		})

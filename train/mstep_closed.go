@@ -1,0 +1,77 @@
+package train
+
+import (
+	"math"
+
+	"elbo/model"
+	"elbo/train/run"
+)
+
+// closedStep is the M-step of a mixture in closed form, followed by moves of dead
+// components, which the next E-step may refuse.
+type closedStep struct {
+	mixture  *model.Mixture
+	variance float64          // of a pixel, over all; of a Gaussian mixture
+	worst    []worstExplained // images of the last E-step
+}
+
+func newClosedStep(s *Setup, m *model.Mixture) *closedStep {
+	c := &closedStep{mixture: m}
+	if s.Config.Likelihood.HasVariance() {
+		c.variance = s.pixelVariance()
+	}
+	return c
+}
+
+func (c *closedStep) begin(e *em) error {
+	if err := c.mixture.Maximise(e.initialStatistics(c.variance)); err != nil {
+		return err
+	}
+	return e.degeneracy()
+}
+
+func (c *closedStep) chunk() int { return emChunk }
+
+func (c *closedStep) expect(e *em, first, count int) {
+	e.fit.AddStatistics(e.stats, count)
+	c.watch(e, first, count)
+}
+
+// watch keeps the images that are explained worst.
+func (c *closedStep) watch(e *em, first, count int) {
+	if first == 0 {
+		c.worst = c.worst[:0]
+	}
+	if !e.prior.perImage() {
+		c.worst = keepWorst(c.worst, first, e.fit.Evidence()[:count], min(c.mixture.Config.States, mostReseeded))
+	}
+}
+
+func (c *closedStep) bound(*em) (run.Metrics, bool) { return run.Metrics{}, false }
+
+func (c *closedStep) maximise(e *em) error {
+	logLik, logPrior := c.mixture.ExpectedLogJoint(e.stats)
+	before := logLik + logPrior
+	e.note.Reseeded = 0
+	if err := c.mixture.Maximise(e.stats); err != nil {
+		return err
+	}
+	logLik, logPrior = c.mixture.ExpectedLogJoint(e.stats)
+	e.noteBound((logLik + logPrior - before) / e.stats.Images)
+	moved := c.reseed(e)
+	if moved == 0 {
+		return nil
+	}
+	// Of both bounds, each a mean of so many roundings that have nothing to do with each
+	// other.
+	e.try(e.last - 2*e.reached.rounding/math.Sqrt(e.stats.Images))
+	e.note.Reseeded, e.note.Bound = moved, nil
+	return c.mixture.Maximise(e.stats)
+}
+
+func (c *closedStep) saves() bool      { return true }
+func (c *closedStep) saveBefore() bool { return false }
+
+func (c *closedStep) save(*run.State) {}
+
+func (c *closedStep) load(*em, *run.State) error { return nil }

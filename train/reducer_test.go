@@ -1,0 +1,91 @@
+package train
+
+import (
+	"context"
+	"math"
+	"sync"
+	"testing"
+)
+
+// pair is a Reducer of two goroutines.
+type pair struct {
+	rank   int
+	shared *meeting
+}
+
+// meeting is where the two add what they have: whoever comes second adds, and both go on.
+type meeting struct {
+	mu      sync.Mutex
+	waiting chan struct{} // of who came first, nil for none
+	values  []float64
+}
+
+func (p pair) Rank() int { return p.rank }
+func (p pair) Size() int { return 2 }
+
+func (p pair) Sum(values []float64) error {
+	m := p.shared
+	m.mu.Lock()
+	if m.waiting == nil {
+		done := make(chan struct{})
+		m.waiting, m.values = done, values
+		m.mu.Unlock()
+		<-done
+		return nil
+	}
+	for i, v := range m.values {
+		m.values[i] = v + values[i]
+		values[i] = m.values[i]
+	}
+	close(m.waiting)
+	m.waiting = nil
+	m.mu.Unlock()
+	return nil
+}
+
+func (p pair) SumFloat32(values []float32) error {
+	wide := make([]float64, len(values))
+	for i, v := range values {
+		wide[i] = float64(v)
+	}
+	err := p.Sum(wide)
+	for i, v := range wide {
+		values[i] = float32(v)
+	}
+	return err
+}
+
+// TestTwoProcessesTrainAsOne: each takes half of the images of a batch, of the same noise,
+// order and outcomes; gradients and terms are summed between them.
+func TestTwoProcessesTrainAsOne(t *testing.T) {
+	c := smallConfig(t)
+	c.Split = []int{90, 0}
+	alone := newTestSetup(t, c)
+	if _, err := Run(context.Background(), alone, newHastyRun(t, c), nil, &listener{}, still); err != nil {
+		t.Fatal(err)
+	}
+	both := []*Setup{newTestSetup(t, c), newTestSetup(t, c)}
+	shared := new(meeting)
+	var ranks sync.WaitGroup
+	for rank, s := range both {
+		s.Reducer = pair{rank, shared}
+		dir := newHastyRun(t, c)
+		ranks.Go(func() {
+			if _, err := Run(context.Background(), s, dir, nil, &listener{}, still); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ranks.Wait()
+	for i, want := range alone.Tensors() {
+		first, second := both[0].Tensors()[i].Data, both[1].Tensors()[i].Data
+		for j, w := range want.Data {
+			// Sums of up to 16 gradients are rounded otherwise, by 2⁻²⁴ of the largest; Adam
+			// divides by their size, and 18 steps of 1e-3 add up: 18 · 1e-3 · 16 · 2⁻²⁴ where
+			// gradients do not cancel. A hundred times that where they do.
+			if first[j] != second[j] || math.Abs(float64(first[j]-w)) > 100*18*1e-3*16*math.Exp2(-24) {
+				t.Fatalf("%s[%d]: %g and %g, alone %g", want.Name, j, first[j], second[j], w)
+			}
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package train
+
+import (
+	"fmt"
+
+	"elbo/train/run"
+)
+
+// Status is where a run stands, or how it ended.
+type Status int
+
+// The states of a run.
+const (
+	Unfinished   Status = iota // there are passes to make
+	Finished                   // all passes that the configuration asks for are made
+	Converged                  // EM: an iteration gained less than the tolerance
+	InUse                      // another process is writing to it
+	NoCheckpoint               // it has no checkpoint that can be read
+	Unsaved                    // its last pass is made, but not all that came of it was saved
+)
+
+// Ended reports whether the run is at its end.
+func (s Status) Ended() bool { return s == Finished || s == Converged }
+
+// Standing is where a run stands.
+type Standing struct {
+	Status   Status
+	Done, Of int    // passes
+	Unit     string // what a pass is called, "epoch" or "iteration"
+}
+
+// String says it, for a sentence that begins with the run's name.
+func (s Standing) String() string {
+	switch s.Status {
+	case InUse:
+		return "is in training: wait for it"
+	case NoCheckpoint:
+		return "has no checkpoint that can be read"
+	case Unsaved:
+		return fmt.Sprintf("has made its last %s, %d, but was stopped before it had saved what came of it", s.Unit, s.Done)
+	case Finished:
+		return fmt.Sprintf("has made all %d %ss", s.Of, s.Unit)
+	case Converged:
+		return fmt.Sprintf("has converged after %d of %d %ss", s.Done, s.Of, s.Unit)
+	}
+	if s.Unit == "iteration" {
+		return fmt.Sprintf("has made %d of %d iterations, and has not converged", s.Done, s.Of)
+	}
+	return fmt.Sprintf("has trained for %d of %d %ss", s.Done, s.Of, s.Unit)
+}
+
+// Stands returns where a run stands. It takes no lock that lasts and changes nothing.
+func Stands(r *run.Dir) (Standing, error) {
+	inUse, err := r.InUse()
+	if err != nil {
+		return Standing{}, err
+	}
+	if inUse {
+		return Standing{Status: InUse}, nil
+	}
+	text, err := r.Config()
+	if err != nil {
+		return Standing{}, err
+	}
+	c := DefaultConfig(VAEModel)
+	if err := c.ReadConfig(text); err != nil {
+		return Standing{}, &ConfigError{fmt.Errorf("%s: %w", r.File(run.ConfigFile), err)}
+	}
+	s, _, _ := r.Latest()
+	if s == nil {
+		return Standing{Status: NoCheckpoint}, nil
+	}
+	at := Standing{Done: s.Epoch - 1, Of: c.Epochs, Unit: "epoch"}
+	if c.Model == VAEModel {
+		if at.Done >= at.Of {
+			at.Status = Finished
+		}
+		return at, nil
+	}
+	at.Unit = "iteration"
+	metrics, err := r.ReadMetrics()
+	if err != nil {
+		return at, err
+	}
+	if at.Status = emStands(c, s, metrics); at.Status.Ended() && !savedLast(s, metrics[len(metrics)-1]) {
+		at.Status = Unsaved
+	}
+	return at, nil
+}
+
+// emStands says whether a fit by EM would end at the last line of the metrics.
+func emStands(c Config, s *run.State, metrics []run.Metrics) Status {
+	if len(metrics) == 0 {
+		return Unfinished
+	}
+	last := metrics[len(metrics)-1]
+	if last.Step != s.Step {
+		return Unfinished // the E-step of the newest parameters is missing, or they were not saved
+	}
+	end := Unfinished
+	if last.Epoch >= c.Epochs {
+		end = Finished
+	}
+	small := 1 // gains in a row that are to be small
+	if c.Accelerate {
+		small = 2
+	}
+	if c.Tolerance == 0 || len(metrics) <= small || shortening(s.MStep) {
+		return end
+	}
+	for i := len(metrics) - small; i < len(metrics); i++ {
+		before, m := metrics[i-1], metrics[i]
+		if before.Epoch != m.Epoch-1 {
+			return end // a line was damaged: what the iteration gained is not known
+		}
+		if before.EM == nil || m.EM == nil || !smallGain(c, m.Train.Bound+m.EM.Penalty-before.Train.Bound-before.EM.Penalty, m.EM.Rounding) {
+			return end
+		}
+	}
+	return Converged
+}
+
+// smallGain reports whether a gain in evidence plus penalty is below the tolerance. A fall
+// that is more than the rounding of both bounds is no small gain: EM cannot lower its bound,
+// so something is wrong, and it has not converged.
+func smallGain(c Config, gain, rounding float64) bool {
+	return gain < c.Tolerance && (gain >= -2*rounding || rounding == 0)
+}
+
+// savedLast reports whether a fit by EM has saved what its last E-step came to. Run
+// writes the line of metrics first, then the best state, then the last checkpoint, which
+// names the best.
+func savedLast(s *run.State, last run.Metrics) bool {
+	v := last.Validation
+	return v == nil || s.Best != nil && v.Bound <= s.Best.Bound
+}
