@@ -20,19 +20,26 @@ var hop = regexp.MustCompile("`([\\w./-]+\\.go)`[\\s:,]*`(?:\\(?\\*?(\\w+)\\)?\\
 // TestReadmeNamesFunctionsThatExist: the way from the command to the gradient, as the
 // README gives it, leads somewhere.
 func TestReadmeNamesFunctionsThatExist(t *testing.T) {
-	hops := hop.FindAllStringSubmatch(readme(t), -1)
-	if len(hops) < 4 {
-		t.Errorf("README.md names %d functions with their files, want the four hops from the command to the gradient", len(hops))
+	checkHops(t, "README.md", readme(t), 4)
+}
+
+// checkHops looks up the functions that a page names after their files, of which there
+// are at least as many.
+func checkHops(t *testing.T, page, text string, least int) {
+	t.Helper()
+	hops := hop.FindAllStringSubmatch(text, -1)
+	if len(hops) < least {
+		t.Errorf("%s names %d functions with their files, want at least %d", page, len(hops), least)
 	}
 	for _, h := range hops {
 		file, receiver, name := h[1], h[2], h[3]
 		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, filepath.FromSlash(file)), nil, parser.SkipObjectResolution)
 		if err != nil {
-			t.Errorf("README.md: %s: %v", h[0], err)
+			t.Errorf("%s: %s: %v", page, h[0], err)
 			continue
 		}
 		if !declares(parsed, receiver, name) {
-			t.Errorf("README.md: %s: there is no such function in %s", h[0], file)
+			t.Errorf("%s: %s: there is no such function in %s", page, h[0], file)
 		}
 	}
 }
