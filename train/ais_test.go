@@ -195,7 +195,7 @@ func TestFewStepsShowInTheSandwich(t *testing.T) {
 // of a model with two latent dimensions, within their error bars.
 func TestEstimatesOfATrainedVAEAgreeWithQuadrature(t *testing.T) {
 	c := smallConfig(t)
-	c.Activation, c.Epochs, c.LR = graph.Tanh, 60, 0.01
+	c.network().Activation, c.Epochs, c.network().LR = graph.Tanh, 60, 0.01
 	s := newTestSetup(t, c)
 	if _, err := Run(context.Background(), s, newTrainingRun(t, c), nil, &listener{}, still); err != nil {
 		t.Fatal(err)
@@ -282,7 +282,7 @@ func TestAISSaysWhatItCannotDo(t *testing.T) {
 	grey.VAE.Likelihood = model.GreyBernoulli{}
 	table := newTestSetup(t, func() Config {
 		c := DefaultConfig(MixtureModel)
-		c.Data, c.Split, c.Components = writeSynthetic(t), []int{90, 30}, 3
+		c.Data, c.Split, c.mixture().Components = writeSynthetic(t), []int{90, 30}, 3
 		c.Binarise = data.Static
 		return c
 	}())

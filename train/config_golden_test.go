@@ -20,8 +20,7 @@ func TestConfigurationFilesKeepTheirBytes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := DefaultConfig(VAEModel)
-		if err := c.ReadConfig(want); err != nil {
+		if c, err := ReadConfig(want); err != nil {
 			t.Errorf("%s: %v", file, err)
 		} else if got := c.JSON(); string(got) != string(want) {
 			t.Errorf("%s: written as\n%s", file, got)

@@ -90,22 +90,22 @@ func RunEM(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorde
 			return Result{}, err
 		}
 		gain := objective - r.last
-		small := s.Config.Tolerance > 0 && smallGain(s.Config, gain, m.EM.Rounding) && r.step > 0 && !shortening(r.mStep)
-		converged := small && (r.mStep.Slow || !s.Config.Accelerate)
+		small := s.Config.Table().Tolerance > 0 && smallGain(s.Config, gain, m.EM.Rounding) && r.step > 0 && !shortening(r.mStep)
+		converged := small && (r.mStep.Slow || !SettingsOf[MixtureSettings](s.Config).Accelerate)
 		if r.step >= int64(s.Config.Epochs) || converged {
 			if err := r.save(); err != nil { // the E-step may have found the best
 				return Result{}, err
 			}
 			return Result{Step: r.step, Best: r.best, Converged: converged}, nil
 		}
-		if r.Config.Accelerate && len(r.jump.points) == 0 {
+		if SettingsOf[MixtureSettings](r.Config).Accelerate && len(r.jump.points) == 0 {
 			// Where a cycle begins, the parameters are all there is to save.
 			if err := r.save(); err != nil {
 				return Result{}, err
 			}
 		}
 		r.last, r.reached, r.rounding = objective, m.Train.Bound, m.EM.Rounding
-		r.mStep.Slow = small && s.Config.Accelerate
+		r.mStep.Slow = small && SettingsOf[MixtureSettings](s.Config).Accelerate
 		if err := r.maximise(); err != nil {
 			return Result{}, err
 		}
@@ -124,7 +124,7 @@ func (r *emRun) settle(ctx context.Context) error {
 	if err := r.degeneracy(); err != nil {
 		return err
 	}
-	if !r.Config.Accelerate {
+	if !SettingsOf[MixtureSettings](r.Config).Accelerate {
 		if err := r.save(); err != nil {
 			return err
 		}
@@ -188,17 +188,17 @@ func (r *emRun) snapshot() [][]float32 {
 func shortening(n run.MStep) bool { return n.Stalled && n.Shorter < 1000 }
 
 func (r *emRun) compile() error {
-	perImage := r.Config.Prior == model.PerImage
+	perImage := r.EM.Config.Prior == model.PerImage
 	r.kept = r.Train.Keep()
 	var err error
 	chunk := emChunk
-	if r.Config.Incremental > 0 {
-		chunk = r.Config.Incremental
+	if SettingsOf[MixtureSettings](r.Config).Incremental > 0 {
+		chunk = SettingsOf[MixtureSettings](r.Config).Incremental
 	}
 	if r.fit, err = r.EM.NewEStep(min(chunk, r.Train.N()), true, perImage); err != nil {
 		return err
 	}
-	if r.Config.Incremental > 0 {
+	if SettingsOf[MixtureSettings](r.Config).Incremental > 0 {
 		r.inc = newIncremental(r.EM, (r.Train.N()+r.fit.Chunk()-1)/r.fit.Chunk())
 	}
 	if n := r.Validation.N(); n > 0 {
@@ -211,14 +211,14 @@ func (r *emRun) compile() error {
 		r.variance = r.pixelVariance()
 	}
 	if decoder := r.EM.Decoder(); decoder != nil {
-		r.adam = NewAdam(r.Config.LR, decoder, r.Engine)
+		r.adam = NewAdam(r.Config.Network().LR, decoder, r.Engine)
 	}
 	return nil
 }
 
 // begin sets the parameters to those of a state, or to the first ones.
 func (r *emRun) begin(from *run.State) error {
-	if r.Config.Prior == model.PerImage {
+	if r.EM.Config.Prior == model.PerImage {
 		r.table = make([]float32, r.Train.N()*r.EM.Config.States)
 		r.posteriors = make([]float32, len(r.table))
 	}
@@ -234,7 +234,7 @@ func (r *emRun) begin(from *run.State) error {
 		for i := range r.table {
 			r.table[i] = r.EM.LogPrior()[i%r.EM.Config.States]
 		}
-		if err := r.dir.TruncateMetrics(0); err != nil || r.Config.InitFrom == "" {
+		if err := r.dir.TruncateMetrics(0); err != nil || r.Config.Network().InitFrom == "" {
 			return err
 		}
 		if err := r.LoadInitial(); err != nil {
@@ -246,7 +246,7 @@ func (r *emRun) begin(from *run.State) error {
 		return err
 	}
 	if r.adam != nil {
-		if err := r.adam.Restore(from.Moments, from.Step*int64(r.Config.MSteps)); err != nil {
+		if err := r.adam.Restore(from.Moments, from.Step*int64(SettingsOf[GridSettings](r.Config).MSteps)); err != nil {
 			return err
 		}
 	}
@@ -470,7 +470,7 @@ func (r *emRun) maximise() error {
 	prior := expectedLogPrior(r.EM, r.stats)
 	r.EM.Expect(r.stats)
 	prior = expectedLogPrior(r.EM, r.stats) - prior
-	r.adam.LR = r.Config.LR / (1 + r.mStep.Shorter)
+	r.adam.LR = r.Config.Network().LR / (1 + r.mStep.Shorter)
 	decoder := r.EM.Decoder()
 	start, err := r.EM.Expected()
 	if err != nil {
@@ -484,7 +484,7 @@ func (r *emRun) maximise() error {
 		}
 	}
 	keep()
-	for range r.Config.MSteps {
+	for range SettingsOf[GridSettings](r.Config).MSteps {
 		r.adam.Step(r.EM.DecoderGrad)
 		q, err := r.EM.Expected()
 		if err != nil {
@@ -514,7 +514,7 @@ func (r *emRun) maximise() error {
 // under acceleration every second one is followed by a jump: the next E-step may refuse
 // either.
 func (r *emRun) maximiseMixture() error {
-	if r.Config.Accelerate {
+	if SettingsOf[MixtureSettings](r.Config).Accelerate {
 		r.jump.points = append(r.jump.points, r.EM.Point())
 	}
 	logLik, logPrior := r.EM.ExpectedLogJoint(r.stats)

@@ -207,7 +207,7 @@ func TestBoundsOfALinearGaussianModelAreItsClosedForms(t *testing.T) {
 // error bars; and the table over a window integrates to 1.
 func TestThePosteriorOfAnImageAgreesWithImportanceSampling(t *testing.T) {
 	c := smallConfig(t)
-	c.Hidden, c.Latent, c.Activation = []int{16}, 2, graph.ReLU
+	c.network().Hidden, c.network().Latent, c.network().Activation = []int{16}, 2, graph.ReLU
 	s := newTestSetup(t, c)
 	for _, p := range s.VAE.Params() {
 		for j := range p.Value {
@@ -284,8 +284,8 @@ func TestQuadratureOfAGridIsItsEvidenceUnderTheContinuousPrior(t *testing.T) {
 	c := smallConfig(t)
 	d := DefaultConfig(GridModel)
 	d.Data, d.Split, d.Binarise, d.Workers, d.Seed = c.Data, c.Split, data.Threshold, 1, 3
-	d.Grid, d.GridRule, d.Hidden = []int{60, 60}, model.Hermite, []int{10}
-	d.Activation = graph.Tanh
+	d.grid().Grid, d.grid().GridRule, d.network().Hidden = []int{60, 60}, model.Hermite, []int{10}
+	d.network().Activation = graph.Tanh
 	s := newTestSetup(t, d)
 	e, err := EvaluateEM(context.Background(), s, s.Train)
 	if err != nil {

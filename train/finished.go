@@ -9,7 +9,7 @@ import (
 // Unfinished says why a run is not at its end, "" where it is: another process is
 // writing to it, it has no checkpoint, or fewer epochs than its configuration wants and,
 // of EM, no convergence. It takes no lock that lasts and changes nothing.
-func Unfinished(r *run.Dir) (string, error) {
+func Unfinished(r *run.Dir, kinds ...Kind) (string, error) {
 	inUse, err := r.InUse()
 	if err != nil {
 		return "", err
@@ -21,15 +21,15 @@ func Unfinished(r *run.Dir) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c := DefaultConfig(VAEModel)
-	if err := c.ReadConfig(text); err != nil {
+	c, err := ReadConfig(text, kinds...)
+	if err != nil {
 		return "", &ConfigError{fmt.Errorf("%s: %w", r.File(run.ConfigFile), err)}
 	}
 	s, _, _ := r.Latest()
 	if s == nil {
 		return "has no checkpoint that can be read", nil
 	}
-	if c.Model == VAEModel {
+	if c.Settings == nil || !c.Settings.Kind().EM {
 		if done := s.Epoch - 1; done < c.Epochs {
 			return fmt.Sprintf("has trained for %d of %d epochs", done, c.Epochs), nil
 		}
@@ -61,10 +61,10 @@ func emFinished(c Config, s *run.State, metrics []run.Metrics) bool {
 		return true
 	}
 	small := 1 // gains in a row that are to be small
-	if c.Accelerate {
+	if SettingsOf[MixtureSettings](c).Accelerate {
 		small = 2
 	}
-	if c.Tolerance == 0 || len(metrics) <= small || shortening(s.MStep) {
+	if c.Table().Tolerance == 0 || len(metrics) <= small || shortening(s.MStep) {
 		return false
 	}
 	for i := len(metrics) - small; i < len(metrics); i++ {
@@ -83,7 +83,7 @@ func emFinished(c Config, s *run.State, metrics []run.Metrics) bool {
 // that is more than the rounding of both bounds is no small gain: EM cannot lower its bound,
 // so something is wrong, and it has not converged.
 func smallGain(c Config, gain, rounding float64) bool {
-	return gain < c.Tolerance && (gain >= -2*rounding || rounding == 0)
+	return gain < c.Table().Tolerance && (gain >= -2*rounding || rounding == 0)
 }
 
 // savedLast reports whether a fit by EM has saved what its last E-step came to. RunEM

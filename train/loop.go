@@ -96,7 +96,8 @@ type vaeRun struct {
 // is ErrInterrupted. A bound that is not finite ends it with a *DivergedError.
 func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder Recorder, now func() time.Time) (Result, error) {
 	r := &vaeRun{Setup: s, dir: dir, recorder: recorder, now: now, epoch: 1, saved: -1}
-	r.adam = NewAdam(s.Config.LR, s.VAE.Trained(), s.Engine)
+	own := SettingsOf[VAESettings](s.Config)
+	r.adam = NewAdam(own.LR, s.VAE.Trained(), s.Engine)
 	if from != nil {
 		if err := r.restore(from); err != nil {
 			return Result{}, err
@@ -108,17 +109,17 @@ func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder 
 	if from == nil && s.VAE.Solves() {
 		s.VAE.Likelihood.(model.Solved).Begin(s.meanSquare())
 	}
-	if from == nil && s.Config.InitFrom != "" {
+	if from == nil && own.InitFrom != "" {
 		if err := r.adopt(); err != nil {
 			return Result{}, err
 		}
 	}
-	if err := s.VAE.CompileStep(s.Config.Batch); err != nil {
+	if err := s.VAE.CompileStep(own.Batch); err != nil {
 		return Result{}, err
 	}
 	if s.Validation.N() > 0 {
 		var err error
-		if r.evaluator, err = NewEvaluator(s.VAE, s.Config.K); err != nil {
+		if r.evaluator, err = NewEvaluator(s.VAE, own.K); err != nil {
 			return Result{}, err
 		}
 	}
@@ -209,7 +210,7 @@ func (r *vaeRun) trainEpoch(ctx context.Context, batches *feed) error {
 		if ctx.Err() != nil {
 			return r.interrupted()
 		}
-		if every := int64(r.Config.CheckpointEvery); every > 0 && r.step%every == 0 && r.position < n {
+		if every := int64(SettingsOf[VAESettings](r.Config).CheckpointEvery); every > 0 && r.step%every == 0 && r.position < n {
 			if err := r.save(); err != nil {
 				return err
 			}
@@ -225,7 +226,7 @@ func (r *vaeRun) endEpoch(ctx context.Context) error {
 	m := run.Metrics{
 		Epoch: r.epoch, Step: r.step,
 		Train:           &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		Beta:            float64(float32(r.Config.betaAt(r.epoch, r.Train.N()-1, r.Train.N()))),
+		Beta:            float64(float32(SettingsOf[VAESettings](r.Config).betaAt(r.epoch, r.Train.N()-1, r.Train.N()))),
 		Seconds:         seconds,
 		ImagesPerSecond: (r.totals.Images - r.counted) / max(seconds, 1e-9),
 	}
@@ -248,7 +249,7 @@ func (r *vaeRun) endEpoch(ctx context.Context) error {
 	if err := r.dir.AppendMetrics(m); err != nil {
 		return err
 	}
-	warm := r.epoch >= r.Config.Warmup // whatever the number of epochs: a run may be resumed for more
+	warm := r.epoch >= SettingsOf[VAESettings](r.Config).Warmup // whatever the number of epochs: a run may be resumed for more
 	improved := m.Validation != nil && warm && (r.best == nil || m.Validation.Bound > r.best.Bound)
 	if improved {
 		r.best = &run.Best{Bound: m.Validation.Bound, Epoch: r.epoch, Step: r.step}

@@ -17,7 +17,7 @@ import (
 func (r *emRun) noteOldTable(gain float64) {
 	bound := r.reached + gain
 	r.mStep.Bound = nil
-	if r.table != nil || r.inc != nil || r.Config.Accelerate || math.IsNaN(bound) || math.IsInf(bound, 0) {
+	if r.table != nil || r.inc != nil || SettingsOf[MixtureSettings](r.Config).Accelerate || math.IsNaN(bound) || math.IsInf(bound, 0) {
 		return
 	}
 	r.mStep.Bound = &bound

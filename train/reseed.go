@@ -46,7 +46,7 @@ func keepStrangers(worst []stranger, first int, evidence []float32, most int) []
 //
 // It returns the number of components that were moved.
 func (r *emRun) reseed() int {
-	if r.adam != nil || r.Config.Prior != model.Shared {
+	if r.adam != nil || r.EM.Config.Prior != model.Shared {
 		return 0
 	}
 	d := r.Train.D()
@@ -96,7 +96,7 @@ type seed struct {
 }
 
 func (r *emRun) seedAt(x []float32) seed {
-	s := seed{x: x, a: r.Config.Smoothing, variance: max(r.variance, r.Config.VarianceFloor)}
+	s := seed{x: x, a: r.EM.Config.Smoothing, variance: max(r.variance, r.EM.Config.VarianceFloor)}
 	for _, v := range x {
 		if r.stats.Squares == nil {
 			s.sums = append(s.sums, 0.25+0.5*float64(v))
@@ -126,7 +126,7 @@ func (s seed) logLik(x []float32) float64 {
 // penaltyOf is the log-density of a component under the smoothing prior, a Σ_D (log μ +
 // log(1-μ)), with the pixels that the M-step makes of its statistics.
 func (r *emRun) penaltyOf(n float64, sums []float64) float64 {
-	a, sum := r.Config.Smoothing, 0.0
+	a, sum := r.EM.Config.Smoothing, 0.0
 	if a == 0 || r.stats.Squares != nil {
 		return 0
 	}

@@ -348,7 +348,7 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 	s := c.setup
 	ask := train.AssessOptions{Samples: x.options.samples, Seed: x.report.Seed}
 	if s.VAE != nil && s.Config.Likelihood.IsLikelihood() {
-		ask.Exact = s.Config.Latent <= train.MaxExactLatent
+		ask.Exact = s.Config.Network().Latent <= train.MaxExactLatent
 		if x.options.ais.on && !ask.Exact {
 			bar := newAISProgress(x.p, c.view.N())
 			defer bar.done()

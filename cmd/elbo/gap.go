@@ -115,7 +115,7 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 	}
 	if t.EM != nil {
 		hint := "has no such gap: it has no encoder, and its posterior is exact"
-		if t.Config.Model == train.GridModel {
+		if t.Config.Network().Latent > 0 {
 			hint += fmt.Sprintf("; `%s swap %s` gives its decoder an encoder", p.name, run.ShellPath(o.run))
 		}
 		return usagef("%s is a %s, which %s", o.run, t.Config.Model, hint)
@@ -135,7 +135,7 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 		}
 		c := newCounter(p, "images", v.N())
 		gap, err := train.AssessGap(ctx, t.Setup, v, train.GapOptions{
-			Samples: o.samples, Seed: o.seed, Exact: t.Config.Latent <= train.MaxExactLatent, LocalQ: train.DefaultLocalQ(),
+			Samples: o.samples, Seed: o.seed, Exact: t.Config.Network().Latent <= train.MaxExactLatent, LocalQ: train.DefaultLocalQ(),
 		}, func(what string, n int) { c.at(split+", "+what, n) })
 		c.done()
 		if err != nil {

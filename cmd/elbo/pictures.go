@@ -60,7 +60,7 @@ func (p *program) draw(s *train.Setup, dir *run.Dir) error {
 			return err
 		}
 	}
-	if s.Config.Latent == 2 {
+	if s.Config.Network().Latent == 2 {
 		return drawPlane(s, dir)
 	}
 	return nil
@@ -75,8 +75,7 @@ func drawSamples(s *train.Setup) (image.Image, error) {
 		return picture.Grid(samples, rows, cols, gridColumns), err
 	}
 	means, d := s.EM.Means(), s.Dataset.D()
-	if s.Config.Model == train.GridModel {
-		extent := s.Config.Grid
+	if extent := train.SettingsOf[train.GridSettings](s.Config).Grid; extent != nil {
 		if len(extent) == 2 {
 			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, extent[0]), nil
 		}
@@ -113,8 +112,8 @@ func curvesOf(s *train.Setup, metrics []run.Metrics) chart.Sheet {
 	if s.EM != nil {
 		bound, pass = "log p(x)", "iteration"
 	}
-	if s.Config.Objective == "iwae" {
-		bound = fmt.Sprintf("L_%d", s.Config.K)
+	if vae := train.SettingsOf[train.VAESettings](s.Config); vae.Objective == model.IWAE {
+		bound = fmt.Sprintf("L_%d", vae.K)
 	}
 	var sheet chart.Sheet
 	for _, part := range []struct {
@@ -289,7 +288,7 @@ func expected(s *train.Setup, v data.View, f []float32, width int) ([]float32, e
 
 // decode returns E[x|z] of any number of codes.
 func decode(s *train.Setup, z []float32) ([]float32, error) {
-	latent := s.Config.Latent
+	latent := s.Config.Network().Latent
 	n := len(z) / latent
 	block := min(n, codesBlock)
 	decoder, err := s.VAE.NewDecoder(block)
@@ -311,7 +310,7 @@ func decode(s *train.Setup, z []float32) ([]float32, error) {
 // encode returns E[z|x], [N, Z], of the images of v as evaluation sees them.
 func encode(s *train.Setup, v data.View) ([]float32, error) {
 	if s.EM != nil {
-		return expected(s, v, s.EM.Config.Grid.Points, s.Config.Latent)
+		return expected(s, v, s.EM.Config.Grid.Points, s.Config.Network().Latent)
 	}
 	h, err := train.Encode(context.Background(), s.VAE, v)
 	if err != nil {

@@ -34,11 +34,13 @@ const restartsFile = "restarts.json"
 func (p *program) trainRestarts(ctx context.Context, c train.Config, dir *run.Dir, o trainOptions) error {
 	var all []restarted
 	best := 0
-	for i := range c.Restarts {
-		child := c
-		child.Restarts, child.Restart = 1, c.Restart+i
-		p.say("beginning %d of %d", i+1, c.Restarts)
-		r, err := p.trainRestart(ctx, child, dir.File(fmt.Sprintf("restart-%d", i+1)))
+	beginnings := train.SettingsOf[train.MixtureSettings](c)
+	only := func(i int) train.Config {
+		return train.With(c, func(s *train.MixtureSettings) { s.Restarts, s.Restart = 1, beginnings.Restart+i })
+	}
+	for i := range beginnings.Restarts {
+		p.say("beginning %d of %d", i+1, beginnings.Restarts)
+		r, err := p.trainRestart(ctx, only(i), dir.File(fmt.Sprintf("restart-%d", i+1)))
 		if err != nil {
 			return err
 		}
@@ -58,9 +60,7 @@ func (p *program) trainRestarts(ctx context.Context, c train.Config, dir *run.Di
 		}
 		p.say("beginning %d: %.4f nats per image after %d iterations%s", i+1, r.Objective, r.Iterations, mark)
 	}
-	chosen := c
-	chosen.Restarts, chosen.Restart = 1, c.Restart+best
-	s, err := p.setup(chosen)
+	s, err := p.setup(only(best))
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (p *program) trainRestart(ctx context.Context, c train.Config, path string)
 		return restarted{}, errors.Join(err, fmt.Errorf("%s has no metrics", path))
 	}
 	last := metrics[len(metrics)-1]
-	return restarted{Restart: c.Restart, Objective: last.Train.Bound + last.EM.Penalty, Iterations: result.Step, Converged: result.Converged}, nil
+	return restarted{Restart: train.SettingsOf[train.MixtureSettings](c).Restart, Objective: last.Train.Bound + last.EM.Penalty, Iterations: result.Step, Converged: result.Converged}, nil
 }
 
 // adopt copies the metrics, the best state, the newest checkpoint and then the
