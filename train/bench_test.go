@@ -15,8 +15,8 @@ import (
 func BenchmarkTrainingStep(b *testing.B) {
 	wide := DefaultConfig(VAEModel)
 	wide.Binarise = data.Threshold
-	deep := wide
-	deep.Hidden, deep.Latent, deep.Activation, deep.Batch, deep.Binarise = []int{200, 200}, 50, graph.Tanh, 20, data.Dynamic
+	deep := wide.Clone()
+	deep.network().Hidden, deep.network().Latent, deep.network().Activation, deep.vae().Batch, deep.Binarise = []int{200, 200}, 50, graph.Tanh, 20, data.Dynamic
 	for _, c := range []struct {
 		name   string
 		config Config
@@ -24,10 +24,10 @@ func BenchmarkTrainingStep(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			c.config.Workers, c.config.Epochs, c.config.Split = 2, 1<<30, []int{60_000, 0}
 			s := newTestSetup(b, c.config)
-			if err := s.VAE.CompileStep(s.Config.Batch); err != nil {
+			if err := s.VAE.CompileStep(s.Config.vae().Batch); err != nil {
 				b.Fatal(err)
 			}
-			adam := NewAdam(s.Config.LR, s.VAE.Params(), s.Engine)
+			adam := NewAdam(s.Config.network().LR, s.VAE.Params(), s.Engine)
 			batches := newFeed(s, 1, 0)
 			defer batches.close()
 			images := 0
@@ -49,8 +49,8 @@ func BenchmarkTrainingStep(b *testing.B) {
 // BenchmarkImportanceWeighted is L_1000 of one image.
 func BenchmarkImportanceWeighted(b *testing.B) {
 	c := DefaultConfig(VAEModel)
-	c.Hidden, c.Latent, c.Activation, c.Workers = []int{200, 200}, 50, graph.Tanh, 2
-	c.Binarise, c.Objective = data.Threshold, model.ELBO
+	c.network().Hidden, c.network().Latent, c.network().Activation, c.Workers = []int{200, 200}, 50, graph.Tanh, 2
+	c.Binarise, c.vae().Objective = data.Threshold, model.ELBO
 	s := newTestSetup(b, c)
 	e, err := infer.NewEvaluator(s.VAE, 1000)
 	if err != nil {

@@ -14,57 +14,68 @@ import (
 	"elbo/train/run"
 )
 
-// TestEveryFieldOfAConfigurationIsAnOption sets each option to another value and sees
-// that exactly one field changes, a different one each time.
+// TestEveryFieldOfAConfigurationIsAnOption sets each option of each kind to another value
+// and sees that exactly one field changes, a different one each time.
 func TestEveryFieldOfAConfigurationIsAnOption(t *testing.T) {
 	values := map[string]string{
 		"model": "x", "data": "x", "binarise": "static", "likelihood": "gaussian", "activation": "tanh", "objective": "iwae",
-		"accelerate": "true", "split": "5,6", "hidden": "7,8,9", "variance": "0.25", "beta": "0.5", "lr": "0.125",
+		"accelerate": "true", "split": "5,6", "grid": "5,6", "hidden": "7,8,9", "variance": "0.25", "beta": "0.5", "lr": "0.125",
 	}
-	changed := map[string]string{}
-	for i, option := range DefaultOptions() {
-		c := DefaultConfig(VAEModel)
-		value, ok := values[option.Key]
-		if !ok {
-			value = "77"
-		}
-		if err := c.Options()[i].Value.Set(value); err != nil {
-			t.Errorf("%s: %v", option.Key, err)
-			continue
-		}
-		if got := c.Options()[i].Value.String(); got != value {
-			t.Errorf("%s was set to %s and reads %s", option.Key, value, got)
-		}
-		var fields []string
-		was, is := reflect.ValueOf(DefaultConfig(VAEModel)), reflect.ValueOf(c)
-		for f := range was.NumField() {
-			if !reflect.DeepEqual(was.Field(f).Interface(), is.Field(f).Interface()) {
-				fields = append(fields, was.Type().Field(f).Name)
+	for _, kind := range Kinds() {
+		defaults := fieldsOf(kind.Config())
+		changed := map[string]string{}
+		c := kind.Config()
+		for i, option := range c.Options() {
+			c := kind.Config()
+			value, ok := values[option.Key]
+			if !ok {
+				value = "77"
 			}
+			if err := c.Options()[i].Value.Set(value); err != nil {
+				t.Errorf("%s: %s: %v", kind.Name, option.Key, err)
+				continue
+			}
+			if got := c.Options()[i].Value.String(); got != value {
+				t.Errorf("%s: %s was set to %s and reads %s", kind.Name, option.Key, value, got)
+			}
+			var fields []string
+			for field, is := range fieldsOf(c) {
+				if !reflect.DeepEqual(is, defaults[field]) {
+					fields = append(fields, field)
+				}
+			}
+			if len(fields) != 1 || changed[fields[0]] != "" {
+				t.Errorf("%s: %s changes fields %v, want one that no other option changes", kind.Name, option.Key, fields)
+				continue
+			}
+			changed[fields[0]] = option.Key
 		}
-		if len(fields) != 1 || changed[fields[0]] != "" {
-			t.Errorf("%s changes fields %v, want one that no other option changes", option.Key, fields)
-			continue
+		if n := len(defaults); len(changed) != n {
+			t.Errorf("%s: %d fields have an option, want all %d", kind.Name, len(changed), n)
 		}
-		changed[fields[0]] = option.Key
-	}
-	if n := reflect.TypeFor[Config]().NumField(); len(changed) != n {
-		t.Errorf("%d fields have an option, want all %d", len(changed), n)
 	}
 }
 
-// DefaultOptions are the options of a configuration that is thrown away.
-func DefaultOptions() []Option {
-	c := DefaultConfig(VAEModel)
-	return c.Options()
+// fieldsOf returns the fields of a configuration and of its settings, by their names.
+func fieldsOf(c Config) map[string]any {
+	fields := map[string]any{}
+	for _, part := range []any{c, c.Settings} {
+		v := reflect.Indirect(reflect.ValueOf(part))
+		for _, f := range reflect.VisibleFields(v.Type()) {
+			if !f.Anonymous && f.Name != "Settings" {
+				fields[f.Name] = v.FieldByIndex(f.Index).Interface()
+			}
+		}
+	}
+	return fields
 }
 
 func TestAConfigurationSurvivesItsFile(t *testing.T) {
 	c := DefaultConfig(VAEModel)
-	c.Data, c.Split, c.Hidden, c.Variance, c.LR, c.Binarise = `odd "name" \ ü`, []int{3, 4}, []int{}, 0.1, 1./3, data.Static
+	c.Data, c.Split, c.network().Hidden, c.vae().Variance, c.network().LR, c.Binarise = `odd "name" \ ü`, []int{3, 4}, []int{}, 0.1, 1./3, data.Static
 	c.Seed = 1<<64 - 1
-	var read Config
-	if err := read.ReadConfig(c.JSON()); err != nil {
+	read, err := ReadConfig(c.JSON())
+	if err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(read, c) {
@@ -73,8 +84,7 @@ func TestAConfigurationSurvivesItsFile(t *testing.T) {
 }
 
 func TestEveryFaultOfAConfigurationFileIsNamed(t *testing.T) {
-	c := DefaultConfig(VAEModel)
-	err := c.ReadConfig([]byte(`{"epoch": 3, "latnt": 5, "hidden": [200, "x"], "lr": "fast", "batch": 2.5, "zzz": 1, "beta": null, "split": "1;2", "variance": 0}`))
+	_, err := ReadConfig([]byte(`{"epoch": 3, "latnt": 5, "hidden": [200, "x"], "lr": "fast", "batch": 2.5, "zzz": 1, "beta": null, "split": "1;2", "variance": 0}`))
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -93,14 +103,16 @@ func TestEveryFaultOfAConfigurationFileIsNamed(t *testing.T) {
 			t.Errorf("error lacks %q:\n%v", want, err)
 		}
 	}
-	if err := c.ReadConfig([]byte(`[1]`)); err == nil || !strings.Contains(err.Error(), "config: not a JSON object") {
+	if _, err := ReadConfig([]byte(`[1]`)); err == nil || !strings.Contains(err.Error(), "config: not a JSON object") {
 		t.Errorf("an array: %v", err)
 	}
 }
 
 func TestEveryImpossibleValueIsNamed(t *testing.T) {
-	c := Config{Model: VAEModel, Limit: -1, Split: []int{1}, Binarise: "maybe", Likelihood: "bernoulli", Variance: 2, Hidden: []int{0}, Activation: "relu",
-		Objective: "iwae", K: 0, Beta: -2, Warmup: -1, Batch: 0, Epochs: 0, LR: 0, Workers: -1, CheckpointEvery: -1}
+	c := Config{Model: VAEModel, Limit: -1, Split: []int{1}, Binarise: "maybe", Likelihood: "bernoulli", Epochs: 0, Workers: -1, Settings: &VAESettings{
+		NetworkSettings: NetworkSettings{Hidden: []int{0}, Activation: "relu", LR: 0},
+		Variance:        2, Objective: "iwae", K: 0, Beta: -2, Warmup: -1, Batch: 0, CheckpointEvery: -1,
+	}}
 	err := c.Validate()
 	if err == nil {
 		t.Fatal("no error")
@@ -135,11 +147,11 @@ func TestEveryImpossibleValueIsNamed(t *testing.T) {
 func TestExtentsBeyondAllMachinesAreRefused(t *testing.T) {
 	for _, model := range []string{VAEModel, GridModel} {
 		c := DefaultConfig(model)
-		c.Workers, c.Hidden = 1024, slices.Repeat([]int{1}, 100)
+		c.Workers, c.network().Hidden = 1024, slices.Repeat([]int{1}, 100)
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s: %v, want no error", model, err)
 		}
-		c.Workers, c.Hidden = 1025, make([]int, 200_001) // each of no unit
+		c.Workers, c.network().Hidden = 1025, make([]int, 200_001) // each of no unit
 		err := fmt.Sprint(c.Validate())
 		for _, want := range []string{"workers is 1025, want at most 1024", "hidden has 200001 layers, want at most 100"} {
 			if !strings.Contains(err, want) {
@@ -171,8 +183,7 @@ func TestAMachineOfAnySizeMakesRunsThatAnyOtherGoesOnWith(t *testing.T) {
 
 // TestAKeyThatIsThereTwiceIsNamed, however it is written, once.
 func TestAKeyThatIsThereTwiceIsNamed(t *testing.T) {
-	c := DefaultConfig(VAEModel)
-	err := c.ReadConfig([]byte(`{"latent": 2, "k": [1, {"k": 2}], "\u006catent": 3, "batch": 9, "latent": 4}`))
+	_, err := ReadConfig([]byte(`{"latent": 2, "k": [1, {"k": 2}], "\u006catent": 3, "batch": 9, "latent": 4}`))
 	const want = `config: key "latent" is there twice, want it once
 config: k is [1, {"k": 2}], want an array of numbers`
 	if fmt.Sprint(err) != want {
@@ -181,12 +192,12 @@ config: k is [1, {"k": 2}], want an array of numbers`
 }
 
 func TestAByteOrderMarkIsSkippedOrNamed(t *testing.T) {
-	c := DefaultConfig(VAEModel)
-	if err := c.ReadConfig([]byte("\ufeff{\"latent\": 7}")); err != nil || c.Latent != 7 {
-		t.Errorf("UTF-8: latent %d, error %v, want 7 and none", c.Latent, err)
+	c, err := ReadConfig([]byte("\ufeff{\"latent\": 7}"))
+	if err != nil || c.network().Latent != 7 {
+		t.Errorf("UTF-8: latent %d, error %v, want 7 and none", c.network().Latent, err)
 	}
 	for _, text := range []string{"\xff\xfe{\x00}\x00", "\xfe\xff\x00{\x00}"} {
-		if err := c.ReadConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), "UTF-16") {
+		if _, err := ReadConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), "UTF-16") {
 			t.Errorf("UTF-16: error %v, want one that names it", err)
 		}
 	}
@@ -262,11 +273,11 @@ func TestGreyPixelsNeedADecisionForBernoulli(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := DefaultConfig(VAEModel)
-		c.Data, c.Binarise = test.name, test.binarise
-		if err := c.ReadConfig([]byte(`{"likelihood": "` + test.likelihood + `"}`)); err != nil {
+		c, err := ReadConfig([]byte(`{"likelihood": "` + test.likelihood + `"}`))
+		if err != nil {
 			t.Fatal(err)
 		}
+		c.Data, c.Binarise = test.name, test.binarise
 		got, err := c.Resolve(ds, 5)
 		if test.fault != "" {
 			if err == nil || !strings.Contains(err.Error(), test.fault) {

@@ -77,7 +77,7 @@ type mStep interface {
 
 func newEM(k *keeper, m *model.EM, step mStep) *em {
 	e := &em{keeper: k, model: m, mStep: step, last: math.NaN(), prior: commonPrior{}}
-	if k.Config.Prior == model.PerImage {
+	if k.Config.Table().Prior == model.PerImage {
 		e.prior = newPriorPerImage(k.Train.N(), m.Config.States)
 	}
 	return e
@@ -107,7 +107,7 @@ func (e *em) Begin(from *run.State) error {
 		return err
 	}
 	e.prior.begin(e.model.LogPrior())
-	if err := e.dir.TruncateMetrics(0); err != nil || e.Config.InitFrom == "" {
+	if err := e.dir.TruncateMetrics(0); err != nil || e.Config.Network().InitFrom == "" {
 		return err
 	}
 	if err := e.LoadInitial(); err != nil {
@@ -190,7 +190,7 @@ func (e *em) validate(m *run.Metrics) error {
 // have found the best.
 func (e *em) Turn(run.Metrics) (Status, bool) {
 	switch {
-	case e.small() && (e.note.Slow || !e.Config.Accelerate):
+	case e.small() && (e.note.Slow || !SettingsOf[MixtureSettings](e.Config).Accelerate):
 		return Converged, true
 	case e.step >= int64(e.Config.Epochs):
 		return Finished, true
@@ -200,7 +200,7 @@ func (e *em) Turn(run.Metrics) (Status, bool) {
 
 // small reports whether the last step of EM gained little.
 func (e *em) small() bool {
-	return e.Config.Tolerance > 0 && smallGain(e.Config, e.reached.objective-e.last, e.reached.rounding) && e.step > 0 && !shortening(e.note)
+	return e.Config.Table().Tolerance > 0 && smallGain(e.Config, e.reached.objective-e.last, e.reached.rounding) && e.step > 0 && !shortening(e.note)
 }
 
 // maximise is the M-step.
@@ -210,7 +210,7 @@ func (e *em) maximise(ctx context.Context) error {
 			return err
 		}
 	}
-	e.note.Slow = e.small() && e.Config.Accelerate
+	e.note.Slow = e.small() && SettingsOf[MixtureSettings](e.Config).Accelerate
 	e.last = e.reached.objective
 	began := e.now()
 	e.prior.sharpen(e)
@@ -277,7 +277,7 @@ func (e *em) refuse(objective float64) bool {
 // degeneracy is the error of parameters that stand, and not of a point on trial, where a
 // component has shrunk to nothing.
 func (e *em) degeneracy() error {
-	k := degenerate(e.Mixture, e.Config)
+	k := degenerate(e.Mixture)
 	if k < 0 {
 		return nil
 	}

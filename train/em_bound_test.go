@@ -16,7 +16,7 @@ func TestTheOldTableIsBetweenTwoEvidences(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := emConfig(t, test.model)
 			test.change(&c)
-			known := c.Prior != model.PerImage && !c.Accelerate
+			known := c.table().Prior != model.PerImage && !SettingsOf[MixtureSettings](c).Accelerate
 			_, _, lines := runEM(t, c, newHastyRun(t, c), nil)
 			noted := 0
 			for i, m := range lines {
@@ -48,7 +48,7 @@ func TestTheOldTablesBoundIsThatOfItsDefinition(t *testing.T) {
 	for _, name := range []string{MixtureModel, GridModel} {
 		t.Run(name, func(t *testing.T) {
 			c := emConfig(t, name)
-			c.Epochs, c.Prior = 3, model.Shared
+			c.Epochs, c.table().Prior = 3, model.Shared
 			dir := newHastyRun(t, c)
 			dir.Keep = 10
 			s, _, lines := runEM(t, c, dir, nil)

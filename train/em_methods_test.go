@@ -42,8 +42,8 @@ func slowMixture(t *testing.T) Config {
 		t.Fatal(err)
 	}
 	c := DefaultConfig(MixtureModel)
-	c.Data, c.Split, c.Components, c.Workers = path, []int{400, 0}, 3, 1
-	c.Epochs, c.Tolerance = 3000, 2e-6
+	c.Data, c.Split, c.mixture().Components, c.Workers = path, []int{400, 0}, 3, 1
+	c.Epochs, c.table().Tolerance = 3000, 2e-6
 	return c
 }
 
@@ -81,7 +81,7 @@ func neverFalls(t *testing.T, lines []run.Metrics, d int) {
 func TestSQUAREMEndsNoLowerInFewerIterations(t *testing.T) {
 	c := slowMixture(t)
 	plain, lines, _ := fitEM(t, c)
-	c.Accelerate = true
+	c.mixture().Accelerate = true
 	fast, jumps, _ := fitEM(t, c)
 	if plain.Status != Converged || fast.Status != Converged {
 		t.Fatalf("converged: EM %v after %d, SQUAREM %v after %d", (plain.Status == Converged), plain.Step, (fast.Status == Converged), fast.Step)
@@ -107,15 +107,15 @@ func TestSQUAREMEndsNoLowerInFewerIterations(t *testing.T) {
 func TestAJumpIsNoConvergence(t *testing.T) {
 	for _, seed := range []uint64{3, 101} {
 		c := emConfig(t, MixtureModel)
-		c.Components, c.Init, c.Seed, c.Accelerate, c.Epochs, c.Tolerance = 3, FromRandom, seed, true, 300, 1e-3
+		c.mixture().Components, c.mixture().Init, c.Seed, c.mixture().Accelerate, c.Epochs, c.table().Tolerance = 3, FromRandom, seed, true, 300, 1e-3
 		dir := newHastyRun(t, c)
 		dir.Keep = 300
 		_, result, lines := runEM(t, c, dir, nil)
 		last, _, _ := dir.Latest()
-		plain := c
-		plain.Accelerate, plain.Epochs, plain.Tolerance = false, int(result.Step)+1, 0
+		plain := c.Clone()
+		plain.mixture().Accelerate, plain.Epochs, plain.table().Tolerance = false, int(result.Step)+1, 0
 		_, _, more := runEM(t, plain, newHastyRun(t, plain), last)
-		if gain := objectiveOf(more[len(more)-1]) - objectiveOf(lines[len(lines)-1]); result.Status != Converged || gain >= c.Tolerance {
+		if gain := objectiveOf(more[len(more)-1]) - objectiveOf(lines[len(lines)-1]); result.Status != Converged || gain >= c.table().Tolerance {
 			t.Errorf("seed %d: ended with %+v, and EM's next step gains %g", seed, result, gain)
 		}
 		smallJump := false
@@ -128,7 +128,7 @@ func TestAJumpIsNoConvergence(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if i := state.Step; i > 0 && i < result.Step && objectiveOf(lines[i])-objectiveOf(lines[i-1]) < c.Tolerance {
+			if i := state.Step; i > 0 && i < result.Step && objectiveOf(lines[i])-objectiveOf(lines[i-1]) < c.table().Tolerance {
 				smallJump = true
 			}
 			again := newHastyRun(t, c)
@@ -157,9 +157,9 @@ func TestAJumpIsNoConvergence(t *testing.T) {
 func TestIncrementalEMNeverLowersItsBound(t *testing.T) {
 	for _, likelihood := range []model.LikelihoodName{model.BernoulliName, model.GaussianName} {
 		c := slowMixture(t)
-		c.Likelihood, c.Epochs, c.Tolerance, c.VarianceFloor = likelihood, 60, 0, 0.05
+		c.Likelihood, c.Epochs, c.table().Tolerance, c.mixture().VarianceFloor = likelihood, 60, 0, 0.05
 		_, whole, _ := fitEM(t, c)
-		c.Incremental = 70 // the last batch is short
+		c.mixture().Incremental = 70 // the last batch is short
 		_, lines, dir := fitEM(t, c)
 		// F is a sum in float64, of statistics that are rounded to float32.
 		neverFalls(t, lines[1:], 9)
@@ -191,18 +191,18 @@ func TestIncrementalEMNeverLowersItsBound(t *testing.T) {
 func TestEMResumesBitForBit(t *testing.T) {
 	methods := map[string]func(*Config){
 		"em":          func(*Config) {},
-		"accelerated": func(c *Config) { c.Accelerate = true },
-		"incremental": func(c *Config) { c.Incremental = 70 },
-		"per-image":   func(c *Config) { c.Prior = model.PerImage },
+		"accelerated": func(c *Config) { c.mixture().Accelerate = true },
+		"incremental": func(c *Config) { c.mixture().Incremental = 70 },
+		"per-image":   func(c *Config) { c.table().Prior = model.PerImage },
 		"gaussian": func(c *Config) {
-			c.Likelihood, c.Incremental, c.VarianceFloor = model.GaussianName, 90, 0.05
+			c.Likelihood, c.mixture().Incremental, c.mixture().VarianceFloor = model.GaussianName, 90, 0.05
 		},
 	}
 	for name, method := range methods {
 		t.Run(name, func(t *testing.T) {
 			c := slowMixture(t)
 			c.Split = []int{360, 40}
-			c.Epochs, c.Tolerance = 9, 0
+			c.Epochs, c.table().Tolerance = 9, 0
 			method(&c)
 			whole := newTrainingRun(t, c)
 			whole.Keep = 100
@@ -253,7 +253,7 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := DefaultConfig(MixtureModel)
-	c.Data, c.Split, c.Components, c.Workers, c.Smoothing = path, []int{60, 0}, 2, 1, 0.01
+	c.Data, c.Split, c.mixture().Components, c.Workers, c.mixture().Smoothing = path, []int{60, 0}, 2, 1, 0.01
 	s := newTestSetup(t, c)
 	closed := newClosedStep(s, s.Mixture)
 	r := newEM(&keeper{Setup: s}, s.EM, closed)
@@ -318,9 +318,9 @@ func (s *Setup) eachEvidence(f func(float32)) error {
 // without end.
 func TestAComponentOnOneImageStopsTheRun(t *testing.T) {
 	c := DefaultConfig(MixtureModel)
-	c.Data, c.Split, c.Components, c.Workers = writeSynthetic(t), []int{90, 30}, 60, 1
-	c.Binarise, c.Likelihood, c.VarianceFloor = data.None, model.GaussianName, 0
-	c.Epochs, c.Tolerance = 200, 0
+	c.Data, c.Split, c.mixture().Components, c.Workers = writeSynthetic(t), []int{90, 30}, 60, 1
+	c.Binarise, c.Likelihood, c.mixture().VarianceFloor = data.None, model.GaussianName, 0
+	c.Epochs, c.table().Tolerance = 200, 0
 	dir, heard := newTrainingRun(t, c), &listener{}
 	_, err := Run(context.Background(), newTestSetup(t, c), dir, nil, heard, still)
 	diverged, ok := err.(*DivergedError)
@@ -352,8 +352,8 @@ func overlapping(seed uint64) data.Images {
 func TestADegenerateTrialEndsNoRun(t *testing.T) {
 	c := emConfig(t, MixtureModel)
 	gaussian(&c)
-	c.Data, c.Split, c.Components = writeImages(t, overlapping(64)), []int{120, 0}, 12
-	c.Seed, c.Epochs, c.VarianceFloor, c.Accelerate = 64, 40, 0, true
+	c.Data, c.Split, c.mixture().Components = writeImages(t, overlapping(64)), []int{120, 0}, 12
+	c.Seed, c.Epochs, c.mixture().VarianceFloor, c.mixture().Accelerate = 64, 40, 0, true
 	_, result, lines := runEM(t, c, newHastyRun(t, c), nil)
 	if result.Step != 40 {
 		t.Errorf("ended with %+v", result)
@@ -366,7 +366,7 @@ func TestATrialWithoutAFiniteBoundIsRefused(t *testing.T) {
 	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
 		c := emConfig(t, MixtureModel)
 		gaussian(&c)
-		c.Accelerate = true
+		c.mixture().Accelerate = true
 		k := &keeper{Setup: newTestSetup(t, c), dir: newHastyRun(t, c), recorder: &emListener{}, now: still}
 		method, err := newMethod(k)
 		if err != nil {
@@ -413,8 +413,8 @@ func TestImagesAllOfOneGreyAreDegenerate(t *testing.T) {
 			for _, incremental := range []int{0, 100} {
 				c := emConfig(t, MixtureModel)
 				gaussian(&c)
-				c.Data, c.Split, c.Components, c.Epochs, c.Tolerance = writeImages(t, images), []int{300, 0}, 3, 100, 1e-4
-				c.VarianceFloor, c.Init, c.Incremental = 0, init, incremental
+				c.Data, c.Split, c.mixture().Components, c.Epochs, c.table().Tolerance = writeImages(t, images), []int{300, 0}, 3, 100, 1e-4
+				c.mixture().VarianceFloor, c.mixture().Init, c.mixture().Incremental = 0, init, incremental
 				result, err := Run(context.Background(), newTestSetup(t, c), newHastyRun(t, c), nil, &emListener{}, still)
 				var diverged *DivergedError
 				if !errors.As(err, &diverged) || !diverged.Degenerate {
@@ -428,7 +428,7 @@ func TestImagesAllOfOneGreyAreDegenerate(t *testing.T) {
 // TestAFallIsNoConvergence, unless rounding explains it.
 func TestAFallIsNoConvergence(t *testing.T) {
 	c := DefaultConfig(MixtureModel)
-	c.Tolerance = 1e-3
+	c.table().Tolerance = 1e-3
 	line := func(epoch int, bound, rounding float64) run.Metrics {
 		return run.Metrics{Epoch: epoch, Step: int64(epoch), Train: &run.EpochTerms{Bound: bound}, EM: &run.EMTerms{Rounding: rounding}}
 	}
@@ -447,7 +447,7 @@ func TestAFallIsNoConvergence(t *testing.T) {
 func TestIncrementalStatisticsOfAnEarlierVersionResume(t *testing.T) {
 	c := emConfig(t, MixtureModel)
 	gaussian(&c)
-	c.Incremental, c.Epochs = 40, 8
+	c.mixture().Incremental, c.Epochs = 40, 8
 	dir := newHastyRun(t, c)
 	dir.Keep = 20
 	_, _, want := runEM(t, c, dir, nil)
@@ -514,8 +514,8 @@ func TestAMoveThatLowersTheBoundIsUndone(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := DefaultConfig(MixtureModel)
-	c.Data, c.Split, c.Components, c.Workers = path, []int{n, 0}, 3, 1
-	c.Smoothing, c.Epochs, c.Tolerance = 0.01, 6, 0
+	c.Data, c.Split, c.mixture().Components, c.Workers = path, []int{n, 0}, 3, 1
+	c.mixture().Smoothing, c.Epochs, c.table().Tolerance = 0.01, 6, 0
 	s := newTestSetup(t, c)
 	stats := s.EM.NewStatistics()
 	stats.Images, stats.Counts[0], stats.Counts[1] = n, 2, n-2

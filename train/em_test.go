@@ -28,34 +28,34 @@ var emCases = []struct {
 	change func(*Config)
 }{
 	{"mixture", MixtureModel, func(c *Config) {}},
-	{"mixture, fixed prior, random", MixtureModel, func(c *Config) { c.Prior, c.Init = model.Fixed, FromRandom }},
-	{"mixture, prior per image", MixtureModel, func(c *Config) { c.Prior = model.PerImage }},
-	{"mixture, accelerated", MixtureModel, func(c *Config) { c.Accelerate = true }},
-	{"mixture, accelerated, fixed prior", MixtureModel, func(c *Config) { c.Accelerate, c.Prior = true, model.Fixed }},
-	{"mixture, without smoothing", MixtureModel, func(c *Config) { c.Smoothing, c.Init = 0, KMeansPP }},
-	{"mixture, dead components", MixtureModel, func(c *Config) { c.Components, c.Init = 60, FromRandom }},
+	{"mixture, fixed prior, random", MixtureModel, func(c *Config) { c.table().Prior, c.mixture().Init = model.Fixed, FromRandom }},
+	{"mixture, prior per image", MixtureModel, func(c *Config) { c.table().Prior = model.PerImage }},
+	{"mixture, accelerated", MixtureModel, func(c *Config) { c.mixture().Accelerate = true }},
+	{"mixture, accelerated, fixed prior", MixtureModel, func(c *Config) { c.mixture().Accelerate, c.table().Prior = true, model.Fixed }},
+	{"mixture, without smoothing", MixtureModel, func(c *Config) { c.mixture().Smoothing, c.mixture().Init = 0, KMeansPP }},
+	{"mixture, dead components", MixtureModel, func(c *Config) { c.mixture().Components, c.mixture().Init = 60, FromRandom }},
 	{"gaussian mixture", MixtureModel, gaussian},
-	{"gaussian mixture, accelerated", MixtureModel, func(c *Config) { gaussian(c); c.Accelerate = true }},
-	{"gaussian mixture, prior per image", MixtureModel, func(c *Config) { gaussian(c); c.Prior = model.PerImage }},
+	{"gaussian mixture, accelerated", MixtureModel, func(c *Config) { gaussian(c); c.mixture().Accelerate = true }},
+	{"gaussian mixture, prior per image", MixtureModel, func(c *Config) { gaussian(c); c.table().Prior = model.PerImage }},
 	{"grid", GridModel, func(c *Config) {}},
-	{"grid, shared prior", GridModel, func(c *Config) { c.Prior, c.GridRule = model.Shared, model.Lattice }},
-	{"grid, prior per image", GridModel, func(c *Config) { c.Prior, c.GridRule = model.PerImage, model.Hermite }},
-	{"grid that stalls", GridModel, func(c *Config) { c.LR, c.MSteps = 3, 2 }},
+	{"grid, shared prior", GridModel, func(c *Config) { c.table().Prior, c.grid().GridRule = model.Shared, model.Lattice }},
+	{"grid, prior per image", GridModel, func(c *Config) { c.table().Prior, c.grid().GridRule = model.PerImage, model.Hermite }},
+	{"grid that stalls", GridModel, func(c *Config) { c.network().LR, c.grid().MSteps = 3, 2 }},
 }
 
 func gaussian(c *Config) {
-	c.Likelihood, c.Binarise, c.VarianceFloor = model.GaussianName, data.None, 1e-2
+	c.Likelihood, c.Binarise, c.mixture().VarianceFloor = model.GaussianName, data.None, 1e-2
 }
 
 // emConfig fits a small model to synthetic images in a fraction of a second.
 func emConfig(t testing.TB, name string) Config {
 	c := DefaultConfig(name)
 	c.Data = writeSynthetic(t)
-	c.Binarise, c.Split, c.Workers, c.Epochs, c.Tolerance = data.Threshold, []int{90, 30}, 2, 20, 0
+	c.Binarise, c.Split, c.Workers, c.Epochs, c.table().Tolerance = data.Threshold, []int{90, 30}, 2, 20, 0
 	if name == GridModel {
-		c.Grid, c.Latent, c.Hidden, c.MSteps, c.LR = []int{4, 3}, 2, []int{6}, 4, 2e-2
+		c.grid().Grid, c.network().Latent, c.network().Hidden, c.grid().MSteps, c.network().LR = []int{4, 3}, 2, []int{6}, 4, 2e-2
 	} else {
-		c.Components = 6
+		c.mixture().Components = 6
 	}
 	return c
 }
@@ -92,7 +92,7 @@ func writeImages(t testing.TB, images data.Images) string {
 // write thousands.
 func newHastyRun(t testing.TB, c Config) *run.Dir {
 	t.Helper()
-	return runtest.Hasty(t, filepath.Join(t.TempDir(), "run"), c.JSON(), CheckState)
+	return runtest.Hasty(t, filepath.Join(t.TempDir(), "run"), c.JSON(), CheckState())
 }
 
 // runEM fits a model from a state, or from the beginning, in a directory.
@@ -210,7 +210,7 @@ func TestTenIterationsAndTenMoreAreTwenty(t *testing.T) {
 			test.change(&c)
 			twenty := newHastyRun(t, c)
 			runEM(t, c, twenty, nil)
-			short := c
+			short := c.Clone()
 			short.Epochs = 10
 			dir := newHastyRun(t, short)
 			if _, result, _ := runEM(t, short, dir, nil); result.Step != 10 || (result.Status == Converged) {
@@ -248,7 +248,7 @@ func TestNoIterationLowersEvidencePlusPenalty(t *testing.T) {
 					// to what one of them is off: 36 roundings of terms that come to less
 					// than 100 nats, but for logits of ±80 where nothing smooths.
 					tolerance := 36 * 100 * math.Exp2(-24)
-					if c.Smoothing == 0 {
+					if SettingsOf[MixtureSettings](c).Smoothing == 0 {
 						tolerance = 36 * 80 * 36 * math.Exp2(-24) / 10 // a tenth of the pixels at most
 					}
 					if to < from-tolerance {
@@ -291,7 +291,7 @@ func TestABeginningIsAFunctionOfTheSeed(t *testing.T) {
 					if likelihood == model.GaussianName {
 						gaussian(&c)
 					}
-					c.Init, c.Seed, c.Epochs = init, seed, 1
+					c.mixture().Init, c.Seed, c.Epochs = init, seed, 1
 					_, _, iterations := runEM(t, c, newHastyRun(t, c), nil)
 					key, value := fmt.Sprint(init, " ", seed), fmt.Sprint(*iterations[0].Train, *iterations[1].Train)
 					if before, ok := begun[key]; ok && before != value {
@@ -320,25 +320,25 @@ func TestEMStopsWhereAnIterationGainsLessThanTheTolerance(t *testing.T) {
 		}
 		c := emConfig(t, test.model)
 		test.change(&c)
-		c.Epochs, c.Tolerance = 500, 1e-2
+		c.Epochs, c.table().Tolerance = 500, 1e-2
 		dir := newHastyRun(t, c)
 		_, result, iterations := runEM(t, c, dir, nil)
 		if result.Status != Converged || result.Step >= 500 || result.Step < 2 || int(result.Step) != len(iterations)-1 {
 			t.Errorf("%s: ended with %+v after %d iterations, want convergence", test.name, result, len(iterations))
 		}
 		small, want := 0, 1 // such gains in a row
-		if c.Accelerate {
+		if SettingsOf[MixtureSettings](c).Accelerate {
 			want = 2
 		}
 		for i, m := range iterations[1:] {
 			before := iterations[i]
 			gain := m.Train.Bound + m.EM.Penalty - before.Train.Bound - before.EM.Penalty
 			small++
-			if gain >= c.Tolerance {
+			if gain >= c.table().Tolerance {
 				small = 0
 			}
 			if last := i == len(iterations)-2; small >= want != last {
-				t.Errorf("%s: iteration %d of %d gains %g nats, the tolerance is %g", test.name, m.Epoch, result.Step, gain, c.Tolerance)
+				t.Errorf("%s: iteration %d of %d gains %g nats, the tolerance is %g", test.name, m.Epoch, result.Step, gain, c.table().Tolerance)
 			}
 		}
 		// It has converged, and does so at once when it is resumed.
@@ -348,7 +348,7 @@ func TestEMStopsWhereAnIterationGainsLessThanTheTolerance(t *testing.T) {
 		}
 	}
 	c := emConfig(t, MixtureModel)
-	c.Components, c.Epochs = 1, 9 // at rest from the first iteration on
+	c.mixture().Components, c.Epochs = 1, 9 // at rest from the first iteration on
 	if _, result, _ := runEM(t, c, newHastyRun(t, c), nil); (result.Status == Converged) || result.Step != 9 {
 		t.Errorf("with the tolerance 0 it ended with %+v, want 9 steps and no convergence", result)
 	}
@@ -434,7 +434,7 @@ func TestEvaluationOfATable(t *testing.T) {
 	for _, test := range emCases {
 		c := emConfig(t, test.model)
 		test.change(&c)
-		if c.Prior == model.PerImage {
+		if c.table().Prior == model.PerImage {
 			continue // an image to be evaluated has no prior of its own
 		}
 		s, _, iterations := runEM(t, c, newHastyRun(t, c), nil)
@@ -464,17 +464,17 @@ func TestEvaluationOfATable(t *testing.T) {
 		if !(table.Entropy >= -1e-6 && table.Entropy <= math.Log(float64(table.States))+1e-6) {
 			t.Errorf("%s: entropy %g of %d states", test.name, table.Entropy, table.States)
 		}
-		if c.Prior == model.Fixed && c.Model == MixtureModel { // KL to a uniform prior
+		if c.table().Prior == model.Fixed && c.Model == MixtureModel { // KL to a uniform prior
 			near("entropy", table.Entropy, math.Log(float64(table.States))-e.KL)
 		}
 		parameters := s.EM.FreeParameters()
 		if c.Model == MixtureModel {
-			want := c.Components * 36
+			want := c.mixture().Components * 36
 			if c.Likelihood == model.GaussianName {
 				want *= 2
 			}
-			if c.Prior == model.Shared {
-				want += c.Components - 1
+			if c.table().Prior == model.Shared {
+				want += c.mixture().Components - 1
 			}
 			if parameters != want {
 				t.Errorf("%s: %d free parameters, want %d", test.name, parameters, want)
@@ -492,8 +492,8 @@ func TestEvaluationOfATable(t *testing.T) {
 // holds a distribution for each image, and their average is the model's p(z).
 func TestAPriorPerImageReachesItsCeiling(t *testing.T) {
 	c := emConfig(t, MixtureModel)
-	c.Components, c.Limit, c.Prior, c.Smoothing, c.Epochs = 8, 8, model.PerImage, 0, 60
-	c.Init = KMeansPP // images that differ
+	c.mixture().Components, c.Limit, c.table().Prior, c.mixture().Smoothing, c.Epochs = 8, 8, model.PerImage, 0, 60
+	c.mixture().Init = KMeansPP // images that differ
 	dir := newHastyRun(t, c)
 	_, _, iterations := runEM(t, c, dir, nil)
 	if last := iterations[60].Train.Bound; math.Abs(last) > 1e-3 {
@@ -531,7 +531,7 @@ func TestMoreImagesThanAChunk(t *testing.T) {
 	path := writeImages(t, data.Synthetic(n, 4, 3, 1))
 	for _, prior := range model.TablePriors {
 		c := emConfig(t, MixtureModel)
-		c.Data, c.Split, c.Components, c.Epochs, c.Prior = path, []int{n, 0}, 4, 4, prior
+		c.Data, c.Split, c.mixture().Components, c.Epochs, c.table().Prior = path, []int{n, 0}, 4, 4, prior
 		s, result, iterations := runEM(t, c, newHastyRun(t, c), nil)
 		if result.Best != nil {
 			t.Errorf("%s: best %+v without validation images", prior, result.Best)
@@ -570,7 +570,7 @@ func TestAGaussianWithoutAFloorDiverges(t *testing.T) {
 		noise.Bytes = append(noise.Bytes, uint8(stream.IntN(256)))
 	}
 	c.Data = writeImages(t, noise)
-	c.VarianceFloor, c.Components, c.Epochs, c.Prior = 0, 20, 500, model.PerImage
+	c.mixture().VarianceFloor, c.mixture().Components, c.Epochs, c.table().Prior = 0, 20, 500, model.PerImage
 	dir := newHastyRun(t, c)
 	_, err := Run(context.Background(), newTestSetup(t, c), dir, nil, &emListener{}, still)
 	var diverged *DivergedError
@@ -597,25 +597,25 @@ func TestWhatEMCannotFitIsNamed(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		{MixtureModel, func(c *Config) { c.Components = 91 }, "components is 91, but there are 90 training images: want no more than one a component"},
-		{MixtureModel, func(c *Config) { c.Components, c.Limit = 6, 5 }, "components is 6, but there are 5 training images: want no more than one a component"},
-		{MixtureModel, func(c *Config) { c.Components = 0 }, "components is 0, want at least 1"},
-		{MixtureModel, func(c *Config) { c.Components = 2_000_000 }, "components is 2000000, want at most 1000000"},
-		{MixtureModel, func(c *Config) { c.Prior = "flat" }, `prior: unknown prior "flat", want one of fixed, shared, per-image`},
-		{MixtureModel, func(c *Config) { c.Init = "zero" }, `init: unknown init "zero", want images, kmeans++ or random`},
-		{MixtureModel, func(c *Config) { c.Smoothing = -1 }, "smoothing is -1, want 0 or more"},
-		{MixtureModel, func(c *Config) { c.Tolerance = math.NaN() }, "tolerance is NaN, want 0 or more nats per image"},
+		{MixtureModel, func(c *Config) { c.mixture().Components = 91 }, "components is 91, but there are 90 training images: want no more than one a component"},
+		{MixtureModel, func(c *Config) { c.mixture().Components, c.Limit = 6, 5 }, "components is 6, but there are 5 training images: want no more than one a component"},
+		{MixtureModel, func(c *Config) { c.mixture().Components = 0 }, "components is 0, want at least 1"},
+		{MixtureModel, func(c *Config) { c.mixture().Components = 2_000_000 }, "components is 2000000, want at most 1000000"},
+		{MixtureModel, func(c *Config) { c.table().Prior = "flat" }, `prior: unknown prior "flat", want one of fixed, shared, per-image`},
+		{MixtureModel, func(c *Config) { c.mixture().Init = "zero" }, `init: unknown init "zero", want images, kmeans++ or random`},
+		{MixtureModel, func(c *Config) { c.mixture().Smoothing = -1 }, "smoothing is -1, want 0 or more"},
+		{MixtureModel, func(c *Config) { c.table().Tolerance = math.NaN() }, "tolerance is NaN, want 0 or more nats per image"},
 		{MixtureModel, func(c *Config) { c.Binarise = data.Dynamic }, "binarise is dynamic, but a table holds the posteriors of one fixed data set: want static, threshold or none"},
 		{MixtureModel, func(c *Config) { c.Likelihood = model.ContinuousBernoulliName }, `likelihood is "continuous-bernoulli", want bernoulli or gaussian for a model with a table`},
-		{MixtureModel, func(c *Config) { c.Accelerate, c.Prior = true, model.PerImage }, "accelerate is true, but the prior is per-image: want fixed or shared, a table cannot be extrapolated"},
-		{GridModel, func(c *Config) { c.Latent = 3 }, "latent is 3, but grid has 2 dimensions: want the same"},
-		{GridModel, func(c *Config) { c.Grid = []int{4, 0} }, "grid has 0 points along dimension 2, want 1 to 100000"},
-		{GridModel, func(c *Config) { c.GridRule = "spiral" }, `unknown grid-rule "spiral", want one of equal-mass, gauss-hermite, lattice`},
+		{MixtureModel, func(c *Config) { c.mixture().Accelerate, c.table().Prior = true, model.PerImage }, "accelerate is true, but the prior is per-image: want fixed or shared, a table cannot be extrapolated"},
+		{GridModel, func(c *Config) { c.network().Latent = 3 }, "latent is 3, but grid has 2 dimensions: want the same"},
+		{GridModel, func(c *Config) { c.grid().Grid = []int{4, 0} }, "grid has 0 points along dimension 2, want 1 to 100000"},
+		{GridModel, func(c *Config) { c.grid().GridRule = "spiral" }, `unknown grid-rule "spiral", want one of equal-mass, gauss-hermite, lattice`},
 		{GridModel, func(c *Config) { c.Likelihood = model.GaussianName }, "likelihood is gaussian, want bernoulli for a grid"},
-		{GridModel, func(c *Config) { c.MSteps = 0 }, "m-steps is 0, want at least 1"},
-		{GridModel, func(c *Config) { c.LR = math.Inf(1) }, "lr is +Inf, want a positive number"},
-		{GridModel, func(c *Config) { c.Hidden = []int{0} }, "hidden: layer 1 has 0 units, want at least 1"},
-		{GridModel, func(c *Config) { c.Activation = "sin" }, `activation: unknown activation "sin", want one of relu, tanh, elu, softplus`},
+		{GridModel, func(c *Config) { c.grid().MSteps = 0 }, "m-steps is 0, want at least 1"},
+		{GridModel, func(c *Config) { c.network().LR = math.Inf(1) }, "lr is +Inf, want a positive number"},
+		{GridModel, func(c *Config) { c.network().Hidden = []int{0} }, "hidden: layer 1 has 0 units, want at least 1"},
+		{GridModel, func(c *Config) { c.network().Activation = "sin" }, `activation: unknown activation "sin", want one of relu, tanh, elu, softplus`},
 	} {
 		c := emConfig(t, test.model)
 		test.change(&c)
@@ -633,9 +633,9 @@ func TestACheckpointOfAnotherModelIsNotLoaded(t *testing.T) {
 	states := map[string]*run.State{}
 	for name, change := range map[string]func(*Config){
 		"shared":    func(c *Config) {},
-		"more":      func(c *Config) { c.Components = 7 },
+		"more":      func(c *Config) { c.mixture().Components = 7 },
 		"gaussian":  gaussian,
-		"per image": func(c *Config) { c.Prior = model.PerImage },
+		"per image": func(c *Config) { c.table().Prior = model.PerImage },
 	} {
 		c := emConfig(t, MixtureModel)
 		c.Epochs = 1
@@ -647,7 +647,7 @@ func TestACheckpointOfAnotherModelIsNotLoaded(t *testing.T) {
 	for _, test := range []struct{ from, into string }{{"more", ""}, {"gaussian", ""}, {"shared", string(model.PerImage)}} {
 		c := emConfig(t, MixtureModel)
 		if test.into != "" {
-			c.Prior = model.TablePrior(test.into)
+			c.table().Prior = model.TablePrior(test.into)
 		}
 		if _, err := Run(context.Background(), newTestSetup(t, c), newHastyRun(t, c), states[test.from], &emListener{}, still); err == nil {
 			t.Errorf("a checkpoint of %q was loaded", test.from)
@@ -655,7 +655,7 @@ func TestACheckpointOfAnotherModelIsNotLoaded(t *testing.T) {
 	}
 	// A table for other images.
 	c := emConfig(t, MixtureModel)
-	c.Prior, c.Limit = model.PerImage, 80
+	c.table().Prior, c.Limit = model.PerImage, 80
 	_, err := Run(context.Background(), newTestSetup(t, c), newHastyRun(t, c), states["per image"], &emListener{}, still)
 	if want := "checkpoint has no prior.log_table of 80 images and 6 states: it was written for other data or another model"; err == nil || err.Error() != want {
 		t.Errorf("Run = %v, want %q", err, want)
@@ -676,7 +676,7 @@ func TestTheStatedRoundingCoversLogP(t *testing.T) {
 	}
 	c := emConfig(t, MixtureModel)
 	gaussian(&c)
-	c.Data, c.Split, c.Components = writeImages(t, images), []int{n, 0}, 2
+	c.Data, c.Split, c.mixture().Components = writeImages(t, images), []int{n, 0}, 2
 	s := newTestSetup(t, c)
 	for i, p := range s.EM.Params()[:2] {
 		for j := range p.Value { // means, then precisions

@@ -25,7 +25,7 @@ func assess(t *testing.T, s *Setup, v data.View, o AssessOptions) infer.Evaluati
 // of a model with two latent dimensions, within their error bars.
 func TestEstimatesOfATrainedVAEAgreeWithQuadrature(t *testing.T) {
 	c := smallConfig(t)
-	c.Activation, c.Epochs, c.LR = graph.Tanh, 60, 0.01
+	c.vae().Activation, c.Epochs, c.vae().LR = graph.Tanh, 60, 0.01
 	s := newTestSetup(t, c)
 	if _, err := Run(context.Background(), s, newTrainingRun(t, c), nil, &listener{}, still); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestEstimatesOfATrainedVAEAgreeWithQuadrature(t *testing.T) {
 
 func TestAModelWithATableHasNoUseForAIS(t *testing.T) {
 	c := DefaultConfig(MixtureModel)
-	c.Data, c.Split, c.Components, c.Binarise = writeSynthetic(t), []int{90, 30}, 3, data.Static
+	c.Data, c.Split, c.mixture().Components, c.Binarise = writeSynthetic(t), []int{90, 30}, 3, data.Static
 	s, o := newTestSetup(t, c), infer.DefaultAIS()
 	_, err := Assess(context.Background(), s, s.Validation, AssessOptions{Samples: 1, AIS: &o})
 	if _, ok := errors.AsType[*ConfigError](err); !ok || !strings.Contains(err.Error(), "exact") {

@@ -30,6 +30,7 @@ const feedAhead = 3
 // newFeed starts to feed batches from a position in an epoch to the end of the last
 // epoch. stop must be called.
 func newFeed(s *Setup, epoch, position int) *feed {
+	own := SettingsOf[VAESettings](s.Config)
 	ctx, stop := context.WithCancel(context.Background())
 	f := &feed{
 		batches: make(chan *fedBatch, feedAhead),
@@ -38,7 +39,7 @@ func newFeed(s *Setup, epoch, position int) *feed {
 		done:    make(chan struct{}),
 	}
 	for range feedAhead {
-		f.spare <- &fedBatch{Batch: *s.VAE.NewBatch(s.Config.Batch)}
+		f.spare <- &fedBatch{Batch: *s.VAE.NewBatch(own.Batch)}
 	}
 	go func() {
 		defer close(f.done)
@@ -49,7 +50,7 @@ func newFeed(s *Setup, epoch, position int) *feed {
 }
 
 func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
-	n := s.Train.N()
+	n, batch := s.Train.N(), SettingsOf[VAESettings](s.Config).Batch
 	order := make([]int32, n)
 	noise := new(data.Stream)
 	var kept *data.Kept
@@ -58,13 +59,13 @@ func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
 	}
 	for ; epoch <= s.Config.Epochs; epoch, position = epoch+1, 0 {
 		order = data.Order(order, n, s.Config.Seed, epoch)
-		for ; position < n; position += s.Config.Batch {
+		for ; position < n; position += batch {
 			select {
 			case <-ctx.Done():
 				return
 			case b := <-f.spare:
 				b.epoch, b.position = epoch, position
-				s.fillBatch(b, order[position:min(position+s.Config.Batch, n)], kept, noise)
+				s.fillBatch(b, order[position:min(position+batch, n)], kept, noise)
 				f.batches <- b // never blocks: there is room for every buffer
 			}
 		}
@@ -79,7 +80,7 @@ func (s *Setup) fillBatch(b *fedBatch, images []int32, kept *data.Kept, noise *d
 	b.Of = len(images)
 	images = images[b.Of*s.Reducer.Rank()/s.Reducer.Size() : b.Of*(s.Reducer.Rank()+1)/s.Reducer.Size()]
 	b.Images = len(images)
-	b.Beta = float32(s.Config.betaAt(b.epoch, b.position, s.Train.N()))
+	b.Beta = float32(SettingsOf[VAESettings](s.Config).betaAt(b.epoch, b.position, s.Train.N()))
 	for i, image := range images {
 		if x := b.X[i*d:][:d]; kept != nil {
 			kept.Pixels(x, int(image))
@@ -96,11 +97,11 @@ func (s *Setup) fillBatch(b *fedBatch, images []int32, kept *data.Kept, noise *d
 
 // betaAt is the weight of the divergence: it rises in a straight line from 0 to Beta
 // over the first Warmup epochs.
-func (c Config) betaAt(epoch, position, n int) float64 {
-	if passed := float64(epoch-1) + float64(position)/float64(n); passed < float64(c.Warmup) {
-		return c.Beta * passed / float64(c.Warmup)
+func (s VAESettings) betaAt(epoch, position, n int) float64 {
+	if passed := float64(epoch-1) + float64(position)/float64(n); passed < float64(s.Warmup) {
+		return s.Beta * passed / float64(s.Warmup)
 	}
-	return c.Beta
+	return s.Beta
 }
 
 // next returns the next batch, or nil after the last.

@@ -32,7 +32,7 @@ type gradient struct {
 }
 
 func newGradient(k *keeper, vae *model.VAE) *gradient {
-	return &gradient{keeper: k, vae: vae, adam: NewAdam(k.Config.LR, vae.Trained(), k.Engine), epoch: 1}
+	return &gradient{keeper: k, vae: vae, adam: NewAdam(k.Config.Network().LR, vae.Trained(), k.Engine), epoch: 1}
 }
 
 // Begin compiles a step, and starts to feed batches from where the state left off.
@@ -48,7 +48,7 @@ func (g *gradient) Begin(from *run.State) error {
 	if from == nil && g.vae.Solves() {
 		g.vae.Likelihood.(model.Solved).Begin(g.meanSquare())
 	}
-	if from == nil && g.Config.InitFrom != "" {
+	if from == nil && g.Config.Network().InitFrom != "" {
 		// Saved at once: from here on the run needs its source no more.
 		if err := g.LoadInitial(); err != nil {
 			return err
@@ -57,12 +57,12 @@ func (g *gradient) Begin(from *run.State) error {
 			return err
 		}
 	}
-	if err := g.vae.CompileStep(g.Config.Batch); err != nil {
+	if err := g.vae.CompileStep(SettingsOf[VAESettings](g.Config).Batch); err != nil {
 		return err
 	}
 	if g.Validation.N() > 0 {
 		var err error
-		if g.evaluator, err = infer.NewEvaluator(g.vae, g.Config.K); err != nil {
+		if g.evaluator, err = infer.NewEvaluator(g.vae, SettingsOf[VAESettings](g.Config).K); err != nil {
 			return err
 		}
 	}
@@ -107,7 +107,7 @@ func (g *gradient) Pass(ctx context.Context) (run.Metrics, bool, error) {
 	m := run.Metrics{
 		Epoch: g.epoch, Step: g.step,
 		Train:           &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		Beta:            float64(float32(g.Config.betaAt(g.epoch, g.Train.N()-1, g.Train.N()))),
+		Beta:            float64(float32(SettingsOf[VAESettings](g.Config).betaAt(g.epoch, g.Train.N()-1, g.Train.N()))),
 		Seconds:         seconds,
 		ImagesPerSecond: (g.totals.Images - g.counted) / max(seconds, 1e-9),
 	}
@@ -127,7 +127,7 @@ func (g *gradient) Pass(ctx context.Context) (run.Metrics, bool, error) {
 			return m, false, g.diverged(why)
 		}
 	}
-	warm := g.epoch >= g.Config.Warmup // whatever the number of epochs: a run may be resumed for more
+	warm := g.epoch >= SettingsOf[VAESettings](g.Config).Warmup // whatever the number of epochs: a run may be resumed for more
 	return m, warm, nil
 }
 
@@ -159,7 +159,7 @@ func (g *gradient) steps(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return g.interrupted()
 		}
-		if every := int64(g.Config.CheckpointEvery); every > 0 && g.step%every == 0 && g.position < n {
+		if every := int64(SettingsOf[VAESettings](g.Config).CheckpointEvery); every > 0 && g.step%every == 0 && g.position < n {
 			if err := g.save(); err != nil {
 				return err
 			}

@@ -39,16 +39,17 @@ func ParseInit(name string) (Init, error) {
 // ¼ + ½ x for a Bernoulli likelihood, so that no pixel is certain; x itself with the
 // given variance, that of all pixels, for a Gaussian.
 func (s *Setup) initialStatistics(variance float64) *model.Statistics {
-	stream := data.NewStream(s.Config.Seed, "init/components", uint64(s.Config.Restart))
+	own := SettingsOf[MixtureSettings](s.Config)
+	stream := data.NewStream(s.Config.Seed, "init/components", uint64(own.Restart))
 	stats := s.EM.NewStatistics()
-	n, k, d := s.Train.N(), s.Config.Components, s.Train.D()
+	n, k, d := s.Train.N(), s.EM.Config.States, s.Train.D()
 	stats.Images = float64(n)
-	if s.Config.Init == FromRandom {
+	if own.Init == FromRandom {
 		s.randomResponsibilities(stats, stream)
 		return stats
 	}
 	chosen := s.distinctImages(k, stream)
-	if s.Config.Init == KMeansPP {
+	if own.Init == KMeansPP {
 		chosen = s.farImages(k, stream)
 	}
 	x := make([]float32, d)

@@ -23,12 +23,12 @@ import (
 // It fails with a *ConfigError where the two models differ in what the parameters mean:
 // in a shape, the activation or the likelihood; or where they have none in common.
 func (s *Setup) LoadInitial() error {
-	source := s.Config.InitFrom
-	from, err := openInitial(source)
+	source := s.Config.Network().InitFrom
+	from, err := openInitial(source, s.Config.known())
 	if err != nil {
 		return fmt.Errorf("init-from: %w", err)
 	}
-	was, err := Configuration(from)
+	was, err := Configuration(from, s.Config.known()...)
 	if err != nil {
 		return fmt.Errorf("init-from: %s: %w", source, err)
 	}
@@ -72,13 +72,15 @@ const priorPart model.Part = "prior"
 // checkInitial returns every reason why parameters of a model with the configuration was
 // would mean something else in this one.
 func (s *Setup) checkInitial(was Config, from []safetensors.Tensor) error {
-	if was.Model == MixtureModel || s.Config.Model == MixtureModel {
+	own, other := s.Config.network(), was.network()
+	if own == nil || other == nil {
 		return errors.New("a mixture has no network: want a vae or a grid")
 	}
+	vae, wasVAE := SettingsOf[VAESettings](s.Config), SettingsOf[VAESettings](was)
 	var f faults
-	f.add(was.Activation != s.Config.Activation, "its activation is %s, and this model's %s: want --activation %[1]s", was.Activation, s.Config.Activation)
+	f.add(other.Activation != own.Activation, "its activation is %s, and this model's %s: want --activation %[1]s", other.Activation, own.Activation)
 	f.add(was.Likelihood != s.Config.Likelihood, "its likelihood is %s, and this model's %s: want --likelihood %[1]s", was.Likelihood, s.Config.Likelihood)
-	f.add(s.Config.Freeze == model.DecoderPart && was.Variance != s.Config.Variance, "its variance is %s, and this model's %s: want the same of a decoder that is frozen", learned(&was.Variance), learned(&s.Config.Variance))
+	f.add(vae.Freeze == model.DecoderPart && wasVAE.Variance != vae.Variance, "its variance is %s, and this model's %s: want the same of a decoder that is frozen", learned(&wasVAE.Variance), learned(&vae.Variance))
 	common := map[model.Part]bool{}
 	for _, own := range s.Tensors() {
 		i := slices.IndexFunc(from, func(t safetensors.Tensor) bool { return t.Name == own.Name })
@@ -93,16 +95,16 @@ func (s *Setup) checkInitial(was Config, from []safetensors.Tensor) error {
 		f.add(common[partOf(t)] && !known && partOf(t) != priorPart, "it has %s %v, and this model has no such parameter: want the same --hidden", t.Name, t.Shape)
 	}
 	f.add(len(common) == 0, "it has no parameter in common with this model")
-	f.add(s.Config.Freeze != "" && !common[s.Config.Freeze], "it has no %s to freeze", s.Config.Freeze)
+	f.add(vae.Freeze != "" && !common[vae.Freeze], "it has no %s to freeze", vae.Freeze)
 	return errors.Join(f...)
 }
 
 // openInitial reads a checkpoint, or that of a run.
-func openInitial(path string) (*run.State, error) {
+func openInitial(path string, kinds []Kind) (*run.State, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
-		return LoadCheckpoint(path)
+		return LoadCheckpoint(path, kinds...)
 	}
-	dir, err := ReadRun(path)
+	dir, err := ReadRun(path, kinds...)
 	if err != nil {
 		return nil, err
 	}

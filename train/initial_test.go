@@ -38,10 +38,10 @@ func trainedRun(t *testing.T, c Config) (*Setup, *run.Dir) {
 func encodedGrid(t *testing.T) (*Setup, *run.Dir, Config) {
 	t.Helper()
 	g := smallConfig(t).GridTwin([]int{4, 3}, model.EqualMass)
-	g.Epochs, g.MSteps, g.Workers = 3, 4, 2
+	g.Epochs, g.grid().MSteps, g.Workers = 3, 4, 2
 	grid, dir := trainedRun(t, g)
 	c := grid.Config.VAETwin()
-	c.Batch, c.Epochs, c.InitFrom, c.Freeze = 16, 2, dir.Path, model.DecoderPart
+	c.vae().Batch, c.Epochs, c.network().InitFrom, c.vae().Freeze = 16, 2, dir.Path, model.DecoderPart
 	return grid, dir, c
 }
 
@@ -69,7 +69,7 @@ func TestEMGoesOnWithTheDecoderOfAVAE(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := vae.Config.GridTwin([]int{5, 4}, model.EqualMass)
-	g.InitFrom, g.Epochs, g.MSteps, g.Tolerance = source.Path, 6, 5, 0
+	g.network().InitFrom, g.Epochs, g.grid().MSteps, g.table().Tolerance = source.Path, 6, 5, 0
 	before := newTestSetup(t, g)
 	if err := before.TakeDecoder(vae); err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func TestAFrozenDecoderKeepsItsBytes(t *testing.T) {
 func TestARunThatAdoptsParametersResumesBitForBit(t *testing.T) {
 	_, source, c := encodedGrid(t)
 	for _, freeze := range []model.Part{model.DecoderPart, ""} {
-		c.Freeze = freeze
+		c.vae().Freeze = freeze
 		_, whole := trainedRun(t, c)
 		final, path, _ := whole.Latest()
 		for stop := 1; stop < int(final.Step); stop += 3 {
@@ -207,7 +207,7 @@ func TestAdoptedParametersAreACheckpointFromTheStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	g := c.GridTwin([]int{2, 2}, model.Lattice)
-	g.InitFrom, g.Epochs, g.MSteps = source.Path, 3, 2
+	g.network().InitFrom, g.Epochs, g.grid().MSteps = source.Path, 3, 2
 	for _, c := range []Config{c, g} {
 		s := newTestSetup(t, c)
 		dir := newTrainingRun(t, c)
@@ -246,10 +246,10 @@ func TestAdoptedParametersAreACheckpointFromTheStart(t *testing.T) {
 func TestParametersThatWouldMeanSomethingElseAreRefused(t *testing.T) {
 	_, source, encoder := encodedGrid(t)
 	mixture := DefaultConfig(MixtureModel)
-	mixture.Data, mixture.Split, mixture.Binarise, mixture.Components, mixture.Epochs, mixture.Tolerance = encoder.Data, encoder.Split, data.Static, 3, 1, 0
+	mixture.Data, mixture.Split, mixture.Binarise, mixture.mixture().Components, mixture.Epochs, mixture.table().Tolerance = encoder.Data, encoder.Split, data.Static, 3, 1, 0
 	_, mixed := trainedRun(t, mixture)
 	with := func(change func(c *Config)) Config {
-		c := encoder
+		c := encoder.Clone()
 		change(&c)
 		return c
 	}
@@ -257,14 +257,14 @@ func TestParametersThatWouldMeanSomethingElseAreRefused(t *testing.T) {
 		config Config
 		want   string
 	}{
-		"width":      {with(func(c *Config) { c.Hidden = []int{13} }), "its decoder.0.weight is [12 2], and this model's [13 2]: want the same --hidden and --latent"},
-		"latent":     {with(func(c *Config) { c.Latent = 3 }), "its decoder.0.weight is [12 2], and this model's [12 3]"},
-		"depth":      {with(func(c *Config) { c.Hidden = []int{} }), "it has decoder.2.weight [36 12], and this model has no such parameter"},
-		"activation": {with(func(c *Config) { c.Activation = graph.Tanh }), "its activation is relu, and this model's tanh: want --activation relu"},
+		"width":      {with(func(c *Config) { c.network().Hidden = []int{13} }), "its decoder.0.weight is [12 2], and this model's [13 2]: want the same --hidden and --latent"},
+		"latent":     {with(func(c *Config) { c.network().Latent = 3 }), "its decoder.0.weight is [12 2], and this model's [12 3]"},
+		"depth":      {with(func(c *Config) { c.network().Hidden = []int{} }), "it has decoder.2.weight [36 12], and this model has no such parameter"},
+		"activation": {with(func(c *Config) { c.network().Activation = graph.Tanh }), "its activation is relu, and this model's tanh: want --activation relu"},
 		"likelihood": {with(func(c *Config) { c.Likelihood = model.ContinuousBernoulliName }), "its likelihood is bernoulli, and this model's continuous-bernoulli: want --likelihood bernoulli"},
-		"encoder":    {with(func(c *Config) { c.Freeze = model.EncoderPart }), "it has no encoder to freeze"},
-		"mixture":    {with(func(c *Config) { c.InitFrom = mixed.Path }), "a mixture has no network: want a vae or a grid"},
-		"nothing":    {with(func(c *Config) { c.InitFrom = "nowhere" }), "there is no such directory"},
+		"encoder":    {with(func(c *Config) { c.vae().Freeze = model.EncoderPart }), "it has no encoder to freeze"},
+		"mixture":    {with(func(c *Config) { c.network().InitFrom = mixed.Path }), "a mixture has no network: want a vae or a grid"},
+		"nothing":    {with(func(c *Config) { c.network().InitFrom = "nowhere" }), "there is no such directory"},
 	} {
 		s := newTestSetup(t, c.config)
 		before := slices.Clone(s.Tensors()[0].Data)
@@ -281,8 +281,8 @@ func TestParametersThatWouldMeanSomethingElseAreRefused(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{with(func(c *Config) { c.InitFrom = "" }), "freeze is decoder, but init-from is empty: want the run that has it"},
-		{with(func(c *Config) { c.Freeze = "prior" }), `freeze: unknown part "prior", want one of encoder, decoder`},
+		{with(func(c *Config) { c.network().InitFrom = "" }), "freeze is decoder, but init-from is empty: want the run that has it"},
+		{with(func(c *Config) { c.vae().Freeze = "prior" }), `freeze: unknown part "prior", want one of encoder, decoder`},
 	} {
 		if err := c.config.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %q", err, c.want)

@@ -98,7 +98,7 @@ type Method interface {
 // When ctx is cancelled, a checkpoint is written, and the error is ErrInterrupted. A bound
 // that is not finite ends it with a *DivergedError.
 func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder Recorder, now func() time.Time) (Result, error) {
-	if s.Config.Restarts > 1 {
+	if SettingsOf[MixtureSettings](s.Config).Restarts > 1 {
 		return runRestarts(ctx, s, dir, recorder, now)
 	}
 	k := &keeper{Setup: s, dir: dir, recorder: recorder, now: now, saved: -1}

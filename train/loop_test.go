@@ -25,7 +25,7 @@ func smallConfig(t testing.TB) Config {
 	c := DefaultConfig(VAEModel)
 	c.Data = writeSynthetic(t)
 	c.Binarise = data.Dynamic
-	c.Hidden, c.Latent, c.Batch, c.Epochs, c.Workers = []int{12}, 2, 16, 3, 2
+	c.network().Hidden, c.network().Latent, c.vae().Batch, c.Epochs, c.Workers = []int{12}, 2, 16, 3, 2
 	c.Split = []int{90, 30} // the last batch of an epoch is short
 	return c
 }
@@ -98,12 +98,12 @@ func TestResumeIsBitIdentical(t *testing.T) {
 	}{{model.ELBO, model.BernoulliName}, {model.IWAE, model.BernoulliName}, {model.ELBO, model.GaussianName}, {model.IWAE, model.GaussianName}} { // Gaussian: the variance is learned
 		t.Run(fmt.Sprint(of.Objective, " ", of.LikelihoodName), func(t *testing.T) {
 			c := smallConfig(t)
-			c.CheckpointEvery = 4
-			c.Objective, c.Likelihood = of.Objective, of.LikelihoodName
-			if c.Objective == model.IWAE {
-				c.K = 3
+			c.vae().CheckpointEvery = 4
+			c.vae().Objective, c.Likelihood = of.Objective, of.LikelihoodName
+			if c.vae().Objective == model.IWAE {
+				c.vae().K = 3
 			} else {
-				c.Beta, c.Warmup = 0.7, 2
+				c.vae().Beta, c.vae().Warmup = 0.7, 2
 			}
 			whole := newTrainingRun(t, c)
 			whole.Keep = 100
@@ -215,7 +215,7 @@ func TestABoundThatIsNotFiniteStopsTheRun(t *testing.T) {
 	state, path, _ := dir.Latest()
 	before := fileBytes(t, path)
 
-	c.Epochs, c.LR = 3, 1e30
+	c.Epochs, c.network().LR = 3, 1e30
 	_, err := Run(context.Background(), newTestSetup(t, c), dir, state, &listener{}, still)
 	var diverged *DivergedError
 	if !errors.As(err, &diverged) {
@@ -234,7 +234,7 @@ func TestABoundThatIsNotFiniteStopsTheRun(t *testing.T) {
 func TestAParameterThatIsNotFiniteIsNeverSaved(t *testing.T) {
 	c := smallConfig(t)
 	c.Split = []int{16, 0} // one step, no validation
-	c.Epochs, c.LR = 1, math.MaxFloat64
+	c.Epochs, c.network().LR = 1, math.MaxFloat64
 	dir := newTrainingRun(t, c)
 	_, err := Run(context.Background(), newTestSetup(t, c), dir, nil, &listener{}, still)
 	var diverged *DivergedError
@@ -250,7 +250,7 @@ func TestAParameterThatIsNotFiniteIsNeverSaved(t *testing.T) {
 // bound at weight 1 of the divergence, once the warm-up is over.
 func TestTrainingRaisesTheBound(t *testing.T) {
 	c := smallConfig(t)
-	c.Epochs, c.Warmup, c.LR = 12, 3, 1e-2
+	c.Epochs, c.vae().Warmup, c.network().LR = 12, 3, 1e-2
 	dir, heard := newTrainingRun(t, c), &listener{}
 	result, err := Run(context.Background(), newTestSetup(t, c), dir, nil, heard, still)
 	if err != nil {
@@ -266,7 +266,7 @@ func TestTrainingRaisesTheBound(t *testing.T) {
 	if d := math.Abs(last.Train.Bound - (last.Train.Recon - last.Train.KL)); d > 1e-9 {
 		t.Errorf("training bound is off recon - KL by %g", d)
 	}
-	best := slices.MaxFunc(heard.epochs[c.Warmup-1:], func(a, b run.Metrics) int {
+	best := slices.MaxFunc(heard.epochs[c.vae().Warmup-1:], func(a, b run.Metrics) int {
 		return int(math.Copysign(1, a.Validation.Bound-b.Validation.Bound))
 	})
 	if result.Best == nil || result.Best.Epoch != best.Epoch || result.Best.Bound != best.Validation.Bound {
@@ -279,16 +279,16 @@ func TestTrainingRaisesTheBound(t *testing.T) {
 }
 
 func TestTheWeightOfTheDivergenceRisesInAStraightLine(t *testing.T) {
-	c := Config{Beta: 0.5, Warmup: 4}
+	s := VAESettings{Beta: 0.5, Warmup: 4}
 	for _, test := range []struct {
 		epoch, position int
 		want            float64
 	}{{1, 0, 0}, {1, 50, 0.0625}, {3, 0, 0.25}, {4, 50, 0.4375}, {5, 0, 0.5}, {9, 20, 0.5}} {
-		if got := c.betaAt(test.epoch, test.position, 100); math.Abs(got-test.want) > 1e-15 {
+		if got := s.betaAt(test.epoch, test.position, 100); math.Abs(got-test.want) > 1e-15 {
 			t.Errorf("epoch %d, image %d: weight %g, want %g", test.epoch, test.position, got, test.want)
 		}
 	}
-	if got := (Config{Beta: 3}).betaAt(1, 0, 10); got != 3 {
+	if got := (VAESettings{Beta: 3}).betaAt(1, 0, 10); got != 3 {
 		t.Errorf("without warm-up the weight is %g, want 3", got)
 	}
 }
@@ -325,7 +325,7 @@ func TestAFeedStopsWhereverItIs(t *testing.T) {
 		for range taken {
 			f.next() // and not given back
 			if taken > feedAhead {
-				f.recycle(&fedBatch{Batch: *s.VAE.NewBatch(s.Config.Batch)})
+				f.recycle(&fedBatch{Batch: *s.VAE.NewBatch(s.Config.vae().Batch)})
 			}
 		}
 		f.close()

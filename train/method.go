@@ -23,9 +23,9 @@ func newMethod(k *keeper) (Method, error) {
 func mixtureStep(s *Setup, m *model.Mixture) mStep {
 	closed := newClosedStep(s, m)
 	switch {
-	case s.Config.Incremental > 0:
+	case SettingsOf[MixtureSettings](s.Config).Incremental > 0:
 		return newIncrementalStep(s, closed)
-	case s.Config.Accelerate:
+	case SettingsOf[MixtureSettings](s.Config).Accelerate:
 		return &acceleratedStep{closedStep: closed}
 	}
 	return closed

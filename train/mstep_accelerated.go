@@ -46,7 +46,7 @@ func (a *acceleratedStep) maximise(e *em) error {
 	}
 	e.try(e.last)
 	a.mixture.SetPoint(point)
-	if degenerate(a.mixture, e.Config) >= 0 { // no place to go, whatever its bound
+	if degenerate(a.mixture) >= 0 { // no place to go, whatever its bound
 		e.refuse(math.Inf(-1))
 	}
 	return nil

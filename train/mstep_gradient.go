@@ -15,7 +15,7 @@ type gradientStep struct {
 }
 
 func newGradientStep(s *Setup, m *model.GridModel) *gradientStep {
-	return &gradientStep{grid: m, adam: NewAdam(s.Config.LR, m.Decoder(), s.Engine), lr: s.Config.LR, steps: s.Config.MSteps}
+	return &gradientStep{grid: m, adam: NewAdam(s.Config.Network().LR, m.Decoder(), s.Engine), lr: s.Config.Network().LR, steps: SettingsOf[GridSettings](s.Config).MSteps}
 }
 
 func (g *gradientStep) begin(*em) error { return nil }

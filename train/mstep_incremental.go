@@ -35,7 +35,7 @@ const (
 )
 
 func newIncrementalStep(s *Setup, closed *closedStep) *incrementalStep {
-	size := min(s.Config.Incremental, s.Train.N())
+	size := min(SettingsOf[MixtureSettings](s.Config).Incremental, s.Train.N())
 	inc := &incrementalStep{closedStep: closed, size: size, entropy: make([]float32, (s.Train.N()+size-1)/size)}
 	for range inc.entropy {
 		inc.batches = append(inc.batches, closed.mixture.NewStatistics())

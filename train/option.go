@@ -13,15 +13,74 @@ import (
 // Option is one setting of a Config by its name, which is the name of a flag and
 // the key of a configuration file alike.
 type Option struct {
-	Key    string
-	Models string // the models that have it, "" for all
-	Usage  string
-	Value  Value
+	Key   string
+	Usage string
+	Value Value
+	After string   // the key that a setting of a kind stands behind in a file; "": its kind's last one, the first behind likelihood
+	Kinds []string // the names of the kinds that have it, in Options; nil: every one
 }
 
-// Of reports whether a model has the option.
-func (o Option) Of(model string) bool {
-	return o.Models == "" || slices.Contains(strings.Fields(o.Models), model)
+// Options are the settings of all kinds, by default Kinds, without repetition and with the
+// defaults of the first kind that has them. Where two kinds have settings in common, they
+// have them in the same order, and so does the result.
+func Options(kinds ...Kind) []Option {
+	kinds = orKinds(kinds)
+	var queues [][]Option
+	for _, k := range kinds {
+		c := k.Config()
+		queues = append(queues, c.Options())
+	}
+	var all []Option
+	for {
+		next := nextOption(queues)
+		if next == nil {
+			return all
+		}
+		o := *next
+		var names []string
+		for i, q := range queues {
+			if len(q) > 0 && q[0].Key == o.Key {
+				names = append(names, kinds[i].Name)
+				queues[i] = q[1:]
+			}
+		}
+		if len(names) < len(kinds) {
+			o.Kinds = names
+		}
+		if o.Key == "model" {
+			o.Usage += ": " + oneOf(kinds)
+		}
+		all = append(all, o)
+	}
+}
+
+// nextOption is the first head of a queue that stands behind no other head; where each
+// does, as kinds disagree on an order, the first of all. Nil at the end.
+func nextOption(queues [][]Option) *Option {
+	var first *Option
+	for _, q := range queues {
+		if len(q) == 0 {
+			continue
+		}
+		behind := func(other []Option) bool {
+			return slices.ContainsFunc(other[min(1, len(other)):], func(o Option) bool { return o.Key == q[0].Key })
+		}
+		if !slices.ContainsFunc(queues, behind) {
+			return &q[0]
+		}
+		if first == nil {
+			first = &q[0]
+		}
+	}
+	return first
+}
+
+// Of reports whether a kind has the option.
+func (o Option) Of(kind string) bool { return o.Kinds == nil || slices.Contains(o.Kinds, kind) }
+
+// NotOf says that a kind does not have the option, which goes by the name key.
+func (o Option) NotOf(kind, key string) error {
+	return fmt.Errorf("%s is a setting of %s, not of %s", key, strings.Join(o.Kinds, " and "), kind)
 }
 
 // Value is a setting as text. (It is what package pflag asks of a flag's value.)
@@ -154,29 +213,52 @@ func wrong(err error, got, want string) error {
 	return fmt.Errorf("%.80q, want %s", got, want)
 }
 
-// ReadConfig changes c by a JSON object whose keys are names of options; extra are
-// further options that the object may set. A list may be written as an array or as
-// text with commas. A byte order mark before it is skipped. Every unknown key, every
-// key that is there twice and every value that cannot be read is in the error.
-func (c *Config) ReadConfig(text []byte, extra ...Option) error {
+// Set sets the option of that name.
+func (c *Config) Set(key, text string) error {
+	for _, o := range c.Options() {
+		if o.Key == key {
+			return o.Value.Set(text)
+		}
+	}
+	return fmt.Errorf("%s has no setting %s", c.Model, key)
+}
+
+// ReadConfig reads a JSON object whose keys are names of options, with the defaults of its
+// kind of model for those that are not there; without the key model, that is the first of
+// the kinds, by default Kinds. A list may be written as an array or as text with commas. A
+// byte order mark before it is skipped. Every unknown key, every key that is there twice
+// and every value that cannot be read is in the error; the rest is in the configuration.
+func ReadConfig(text []byte, kinds ...Kind) (Config, error) {
+	return ReadConfigWith(nil, text, kinds...)
+}
+
+// ReadConfigWith is ReadConfig where the object may set further options.
+func ReadConfigWith(extra []Option, text []byte, kinds ...Kind) (Config, error) {
+	kinds = orKinds(kinds)
+	c := kinds[0].Config()
 	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
-		return errors.New("config: UTF-16, by its byte order mark, want UTF-8")
+		return c, errors.New("config: UTF-16, by its byte order mark, want UTF-8")
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(text, &object); err != nil {
-		return fmt.Errorf("config: not a JSON object: %w", err)
+		return c, fmt.Errorf("config: not a JSON object: %w", err)
 	}
 	if object == nil { // null
-		return errors.New("config: null, want a JSON object")
+		return c, errors.New("config: null, want a JSON object")
 	}
 	// The model comes first: it decides on the defaults and on which keys there are.
 	if raw, ok := object["model"]; ok {
-		if name, err := jsonText(raw); err == nil && name != c.Model {
-			*c = DefaultConfig(name)
+		if name, err := jsonText(raw); err == nil {
+			c = defaultConfig(name, kinds)
 		}
 	}
+	model := c.Model
+	known := append(Options(kinds...), extra...)
 	options := append(c.Options(), extra...)
+	find := func(options []Option, key string) int {
+		return slices.IndexFunc(options, func(o Option) bool { return o.Key == key })
+	}
 	var faults []error
 	for _, key := range repeatedKeys(text) {
 		faults = append(faults, fmt.Errorf("config: key %.80q is there twice, want it once", key))
@@ -187,24 +269,25 @@ func (c *Config) ReadConfig(text []byte, extra ...Option) error {
 			faults = append(faults, fmt.Errorf("config: %s and %s are one setting: leave one out", spelled, key))
 			continue
 		}
-		i := slices.IndexFunc(options, func(o Option) bool { return o.Key == spelled })
+		i := find(known, spelled)
 		if i < 0 {
-			faults = append(faults, fmt.Errorf("config: unknown key %.80q%s", key, didYouMean(key, options)))
+			faults = append(faults, fmt.Errorf("config: unknown key %.80q%s", key, didYouMean(key, known)))
 			continue
 		}
-		if !options[i].Of(c.Model) {
-			faults = append(faults, fmt.Errorf("config: %s is a setting of %s, not of %s", key, strings.ReplaceAll(options[i].Models, " ", " and "), c.Model))
+		own := find(options, spelled)
+		if own < 0 {
+			faults = append(faults, fmt.Errorf("config: %w", known[i].NotOf(model, key)))
 			continue
 		}
 		value, err := jsonText(object[key])
 		if err == nil {
-			err = options[i].Value.Set(value)
+			err = options[own].Value.Set(value)
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("config: %s is %w", key, err))
 		}
 	}
-	return errors.Join(faults...)
+	return c, errors.Join(faults...)
 }
 
 // SpelledHere returns a key as Options spells it: binarize is binarise elsewhere.
@@ -266,34 +349,33 @@ func jsonText(raw json.RawMessage) (string, error) {
 }
 
 // JSON returns the configuration as ReadConfig reads it, one key a line in the
-// order of Options.
+// order of Options. Runs are compared by these bytes.
 func (c Config) JSON() []byte {
-	var s strings.Builder
-	s.WriteString("{")
-	for i, o := range c.Options() {
-		if !o.Of(c.Model) {
-			continue
-		}
-		if i > 0 {
-			s.WriteByte(',')
-		}
-		value := o.Value.String()
-		switch o.Value.(type) {
-		case setting[[]int]:
-			value = "[" + value + "]"
-		case setting[int], setting[uint64], setting[bool]:
-		case setting[float64]:
-			if value == "learned" {
-				value = strconv.Quote(value)
-			}
-		default:
-			quoted, _ := json.Marshal(value) // text always has a JSON form
-			value = string(quoted)
-		}
-		fmt.Fprintf(&s, "\n  %q: %s", o.Key, value)
+	var lines []string
+	for _, o := range c.Options() {
+		key, _ := json.Marshal(o.Key) // text always has a JSON form
+		lines = append(lines, fmt.Sprintf("\n  %s: %s", key, jsonOf(o.Value)))
 	}
-	s.WriteString("\n}\n")
-	return []byte(s.String())
+	return []byte("{" + strings.Join(lines, ",") + "\n}\n")
+}
+
+// jsonOf writes a setting as jsonText reads it: a number with the digits of its text, a
+// list of numbers as an array, and text where there is no such form, as for a variance
+// that is learned.
+func jsonOf(v Value) []byte {
+	text := v.String()
+	var value any = text
+	switch v.(type) {
+	case setting[[]int]:
+		value = json.RawMessage("[" + text + "]")
+	case setting[int], setting[uint64], setting[float64], setting[bool]:
+		value = json.RawMessage(text)
+	}
+	written, err := json.Marshal(value)
+	if err != nil {
+		written, _ = json.Marshal(text)
+	}
+	return written
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -62,8 +62,8 @@ func TestBoundsAgreeWithAnIndependentRecomputation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := DefaultConfig(VAEModel)
-	if err := c.ReadConfig(state.Config); err != nil {
+	c, err := ReadConfig(state.Config)
+	if err != nil {
 		t.Fatal(err)
 	}
 	c.Workers = 2
@@ -139,8 +139,8 @@ func TestWriteTheCheckpointToRecompute(t *testing.T) {
 		t.Skip("see make reference-recompute")
 	}
 	c := DefaultConfig(VAEModel)
-	c.Hidden, c.Latent, c.Batch, c.Epochs, c.Workers = []int{32}, 2, 100, 8, 1
-	c.Binarise, c.LR = data.Static, 3e-3
+	c.network().Hidden, c.network().Latent, c.vae().Batch, c.Epochs, c.Workers = []int{32}, 2, 100, 8, 1
+	c.Binarise, c.network().LR = data.Static, 3e-3
 	s := newTestSetup(t, c)
 	dir := newTrainingRun(t, s.Config)
 	if _, err := Run(context.Background(), s, dir, nil, &listener{}, still); err != nil {

@@ -49,7 +49,7 @@ func keepWorst(worst []worstExplained, first int, evidence []float32, most int) 
 //
 // It returns the number of components that were moved.
 func (c *closedStep) reseed(e *em) int {
-	if e.Config.Prior != model.Shared {
+	if e.Config.Table().Prior != model.Shared {
 		return 0
 	}
 	d := e.Train.D()
@@ -99,7 +99,7 @@ type seed struct {
 }
 
 func (c *closedStep) seedAt(e *em, x []float32) seed {
-	s := seed{x: x, a: e.Config.Smoothing, variance: max(c.variance, e.Config.VarianceFloor)}
+	s := seed{x: x, a: e.model.Config.Smoothing, variance: max(c.variance, e.model.Config.VarianceFloor)}
 	for _, v := range x {
 		if e.stats.Squares == nil {
 			s.sums = append(s.sums, 0.25+0.5*float64(v))
@@ -129,7 +129,7 @@ func (s seed) logLik(x []float32) float64 {
 // penaltyOf is the log-density of a component under the smoothing prior, a Σ_D (log μ +
 // log(1-μ)), with the pixels that the M-step makes of its statistics.
 func penaltyOf(e *em, n float64, sums []float64) float64 {
-	a, sum := e.Config.Smoothing, 0.0
+	a, sum := e.model.Config.Smoothing, 0.0
 	if a == 0 || e.stats.Squares != nil {
 		return 0
 	}
@@ -146,8 +146,8 @@ func penaltyOf(e *em, n float64, sums []float64) float64 {
 const narrowest = 1e-7
 
 // degenerate returns the component of a mixture with a pixel of such a variance, or -1.
-func degenerate(m *model.Mixture, c Config) int {
-	if m == nil || c.VarianceFloor >= narrowest {
+func degenerate(m *model.Mixture) int {
+	if m == nil || m.Config.VarianceFloor >= narrowest {
 		return -1
 	}
 	if variance, k := m.Narrowest(); variance < narrowest {

@@ -45,10 +45,9 @@ func runRestarts(ctx context.Context, s *Setup, dir *run.Dir, recorder Recorder,
 	var chosen *Setup
 	var ended Result
 	best := 0
-	n := s.Config.Restarts
+	n := SettingsOf[MixtureSettings](s.Config).Restarts
 	for i := range n {
-		c := s.Config
-		c.Restarts, c.Restart = 1, s.Config.Restart+i
+		c := With(s.Config, func(m *MixtureSettings) { m.Restarts, m.Restart = 1, m.Restart+i })
 		one, err := s.with(c)
 		if err != nil {
 			return Result{}, err
@@ -115,7 +114,7 @@ func runRestart(ctx context.Context, s *Setup, path string, recorder Recorder, n
 		return Result{}, Restarted{}, errors.Join(err, fmt.Errorf("%s has no metrics", path))
 	}
 	last := metrics[len(metrics)-1]
-	return result, Restarted{Restart: s.Config.Restart, Objective: last.Train.Bound + last.EM.Penalty, Iterations: result.Step, Converged: result.Status == Converged}, nil
+	return result, Restarted{Restart: SettingsOf[MixtureSettings](s.Config).Restart, Objective: last.Train.Bound + last.EM.Penalty, Iterations: result.Step, Converged: result.Status == Converged}, nil
 }
 
 // adopt copies the metrics, the best state, the newest checkpoint and then the

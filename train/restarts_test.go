@@ -12,18 +12,18 @@ import (
 // its parameters are those of the setup.
 func TestAProgramThatAsksForRestartsGetsThem(t *testing.T) {
 	c := emConfig(t, MixtureModel)
-	c.Restarts = 3
+	c.mixture().Restarts = 3
 	s, dir := newTestSetup(t, c), newHastyRun(t, c)
 	result, err := Run(context.Background(), s, dir, nil, &emListener{}, still)
 	if err != nil {
 		t.Fatal(err)
 	}
-	objectives := make([]float64, c.Restarts)
+	objectives := make([]float64, c.mixture().Restarts)
 	best := 0
 	var lasts []*run.State
 	for i := range objectives {
-		one := c
-		one.Restarts, one.Restart = 1, i
+		one := c.Clone()
+		one.mixture().Restarts, one.mixture().Restart = 1, i
 		single := newHastyRun(t, one)
 		_, _, lines := runEM(t, one, single, nil)
 		objectives[i] = objectiveOf(lines[len(lines)-1])
@@ -36,8 +36,8 @@ func TestAProgramThatAsksForRestartsGetsThem(t *testing.T) {
 	if slices.Max(objectives) == slices.Min(objectives) {
 		t.Fatal("all restarts end alike: nothing was chosen")
 	}
-	if s.Config.Restart != best || s.Config.Restarts != 1 || result.Step != lasts[best].Step {
-		t.Errorf("chose restart %d at step %d, the best is %d (%v) at step %d", s.Config.Restart, result.Step, best, objectives, lasts[best].Step)
+	if s.Config.mixture().Restart != best || s.Config.mixture().Restarts != 1 || result.Step != lasts[best].Step {
+		t.Errorf("chose restart %d at step %d, the best is %d (%v) at step %d", s.Config.mixture().Restart, result.Step, best, objectives, lasts[best].Step)
 	}
 	for i, p := range s.Tensors() {
 		if !slices.Equal(p.Data, lasts[best].Params[i].Data) {

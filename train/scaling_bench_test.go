@@ -107,9 +107,9 @@ func (s scale) epoch(b *testing.B) func() {
 	c := DefaultConfig(kind)
 	c.Data, c.Split, c.Binarise, c.Workers, c.Epochs = path, []int{s.images, 0}, data.Threshold, 2, 1<<30
 	if kind == VAEModel {
-		c.Hidden, c.Latent, c.Batch, c.Activation = []int{s.hidden}, s.latent, s.batch, graph.ReLU
+		c.network().Hidden, c.network().Latent, c.vae().Batch, c.network().Activation = []int{s.hidden}, s.latent, s.batch, graph.ReLU
 	} else {
-		c.Components = s.components
+		c.mixture().Components = s.components
 	}
 	setup := newTestSetup(b, c)
 	if setup.EM != nil {
@@ -132,10 +132,10 @@ func (s scale) epoch(b *testing.B) func() {
 			}
 		}
 	}
-	if err := setup.VAE.CompileStep(setup.Config.Batch); err != nil {
+	if err := setup.VAE.CompileStep(setup.Config.vae().Batch); err != nil {
 		b.Fatal(err)
 	}
-	adam := NewAdam(setup.Config.LR, setup.VAE.Params(), setup.Engine)
+	adam := NewAdam(setup.Config.network().LR, setup.VAE.Params(), setup.Engine)
 	batches := newFeed(setup, 1, 0)
 	b.Cleanup(batches.close)
 	return func() {

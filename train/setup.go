@@ -65,7 +65,7 @@ func (c Config) open() (*data.Dataset, error) {
 
 // newSetup makes the model of a valid configuration on data.
 func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *graph.Engine) (*Setup, error) {
-	c, err := c.Resolve(ds, cpus)
+	c, err := c.Clone().Resolve(ds, cpus)
 	if err != nil {
 		return nil, &ConfigError{err}
 	}
@@ -76,8 +76,8 @@ func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *gr
 	if c.Limit > 0 {
 		train = train.First(c.Limit)
 	}
-	c.Batch = min(c.Batch, train.N()) // a larger one would be padding
-	if need, have := c.bytes(ds.D(), train.N()), data.AvailableMemory(); have > 0 && need > float64(have) {
+	c.Settings.Fit(train.N())
+	if need, have := c.Settings.Bytes(c, ds.D(), train.N()), data.AvailableMemory(); have > 0 && need > float64(have) {
 		return nil, &ConfigError{fmt.Errorf("the model and its batches need about %.1f GB of memory, and %.1f GB are free: want a smaller hidden, latent, batch, k, components or grid", need/1e9, float64(have)/1e9)}
 	}
 	s := &Setup{Config: c, Dataset: ds, Engine: engine(c.Workers), Reducer: Alone{}}
@@ -87,31 +87,7 @@ func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *gr
 	if err := oneClass(s.Train); err != nil {
 		return nil, &ConfigError{err}
 	}
-	return s, s.makeModel()
-}
-
-// makeModel makes the model of the configuration, with its first parameters.
-func (s *Setup) makeModel() (err error) {
-	c, ds := s.Config, s.Dataset
-	switch c.Model {
-	case VAEModel:
-		s.VAE, err = model.NewVAE(c.VAE(ds.D()), s.Engine, s.initial)
-	case MixtureModel:
-		if c.Components > s.Train.N() {
-			return &ConfigError{fmt.Errorf("components is %d, but there are %d training images: want no more than one a component", c.Components, s.Train.N())}
-		}
-		if s.Mixture, err = model.NewMixture(c.EM(ds.D(), nil), s.Engine); err == nil {
-			s.EM = s.Mixture.EM
-		}
-	case GridModel:
-		var grid model.Grid
-		if grid, err = model.NewGrid(c.GridRule, c.Grid); err == nil {
-			if s.Grid, err = model.NewGridModel(c.EM(ds.D(), &grid), s.Engine, s.initial); err == nil {
-				s.EM = s.Grid.EM
-			}
-		}
-	}
-	return err
+	return s, c.Settings.Kind().New(s)
 }
 
 // with returns the setup of another configuration of the same data and likelihood: its model
@@ -119,7 +95,7 @@ func (s *Setup) makeModel() (err error) {
 func (s *Setup) with(c Config) (*Setup, error) {
 	other := *s
 	other.Config = c
-	return &other, other.makeModel()
+	return &other, c.Settings.Kind().New(&other)
 }
 
 // oneClass fails if binarisation leaves one outcome only: there is nothing to fit. It
@@ -192,7 +168,7 @@ type Sizes struct {
 
 // Sizes returns what training the model takes.
 func (s *Setup) Sizes() Sizes {
-	sizes := Sizes{Memory: s.Config.bytes(s.Dataset.D(), s.Train.N())}
+	sizes := Sizes{Memory: s.Config.Settings.Bytes(s.Config, s.Dataset.D(), s.Train.N())}
 	for _, p := range s.params() {
 		sizes.Parameters += len(p.Value)
 	}
@@ -202,7 +178,7 @@ func (s *Setup) Sizes() Sizes {
 			sizes.Checkpoint += 2 * 4 * float64(len(p.Value)) // Adam's moments
 		}
 	} else {
-		sizes.Checkpoint += s.Config.tableBytes(float64(s.EM.Config.States), s.Train.N())
+		sizes.Checkpoint += s.Config.Table().bytes(float64(s.EM.Config.States), s.Train.N())
 	}
 	return sizes
 }

@@ -50,7 +50,7 @@ func (s Standing) String() string {
 }
 
 // Stands returns where a run stands. It takes no lock that lasts and changes nothing.
-func Stands(r *run.Dir) (Standing, error) {
+func Stands(r *run.Dir, kinds ...Kind) (Standing, error) {
 	inUse, err := r.InUse()
 	if err != nil {
 		return Standing{}, err
@@ -62,8 +62,8 @@ func Stands(r *run.Dir) (Standing, error) {
 	if err != nil {
 		return Standing{}, err
 	}
-	c := DefaultConfig(VAEModel)
-	if err := c.ReadConfig(text); err != nil {
+	c, err := ReadConfig(text, kinds...)
+	if err != nil {
 		return Standing{}, &ConfigError{fmt.Errorf("%s: %w", r.File(run.ConfigFile), err)}
 	}
 	s, _, _ := r.Latest()
@@ -71,7 +71,7 @@ func Stands(r *run.Dir) (Standing, error) {
 		return Standing{Status: NoCheckpoint}, nil
 	}
 	at := Standing{Done: s.Epoch - 1, Of: c.Epochs, Unit: "epoch"}
-	if c.Model == VAEModel {
+	if c.Settings == nil || !c.Settings.Kind().EM {
 		if at.Done >= at.Of {
 			at.Status = Finished
 		}
@@ -102,10 +102,10 @@ func emStands(c Config, s *run.State, metrics []run.Metrics) Status {
 		end = Finished
 	}
 	small := 1 // gains in a row that are to be small
-	if c.Accelerate {
+	if SettingsOf[MixtureSettings](c).Accelerate {
 		small = 2
 	}
-	if c.Tolerance == 0 || len(metrics) <= small || shortening(s.MStep) {
+	if c.Table().Tolerance == 0 || len(metrics) <= small || shortening(s.MStep) {
 		return end
 	}
 	for i := len(metrics) - small; i < len(metrics); i++ {
@@ -124,7 +124,7 @@ func emStands(c Config, s *run.State, metrics []run.Metrics) Status {
 // that is more than the rounding of both bounds is no small gain: EM cannot lower its bound,
 // so something is wrong, and it has not converged.
 func smallGain(c Config, gain, rounding float64) bool {
-	return gain < c.Tolerance && (gain >= -2*rounding || rounding == 0)
+	return gain < c.Table().Tolerance && (gain >= -2*rounding || rounding == 0)
 }
 
 // savedLast reports whether a fit by EM has saved what its last E-step came to. Run

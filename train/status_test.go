@@ -14,10 +14,10 @@ func TestARunIsFinishedWhenItsLoopSaysSo(t *testing.T) {
 	vae.Epochs = 2
 	full := emConfig(t, MixtureModel)
 	full.Epochs = 3
-	converging := full
-	converging.Epochs, converging.Tolerance = 200, 1e-3
+	converging := full.Clone()
+	converging.Epochs, converging.table().Tolerance = 200, 1e-3
 	stalling := emConfig(t, GridModel)
-	stalling.LR, stalling.MSteps, stalling.Epochs, stalling.Tolerance = 3, 2, 8, 1e-9 // stalls, which is no convergence
+	stalling.network().LR, stalling.grid().MSteps, stalling.Epochs, stalling.table().Tolerance = 3, 2, 8, 1e-9 // stalls, which is no convergence
 	for _, test := range []struct {
 		name string
 		c    Config

@@ -1,6 +1,8 @@
 package train
 
 import (
+	"slices"
+
 	"elbo/data"
 	"elbo/model"
 )
@@ -11,7 +13,8 @@ import (
 func (c Config) GridTwin(extent []int, rule model.GridRule) Config {
 	twin := DefaultConfig(GridModel)
 	c.share(&twin)
-	twin.Grid, twin.GridRule = extent, rule
+	grid := twin.Settings.(*GridSettings)
+	grid.Grid, grid.GridRule = slices.Clone(extent), rule
 	if twin.Binarise == data.Dynamic {
 		twin.Binarise = data.Static
 	}
@@ -27,7 +30,8 @@ func (c Config) VAETwin() Config {
 
 // share gives a twin the data and the decoder's architecture.
 func (c Config) share(twin *Config) {
-	twin.Data, twin.Limit, twin.Split, twin.Binarise = c.Data, c.Limit, c.Split, c.Binarise
-	twin.Likelihood, twin.Hidden, twin.Latent, twin.Activation = c.Likelihood, c.Hidden, c.Latent, c.Activation
-	twin.Seed, twin.Workers = c.Seed, c.Workers
+	twin.Data, twin.Limit, twin.Split, twin.Binarise = c.Data, c.Limit, slices.Clone(c.Split), c.Binarise
+	own, network := twin.network(), c.Network().clone()
+	own.Hidden, own.Latent, own.Activation = network.Hidden, network.Latent, network.Activation
+	twin.Likelihood, twin.Seed, twin.Workers = c.Likelihood, c.Seed, c.Workers
 }

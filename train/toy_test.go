@@ -129,7 +129,7 @@ func TestANewKindOfPartNeedsNoLineElsewhere(t *testing.T) {
 	ctx := context.Background()
 	for _, objective := range model.Objectives {
 		c := smallConfig(t)
-		c.Objective, c.K, c.Epochs, c.CheckpointEvery = objective, 2, 8, 4
+		c.vae().Objective, c.vae().K, c.Epochs, c.vae().CheckpointEvery = objective, 2, 8, 4
 		s, whole := toySetup(t, c), newHastyRun(t, c)
 		heard := &listener{}
 		if _, err := Run(ctx, s, whole, nil, heard, still); err != nil {

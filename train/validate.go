@@ -23,7 +23,7 @@ func Validate(ctx context.Context, s *Setup) (*run.EpochTerms, error) {
 		}
 		return s.evidence(e, s.Validation)
 	}
-	e, err := infer.NewEvaluator(s.VAE, s.Config.K)
+	e, err := infer.NewEvaluator(s.VAE, SettingsOf[VAESettings](s.Config).K)
 	if err != nil {
 		return nil, err
 	}
@@ -40,12 +40,12 @@ func (s *Setup) validate(ctx context.Context, e *infer.Evaluator) (*run.EpochTer
 	}
 	bounds := make([]float64, len(v.PerImage))
 	for i, score := range v.PerImage {
-		if bounds[i] = score.ELBO; s.Config.Objective == model.IWAE {
+		if bounds[i] = score.ELBO; SettingsOf[VAESettings](s.Config).Objective == model.IWAE {
 			bounds[i] = score.IW
 		}
 	}
 	terms := &run.EpochTerms{Recon: v.Recon, KL: v.KL, Bound: v.ELBO, BoundSE: v.ELBOSE}
-	if s.Config.Objective == model.IWAE {
+	if SettingsOf[VAESettings](s.Config).Objective == model.IWAE {
 		terms.Bound, terms.BoundSE = v.IW.Bound, v.IW.SE
 	}
 	return terms, bounds, nil

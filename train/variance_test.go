@@ -34,7 +34,7 @@ func gaussianVariance(t testing.TB) Config {
 func TestNoOtherVarianceExplainsTheImagesBetter(t *testing.T) {
 	for _, batch := range []int{16, 90} { // with one step an epoch as well
 		c := gaussianVariance(t)
-		c.Batch = batch
+		c.vae().Batch = batch
 		s := newTestSetup(t, c)
 		if _, err := Run(context.Background(), s, newTrainingRun(t, c), nil, &listener{}, still); err != nil {
 			t.Fatal(err)
@@ -63,7 +63,7 @@ func TestTheVarianceStartsAtTheResidualsOfAnUntrainedDecoder(t *testing.T) {
 	}
 	variance := gaussianOf(s).Variance()
 	residual := variance * (-2*e.Recon/float64(s.Train.D()) - math.Log(2*math.Pi*variance))
-	c.Batch = 1 // the least that a step can move it, 1/90 of the way
+	c.vae().Batch = 1 // the least that a step can move it, 1/90 of the way
 	dir := interruptedRun(t, c, 1)
 	state, _, _ := dir.Latest()
 	first := newTestSetup(t, c)
@@ -85,9 +85,9 @@ func TestAFrozenDecoderKeepsItsVariance(t *testing.T) {
 	}
 	want := tensor(t, best.Params, "likelihood.log_variance")[0]
 	c := source.Config
-	c.InitFrom = dir.Path
+	c.network().InitFrom = dir.Path
 	for _, part := range []model.Part{model.DecoderPart, model.EncoderPart} {
-		c.Freeze = part
+		c.vae().Freeze = part
 		s, _ := trainedRun(t, c)
 		got := tensor(t, s.Tensors(), "likelihood.log_variance")[0]
 		if kept := got == want; kept != (part == model.DecoderPart) {
@@ -107,9 +107,9 @@ func TestConstantImagesHoldTheVariance(t *testing.T) {
 	if err := os.WriteFile(c.Data, append(file, bytes.Repeat([]byte{150}, 120*36)...), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c.Epochs, c.LR = 40, 1e-2
+	c.Epochs, c.network().LR = 40, 1e-2
 	_, dir := trainedRun(t, c)
-	c.InitFrom, c.Epochs, c.LR = dir.Path, 15, 1e-4 // steps of 0.01 keep the means from settling
+	c.network().InitFrom, c.Epochs, c.network().LR = dir.Path, 15, 1e-4 // steps of 0.01 keep the means from settling
 	s, dir := trainedRun(t, c)
 	if gaussianOf(s).Held() == "" {
 		t.Errorf("the variance is %g, want it held at %g", gaussianOf(s).Variance(), model.LeastVariance)
@@ -135,8 +135,8 @@ func TestACheckpointWithMomentsOfTheVarianceGoesOn(t *testing.T) {
 	if !slices.ContainsFunc(state.Moments, func(m safetensors.Tensor) bool { return m.Name == "adam.m.likelihood.log_variance" }) {
 		t.Fatal("the checkpoint has no moments of the variance")
 	}
-	c := DefaultConfig(VAEModel)
-	if err := c.ReadConfig(state.Config); err != nil {
+	c, err := ReadConfig(state.Config)
+	if err != nil {
 		t.Fatal(err)
 	}
 	c.Data = writeSynthetic(t)

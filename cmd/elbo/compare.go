@@ -339,7 +339,7 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 	s := c.setup
 	ask := train.AssessOptions{Samples: x.options.samples, Seed: x.report.Seed}
 	if s.VAE != nil && s.Config.Likelihood.IsLikelihood() {
-		ask.Exact = s.Config.Latent <= infer.MaxExactLatent
+		ask.Exact = s.Config.Network().Latent <= infer.MaxExactLatent
 		if x.options.ais.on && !ask.Exact {
 			bar := newAISProgress(x.p, c.view.N())
 			defer bar.done()

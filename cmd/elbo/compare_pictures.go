@@ -10,7 +10,6 @@ import (
 	"elbo/cmd/elbo/internal/report"
 	"elbo/model"
 	"elbo/model/infer"
-	"elbo/train"
 )
 
 // Sizes of the pictures of a comparison.
@@ -50,7 +49,7 @@ func (x *comparison) picture(ctx context.Context, page *report.Page) error {
 func (x *comparison) posteriors(ctx context.Context, page *report.Page) error {
 	var planar []int
 	for i, c := range x.runs {
-		if s := c.setup; s.Config.Model != train.MixtureModel && s.Config.Latent == 2 && s.Config.Likelihood.IsLikelihood() {
+		if s := c.setup; s.Config.Network().Latent == 2 && s.Config.Likelihood.IsLikelihood() {
 			planar = append(planar, i)
 		}
 	}

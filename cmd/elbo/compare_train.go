@@ -102,27 +102,26 @@ func (o *compareOptions) goOn(begun compareSettings) error {
 
 // ownArms are the models, and how they are trained.
 func ownArms(o compareOptions) ([]ownArm, error) {
-	arms := []ownArm{{train.MixtureModel, train.DefaultConfig(train.MixtureModel)}, {train.GridModel, train.DefaultConfig(train.GridModel)}, {train.VAEModel, train.DefaultConfig(train.VAEModel)}}
+	var arms []ownArm
 	var faults []error
-	for i := range arms {
-		c := &arms[i].config
+	for _, name := range []string{train.MixtureModel, train.GridModel, train.VAEModel} {
+		c := train.DefaultConfig(name)
+		given := map[string]string{
+			"data": o.Data, "limit": fmt.Sprint(o.TrainLimit), "seed": fmt.Sprint(o.Seed), "workers": fmt.Sprint(o.workers),
+			"binarise": string(data.Static), "likelihood": string(model.BernoulliName),
+			"components": fmt.Sprint(o.Components), "grid": o.Grid, "hidden": o.Hidden, "epochs": fmt.Sprint(o.Iterations),
+			"latent": fmt.Sprint(strings.Count(o.Grid, "x") + 1), // the VAE's space has as many dimensions as the grid
+		}
+		if !c.Settings.Kind().EM {
+			given["epochs"] = fmt.Sprint(o.Epochs)
+		}
 		for _, option := range c.Options() {
-			given := map[string]string{
-				"data": o.Data, "limit": fmt.Sprint(o.TrainLimit), "seed": fmt.Sprint(o.Seed), "workers": fmt.Sprint(o.workers),
-				"binarise": string(data.Static), "likelihood": string(model.BernoulliName),
-				"components": fmt.Sprint(o.Components), "grid": o.Grid, "hidden": o.Hidden, "epochs": fmt.Sprint(o.Iterations),
-			}
-			if c.Model == train.VAEModel {
-				given["epochs"] = fmt.Sprint(o.Epochs)
-			}
-			if value, ok := given[option.Key]; ok && option.Of(c.Model) {
+			if value, ok := given[option.Key]; ok {
 				faults = append(faults, option.Value.Set(value))
 			}
 		}
-		if c.Model != train.MixtureModel {
-			c.Latent = strings.Count(o.Grid, "x") + 1 // the VAE's space has as many dimensions as the grid
-		}
 		faults = append(faults, c.Validate())
+		arms = append(arms, ownArm{name, c})
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, &train.ConfigError{Err: err}

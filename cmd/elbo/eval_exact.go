@@ -24,8 +24,8 @@ func (p *program) mayIntegrate(t *trained, o *evalOptions) error {
 	if o.exact && !t.Config.Likelihood.IsLikelihood() {
 		return usagef("--exact integrates p(x|z), and %s is no likelihood: it does not integrate to 1 over x", t.Config.Likelihood)
 	}
-	if o.exact && t.Config.Latent > infer.MaxExactLatent {
-		return usagef("--exact is quadrature over at most %d latent dimensions, and the run has %d: `%s eval %s --samples 5000` bounds log p(x) from below, --ais estimates it", infer.MaxExactLatent, t.Config.Latent, p.name, run.ShellPath(o.run))
+	if o.exact && t.Config.Network().Latent > infer.MaxExactLatent {
+		return usagef("--exact is quadrature over at most %d latent dimensions, and the run has %d: `%s eval %s --samples 5000` bounds log p(x) from below, --ais estimates it", infer.MaxExactLatent, t.Config.Network().Latent, p.name, run.ShellPath(o.run))
 	}
 	return nil
 }

@@ -161,14 +161,13 @@ func TestEveryTypeThatIsWrittenHasItsTable(t *testing.T) {
 
 // TestEverySettingIsOnThePageOfFormats: with the models that have it.
 func TestEverySettingIsOnThePageOfFormats(t *testing.T) {
-	c := train.DefaultConfig(train.VAEModel)
 	settings, described := map[string]bool{}, map[string]bool{}
 	models := map[string]string{}
-	for _, o := range c.Options() {
+	for _, o := range train.Options() {
 		settings[o.Key] = false
 		models[o.Key] = "all"
-		if o.Models != "" {
-			models[o.Key] = strings.ReplaceAll(o.Models, " ", ", ")
+		if o.Kinds != nil {
+			models[o.Key] = strings.Join(o.Kinds, ", ")
 		}
 	}
 	for _, row := range tablesOf(t, "formats.md").rows(t, "config.json", "setting") {

@@ -116,7 +116,7 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 	}
 	if t.EM != nil {
 		hint := "has no such gap: it has no encoder, and its posterior is exact"
-		if t.Config.Model == train.GridModel {
+		if t.Config.Network().Latent > 0 {
 			hint += fmt.Sprintf("; `%s swap %s` gives its decoder an encoder", p.name, run.ShellPath(o.run))
 		}
 		return usagef("%s is a %s, which %s", o.run, t.Config.Model, hint)
@@ -136,7 +136,7 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 		}
 		c := newCounter(p, "images", v.N())
 		gap, err := infer.MeasureGap(ctx, t.VAE, v, infer.GapOptions{
-			Samples: o.samples, Seed: o.seed, Exact: t.Config.Latent <= infer.MaxExactLatent, LocalQ: infer.DefaultLocalQ(),
+			Samples: o.samples, Seed: o.seed, Exact: t.Config.Network().Latent <= infer.MaxExactLatent, LocalQ: infer.DefaultLocalQ(),
 		}, func(what string, n int) { c.at(split+", "+what, n) })
 		c.done()
 		if err != nil {

@@ -17,7 +17,7 @@ func TestALargeModelSaysWhatItTakes(t *testing.T) {
 		12000: "  size   19.6 million parameters, 0.23 GB a checkpoint (the last and the best are kept), about 0.",
 	} {
 		c := train.DefaultConfig(train.VAEModel)
-		c.Hidden, c.Binarise = []int{hidden}, data.Threshold
+		c.Settings.(*train.VAESettings).Hidden, c.Binarise = []int{hidden}, data.Threshold
 		s, err := train.NewSetup(c, 2, graphtest.Engine)
 		if err != nil {
 			t.Fatal(err)

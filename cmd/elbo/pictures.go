@@ -59,7 +59,7 @@ func (p *program) draw(s *train.Setup, dir *run.Dir) error {
 			return err
 		}
 	}
-	if s.Config.Latent == 2 {
+	if s.Config.Network().Latent == 2 {
 		return drawPlane(s, dir)
 	}
 	return nil
@@ -74,8 +74,7 @@ func drawSamples(s *train.Setup) (image.Image, error) {
 		return picture.Grid(samples, rows, cols, gridColumns), err
 	}
 	means, d := s.EM.Means(), s.Dataset.D()
-	if s.Config.Model == train.GridModel {
-		extent := s.Config.Grid
+	if extent := train.SettingsOf[train.GridSettings](s.Config).Grid; extent != nil {
 		if len(extent) == 2 {
 			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, extent[0]), nil
 		}
@@ -112,8 +111,8 @@ func curvesOf(s *train.Setup, metrics []run.Metrics) chart.Sheet {
 	if s.EM != nil {
 		bound, pass = "log p(x)", "iteration"
 	}
-	if s.Config.Objective == "iwae" {
-		bound = fmt.Sprintf("L_%d", s.Config.K)
+	if vae := train.SettingsOf[train.VAESettings](s.Config); vae.Objective == model.IWAE {
+		bound = fmt.Sprintf("L_%d", vae.K)
 	}
 	var sheet chart.Sheet
 	for _, part := range []struct {

@@ -38,7 +38,11 @@ type arm struct {
 }
 
 // Name is that of the arm's run directory.
-func (a arm) Name() string { return a.Group + "-" + string(a.Config.Prior) }
+func (a arm) Name() string { return a.Group + "-" + string(a.settings().Prior) }
+
+func (a arm) settings() train.MixtureSettings {
+	return train.SettingsOf[train.MixtureSettings](a.Config)
+}
 
 // armResult is what an arm came to: means over images, in nats per image.
 type armResult struct {
@@ -114,7 +118,7 @@ func runPriorFreedom(ctx context.Context, p *program, o priorFreedomOptions) err
 	}
 	p.say("%d arms in %s; log p(x) in nats per image", len(x.arms), x.options.out)
 	for i, a := range x.arms {
-		p.say("%2d/%d  %s: %d images, %d components, %s", i+1, len(x.arms), a.Name(), a.Config.Limit, a.Config.Components, describeArm(a.Config))
+		p.say("%2d/%d  %s: %d images, %d components, %s", i+1, len(x.arms), a.Name(), a.Config.Limit, a.settings().Components, describeArm(a.Config))
 		if err := x.run(ctx, a); err != nil {
 			x.sayInterrupted(err, a)
 			return fmt.Errorf("%s: %w", a.Name(), err)
@@ -124,10 +128,11 @@ func runPriorFreedom(ctx context.Context, p *program, o priorFreedomOptions) err
 }
 
 func describeArm(c train.Config) string {
+	s := train.SettingsOf[train.MixtureSettings](c)
 	if c.Likelihood == model.GaussianName {
-		return fmt.Sprintf("gaussian with variance floor %g, %s prior", c.VarianceFloor, c.Prior)
+		return fmt.Sprintf("gaussian with variance floor %g, %s prior", s.VarianceFloor, s.Prior)
 	}
-	return fmt.Sprintf("bernoulli smoothed by %g, %s prior", c.Smoothing, c.Prior)
+	return fmt.Sprintf("bernoulli smoothed by %g, %s prior", s.Smoothing, s.Prior)
 }
 
 // plan lists the arms, and fails if the data do not suffice.
@@ -160,34 +165,33 @@ func (x *priorFreedom) plan() error {
 // arms returns the fits that are compared.
 func arms(o priorFreedomOptions, split []int, images int) []arm {
 	base := train.DefaultConfig(train.MixtureModel)
-	base.Data, base.Split, base.Limit, base.Components = o.Data, split, images, o.Components
-	base.Epochs, base.Tolerance, base.Seed, base.Workers = o.Iterations, 0, o.Seed, o.workers
-	base.Init, base.Smoothing, base.VarianceFloor = train.FromImages, 0, 0
-
-	bernoulli := base
-	bernoulli.Likelihood, bernoulli.Binarise, bernoulli.Smoothing = model.BernoulliName, data.Static, freeSmoothing
-	memorise := bernoulli
+	base.Data, base.Split, base.Limit = o.Data, split, images
+	base.Epochs, base.Seed, base.Workers = o.Iterations, o.Seed, o.workers
+	with := func(c train.Config, components int, smoothing, floor float64) train.Config {
+		return train.With(c, func(s *train.MixtureSettings) {
+			s.Components, s.Tolerance, s.Init, s.Smoothing, s.VarianceFloor = components, 0, train.FromImages, smoothing, floor
+		})
+	}
+	bernoulli := with(base, o.Components, freeSmoothing, 0)
+	bernoulli.Likelihood, bernoulli.Binarise = model.BernoulliName, data.Static
+	memorise := with(bernoulli, min(images, memorised), 0, 0)
 	memorise.Limit = min(images, memorised)
-	memorise.Components, memorise.Smoothing = memorise.Limit, 0
-	gaussian := base
-	gaussian.Likelihood, gaussian.Binarise, gaussian.VarianceFloor = model.GaussianName, data.None, mainFloor
+	gaussian := with(base, o.Components, 0, mainFloor)
+	gaussian.Likelihood, gaussian.Binarise = model.GaussianName, data.None
 
 	var all []arm
 	group := func(name string, c train.Config, priors ...model.TablePrior) {
 		for _, prior := range priors {
-			c.Prior = prior
-			all = append(all, arm{name, c})
+			all = append(all, arm{name, train.With(c, func(s *train.MixtureSettings) { s.Prior = prior })})
 		}
 	}
 	group("bernoulli", bernoulli, model.TablePriors...)
 	group("gaussian", gaussian, model.TablePriors...)
 	group("memorise", memorise, model.TablePriors...)
 	for _, floor := range lowerFloors {
-		gaussian.VarianceFloor = floor
-		group(floorGroup(floor), gaussian, model.Fixed, model.PerImage)
+		group(floorGroup(floor), with(gaussian, o.Components, 0, floor), model.Fixed, model.PerImage)
 	}
-	gaussian.VarianceFloor = 0
-	group(floorGroup(0), gaussian, model.Fixed, model.PerImage)
+	group(floorGroup(0), with(gaussian, o.Components, 0, 0), model.Fixed, model.PerImage)
 	return all
 }
 
@@ -295,9 +299,9 @@ func (x *priorFreedom) fit(ctx context.Context, a arm, s *train.Setup, dir *run.
 
 func newArmResult(a arm, s *train.Setup, last run.Metrics) armResult {
 	return armResult{
-		Arm: a.Name(), Group: a.Group, Likelihood: a.Config.Likelihood, Prior: a.Config.Prior,
-		Images: s.Train.N(), Components: a.Config.Components,
-		Smoothing: a.Config.Smoothing, VarianceFloor: a.Config.VarianceFloor, DataSHA256: s.Dataset.SHA256,
+		Arm: a.Name(), Group: a.Group, Likelihood: a.Config.Likelihood, Prior: a.settings().Prior,
+		Images: s.Train.N(), Components: a.settings().Components,
+		Smoothing: a.settings().Smoothing, VarianceFloor: a.settings().VarianceFloor, DataSHA256: s.Dataset.SHA256,
 		Iterations: last.Epoch, Train: last.Train.Bound, KL: last.Train.KL, PriorBound: last.EM.PriorBound, PriorKL: last.EM.PriorKL,
 	}
 }

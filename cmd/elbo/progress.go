@@ -28,7 +28,8 @@ type progress struct {
 const plainEvery = 15 * time.Second
 
 func newProgress(p *program, s *train.Setup, from *run.State) *progress {
-	g := &progress{p: p, unit: s.Config.Objective, k: s.Config.K, em: s.EM != nil, n: s.Train.N(), total: s.Config.Epochs, spoke: p.now()}
+	vae := train.SettingsOf[train.VAESettings](s.Config)
+	g := &progress{p: p, unit: vae.Objective, k: vae.K, em: s.EM != nil, n: s.Train.N(), total: s.Config.Epochs, spoke: p.now()}
 	unit := "images"
 	if g.em {
 		g.n, unit = 1, "iterations"

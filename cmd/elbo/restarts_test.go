@@ -20,8 +20,8 @@ import (
 // been left alone.
 func TestAdoptingARestartMayStopAnywhere(t *testing.T) {
 	p, root := tinyProgram(t, io.Discard, io.Discard)
-	c := train.DefaultConfig(train.MixtureModel)
-	c.Data, c.Binarise, c.Components, c.Epochs, c.Restarts, c.Workers, c.Tolerance = filepath.Join(root, "data"), data.Static, 3, 4, 3, 1, 0
+	c := train.With(train.DefaultConfig(train.MixtureModel), func(s *train.MixtureSettings) { s.Components, s.Restarts, s.Tolerance = 3, 3, 0 })
+	c.Data, c.Binarise, c.Epochs, c.Workers = filepath.Join(root, "data"), data.Static, 4, 1
 	s, err := p.setup(c)
 	if err != nil {
 		t.Fatal(err)

@@ -57,7 +57,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	if err != nil {
 		return err
 	}
-	if own.Restarts > 1 { // none of the restarts is adopted, or not wholly
+	if train.SettingsOf[train.MixtureSettings](own).Restarts > 1 { // none of the restarts is adopted, or not wholly
 		state, warnings = nil, nil
 	}
 	if state == nil && len(warnings) > 0 {
@@ -82,7 +82,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	if err != nil {
 		return p.moved(err, o.data)
 	}
-	if state == nil && s.Config.Restarts > 1 {
+	if state == nil && train.SettingsOf[train.MixtureSettings](s.Config).Restarts > 1 {
 		return p.trainAndTest(ctx, s, dir, nil, trainOptions{config: c, json: o.json, tested: testedSamples})
 	}
 	if state == nil {
@@ -133,7 +133,10 @@ func (p *program) sayMetricsGoOn(dir *run.Dir, s *run.State) error {
 // ofThisRun fails if a checkpoint's configuration is not that of the run it lies in,
 // but for what a resumed run may change.
 func ofThisRun(dir *run.Dir, checkpoint string, c, own train.Config) error {
-	own.Epochs, own.Data, own.Workers, own.CheckpointEvery = c.Epochs, c.Data, c.Workers, c.CheckpointEvery
+	own.Epochs, own.Data, own.Workers = c.Epochs, c.Data, c.Workers
+	if vae, ok := c.Settings.(*train.VAESettings); ok && own.Model == c.Model {
+		own = train.With(own, func(s *train.VAESettings) { s.CheckpointEvery = vae.CheckpointEvery })
+	}
 	if string(own.JSON()) != string(c.JSON()) {
 		return fmt.Errorf("%s %w: its configuration is not that of %s: was it copied from another run? Move it away", checkpoint, run.ErrMismatch, dir.File(run.ConfigFile))
 	}

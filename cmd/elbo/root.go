@@ -246,12 +246,12 @@ func (p *program) trainedOn(dataPath string, t *trained, run string, c train.Con
 
 // runConfig reads the configuration that lies in a run directory.
 func runConfig(dir *run.Dir) (train.Config, error) {
-	c := train.DefaultConfig(train.VAEModel)
 	text, err := dir.Config()
 	if err != nil {
-		return c, err
+		return train.Config{}, err
 	}
-	if err := c.ReadConfig(text); err != nil {
+	c, err := train.ReadConfig(text)
+	if err != nil {
 		return c, &train.ConfigError{Err: fmt.Errorf("%s: %w", dir.File(run.ConfigFile), err)}
 	}
 	return c, nil
@@ -325,7 +325,7 @@ func (p *program) noCheckpoint(dir *run.Dir, damaged bool) error {
 	}
 	file = run.ShellPath(file)
 	hint := fmt.Sprintf("but its best model, of step %d, can: `%s eval %s` scores it", best.Step, p.name, file)
-	if c, err := runConfig(dir); err == nil && c.Model != train.MixtureModel {
+	if c, err := runConfig(dir); err == nil && c.Network().Latent > 0 {
 		anew += " --init-from " + file
 		hint += fmt.Sprintf(", `%s --out NEW` goes on from there as a new run", anew)
 	} else {

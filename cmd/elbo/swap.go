@@ -41,7 +41,7 @@ var swapGrids = [][]int{1: {100}, 2: {20, 20}, 3: {8, 8, 8}}
 
 func newSwapCmd(p *program) *cobra.Command {
 	var o swapOptions
-	flags := train.DefaultConfig(train.GridModel)
+	flags := train.DefaultConfig(train.GridModel).Settings.(*train.GridSettings)
 	cmd := &cobra.Command{
 		Use:   "swap RUN|CHECKPOINT",
 		Short: "Give a decoder another inference: a VAE's a grid table, a grid's an encoder",
@@ -147,7 +147,7 @@ func runSwap(ctx context.Context, p *program, o swapOptions) error {
 			return err
 		}
 		defer dir.Close()
-		report.Run, report.Model, report.Frozen = dir.Path, b.target.Config.Model, b.target.Config.Freeze != ""
+		report.Run, report.Model, report.Frozen = dir.Path, b.target.Config.Model, train.SettingsOf[train.VAESettings](b.target.Config).Freeze != ""
 	}
 	if report.Before, err = b.assess(ctx, "before", b.encoded); err == nil && dir != nil {
 		if err = b.cross(ctx, dir, state); err == nil {
@@ -204,12 +204,12 @@ func (p *program) sayIfInTraining(path string) {
 
 // newBridge checks what is asked for, and makes the model that is not there yet.
 func (p *program) newBridge(t *trained, o swapOptions) (*bridge, error) {
-	c := t.Config
+	c, network := t.Config, t.Config.Network()
 	switch {
 	case c.Model == train.MixtureModel:
 		return nil, usagef("%s is a mixture: it has no decoder to give another inference to; a grid (elbo train --model grid) and a vae have one", o.run)
-	case c.Latent > infer.MaxExactLatent:
-		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, c.Latent, infer.MaxExactLatent, p.name, run.ShellPath(o.run))
+	case network.Latent > infer.MaxExactLatent:
+		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, network.Latent, infer.MaxExactLatent, p.name, run.ShellPath(o.run))
 	case c.Model == train.GridModel && (o.grid != nil || o.ruleGiven):
 		return nil, usagef("--grid and --grid-rule are for the decoder of a vae: %s is a grid already", o.run)
 	case c.Model == train.VAEModel && o.unfreeze:
@@ -220,16 +220,20 @@ func (p *program) newBridge(t *trained, o swapOptions) (*bridge, error) {
 	if c.Model == train.VAEModel {
 		b.defaultEpochs(swapIterations)
 		if b.o.grid == nil {
-			b.o.grid = swapGrids[c.Latent]
+			b.o.grid = swapGrids[network.Latent]
 		}
 		b.vae, b.encoded = t.Setup, true
-		b.grid, err = b.twin(c.GridTwin(b.o.grid, o.rule))
+		twin := c.GridTwin(b.o.grid, o.rule)
+		twin.Settings.(*train.GridSettings).InitFrom = t.Path
+		b.grid, err = b.twin(twin)
 		b.target = b.grid
 	} else {
 		b.defaultEpochs(swapEpochs)
 		twin := c.VAETwin()
+		encoder := twin.Settings.(*train.VAESettings)
+		encoder.InitFrom = t.Path
 		if !o.unfreeze {
-			twin.Freeze = model.DecoderPart
+			encoder.Freeze = model.DecoderPart
 		}
 		b.grid = t.Setup
 		b.vae, err = b.twin(twin)
@@ -251,7 +255,7 @@ func (b *bridge) defaultEpochs(n int) {
 
 // twin sets up the other model, with the decoder of the source.
 func (b *bridge) twin(c train.Config) (*train.Setup, error) {
-	c.InitFrom, c.Epochs = b.source.Path, max(1, b.o.epochs)
+	c.Epochs = max(1, b.o.epochs)
 	s, err := b.p.setup(c)
 	if err != nil {
 		return nil, err
@@ -277,7 +281,7 @@ func (b *bridge) cross(ctx context.Context, dir *run.Dir, from *run.State) error
 		return err
 	}
 	if result.Status == train.Converged {
-		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Tolerance)
+		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Table().Tolerance)
 	}
 	if result.Best != nil {
 		best, _, err := dir.Best()
@@ -298,8 +302,9 @@ func (b *bridge) cross(ctx context.Context, dir *run.Dir, from *run.State) error
 }
 
 func (b *bridge) report() *swapped {
+	grid := train.SettingsOf[train.GridSettings](b.grid.Config)
 	return &swapped{
-		From: b.source.Path, Grid: b.grid.Config.Grid, GridRule: string(b.grid.Config.GridRule), OwnPrior: b.grid.Config.Prior != model.Fixed,
+		From: b.source.Path, Grid: grid.Grid, GridRule: string(grid.GridRule), OwnPrior: grid.Prior != model.Fixed,
 		Data: b.source.Dataset.Name, DataSHA256: b.source.Dataset.SHA256, Split: b.o.split, Binarise: string(b.view.Mode), PixelsSHA256: b.view.Hash(),
 		Draws: b.o.samples, Seed: b.source.Config.Seed,
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,7 +33,7 @@ const testedSamples = 100
 func newTrainCmd(p *program) *cobra.Command {
 	o := trainOptions{tested: testedSamples}
 	var file string
-	flags := train.DefaultConfig(train.VAEModel)
+	flags := train.Options()
 	cmd := &cobra.Command{
 		Use:   "train",
 		Short: "Train a model; writes a run directory",
@@ -56,8 +55,11 @@ Every flag is a key of the JSON file that --config names; flags win.`,
 			return runTrain(cmd.Context(), p, o)
 		},
 	}
-	for _, option := range flags.Options() {
+	for _, option := range flags {
 		cmd.Flags().Var(option.Value, option.Key, option.Usage)
+		if !option.Of(train.Kinds()[0].Name) { // the help names the defaults of the first kind
+			cmd.Flags().Lookup(option.Key).DefValue = ""
+		}
 		if option.Value.Type() == "" { // a switch: --accelerate alone is true
 			cmd.Flags().Lookup(option.Key).NoOptDefVal = "true"
 		}
@@ -78,8 +80,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 
 // mergeConfig returns the defaults, changed by the file, changed by the flags that
 // were given.
-func mergeConfig(cmd *cobra.Command, flags train.Config, file string, out *string) (train.Config, error) {
-	c := train.DefaultConfig(train.VAEModel)
+func mergeConfig(cmd *cobra.Command, flags []train.Option, file string, out *string) (train.Config, error) {
+	c := train.Kinds()[0].Config()
 	var faults []error
 	if file != "" {
 		text, err := run.ReadConfigFile(file)
@@ -87,27 +89,30 @@ func mergeConfig(cmd *cobra.Command, flags train.Config, file string, out *strin
 			return c, usagef("--config: %w", err)
 		}
 		fileOut := pathValue(*out)
-		if err := c.ReadConfig(text, train.Option{Key: "out", Value: &fileOut}); err != nil {
+		if c, err = train.ReadConfigWith([]train.Option{{Key: "out", Value: &fileOut}}, text); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", file, err))
 		}
 		if !cmd.Flags().Changed("out") {
 			*out = string(fileOut)
 		}
 	}
-	if cmd.Flags().Changed("model") && flags.Model != c.Model {
+	if model := cmd.Flags().Lookup("model"); model.Changed && model.Value.String() != c.Model {
 		if file != "" {
-			return c, usagef("--model is %s, but %s configures a %s: name one of them", flags.Model, file, c.Model)
+			return c, usagef("--model is %s, but %s configures a %s: name one of them", model.Value, file, c.Model)
 		}
-		c = train.DefaultConfig(flags.Model)
+		c = train.DefaultConfig(model.Value.String())
 	}
-	given := flags.Options()
-	for i, option := range c.Options() {
-		switch {
-		case !cmd.Flags().Changed(option.Key):
-		case !option.Of(c.Model):
-			faults = append(faults, fmt.Errorf("--%s is a setting of %s, not of %s", option.Key, strings.ReplaceAll(option.Models, " ", " and "), c.Model))
+	own := map[string]train.Value{}
+	for _, option := range c.Options() {
+		own[option.Key] = option.Value
+	}
+	for _, given := range flags {
+		switch value, ok := own[given.Key]; {
+		case !cmd.Flags().Changed(given.Key):
+		case !ok:
+			faults = append(faults, given.NotOf(c.Model, "--"+given.Key))
 		default:
-			faults = append(faults, option.Value.Set(given[i].Value.String()))
+			faults = append(faults, value.Set(given.Value.String()))
 		}
 	}
 	faults = append(faults, c.Validate())
@@ -130,7 +135,7 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 	if err != nil {
 		return err
 	}
-	if s.Config.InitFrom != "" { // an error is better told before a directory is made
+	if s.Config.Network().InitFrom != "" { // an error is better told before a directory is made
 		if err := s.LoadInitial(); err != nil {
 			return err
 		}
@@ -184,7 +189,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 		model = fmt.Sprintf("the model after %d %s, the best on validation images", result.Best.Epoch, unit)
 	}
 	if result.Status == train.Converged {
-		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Tolerance)
+		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Table().Tolerance)
 	}
 	p.sayVariance(s)
 	report := trainReport{Run: dir.Path, Steps: result.Step, Epochs: s.Config.Epochs, ValidationRise: result.Rise}
@@ -323,35 +328,7 @@ func (p *program) sayWhat(s *train.Setup) {
 }
 
 // describeModel says in a line what is fitted.
-func describeModel(s *train.Setup) string {
-	c := s.Config
-	prior := fmt.Sprintf("%s prior", c.Prior)
-	switch c.Model {
-	case train.MixtureModel:
-		return fmt.Sprintf("mixture of %d components, %s, %s", c.Components, c.Likelihood, prior)
-	case train.GridModel:
-		up := slices.Clone(c.Hidden) // named from the encoder's side
-		slices.Reverse(up)
-		return fmt.Sprintf("grid of %s points, %s, decoder %s %s, %s, %s", joined(c.Grid, "x"), c.GridRule, layerSizes(c.Latent, up, s.Dataset.D()), c.Activation, c.Likelihood, prior)
-	}
-	shape := layerSizes(s.Dataset.D(), c.Hidden, c.Latent)
-	objective := string(c.Objective)
-	if c.K > 1 {
-		objective += fmt.Sprintf(" of %d draws", c.K)
-	}
-	return fmt.Sprintf("VAE %s %s, %s, %s", shape, c.Activation, c.Likelihood, objective)
-}
-
-// layerSizes names the sizes of a network's layers, of many hidden ones the first and
-// the last.
-func layerSizes(in int, hidden []int, out int) string {
-	const named = 8
-	n := len(hidden)
-	if n <= named {
-		return joined(slices.Concat([]int{in}, hidden, []int{out}), "-")
-	}
-	return fmt.Sprintf("%d-%s-…-%d-%d (%d hidden layers)", in, joined(hidden[:3], "-"), hidden[n-1], out, n)
-}
+func describeModel(s *train.Setup) string { return s.Config.Settings.Describe(s.Config, s.Dataset.D()) }
 
 func joined(numbers []int, separator string) string {
 	words := make([]string, len(numbers))

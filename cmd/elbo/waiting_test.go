@@ -54,7 +54,7 @@ func TestALongWaitSaysHowLong(t *testing.T) {
 // terminal, down to widths that hold little of it, and what is there is whole fields.
 func TestATerminalsBarFitsItsLine(t *testing.T) {
 	c := train.DefaultConfig(train.VAEModel)
-	c.Binarise, c.Hidden, c.Limit = data.Threshold, []int{2}, 1000
+	c.Binarise, c.Settings.(*train.VAESettings).Hidden, c.Limit = data.Threshold, []int{2}, 1000
 	s, err := train.NewSetup(c, 2, graphtest.Engine)
 	if err != nil {
 		t.Fatal(err)

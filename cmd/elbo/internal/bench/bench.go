@@ -82,22 +82,22 @@ type work struct {
 func works() []work {
 	small := train.DefaultConfig(train.VAEModel) // 784-400-20, relu
 	small.Binarise = "threshold"
-	deep := small
-	deep.Hidden, deep.Latent, deep.Activation = []int{200, 200}, 50, graph.Tanh
-	deep.Batch, deep.Binarise = 20, "dynamic"
-	plane := small
-	plane.Latent = 2
+	deep := train.With(small, func(s *train.VAESettings) {
+		s.Hidden, s.Latent, s.Activation, s.Batch = []int{200, 200}, 50, graph.Tanh, 20
+	})
+	deep.Binarise = "dynamic"
+	plane := train.With(small, func(s *train.VAESettings) { s.Latent = 2 })
 	return []work{
 		{name: "vae", what: "train VAE 784-400-20 relu, batch 128, threshold", unit: "images/s",
-			goal: 75_000, flop: StepFLOP(pixels, small.Hidden, small.Latent), measure: trainVAE(small)},
+			goal: 75_000, flop: StepFLOP(pixels, small.Network().Hidden, small.Network().Latent), measure: trainVAE(small)},
 		{name: "deep", what: "train VAE 784-200-200-50 tanh, batch 20, dynamic", unit: "images/s",
-			goal: 42_000, flop: StepFLOP(pixels, deep.Hidden, deep.Latent), measure: trainVAE(deep)},
+			goal: 42_000, flop: StepFLOP(pixels, deep.Network().Hidden, deep.Network().Latent), measure: trainVAE(deep)},
 		{name: "mixture", what: "EM, Bernoulli mixture, K = 500, 60 000 images", unit: "iterations/s",
 			fraction: 0.65, flop: EMFLOP(60_000, pixels, components), measure: fitMixture},
 		{name: "iw", what: "L_5000 of 10 000 images, VAE 784-200-200-50", unit: "s",
-			fraction: 0.6, flop: 10_000 * BoundFLOP(pixels, deep.Hidden, deep.Latent, draws), measure: evaluate(deep)},
+			fraction: 0.6, flop: 10_000 * BoundFLOP(pixels, deep.Network().Hidden, deep.Network().Latent, draws), measure: evaluate(deep)},
 		{name: "quadrature", what: "log p(x) of 10 000 images over 201 x 201 nodes, VAE 784-400-2", unit: "s",
-			fraction: 0.5, flop: QuadratureFLOP(10_000, pixels, plane.Hidden, 2, nodes), measure: integrate(plane)},
+			fraction: 0.5, flop: QuadratureFLOP(10_000, pixels, plane.Network().Hidden, 2, nodes), measure: integrate(plane)},
 		{name: "memory", what: "resident memory while training VAE 784-400-20", unit: "MB", goal: 500, row: memory},
 		{name: "start", what: "from the start of `elbo train` to its first step", unit: "s", goal: 1, row: start},
 	}
@@ -379,8 +379,8 @@ func (r *stepRecorder) Epoch(run.Metrics) {}
 // fitMixture measures iterations of train.Run: E-step and M-step, without the
 // checkpoint after it.
 func fitMixture(b *Bench, ctx context.Context, w work) (float64, float64, error) {
-	c := train.DefaultConfig(train.MixtureModel)
-	c.Components, c.Binarise, c.Tolerance = components, "threshold", 0
+	c := train.With(train.DefaultConfig(train.MixtureModel), func(s *train.MixtureSettings) { s.Components, s.Tolerance = components, 0 })
+	c.Binarise = "threshold"
 	s, dir, err := b.setup(c, w.name)
 	if err != nil {
 		return 0, 0, err
@@ -451,7 +451,7 @@ func integrate(c train.Config) func(*Bench, context.Context, work) (float64, flo
 			return 0, 0, err
 		}
 		defer dir.Close()
-		o := infer.DefaultQuadrature(c.Latent)
+		o := infer.DefaultQuadrature(c.Network().Latent)
 		o.Levels = 0
 		var q *infer.Quadrature
 		decode := math.Inf(1)

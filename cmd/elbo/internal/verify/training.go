@@ -85,14 +85,15 @@ func (v *Verifier) short(name string) (train.Config, error) {
 	path, err := v.images()
 	c := train.DefaultConfig(name)
 	c.Data, c.Split, c.Binarise, c.Limit = path, []int{2300, 200}, data.Static, 400
-	c.Epochs, c.Tolerance = 8, 0
-	switch name {
-	case train.VAEModel:
-		c.Hidden, c.Latent, c.Batch, c.Epochs, c.LR = []int{40}, 2, 20, 2, 3e-3
-	case train.MixtureModel:
-		c.Components = 10
-	case train.GridModel:
-		c.Grid, c.Hidden, c.MSteps = []int{4, 4}, []int{20}, 5
+	c.Epochs = 8
+	switch s := c.Settings.(type) {
+	case *train.VAESettings:
+		s.Hidden, s.Latent, s.Batch, s.LR = []int{40}, 2, 20, 3e-3
+		c.Epochs = 2
+	case *train.MixtureSettings:
+		s.Components, s.Tolerance = 10, 0
+	case *train.GridSettings:
+		s.Grid, s.Hidden, s.MSteps, s.Tolerance = []int{4, 4}, []int{20}, 5, 0
 	}
 	return c, err
 }
@@ -102,10 +103,12 @@ func (v *Verifier) monotone(ctx context.Context, add func(Check)) error {
 	for _, name := range []string{train.MixtureModel, train.GridModel} {
 		for _, prior := range model.TablePriors {
 			c, err := v.short(name)
+			if err == nil {
+				err = c.Set("prior", string(prior))
+			}
 			if err != nil {
 				return err
 			}
-			c.Prior = prior
 			s, err := v.setup(c)
 			if err != nil {
 				return err
@@ -298,8 +301,8 @@ func (v *Verifier) resuming(ctx context.Context, add func(Check)) error {
 		if err != nil {
 			return err
 		}
-		if kind == train.VAEModel {
-			c.CheckpointEvery = 7 // steps: within an epoch too
+		if s, ok := c.Settings.(*train.VAESettings); ok {
+			s.CheckpointEvery = 7 // steps: within an epoch too
 		}
 		name := fmt.Sprintf("interrupted and resumed: same bytes, %s", c.Model)
 		straight, err := v.lastCheckpoint(ctx, c, 0)

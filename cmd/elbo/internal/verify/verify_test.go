@@ -102,7 +102,7 @@ func scale(x []float64, by float64) {
 func TestEveryCheckHoldsAndEveryCheckCanFail(t *testing.T) {
 	v := newVerifier(t)
 	vae, deep, mixture := short(t, v, train.VAEModel), short(t, v, train.VAEModel), short(t, v, train.MixtureModel)
-	deep.Latent = 5 // L_k instead of quadrature
+	deep.Settings.(*train.VAESettings).Latent = 5 // L_k instead of quadrature
 	var runs []Run
 	for _, c := range []train.Config{vae, deep, mixture} {
 		_, r := smallRun(t, v, c)
@@ -177,7 +177,7 @@ func TestADensityIsNoMass(t *testing.T) {
 func TestARunThatIsNotWhatItSays(t *testing.T) {
 	v := newVerifier(t)
 	c := short(t, v, train.VAEModel)
-	c.Limit, c.Latent = 100, 4
+	c.Limit, c.Settings.(*train.VAESettings).Latent = 100, 4
 	dir, r := smallRun(t, v, c)
 	failed := func() []string {
 		var names []string

@@ -1,0 +1,120 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"elbo/data"
+	"elbo/graph"
+	"elbo/model"
+)
+
+// GridModel is the name of a grid in flags and files.
+const GridModel = "grid"
+
+func gridKind() Kind {
+	return Kind{
+		Name: GridModel, Usage: "decoder network over a grid of latent points, by EM", EM: true, Epochs: 100, Binarise: data.Static,
+		Defaults: func() Settings {
+			return &GridSettings{
+				NetworkSettings: NetworkSettings{Hidden: []int{200, 200}, Latent: 2, Activation: graph.ReLU, LR: 2e-3},
+				TableSettings:   TableSettings{Prior: model.Fixed, Tolerance: 1e-4},
+				Grid:            []int{20, 20}, GridRule: model.EqualMass, MSteps: 20,
+			}
+		},
+		New: func(s *Setup) error {
+			own := s.Config.Settings.(*GridSettings)
+			grid, err := model.NewGrid(own.GridRule, own.Grid)
+			if err != nil {
+				return err
+			}
+			if s.Grid, err = model.NewGridModel(own.Model(s.Config, s.Dataset.D(), grid), s.Engine, s.initial); err == nil {
+				s.EM = s.Grid.EM
+			}
+			return err
+		},
+	}
+}
+
+// GridSettings are those of a grid.
+type GridSettings struct {
+	NetworkSettings
+	TableSettings
+	Grid     []int // points along each latent dimension
+	GridRule model.GridRule
+	MSteps   int // gradient steps in an M-step
+}
+
+func (s *GridSettings) Kind() Kind { return gridKind() }
+
+func (s *GridSettings) Clone() Settings {
+	clone := *s
+	clone.NetworkSettings, clone.Grid = s.NetworkSettings.clone(), slices.Clone(s.Grid)
+	return &clone
+}
+
+func (s *GridSettings) Options() []Option {
+	return []Option{
+		s.hidden(),
+		s.latent(),
+		s.activation(),
+		{Key: "grid", Usage: "points of a grid along each latent dimension, as in 20x20", Value: extent(&s.Grid)},
+		{Key: "grid-rule", Usage: "where they stand: equal-mass, gauss-hermite or lattice", Value: name(&s.GridRule, "NAME")},
+		s.prior(),
+		{Key: "m-steps", Usage: "gradient steps in an M-step", Value: integer(&s.MSteps)},
+		s.tolerance(),
+		s.lr(),
+		s.initFrom(),
+	}
+}
+
+func (s *GridSettings) Validate(c Config) error {
+	var f faults
+	network := s.NetworkSettings.bound(&f)
+	f.tooLarge("m-steps", s.MSteps)
+	s.TableSettings.check(c, &f)
+	f.add(c.Likelihood != model.BernoulliName, "likelihood is %s, want bernoulli for a grid", c.Likelihood)
+	_, err := model.NewGrid(s.GridRule, s.Grid)
+	f.add(err != nil, "%w", err)
+	f.add(s.Latent != len(s.Grid), "latent is %d, but grid has %d dimensions: want the same", s.Latent, len(s.Grid))
+	f.add(s.MSteps < 1, "m-steps is %d, want at least 1", s.MSteps)
+	f.positive("lr", s.LR)
+	for i, h := range network.Hidden {
+		f.add(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
+	}
+	_, err = graph.ParseActivation(string(s.Activation))
+	f.add(err != nil, "activation: %w", err)
+	f = append(f, model.EMConfig{Pixels: 1, States: 1, Likelihood: c.Likelihood, Prior: s.Prior}.Validate())
+	return errors.Join(f...)
+}
+
+func (s *GridSettings) Fit(int) {}
+
+// Bytes counts the decoder with gradients and moments, its values at every point, those
+// of a chunk, and the table.
+func (s *GridSettings) Bytes(_ Config, pixels, images int) float64 {
+	units, weights := s.sizes(pixels)
+	k := 1.0
+	for _, n := range s.Grid {
+		k *= float64(n)
+	}
+	return 4*(4*weights+k*(8*float64(pixels)+4*units)+4*emChunk*k) + s.TableSettings.bytes(k, images)
+}
+
+func (s *GridSettings) Describe(c Config, pixels int) string {
+	up := slices.Clone(s.Hidden)
+	slices.Reverse(up)
+	return fmt.Sprintf("grid of %s points, %s, decoder %s %s, %s, %s prior", joined(s.Grid, "x"), s.GridRule, layerSizes(s.Latent, up, pixels), s.Activation, c.Likelihood, s.Prior)
+}
+
+// Model returns the configuration of the model for images of the given number of pixels.
+func (s *GridSettings) Model(c Config, pixels int, grid model.Grid) model.EMConfig {
+	return model.EMConfig{
+		Pixels:     pixels,
+		States:     len(grid.LogWeights),
+		Likelihood: c.Likelihood,
+		Prior:      s.Prior,
+		Grid:       &model.GridConfig{Grid: grid, Hidden: s.Hidden, Activation: s.Activation},
+	}
+}

@@ -1,0 +1,151 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"elbo/data"
+	"elbo/graph"
+	"elbo/model"
+)
+
+// NetworkSettings are what kinds with a decoder network have in common.
+type NetworkSettings struct {
+	Hidden     []int // named from the encoder's side
+	Latent     int
+	Activation graph.Activation
+	LR         float64
+	InitFrom   string // run or checkpoint whose network's parameters are the first ones; "": drawn
+}
+
+// Network returns the network of c, the zero value where its kind has none.
+func (c Config) Network() NetworkSettings {
+	if n := c.network(); n != nil {
+		return *n
+	}
+	return NetworkSettings{}
+}
+
+// network is that which the settings hold, nil for none.
+func (c Config) network() *NetworkSettings {
+	if s, ok := c.Settings.(interface{ network() *NetworkSettings }); ok {
+		return s.network()
+	}
+	return nil
+}
+
+func (n *NetworkSettings) network() *NetworkSettings { return n }
+
+func (n NetworkSettings) clone() NetworkSettings {
+	n.Hidden = slices.Clone(n.Hidden)
+	return n
+}
+
+// Each setting that kinds have in common is one flag, and has one description.
+
+func (n *NetworkSettings) hidden() Option {
+	return Option{Key: "hidden", Usage: "hidden layers of the encoder, or none; the decoder has them in reverse", Value: layers(&n.Hidden)}
+}
+
+func (n *NetworkSettings) latent() Option {
+	return Option{Key: "latent", Usage: "latent dimensions", Value: integer(&n.Latent)}
+}
+
+func (n *NetworkSettings) activation() Option {
+	return Option{Key: "activation", Usage: "nonlinearity of hidden layers: relu, tanh, elu or softplus", Value: name(&n.Activation, "NAME")}
+}
+
+func (n *NetworkSettings) lr() Option {
+	return Option{Key: "lr", After: "epochs", Usage: "learning rate of Adam", Value: number(&n.LR)}
+}
+
+func (n *NetworkSettings) initFrom() Option {
+	return Option{Key: "init-from", After: "workers", Usage: "begin with the parameters of a run or a checkpoint: all whose names are known to this model", Value: name(&n.InitFrom, "RUN|CHECKPOINT")}
+}
+
+// maxLayers bounds the hidden layers of a network.
+const maxLayers = 100
+
+// bound adds the faults of a network that no machine could hold, and returns it without
+// the layers that are too many: what is wrong with all others need not be said.
+func (n NetworkSettings) bound(f *faults) NetworkSettings {
+	f.tooLarge("hidden", slices.Max(append(slices.Clone(n.Hidden), 0)))
+	f.tooLarge("latent", n.Latent)
+	if layers := len(n.Hidden); layers > maxLayers {
+		f.add(true, "hidden has %d layers, want at most %d", layers, maxLayers)
+		n.Hidden = n.Hidden[:maxLayers]
+	}
+	return n
+}
+
+// sizes are the units of all layers of an encoder for images of d pixels, and the weights
+// between them.
+func (n NetworkSettings) sizes(d int) (units, weights float64) {
+	layers := slices.Concat([]int{d}, n.Hidden, []int{2 * n.Latent})
+	for i, width := range layers {
+		units += float64(width)
+		if i > 0 {
+			weights += float64(width) * float64(layers[i-1])
+		}
+	}
+	return units, weights
+}
+
+// layerSizes names the sizes of a network's layers, of many hidden ones the first and
+// the last.
+func layerSizes(in int, hidden []int, out int) string {
+	const named = 8
+	n := len(hidden)
+	if n <= named {
+		return joined(slices.Concat([]int{in}, hidden, []int{out}), "-")
+	}
+	return fmt.Sprintf("%d-%s-…-%d-%d (%d hidden layers)", in, joined(hidden[:3], "-"), hidden[n-1], out, n)
+}
+
+func joined(numbers []int, separator string) string {
+	words := make([]string, len(numbers))
+	for i, n := range numbers {
+		words[i] = fmt.Sprint(n)
+	}
+	return strings.Join(words, separator)
+}
+
+// TableSettings are what kinds that EM fits have in common.
+type TableSettings struct {
+	Prior     model.TablePrior
+	Tolerance float64 // least gain of an iteration, nats per image
+}
+
+// Table returns what is common to kinds that EM fits, the zero value for others.
+func (c Config) Table() TableSettings {
+	if s, ok := c.Settings.(interface{ table() *TableSettings }); ok {
+		return *s.table()
+	}
+	return TableSettings{}
+}
+
+func (t *TableSettings) table() *TableSettings { return t }
+
+func (t *TableSettings) prior() Option {
+	return Option{Key: "prior", Usage: "who chooses p(z): fixed, shared (the data) or per-image", Value: name(&t.Prior, "NAME")}
+}
+
+func (t *TableSettings) tolerance() Option {
+	return Option{Key: "tolerance", Usage: "stop when an iteration (with --accelerate two in a row) gains less than this, nats per image (0: never)", Value: number(&t.Tolerance)}
+}
+
+// check adds the faults of EM in general.
+func (t TableSettings) check(c Config, f *faults) {
+	f.add(c.Binarise == data.Dynamic, "binarise is dynamic, but a table holds the posteriors of one fixed data set: want static, threshold or none")
+	f.add(!(t.Tolerance >= 0) || math.IsInf(t.Tolerance, 0), "tolerance is %g, want 0 or more nats per image", t.Tolerance)
+}
+
+// bytes is the memory of log p_n(z) and of log p(z|x_n) for every image.
+func (t TableSettings) bytes(states float64, images int) float64 {
+	if t.Prior == model.PerImage {
+		return 2 * 4 * states * float64(images)
+	}
+	return 0
+}

@@ -1,0 +1,122 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"elbo/data"
+	"elbo/graph"
+	"elbo/model"
+	"elbo/model/infer"
+)
+
+// VAEModel is the name of a VAE in flags and files.
+const VAEModel = "vae"
+
+func vaeKind() Kind {
+	return Kind{
+		Name: VAEModel, Usage: "variational autoencoder", Epochs: 10, Binarise: data.Dynamic,
+		Defaults: func() Settings {
+			return &VAESettings{
+				NetworkSettings: NetworkSettings{Hidden: []int{400}, Latent: 20, Activation: graph.ReLU, LR: 1e-3},
+				Objective:       model.ELBO, K: 1, Beta: 1, Batch: 128,
+			}
+		},
+		New: func(s *Setup) (err error) {
+			own := s.Config.Settings.(*VAESettings)
+			s.VAE, err = model.NewVAE(own.Model(s.Config, s.Dataset.D()), s.Engine, s.initial)
+			return err
+		},
+	}
+}
+
+// VAESettings are those of a VAE.
+type VAESettings struct {
+	NetworkSettings
+	Variance        float64 // of the Gaussian likelihood; 0: learned
+	Objective       model.Objective
+	K               int     // draws of z for an image in a step
+	Beta            float64 // weight of the divergence in the ELBO
+	Warmup          int     // epochs over which the weight rises from 0 to Beta
+	Batch           int
+	Freeze          model.Part // that keeps the parameters of InitFrom
+	CheckpointEvery int        // steps between checkpoints within an epoch; 0: at its end only
+}
+
+func (s *VAESettings) Kind() Kind { return vaeKind() }
+
+func (s *VAESettings) Clone() Settings {
+	clone := *s
+	clone.NetworkSettings = s.NetworkSettings.clone()
+	return &clone
+}
+
+func (s *VAESettings) Options() []Option {
+	return []Option{
+		{Key: "variance", Usage: "variance of the gaussian likelihood, the same for all pixels; learned: the mean squared residual, at every step", Value: learned(&s.Variance)},
+		s.hidden(),
+		s.latent(),
+		s.activation(),
+		{Key: "objective", Usage: "what is maximised: elbo or iwae", Value: name(&s.Objective, "NAME")},
+		{Key: "k", Usage: "draws of z for each image in a step (iwae: the k of L_k)", Value: integer(&s.K)},
+		{Key: "beta", Usage: "weight of KL in the objective elbo", Value: number(&s.Beta)},
+		{Key: "warmup", Usage: "epochs over which the weight of KL rises from 0 to beta", Value: integer(&s.Warmup)},
+		{Key: "batch", Usage: "images in a step", Value: integer(&s.Batch)},
+		s.lr(),
+		s.initFrom(),
+		{Key: "freeze", Usage: "leave decoder or encoder as --init-from has it", Value: name(&s.Freeze, "PART")},
+		{Key: "checkpoint-every", Usage: "steps between checkpoints within an epoch (0: at the end of each epoch)", Value: integer(&s.CheckpointEvery)},
+	}
+}
+
+func (s *VAESettings) Validate(c Config) error {
+	var f faults
+	own := *s
+	own.NetworkSettings = s.NetworkSettings.bound(&f)
+	f.tooLarge("k", s.K)
+	f.tooLarge("batch", s.Batch)
+	f = append(f, own.Model(c, 1).Validate())
+	f.add(!(s.Beta >= 0) || math.IsInf(s.Beta, 0), "beta is %g, want 0 or more", s.Beta)
+	f.add(s.Warmup < 0, "warmup is %d, want 0 or more epochs", s.Warmup)
+	f.add(s.Objective == model.IWAE && (s.Beta != 1 || s.Warmup != 0), "beta is %g and warmup %d, but the objective iwae has no divergence to weight: want 1 and 0", s.Beta, s.Warmup)
+	f.add(s.Batch < 1, "batch is %d, want at least 1", s.Batch)
+	f.positive("lr", s.LR)
+	f.add(s.Freeze != "" && s.InitFrom == "", "freeze is %s, but init-from is empty: want the run that has it", s.Freeze)
+	f.add(s.CheckpointEvery < 0, "checkpoint-every is %d, want 0 (ends of epochs) or more steps", s.CheckpointEvery)
+	return errors.Join(f...)
+}
+
+// Fit makes a batch no larger than the training images: the rest of it would be padding.
+func (s *VAESettings) Fit(images int) { s.Batch = min(s.Batch, images) }
+
+// Bytes counts parameters with gradients and moments, the values of every layer for a
+// batch with their gradients, the batches that wait, and what evaluation holds.
+func (s *VAESettings) Bytes(c Config, pixels, _ int) float64 {
+	units, weights := s.sizes(pixels)
+	batch, d := float64(s.Batch), float64(pixels)
+	return 4 * (2*4*weights + 4*batch*float64(max(1, s.K))*units + feedAhead*batch*d + 4*float64(max(1, c.Workers)*infer.ScoredRows(pixels))*d)
+}
+
+func (s *VAESettings) Describe(c Config, pixels int) string {
+	objective := string(s.Objective)
+	if s.K > 1 {
+		objective += fmt.Sprintf(" of %d draws", s.K)
+	}
+	return fmt.Sprintf("VAE %s %s, %s, %s", layerSizes(pixels, s.Hidden, s.Latent), s.Activation, c.Likelihood, objective)
+}
+
+// Model returns the configuration of the model for images of the given number of pixels.
+func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
+	return model.VAEConfig{
+		Pixels:     pixels,
+		Hidden:     s.Hidden,
+		Latent:     s.Latent,
+		Activation: s.Activation,
+		Likelihood: c.Likelihood,
+		Variance:   s.Variance,
+		Objective:  s.Objective,
+		Draws:      s.K,
+		Freeze:     s.Freeze,
+	}
+}
