@@ -122,6 +122,9 @@ func TestAKindOfModelIsOneRow(t *testing.T) {
 			t.Fatalf("state %v, faults %v", from, faults)
 		}
 		s := train(dir, from, -1)
+		if state, _, faults := dir.Latest(); state == nil || len(faults) > 0 {
+			t.Fatalf("state %v, faults %v", state, faults)
+		}
 		last = append(last, fileBytes(t, dir.File(checkpointOf(7))))
 		if err := dir.Close(); err != nil {
 			t.Fatal(err)
