@@ -64,12 +64,19 @@ func oneOf(kinds []Kind) string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// known are the kinds that a configuration can tell of: its own, and the table.
+// known are the kinds that a configuration can tell of: the table, and its own.
 func (c Config) known() []Kind {
 	if c.Settings == nil {
 		return Kinds()
 	}
-	return append([]Kind{c.Settings.Kind()}, Kinds()...)
+	own, kinds := c.Settings.Kind(), Kinds()
+	for i, k := range kinds {
+		if k.Name == own.Name {
+			kinds[i] = own
+			return kinds
+		}
+	}
+	return append(kinds, own)
 }
 
 // SettingsOf returns a copy of the settings of c where they are of type S, and the zero

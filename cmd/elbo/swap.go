@@ -98,9 +98,10 @@ are there for more.`,
 
 // swapped is what swap prints.
 type swapped struct {
-	From     string            `json:"from"`             // the checkpoint
-	Run      string            `json:"run,omitempty"`    // that was made
-	Model    string            `json:"model,omitempty"`  // that was trained: grid or vae
+	From     string            `json:"from"`            // the checkpoint
+	Run      string            `json:"run,omitempty"`   // that was made
+	Model    string            `json:"model,omitempty"` // that was trained: grid or vae
+	byEM     bool              // it was trained by EM
 	Frozen   bool              `json:"frozen,omitempty"` // its decoder is that of the checkpoint
 	Grid     []int             `json:"grid"`
 	GridRule string            `json:"grid_rule"`
@@ -147,7 +148,8 @@ func runSwap(ctx context.Context, p *program, o swapOptions) error {
 			return err
 		}
 		defer dir.Close()
-		report.Run, report.Model, report.Frozen = dir.Path, b.target.Config.Model, train.SettingsOf[train.VAESettings](b.target.Config).Freeze != ""
+		report.Run, report.Model, report.byEM = dir.Path, b.target.Config.Model, b.target == b.grid
+		report.Frozen = train.SettingsOf[train.VAESettings](b.target.Config).Freeze != ""
 	}
 	if report.Before, err = b.assess(ctx, "before", b.encoded); err == nil && dir != nil {
 		if err = b.cross(ctx, dir, state); err == nil {
@@ -205,19 +207,20 @@ func (p *program) sayIfInTraining(path string) {
 // newBridge checks what is asked for, and makes the model that is not there yet.
 func (p *program) newBridge(t *trained, o swapOptions) (*bridge, error) {
 	c, network := t.Config, t.Config.Network()
+	table := c.Settings.Kind().EM
 	switch {
-	case c.Model == train.MixtureModel:
-		return nil, usagef("%s is a mixture: it has no decoder to give another inference to; a grid (elbo train --model grid) and a vae have one", o.run)
+	case network.Latent == 0:
+		return nil, usagef("%s is a %s: it has no decoder to give another inference to; a grid (elbo train --model grid) and a vae have one", o.run, c.Model)
 	case network.Latent > infer.MaxExactLatent:
 		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, network.Latent, infer.MaxExactLatent, p.name, run.ShellPath(o.run))
-	case c.Model == train.GridModel && (o.grid != nil || o.ruleGiven):
+	case table && (o.grid != nil || o.ruleGiven):
 		return nil, usagef("--grid and --grid-rule are for the decoder of a vae: %s is a grid already", o.run)
-	case c.Model == train.VAEModel && o.unfreeze:
+	case !table && o.unfreeze:
 		return nil, usagef("--unfreeze is for the decoder of a grid: %s is a vae, and EM trains its decoder in any case", o.run)
 	}
 	b := &bridge{p: p, o: o, source: t}
 	var err error
-	if c.Model == train.VAEModel {
+	if !table {
 		b.defaultEpochs(swapIterations)
 		if b.o.grid == nil {
 			b.o.grid = swapGrids[network.Latent]
@@ -317,7 +320,7 @@ func (r *swapped) write(w io.Writer) {
 	head := fmt.Sprintf("%s, nats per image\tthe decoder of %s\t", r.Split, r.From)
 	if r.After != nil {
 		columns = append(columns, r.After)
-		head += map[bool]string{true: "after EM", false: "after training"}[r.Model == train.GridModel] + "\t"
+		head += map[bool]string{true: "after EM", false: "after training"}[r.byEM] + "\t"
 		if r.Frozen {
 			head = fmt.Sprintf("%s, nats per image\tthe decoder of %s\twith an encoder\t", r.Split, r.From)
 		}
@@ -340,7 +343,7 @@ func (r *swapped) write(w io.Writer) {
 	row("L[q*], the best q of each image", func(i *infer.Inferences) *infer.Estimate { return &i.ELBOStar })
 	row("L[q], the encoder", func(i *infer.Inferences) *infer.Estimate { return i.ELBO })
 	table.Flush()
-	if r.Model == train.GridModel {
+	if r.byEM {
 		fmt.Fprintln(w, "after EM, the encoder is still the one that was trained with the old decoder")
 	}
 	weights := "weights of N(0, I)"

@@ -64,6 +64,11 @@ Every flag is a key of the JSON file that --config names; flags win.`,
 			cmd.Flags().Lookup(option.Key).NoOptDefVal = "true"
 		}
 	}
+	var kinds []cobra.Completion
+	for _, k := range train.Kinds() {
+		kinds = append(kinds, cobra.CompletionWithDesc(k.Name, k.Usage))
+	}
+	_ = cmd.RegisterFlagCompletionFunc("model", cobra.FixedCompletions(kinds, cobra.ShellCompDirectiveNoFileComp)) // fails for a flag that is not there
 	cmd.Flags().StringVar(&file, "config", "", "JSON file with the same keys as the flags")
 	cmd.Flags().StringVar(&o.out, "out", "", "run directory to make (default: the first free runs/vae-NNN)")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
