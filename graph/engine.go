@@ -15,7 +15,7 @@ type Engine struct {
 	BLAS    *blas.Library
 	Workers int
 
-	crew crew
+	pool pool
 }
 
 // NewEngine returns an engine of the given number of workers, at least one.

@@ -23,10 +23,10 @@ func (e *Engine) Split(n, grain int, f func(lo, hi int)) {
 	s := &split{f: f, n: n, shards: int32(shards), panics: make([]string, shards)}
 	s.left.Store(s.shards)
 	s.done.Add(shards)
-	if e.crew.split.CompareAndSwap(nil, s) {
-		e.crew.call(shards - 1)
+	if e.pool.split.CompareAndSwap(nil, s) {
+		e.pool.call(shards - 1)
 		s.work()
-		e.crew.split.Store(nil)
+		e.pool.split.Store(nil)
 	} else {
 		s.work() // another program has the helpers
 	}
@@ -79,12 +79,12 @@ func (s *split) shard(i int) {
 	s.f(s.n*i/int(s.shards), s.n*(i+1)/int(s.shards))
 }
 
-// crew are an engine's helpers: goroutines that look out for splits. To wake a
+// pool holds an engine's helpers: goroutines that look out for splits. To wake a
 // goroutine costs 5 to 10 microseconds, as much as a small product, so a helper that
 // has nothing to do goes on looking for a while, makes room for other goroutines in
 // between, and ends when there was nothing for long. It need not be on time: the
 // caller of Split takes the shards that no helper took.
-type crew struct {
+type pool struct {
 	split   atomic.Pointer[split]
 	helpers atomic.Int32
 }
@@ -96,18 +96,18 @@ const (
 )
 
 // call sees to it that there are helpers.
-func (c *crew) call(wanted int) {
-	for n := c.helpers.Load(); n < int32(wanted); n = c.helpers.Load() {
-		if c.helpers.CompareAndSwap(n, n+1) {
-			go c.help()
+func (p *pool) call(wanted int) {
+	for n := p.helpers.Load(); n < int32(wanted); n = p.helpers.Load() {
+		if p.helpers.CompareAndSwap(n, n+1) {
+			go p.help()
 		}
 	}
 }
 
-func (c *crew) help() {
+func (p *pool) help() {
 	var last *split // known to have no shard left
 	for idle := 1; ; idle++ {
-		if s := c.split.Load(); s != last {
+		if s := p.split.Load(); s != last {
 			if last = s; s != nil && s.work() {
 				idle = 0
 			}
@@ -120,11 +120,11 @@ func (c *crew) help() {
 		}
 		// A split that was published before this helper counted itself out has called
 		// for no other.
-		c.helpers.Add(-1)
-		if s := c.split.Load(); s == last || s == nil {
+		p.helpers.Add(-1)
+		if s := p.split.Load(); s == last || s == nil {
 			return
 		}
-		c.helpers.Add(1)
+		p.helpers.Add(1)
 		idle = 0
 	}
 }

@@ -87,7 +87,7 @@ func newEM(k *keeper, m *model.EM, step mStep) *em {
 // ones.
 func (e *em) Begin(from *run.State) error {
 	e.pixels = e.Train.Evaluated
-	if kept := e.Train.Keep(); kept != nil {
+	if kept := e.Train.Bits(); kept != nil {
 		e.pixels = kept.Pixels
 	}
 	var err error
@@ -110,7 +110,7 @@ func (e *em) Begin(from *run.State) error {
 	if err := e.dir.TruncateMetrics(0); err != nil || e.Config.Network().InitFrom == "" {
 		return err
 	}
-	if err := e.LoadInitial(); err != nil {
+	if err := e.WarmStart(); err != nil {
 		return err
 	}
 	return e.save() // from here on the run needs its source no more

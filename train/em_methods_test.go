@@ -241,7 +241,7 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 	for i := range 60 {
 		switch {
 		case i == 40:
-			text.WriteString("1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1\n") // the stranger
+			text.WriteString("1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1\n") // what no component explains
 		case i%2 == 0:
 			text.WriteString("0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n")
 		default:

@@ -53,9 +53,9 @@ func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
 	n, batch := s.Train.N(), SettingsOf[VAESettings](s.Config).Batch
 	order := make([]int32, n)
 	noise := new(data.Stream)
-	var kept *data.Kept
+	var kept *data.BitImages
 	if s.Train.Mode != data.Dynamic { // the same in every epoch
-		kept = s.Train.Keep()
+		kept = s.Train.Bits()
 	}
 	for ; epoch <= s.Config.Epochs; epoch, position = epoch+1, 0 {
 		order = data.Order(order, n, s.Config.Seed, epoch)
@@ -74,7 +74,7 @@ func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
 
 // fillBatch makes this process' share of the batch of the given training images in b's epoch:
 // pixels and noise come from streams of their own for each image, pixels that were kept from there.
-func (s *Setup) fillBatch(b *fedBatch, images []int32, kept *data.Kept, noise *data.Stream) {
+func (s *Setup) fillBatch(b *fedBatch, images []int32, kept *data.BitImages, noise *data.Stream) {
 	_, noises := s.VAE.Q.Posterior.Sizes()
 	d, row := s.Train.D(), s.VAE.Draws*noises
 	b.Of = len(images)

@@ -50,7 +50,7 @@ func (g *gradient) Begin(from *run.State) error {
 	}
 	if from == nil && g.Config.Network().InitFrom != "" {
 		// Saved at once: from here on the run needs its source no more.
-		if err := g.LoadInitial(); err != nil {
+		if err := g.WarmStart(); err != nil {
 			return err
 		}
 		if err := g.save(); err != nil {

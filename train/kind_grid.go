@@ -29,7 +29,7 @@ func gridKind() Kind {
 			if err != nil {
 				return err
 			}
-			if s.Grid, err = model.NewGridModel(own.Model(s.Config, s.Dataset.D(), grid), s.Engine, s.initial); err == nil {
+			if s.Grid, err = model.NewGridModel(own.Model(s.Config, s.Dataset.D(), grid), s.Engine, s.initStream); err == nil {
 				s.EM = s.Grid.EM
 			}
 			return err

@@ -25,7 +25,7 @@ func vaeKind() Kind {
 		},
 		New: func(s *Setup) (err error) {
 			own := s.Config.Settings.(*VAESettings)
-			s.VAE, err = model.NewVAE(own.Model(s.Config, s.Dataset.D()), s.Engine, s.initial)
+			s.VAE, err = model.NewVAE(own.Model(s.Config, s.Dataset.D()), s.Engine, s.initStream)
 			return err
 		},
 	}

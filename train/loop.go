@@ -18,6 +18,12 @@ type Recorder interface {
 	Epoch(run.Metrics)
 }
 
+// unheard is the Recorder of a run that nobody listens to.
+type unheard struct{}
+
+func (unheard) Step(Progress)     {}
+func (unheard) Epoch(run.Metrics) {}
+
 // Progress is where a run stands after a step.
 type Progress struct {
 	Epoch, Epochs    int
@@ -94,10 +100,14 @@ type Method interface {
 //
 // It is deterministic: from any checkpoint of a run it comes, under equal numerics,
 // to the same bits as the run left alone. now is read for the metrics' seconds only.
+// recorder may be nil.
 //
 // When ctx is cancelled, a checkpoint is written, and the error is ErrInterrupted. A bound
 // that is not finite ends it with a *DivergedError.
 func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder Recorder, now func() time.Time) (Result, error) {
+	if recorder == nil {
+		recorder = unheard{}
+	}
 	if SettingsOf[MixtureSettings](s.Config).Restarts > 1 {
 		return runRestarts(ctx, s, dir, recorder, now)
 	}

@@ -24,7 +24,7 @@ func newClosedStep(s *Setup, m *model.Mixture) *closedStep {
 }
 
 func (c *closedStep) begin(e *em) error {
-	if err := c.mixture.Maximise(e.initialStatistics(c.variance)); err != nil {
+	if err := c.mixture.Maximise(e.firstStatistics(c.variance)); err != nil {
 		return err
 	}
 	return e.degeneracy()

@@ -120,8 +120,8 @@ func oneClass(v data.View) error {
 	return fmt.Errorf("every pixel of all %d training images is %g after %s binarisation: choose another --binarise, or brighter images", v.N(), outcome, v.Mode)
 }
 
-// initial is the random stream of a parameter's first values.
-func (s *Setup) initial(param string) graph.Uniform {
+// initStream is the random stream of a parameter's first values.
+func (s *Setup) initStream(param string) graph.Uniform {
 	return data.NewStream(s.Config.Seed, "init/"+param)
 }
 

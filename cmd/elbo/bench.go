@@ -76,8 +76,8 @@ func (o benchOptions) validate() error {
 	return errors.Join(faults...)
 }
 
-// benched is the report of bench.
-type benched struct {
+// benchReport is the report of bench.
+type benchReport struct {
 	BLAS         string      `json:"blas"`
 	BLASPath     string      `json:"blas_path,omitempty"`
 	Kernel       string      `json:"kernel,omitempty"`
@@ -97,7 +97,7 @@ type benched struct {
 const steady = 1.25
 
 // sgemmRange returns the least and the most GFLOP/s of sgemm on all workers.
-func (r benched) sgemmRange() (least, most float64) {
+func (r benchReport) sgemmRange() (least, most float64) {
 	least, most = r.SgemmAll, r.SgemmAll
 	for _, row := range r.Rows {
 		if row.SgemmGFLOPS > 0 {
@@ -118,7 +118,7 @@ func runBench(ctx context.Context, p *program, o benchOptions) error {
 	defer os.RemoveAll(temp)
 	engine := p.engine(o.workers)
 	b := &bench.Bench{Seconds: o.seconds, Engine: engine, Now: p.now, Temp: temp, Start: p.startTraining(temp, o.workers)}
-	report := benched{
+	report := benchReport{
 		BLAS: engine.BLAS.String(), BLASPath: engine.BLAS.Path, Kernel: engine.BLAS.Kernel, Restrictions: engine.BLAS.Restrictions(os.Getenv),
 		Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, CPUs: p.cpus, Workers: o.workers, Reference: bench.ReferenceGFLOPS,
 		SgemmOne: b.Sgemm(1, o.seconds/4), SgemmAll: b.Sgemm(o.workers, o.seconds/4),
@@ -141,7 +141,7 @@ func runBench(ctx context.Context, p *program, o benchOptions) error {
 	return nil
 }
 
-func (r benched) writeMachine(w io.Writer) {
+func (r benchReport) writeMachine(w io.Writer) {
 	library := r.BLAS
 	if r.BLASPath != "" {
 		library += " (" + r.BLASPath + ")"
@@ -153,7 +153,7 @@ func (r benched) writeMachine(w io.Writer) {
 	fmt.Fprintf(w, "sgemm: %.0f GFLOP/s on one core, %.0f on all workers\n", r.SgemmOne, r.SgemmAll)
 }
 
-func (r benched) writeRows(w io.Writer) {
+func (r benchReport) writeRows(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "row\tmeasured\tgoal*\troofline\tgoal\tverdict\twhat")
 	for _, row := range r.Rows {

@@ -159,8 +159,8 @@ func (t *trained) view(split string, limit int) (data.View, error) {
 	return v, nil
 }
 
-// evalued is an evaluation with all that its figures depend on.
-type evalued struct {
+// evalReport is an evaluation with all that its figures depend on.
+type evalReport struct {
 	infer.Evaluation
 	BitsPerDim   float64 `json:"bits_per_dim"`              // of the ELBO
 	IWBitsPerDim float64 `json:"iw_bits_per_dim,omitempty"` // of L_k
@@ -180,12 +180,12 @@ type evalued struct {
 }
 
 // evaluate scores a view: a VAE as asked, a model with a table exactly.
-func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, ask train.AssessOptions) (*evalued, error) {
+func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, ask train.AssessOptions) (*evalReport, error) {
 	e, err := train.Assess(ctx, s, v, ask)
 	if err != nil {
 		return nil, err
 	}
-	result := &evalued{
+	result := &evalReport{
 		Evaluation: e,
 		BitsPerDim: model.BitsPerDim(e.ELBO, v.D()),
 		Data:       s.Dataset.Name, DataSHA256: s.Dataset.SHA256, Split: split,
@@ -200,7 +200,7 @@ func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, as
 }
 
 // write prints the table of bounds.
-func (e *evalued) write(w io.Writer) {
+func (e *evalReport) write(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(name string, value, se, bits float64) {
 		bitsText := ""
@@ -244,7 +244,7 @@ func (e *evalued) write(w io.Writer) {
 }
 
 // writeMore prints what a model's latent variable carries.
-func (e *evalued) writeMore(w io.Writer) {
+func (e *evalReport) writeMore(w io.Writer) {
 	if t := e.Table; t != nil {
 		fmt.Fprintf(w, "exact: a sum over %d states (rounding below %.1g nats); %d of them hold half an image or more\n", t.States, e.LogP.Error, t.Used)
 		fmt.Fprintf(w, "the bound at q = p(z): %.2f, below log p(x) by KL(p(z) ‖ p(z|x)) = %.2f nats\n", t.PriorBound, t.PriorKL)

@@ -34,7 +34,7 @@ func (p *program) mayIntegrate(t *trained, o *evalOptions) error {
 const looseError = 0.1
 
 // writeExact prints what is known of the error of log p(x) by quadrature.
-func (e *evalued) writeExact(w io.Writer) {
+func (e *evalReport) writeExact(w io.Writer) {
 	if e.Gap == nil {
 		return
 	}

@@ -136,7 +136,7 @@ const (
 
 // writeTrust says how far the estimates of log p(x) can be trusted; of L_k nothing where
 // log p(x) itself stands beside it.
-func (e *evalued) writeTrust(w io.Writer) {
+func (e *evalReport) writeTrust(w io.Writer) {
 	if model.LikelihoodName(e.Likelihood).IsLikelihood() && e.LogP == nil {
 		e.writeTail(w)
 	}
@@ -161,7 +161,7 @@ func (e *evalued) writeTrust(w io.Writer) {
 
 // writeTail says what the tail of the importance weights means for L_k, where log p(x) is
 // not known.
-func (e *evalued) writeTail(w io.Writer) {
+func (e *evalReport) writeTail(w io.Writer) {
 	iw := e.IW
 	if iw.KHat == nil {
 		fmt.Fprintf(w, "L_%d is a lower bound on log p(x), and %d draws are too few to say by how much\n", iw.K, iw.K)

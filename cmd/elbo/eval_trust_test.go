@@ -54,7 +54,7 @@ func TestTheTailsAdviceFitsTheModel(t *testing.T) {
 		{50, 1, &infer.AIS{}, "warning: L_100 is a lower bound, not to be trusted as log p(x): Pareto k-hat is above 0.50 for 100 % of the images (median 0.90)\n"},
 		{50, 0.004, nil, "L_100 is below log p(x) by about 0.031 nats (Pareto k-hat 0.90, above 0.50 for 0.4 % of the images)\n"},
 	} {
-		e := &evalued{Evaluation: infer.Evaluation{
+		e := &evalReport{Evaluation: infer.Evaluation{
 			IW:       &infer.IW{K: 100, Bias: 0.0312, KHat: at(0.9), KHatBad: at(c.bad), KHatLimit: at(0.5)},
 			KLPerDim: make([]float64, c.dims), AIS: c.ais,
 		}}
@@ -88,7 +88,7 @@ func TestTheErrorOfAnnealingIsMeasuredNotItsChainsSpread(t *testing.T) {
 			a.Simulated = nil
 		}
 		var w bytes.Buffer
-		(&evalued{Evaluation: infer.Evaluation{AIS: a}, Likelihood: string(model.GreyBernoulliName)}).writeTrust(&w)
+		(&evalReport{Evaluation: infer.Evaluation{AIS: a}, Likelihood: string(model.GreyBernoulliName)}).writeTrust(&w)
 		for _, words := range []string{spread, deceives, fast, "was not measured"} {
 			wanted := slices.ContainsFunc(c.want, func(s string) bool { return strings.Contains(s, words) })
 			if strings.Contains(w.String(), words) != wanted {

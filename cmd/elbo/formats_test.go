@@ -41,23 +41,23 @@ var formats = map[string]reflect.Type{
 	"restarts.json":                reflect.TypeFor[train.Restarted](),
 	"elbo.m_step":                  reflect.TypeFor[run.MStep](),
 	"elbo train --json":            reflect.TypeFor[trainReport](),
-	"elbo eval --json":             reflect.TypeFor[evalued](),
+	"elbo eval --json":             reflect.TypeFor[evalReport](),
 	"iw":                           reflect.TypeFor[infer.IW](),
 	"log_p":                        reflect.TypeFor[infer.LogP](),
 	"gap":                          reflect.TypeFor[infer.PosteriorGap](),
 	"table":                        reflect.TypeFor[infer.Table](),
 	"ais":                          reflect.TypeFor[infer.AIS](),
 	"simulated":                    reflect.TypeFor[infer.Sandwich](),
-	"elbo gap --json":              reflect.TypeFor[gapped](),
+	"elbo gap --json":              reflect.TypeFor[gapReport](),
 	"Figures of a split":           reflect.TypeFor[gapSplit](),
-	"elbo swap --json":             reflect.TypeFor[swapped](),
+	"elbo swap --json":             reflect.TypeFor[swapReport](),
 	"Figures of a decoder":         reflect.TypeFor[infer.Inferences](),
-	"elbo inspect --json":          reflect.TypeFor[inspected](),
+	"elbo inspect --json":          reflect.TypeFor[inspection](),
 	"best":                         reflect.TypeFor[run.Best](),
 	"A tensor":                     reflect.TypeFor[tensorInfo](),
 	"elbo verify --json":           reflect.TypeFor[verified](),
 	"A check":                      reflect.TypeFor[verify.Check](),
-	"elbo bench --json":            reflect.TypeFor[benched](),
+	"elbo bench --json":            reflect.TypeFor[benchReport](),
 	"A row":                        reflect.TypeFor[bench.Row](),
 	"elbo version --json":          reflect.TypeFor[versioned](),
 	"elbo data info --json":        reflect.TypeFor[data.FileInfo](),
@@ -80,7 +80,7 @@ var formats = map[string]reflect.Type{
 // parts are structs whose keys are part of other objects, or were those of earlier
 // programs.
 var parts = []string{
-	"infer.Evaluation", "infer.Gap", // embedded in evalued and gapSplit
+	"infer.Evaluation", "infer.Gap", // embedded in evalReport and gapSplit
 	"run.anyMetrics", "run.anyEMTerms", // old names of keys
 }
 
@@ -287,7 +287,7 @@ func decodeCheckpoint(t *testing.T, path string) ([]safetensors.Tensor, map[stri
 func TestEveryColumnIsOnThePageOfFormats(t *testing.T) {
 	page := tablesOf(t, "formats.md")
 	for heading, write := range map[string]func(w io.Writer) error{
-		"gap.csv":       (&gapped{}).writeCSV,
+		"gap.csv":       (&gapReport{}).writeCSV,
 		"per-image.csv": func(w io.Writer) error { return writeScores(w, report.Comparison{}) },
 		"table.csv":     priorFreedomReport{}.writeCSV,
 	} {
@@ -426,7 +426,7 @@ func jsonKeys(typ reflect.Type) map[string]bool {
 		tag, ok := f.Tag.Lookup("json")
 		if name, options, _ := strings.Cut(tag, ","); ok && name != "-" {
 			// A pointer without omitempty that is set in every case is said so here.
-			always := typ == reflect.TypeFor[swapped]() && name == "before"
+			always := typ == reflect.TypeFor[swapReport]() && name == "before"
 			keys[name] = options == "omitempty" || f.Type.Kind() == reflect.Pointer && !always
 		}
 	}

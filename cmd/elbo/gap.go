@@ -83,8 +83,8 @@ gaps above what the decoder makes of them under q and under q*.`,
 	return cmd
 }
 
-// gapped is the gap on some splits with all that its figures depend on.
-type gapped struct {
+// gapReport is the gap on some splits with all that its figures depend on.
+type gapReport struct {
 	Splits     map[string]*gapSplit `json:"splits"`
 	Data       string               `json:"data"`
 	DataSHA256 string               `json:"data_sha256"`
@@ -124,7 +124,7 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 	if !o.seedGiven {
 		o.seed = t.Config.Seed
 	}
-	g := &gapped{Splits: map[string]*gapSplit{}, Data: t.Dataset.Name, DataSHA256: t.Dataset.SHA256, Binarise: string(t.Config.Binarise),
+	g := &gapReport{Splits: map[string]*gapSplit{}, Data: t.Dataset.Name, DataSHA256: t.Dataset.SHA256, Binarise: string(t.Config.Binarise),
 		Likelihood: string(t.Config.Likelihood), Seed: o.seed, Checkpoint: t.Path}
 	if g.names, err = t.gapSplits(o.split); err != nil {
 		return err
@@ -174,7 +174,7 @@ func (t *trained) gapSplits(word string) ([]string, error) {
 }
 
 // write prints the table, the splits side by side.
-func (g *gapped) write(w io.Writer, t *trained) {
+func (g *gapReport) write(w io.Writer, t *trained) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	line := func(name string, cell func(s *gapSplit) string) {
 		fmt.Fprintf(table, "%s\t", name)
@@ -224,7 +224,7 @@ func (g *gapped) write(w io.Writer, t *trained) {
 }
 
 // writeFiles writes the table and the picture.
-func (g *gapped) writeFiles(s *train.Setup, dir string) error {
+func (g *gapReport) writeFiles(s *train.Setup, dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return usagef("%s: cannot make the directory: %w: choose another --out", dir, err)
 	}
@@ -248,7 +248,7 @@ func (g *gapped) writeFiles(s *train.Setup, dir string) error {
 }
 
 // writeCSV writes a row for each image. A label that is not known is left empty.
-func (g *gapped) writeCSV(w io.Writer) error {
+func (g *gapReport) writeCSV(w io.Writer) error {
 	table := csv.NewWriter(w)
 	table.Write([]string{"split", "image", "label", "log_p", "error", "elbo", "elbo_star", "approximation", "amortisation"})
 	number := func(x float64) string { return strconv.FormatFloat(x, 'g', 9, 64) }

@@ -98,8 +98,8 @@ func (t *trained) dot() (string, error) {
 	return t.VAE.StepDOT(), nil
 }
 
-// inspected is what inspect --json prints.
-type inspected struct {
+// inspection is what inspect --json prints.
+type inspection struct {
 	File     string          `json:"file"`
 	SHA256   string          `json:"sha256"`
 	Format   int             `json:"format"`
@@ -119,7 +119,7 @@ type tensorInfo struct {
 	SHA256 string `json:"sha256"` // of the values, little-endian float32
 }
 
-func inspect(s *run.State, path string) (*inspected, error) {
+func inspect(s *run.State, path string) (*inspection, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func inspect(s *run.State, path string) (*inspected, error) {
 	if _, err := io.Copy(whole, file); err != nil {
 		return nil, err
 	}
-	in := &inspected{
+	in := &inspection{
 		File: path, SHA256: hex.EncodeToString(whole.Sum(nil)), Format: run.FormatVersion,
 		Step: s.Step, Epoch: s.Epoch, Position: s.Position, Best: s.Best,
 		Data: s.Data, Config: s.Config, Numerics: s.Numerics,
@@ -146,7 +146,7 @@ func valuesSHA256(values []float32) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (in *inspected) write(w io.Writer) {
+func (in *inspection) write(w io.Writer) {
 	fmt.Fprintf(w, "%s\nSHA-256 %s\nformat %d, step %d, next: epoch %d after %d images\n", in.File, in.SHA256, in.Format, in.Step, in.Epoch, in.Position)
 	if in.Best != nil {
 		fmt.Fprintf(w, "best validation bound %.4f nats/image, epoch %d, step %d\n", in.Best.Bound, in.Best.Epoch, in.Best.Step)

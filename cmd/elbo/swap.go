@@ -96,8 +96,8 @@ are there for more.`,
 	return cmd
 }
 
-// swapped is what swap prints.
-type swapped struct {
+// swapReport is what swap prints.
+type swapReport struct {
 	From     string            `json:"from"`            // the checkpoint
 	Run      string            `json:"run,omitempty"`   // that was made
 	Model    string            `json:"model,omitempty"` // that was trained: grid or vae
@@ -263,7 +263,7 @@ func (b *bridge) twin(c train.Config) (*train.Setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, s.LoadInitial()
+	return s, s.WarmStart()
 }
 
 // assess measures the decoder of the target under both inferences.
@@ -304,9 +304,9 @@ func (b *bridge) cross(ctx context.Context, dir *run.Dir, from *run.State) error
 	return b.grid.TakeDecoder(b.vae)
 }
 
-func (b *bridge) report() *swapped {
+func (b *bridge) report() *swapReport {
 	grid := train.SettingsOf[train.GridSettings](b.grid.Config)
-	return &swapped{
+	return &swapReport{
 		From: b.source.Path, Grid: grid.Grid, GridRule: string(grid.GridRule), OwnPrior: grid.Prior != model.Fixed,
 		Data: b.source.Dataset.Name, DataSHA256: b.source.Dataset.SHA256, Split: b.o.split, Binarise: string(b.view.Mode), PixelsSHA256: b.view.Hash(),
 		Draws: b.o.samples, Seed: b.source.Config.Seed,
@@ -314,7 +314,7 @@ func (b *bridge) report() *swapped {
 }
 
 // write prints the figures before and after, side by side.
-func (r *swapped) write(w io.Writer) {
+func (r *swapReport) write(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	columns := []*infer.Inferences{r.Before}
 	head := fmt.Sprintf("%s, nats per image\tthe decoder of %s\t", r.Split, r.From)

@@ -141,7 +141,7 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 		return err
 	}
 	if s.Config.Network().InitFrom != "" { // an error is better told before a directory is made
-		if err := s.LoadInitial(); err != nil {
+		if err := s.WarmStart(); err != nil {
 			return err
 		}
 	}
@@ -255,12 +255,12 @@ func scoredSplit(s *train.Setup) string {
 
 // trainReport is what train --json prints.
 type trainReport struct {
-	Run             string   `json:"run"`
-	Epochs          int      `json:"epochs"`
-	Steps           int64    `json:"steps"`
-	BestEpoch       int      `json:"best_epoch,omitempty"`
-	ValidationBound float64  `json:"validation_bound,omitempty"`
-	Test            *evalued `json:"test,omitempty"`
+	Run             string      `json:"run"`
+	Epochs          int         `json:"epochs"`
+	Steps           int64       `json:"steps"`
+	BestEpoch       int         `json:"best_epoch,omitempty"`
+	ValidationBound float64     `json:"validation_bound,omitempty"`
+	Test            *evalReport `json:"test,omitempty"`
 
 	ValidationRise *infer.Estimate `json:"validation_rise,omitempty"` // in the last epoch; of a VAE
 }

@@ -1,5 +1,5 @@
 // Package simd has the loops over float32 numbers that a matrix product leaves over,
-// eight numbers at a time where the CPU can (AVX2 and FMA), the dearest of them sixteen
+// eight numbers at a time where the CPU can (AVX2 and FMA), the most expensive of them sixteen
 // (AVX-512), one by one elsewhere.
 //
 // The result for an element depends on its arguments alone, not on where in a slice it

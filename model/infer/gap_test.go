@@ -186,7 +186,7 @@ func TestASearchForPosteriorsCanBeInterrupted(t *testing.T) {
 	for _, h0 := range [][][]float32{nil, {h[1:]}} {
 		_, err := FitLocalQ(ctx, m.Joint, m.Q.Posterior, v, 1, DefaultLocalQ(), func(int) {}, h0...)
 		if _, ok := errors.AsType[*OptionError](err); !ok {
-			t.Errorf("FitLocalQ from %d beginnings that are none: %v", len(h0), err)
+			t.Errorf("FitLocalQ from %d starting points that are none: %v", len(h0), err)
 		}
 	}
 }

@@ -41,7 +41,7 @@ func (o LocalQOptions) Validate() error {
 
 // FitLocalQ returns q*, the best member of the family of each image of v by itself: h*,
 // [N, H], found by gradient ascent on L[q] from h0, [N, H], or from the best of several
-// beginnings. done hears how many images are done.
+// starting points. done hears how many images are done.
 //
 // The search goes in rounds. In a round, Adam takes steps of falling length in the
 // family's own coordinates, in which a step is as long as the posterior is wide

@@ -12,7 +12,7 @@ import (
 	"elbo/train/safetensors"
 )
 
-// LoadInitial sets the first parameters to those of the run or checkpoint that the
+// WarmStart sets the first parameters to those of the run or checkpoint that the
 // configuration names in init-from: of a run, its best state, or its newest where it has
 // no best. Every parameter of encoder, decoder and likelihood that both models have by
 // the same name is taken over, so a VAE's decoder can become a grid's and the other way
@@ -22,9 +22,9 @@ import (
 //
 // It fails with a *ConfigError where the two models differ in what the parameters mean:
 // in a shape, the activation or the likelihood; or where they have none in common.
-func (s *Setup) LoadInitial() error {
+func (s *Setup) WarmStart() error {
 	source := s.Config.Network().InitFrom
-	from, err := openInitial(source, s.Config.known())
+	from, err := openWarmStart(source, s.Config.known())
 	if err != nil {
 		return fmt.Errorf("init-from: %w", err)
 	}
@@ -32,7 +32,7 @@ func (s *Setup) LoadInitial() error {
 	if err != nil {
 		return fmt.Errorf("init-from: %s: %w", source, err)
 	}
-	if err := s.checkInitial(was, from.Params); err != nil {
+	if err := s.checkWarmStart(was, from.Params); err != nil {
 		return &ConfigError{fmt.Errorf("init-from: %s: %w", source, err)}
 	}
 	return s.takeOver(from.Params, func(model.Part) bool { return true })
@@ -41,7 +41,7 @@ func (s *Setup) LoadInitial() error {
 // TakeDecoder sets the parameters of p(x|z) to those of another model whose networks
 // have the same configuration, whatever infers z in either.
 func (s *Setup) TakeDecoder(from *Setup) error {
-	if err := s.checkInitial(from.Config, from.Tensors()); err != nil {
+	if err := s.checkWarmStart(from.Config, from.Tensors()); err != nil {
 		return &ConfigError{err}
 	}
 	return s.takeOver(from.Tensors(), func(part model.Part) bool { return part != model.EncoderPart })
@@ -69,9 +69,9 @@ func partOf(t safetensors.Tensor) model.Part {
 // priorPart holds log p(z) of a model with a table.
 const priorPart model.Part = "prior"
 
-// checkInitial returns every reason why parameters of a model with the configuration was
+// checkWarmStart returns every reason why parameters of a model with the configuration was
 // would mean something else in this one.
-func (s *Setup) checkInitial(was Config, from []safetensors.Tensor) error {
+func (s *Setup) checkWarmStart(was Config, from []safetensors.Tensor) error {
 	own, other := s.Config.network(), was.network()
 	if own == nil || other == nil {
 		return errors.New("a mixture has no network: want a vae or a grid")
@@ -99,8 +99,8 @@ func (s *Setup) checkInitial(was Config, from []safetensors.Tensor) error {
 	return errors.Join(f...)
 }
 
-// openInitial reads a checkpoint, or that of a run.
-func openInitial(path string, kinds []Kind) (*run.State, error) {
+// openWarmStart reads a checkpoint, or that of a run.
+func openWarmStart(path string, kinds []Kind) (*run.State, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		return LoadCheckpoint(path, kinds...)
 	}

@@ -10,7 +10,7 @@ func TestKeptImagesAreThoseOfTheView(t *testing.T) {
 	for _, side := range []int{1, 3, 8, 13} {
 		for _, mode := range modes {
 			v := viewOf(t, Synthetic(20, side, side, 2), mode, 7)
-			k := v.Keep()
+			k := v.Bits()
 			if mode == None {
 				if k != nil {
 					t.Error("grey levels were kept as outcomes")
@@ -38,7 +38,7 @@ func BenchmarkKept(b *testing.B) {
 		b.Fatal(err)
 	}
 	v := View{Subset: train, Mode: Static, Seed: 1}
-	k, x := v.Keep(), make([]float32, v.D())
+	k, x := v.Bits(), make([]float32, v.D())
 	for name, pixels := range map[string]func(i int){
 		"kept":  func(i int) { k.Pixels(x, i) },
 		"drawn": func(i int) { v.Pixels(x, i, 0) },

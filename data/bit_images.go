@@ -1,21 +1,21 @@
 package data
 
-// Kept are the images of a view as evaluation sees them, drawn once and kept, one bit a
+// BitImages are the images of a view as evaluation sees them, drawn once and kept, one bit a
 // pixel: for a method that goes over the same outcomes again and again, and would draw
 // them anew each time. It is safe for concurrent use.
-type Kept struct {
+type BitImages struct {
 	d, stride int // pixels, and bytes, of an image
 	bits      []byte
 	outcomes  [256][8]float32 // of a byte, its lowest bit first
 }
 
-// Keep draws the images of v; nil where Mode is None and there is nothing to draw.
-func (v View) Keep() *Kept {
+// Bits draws the images of v; nil where Mode is None and there is nothing to draw.
+func (v View) Bits() *BitImages {
 	if v.Mode == None {
 		return nil
 	}
 	d := v.D()
-	k := &Kept{d: d, stride: (d + 7) / 8}
+	k := &BitImages{d: d, stride: (d + 7) / 8}
 	for b := range k.outcomes {
 		for j := range k.outcomes[b] {
 			k.outcomes[b][j] = float32(b >> j & 1)
@@ -34,7 +34,7 @@ func (v View) Keep() *Kept {
 }
 
 // Pixels fills dst[:D] with image i of the view, as View.Pixels does for epoch 0.
-func (k *Kept) Pixels(dst []float32, i int) {
+func (k *BitImages) Pixels(dst []float32, i int) {
 	dst = dst[:k.d]
 	for _, b := range k.bits[i*k.stride:][:k.stride] {
 		if len(dst) < 8 {

@@ -269,7 +269,7 @@ func TestParametersThatWouldMeanSomethingElseAreRefused(t *testing.T) {
 		s := newTestSetup(t, c.config)
 		before := slices.Clone(s.Tensors()[0].Data)
 		decoder := slices.Clone(s.Tensors()[len(s.Tensors())-1].Data)
-		err := s.LoadInitial()
+		err := s.WarmStart()
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}

@@ -13,7 +13,7 @@ import (
 // Init says where the components of a mixture begin, by its name in flags and files.
 type Init string
 
-// The beginnings. Each is a choice of first statistics, which an M-step turns into
+// The ways to begin. Each is a choice of first statistics, which an M-step turns into
 // parameters.
 const (
 	FromImages Init = "images"   // each component at another random image
@@ -24,7 +24,7 @@ const (
 // Inits lists them all.
 var Inits = []Init{FromImages, KMeansPP, FromRandom}
 
-// ParseInit returns the beginning of that name.
+// ParseInit returns the way to begin of that name.
 func ParseInit(name string) (Init, error) {
 	if !slices.Contains(Inits, Init(name)) {
 		return "", fmt.Errorf("unknown init %q, want images, kmeans++ or random", name)
@@ -32,13 +32,13 @@ func ParseInit(name string) (Init, error) {
 	return Init(name), nil
 }
 
-// initialStatistics returns the statistics that a mixture begins with, a function of
+// firstStatistics returns the statistics that a mixture begins with, a function of
 // the seed and the data.
 //
 // A component that begins at an image x is given the weight N/K, and the pixels
 // ¼ + ½ x for a Bernoulli likelihood, so that no pixel is certain; x itself with the
 // given variance, that of all pixels, for a Gaussian.
-func (s *Setup) initialStatistics(variance float64) *model.Statistics {
+func (s *Setup) firstStatistics(variance float64) *model.Statistics {
 	own := SettingsOf[MixtureSettings](s.Config)
 	stream := data.NewStream(s.Config.Seed, "init/components", uint64(own.Restart))
 	stats := s.EM.NewStatistics()

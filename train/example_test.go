@@ -1,0 +1,79 @@
+package train_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"elbo/data"
+	"elbo/graph/graphtest"
+	"elbo/train"
+)
+
+// fit trains a model of a configuration in a run directory that is thrown away.
+func fit(c train.Config) (*train.Setup, train.Result, error) {
+	s, err := train.NewSetup(c, 2, graphtest.Engine)
+	if err != nil {
+		return nil, train.Result{}, err
+	}
+	parent, err := os.MkdirTemp("", "elbo")
+	if err != nil {
+		return nil, train.Result{}, err
+	}
+	defer os.RemoveAll(parent)
+	dir, err := train.CreateRun(filepath.Join(parent, "run"), s.Config)
+	if err != nil {
+		return nil, train.Result{}, err
+	}
+	defer dir.Close()
+	result, err := train.Run(context.Background(), s, dir, nil, nil, time.Now)
+	return s, result, err
+}
+
+// A VAE with two latent dimensions, on 2000 digits, with log p(x) of others by quadrature.
+func ExampleRun() {
+	c := train.With(train.DefaultConfig(train.VAEModel), func(s *train.VAESettings) {
+		s.Latent, s.Hidden = 2, []int{64}
+	})
+	c.Split, c.Binarise, c.Epochs, c.Workers = []int{2000, 100}, data.Static, 5, 2
+	s, result, err := fit(c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	e, err := train.Assess(context.Background(), s, s.Validation, train.AssessOptions{Samples: 100, Exact: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%d steps; the best bound is that of epoch %d\n", result.Step, result.Best.Epoch)
+	fmt.Printf("ELBO %.0f, log p(x) %.0f nats per image\n", e.ELBO, e.LogP.Value)
+	// Output:
+	// 80 steps; the best bound is that of epoch 5
+	// ELBO -233, log p(x) -218 nats per image
+}
+
+// A mixture of ten components by EM, the best of three restarts.
+func ExampleRun_mixture() {
+	c := train.With(train.DefaultConfig(train.MixtureModel), func(s *train.MixtureSettings) {
+		s.Components, s.Restarts = 10, 3
+	})
+	c.Split, c.Epochs, c.Workers = []int{2000, 100}, 10, 2
+	s, result, err := fit(c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	e, err := train.Assess(context.Background(), s, s.Validation, train.AssessOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%d iterations of the best restart\n", result.Step)
+	fmt.Printf("log p(x) %.0f nats per image with %d of %d components\n", e.LogP.Value, e.Table.Used, e.Table.States)
+	// Output:
+	// 10 iterations of the best restart
+	// log p(x) -170 nats per image with 10 of 10 components
+}
