@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"elbo/data"
 	"elbo/graph"
@@ -212,3 +213,18 @@ func (s *Setup) CheckData(from *run.State) error {
 
 // ErrNoCheckpoint: a run directory has no checkpoint that can be read.
 var ErrNoCheckpoint = errors.New("no checkpoint that can be read")
+
+// CountParameters counts the numbers that the data choose, and those of an encoder among
+// them.
+func (s *Setup) CountParameters() (all, encoder int) {
+	if s.EM != nil {
+		return s.EM.FreeParameters(), 0
+	}
+	for _, t := range s.Tensors() {
+		all += len(t.Data)
+		if strings.HasPrefix(t.Name, "encoder.") {
+			encoder += len(t.Data)
+		}
+	}
+	return all, encoder
+}

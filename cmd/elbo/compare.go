@@ -363,21 +363,14 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 		Likelihood: string(s.Config.Likelihood), Binarise: string(c.config.Binarise),
 		Recon: report.Figure{Value: e.Recon, SE: e.ReconSE}, KL: report.Figure{Value: e.KL, SE: e.KLSE}, ELBO: report.Figure{Value: e.ELBO, SE: e.ELBOSE},
 	}
-	m.Parameters, m.Encoder = countParameters(s)
+	m.Parameters, m.Encoder = s.CountParameters()
 	if e.IW != nil {
 		m.IW = &report.IW{K: e.IW.K, Figure: report.Figure{Value: e.IW.Bound, SE: e.IW.SE}, ESS: e.IW.ESS}
 	}
-	m.LogP = logPOf(s, e)
+	m.LogP = e.Evidence()
 	gaps := make([]float64, 0, len(e.PerImage))
 	for i, score := range e.PerImage {
-		image := report.Image{Number: score.Image, Label: -1, Recon: score.Recon, KL: score.KL, ELBO: score.ELBO, IW: score.IW, ESS: score.ESS, LogP: score.LogP, Error: score.Error}
-		switch {
-		case e.LogP != nil:
-		case e.AIS != nil:
-			image.LogP = score.AIS
-		default:
-			image.LogP = score.IW
-		}
+		image := report.Image{Number: score.Image, Label: -1, Recon: score.Recon, KL: score.KL, ELBO: score.ELBO, IW: score.IW, ESS: score.ESS, LogP: e.EvidenceOf(i), Error: score.Error}
 		if label, ok := c.view.Label(i); ok {
 			image.Label = int(label)
 		}
@@ -388,52 +381,6 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 	d := c.view.D()
 	m.BitsPD = report.Figure{Value: model.BitsPerDim(m.LogP.Value, d), SE: -model.BitsPerDim(m.LogP.SE, d)}
 	return m, c.addHistory(&m)
-}
-
-// logPOf says what is known of log p(x), and how.
-func logPOf(s *train.Setup, e infer.Evaluation) report.LogP {
-	var l report.LogP
-	switch {
-	case e.LogP == nil && e.AIS != nil:
-		a := e.AIS
-		l = report.LogP{Figure: report.Figure{Value: a.Value, SE: a.SE}, How: report.Estimate, Error: 1.96 * a.ChainSE,
-			Method: fmt.Sprintf("annealed importance sampling, %d chains of %d steps, a lower bound in expectation", a.Chains, a.Steps)}
-		if v := a.Simulated; v != nil { // how far apart both sides are bounds how far off one is
-			l.Error = max(l.Error, v.Gap)
-			l.Method += fmt.Sprintf("; on %d images of the model's own two sides are %.2f nats apart", v.Images, v.Gap)
-		}
-	case e.LogP == nil:
-		l = report.LogP{Figure: report.Figure{Value: e.IW.Bound, SE: e.IW.SE}, How: report.LowerBound,
-			Method: fmt.Sprintf("L_%d, in expectation below log p(x)", e.IW.K)}
-	default:
-		l = report.LogP{Figure: report.Figure{Value: e.LogP.Value, SE: e.LogP.SE}, How: report.Estimate, Method: e.LogP.Method, Error: e.LogP.Error}
-		if s.EM != nil {
-			l.How = report.ExactSum
-		} else if strings.Contains(e.LogP.Method, "quadrature") {
-			l.How = report.Quadrature
-		}
-		if n := e.LogP.Missed; n > 0 {
-			l.How = report.LowerBound
-			l.Method += fmt.Sprintf("; it did not see the posterior of %d images, for which L_%d stands in", n, e.IW.K)
-		}
-	}
-	// Of the method an error is a bound on either side, and no part of the spread over images.
-	l.CI95 = [2]float64{l.Value - 1.96*l.SE - l.Error, l.Value + 1.96*l.SE + l.Error}
-	return l
-}
-
-// countParameters counts what the data choose, and what of it is an encoder's.
-func countParameters(s *train.Setup) (all, encoder int) {
-	if s.EM != nil {
-		return s.EM.FreeParameters(), 0
-	}
-	for _, t := range s.Tensors() {
-		all += len(t.Data)
-		if strings.HasPrefix(t.Name, "encoder.") {
-			encoder += len(t.Data)
-		}
-	}
-	return all, encoder
 }
 
 // addHistory adds how a run was trained.

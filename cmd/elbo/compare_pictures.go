@@ -77,7 +77,7 @@ func (x *comparison) posteriors(ctx context.Context, page *report.Page) error {
 func (x *comparison) telling(planar []int) []int {
 	of := planar[0]
 	for _, i := range planar {
-		if x.report.Models[i].LogP.How != report.ExactSum {
+		if x.report.Models[i].LogP.How != infer.ExactSum {
 			of = i
 			break
 		}

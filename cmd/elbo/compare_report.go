@@ -12,6 +12,7 @@ import (
 
 	"elbo/cmd/elbo/internal/report"
 	"elbo/data"
+	"elbo/model/infer"
 	"elbo/train/run"
 )
 
@@ -55,7 +56,7 @@ func writeComparison(w io.Writer, c report.Comparison) {
 		if m.IW != nil {
 			iw = figure(m.IW.Figure)
 		}
-		if m.LogP.How == report.LowerBound {
+		if m.LogP.How == infer.LowerBound {
 			sign = "≥ "
 		}
 		bits := "≤ "
@@ -63,7 +64,7 @@ func writeComparison(w io.Writer, c report.Comparison) {
 			bits = ""
 		}
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s%.4f\t%s\t%s\t%.1f\t\n", m.Name, m.Parameters, figure(m.Recon), figure(m.KL), figure(m.ELBO), iw,
-			sign+figure(m.LogP.Figure), howOf(m.LogP), sign+figure(m.Gap), bits, m.BitsPD.Value, difference(m.DiffELBO), difference(m.DiffLogP), m.Seconds)
+			sign+figure(report.Figure(m.LogP.Estimate)), howOf(m.LogP), sign+figure(m.Gap), bits, m.BitsPD.Value, difference(m.DiffELBO), difference(m.DiffLogP), m.Seconds)
 	}
 	t.Flush()
 	d := c.Data
@@ -82,11 +83,11 @@ func writeComparison(w io.Writer, c report.Comparison) {
 }
 
 // howOf says in a word or two how log p(x) was obtained, with the error of the method.
-func howOf(l report.LogP) string {
+func howOf(l infer.Evidence) string {
 	switch l.How {
-	case report.LowerBound:
+	case infer.LowerBound:
 		return "bound only"
-	case report.Estimate:
+	case infer.Estimated:
 		return fmt.Sprintf("AIS ± %.1g", l.Error)
 	}
 	return fmt.Sprintf("%s ± %.1g", strings.TrimPrefix(l.How, "exact "), l.Error)
@@ -126,9 +127,9 @@ func compareFindings(c report.Comparison) []string {
 	var touching, apart []string
 	for _, m := range c.Models {
 		switch {
-		case m.LogP.How == report.ExactSum:
+		case m.LogP.How == infer.ExactSum:
 			touching = append(touching, m.Name)
-		case m.LogP.How == report.Estimate:
+		case m.LogP.How == infer.Estimated:
 			apart = append(apart, fmt.Sprintf("The ELBO of %s lies about %.2f ± %.2f nats below log p(x), by an estimate that is itself a lower bound in expectation.", m.Name, m.Gap.Value, m.Gap.SE))
 		case m.LogP.Known():
 			apart = append(apart, fmt.Sprintf("The ELBO of %s lies %.2f ± %.2f nats below log p(x), of which L_%d closes %.2f.", m.Name, m.Gap.Value, m.Gap.SE, m.IW.K, m.IW.Value-m.ELBO.Value))
@@ -149,7 +150,7 @@ func compareFindings(c report.Comparison) []string {
 			sure = "within two paired standard errors"
 		}
 		for _, other := range c.Models {
-			if (other.Name == m.Name || other.Name == c.Reference) && other.LogP.How == report.LowerBound {
+			if (other.Name == m.Name || other.Name == c.Reference) && other.LogP.How == infer.LowerBound {
 				what = "What is known of log p(x)"
 			}
 		}

@@ -167,7 +167,7 @@ func TestTheComparisonsFiguresAreThoseOfItsImages(t *testing.T) {
 		check(m.Name+" recon", m.Recon, figure(column(m.Name, "recon")))
 		check(m.Name+" KL", m.KL, figure(column(m.Name, "kl")))
 		check(m.Name+" ELBO", m.ELBO, figure(column(m.Name, "elbo")))
-		check(m.Name+" log p(x)", m.LogP.Figure, figure(column(m.Name, "log_p")))
+		check(m.Name+" log p(x)", report.Figure(m.LogP.Estimate), figure(column(m.Name, "log_p")))
 		check(m.Name+" gap", m.Gap, figure(minus(column(m.Name, "log_p"), column(m.Name, "elbo"))))
 		if m.Name == c.Reference {
 			continue

@@ -68,7 +68,7 @@ var formats = map[string]reflect.Type{
 	"A model":                      reflect.TypeFor[report.Model](),
 	"A figure":                     reflect.TypeFor[report.Figure](),
 	"iw of a comparison":           reflect.TypeFor[report.IW](),
-	"log_p of a comparison":        reflect.TypeFor[report.LogP](),
+	"log_p of a comparison":        reflect.TypeFor[infer.Evidence](),
 	"A pass":                       reflect.TypeFor[report.Pass](),
 	"experiment.json":              reflect.TypeFor[priorFreedomSettings](),
 	"report.json of an experiment": reflect.TypeFor[priorFreedomReport](),

@@ -10,6 +10,7 @@ import (
 	"math"
 
 	"elbo/model"
+	"elbo/model/infer"
 )
 
 // Comparison is what models make of the same images: means over images, nats per image
@@ -62,13 +63,13 @@ type Model struct {
 	Parameters int `json:"parameters"` // that the data choose
 	Encoder    int `json:"encoder"`    // of these, those of an encoder: p(x) does not depend on them
 
-	Recon  Figure `json:"recon"` // E_q[log p(x|z)]
-	KL     Figure `json:"kl"`    // KL(q(z|x) ‖ p(z))
-	ELBO   Figure `json:"elbo"`  // Recon - KL
-	IW     *IW    `json:"iw"`    // null for a model with a table
-	LogP   LogP   `json:"log_p"`
-	Gap    Figure `json:"gap"`          // LogP - ELBO: KL(q ‖ p(z|x)), or a lower bound on it where LogP is one
-	BitsPD Figure `json:"bits_per_dim"` // -LogP / (D log 2)
+	Recon  Figure         `json:"recon"` // E_q[log p(x|z)]
+	KL     Figure         `json:"kl"`    // KL(q(z|x) ‖ p(z))
+	ELBO   Figure         `json:"elbo"`  // Recon - KL
+	IW     *IW            `json:"iw"`    // null for a model with a table
+	LogP   infer.Evidence `json:"log_p"`
+	Gap    Figure         `json:"gap"`          // LogP - ELBO: KL(q ‖ p(z|x)), or a lower bound on it where LogP is one
+	BitsPD Figure         `json:"bits_per_dim"` // -LogP / (D log 2)
 
 	// Differences to the reference, image by image: both models score the same images,
 	// so their errors are smaller than those of the means. Null for the reference.
@@ -88,26 +89,6 @@ type IW struct {
 	Figure
 	ESS float64 `json:"ess"` // effective number of draws, mean over images
 }
-
-// How log p(x) is known.
-const (
-	ExactSum   = "exact sum"   // over the states of a table
-	Quadrature = "quadrature"  // with a stated error
-	Estimate   = "estimate"    // with a confidence interval over images
-	LowerBound = "lower bound" // L_k, below log p(x) in expectation
-)
-
-// LogP is log p(x), or what is known of it.
-type LogP struct {
-	Figure
-	How    string     `json:"how"`    // one of the constants
-	Method string     `json:"method"` // in words
-	Error  float64    `json:"error"`  // of the method, not of the images; 0 where it is not known
-	CI95   [2]float64 `json:"ci95"`   // over images, and of the method: value ± (1.96 se + error)
-}
-
-// Known reports whether LogP is log p(x) itself, up to Error.
-func (l LogP) Known() bool { return l.How == ExactSum || l.How == Quadrature }
 
 // Pass is a line of a training run.
 type Pass struct {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"elbo/cmd/elbo/internal/chart"
+	"elbo/model/infer"
 )
 
 // The size of a chart on the page, in its units: on a telephone, where a unit is a little less than a pixel, its text
@@ -61,8 +62,8 @@ func (p Page) ladder() chart.Chart {
 			anyIW = true
 			mark(m.IW.Figure, chart.Diamond, 4.5)
 		}
-		if m.LogP.How != LowerBound {
-			mark(m.LogP.Figure, chart.Bar, 4.5)
+		if m.LogP.How != infer.LowerBound {
+			mark(Figure(m.LogP.Estimate), chart.Bar, 4.5)
 		}
 	}
 	c.Layers = slices.Concat(bands, whiskers, marks, []chart.Layer{key("ELBO", chart.Disc)})
@@ -189,7 +190,7 @@ func (p Page) gaps() chart.Chart {
 	values := map[int][]float64{} // by model
 	var all []float64
 	for i, m := range p.Models {
-		if m.LogP.How == ExactSum {
+		if m.LogP.How == infer.ExactSum {
 			continue
 		}
 		for _, image := range m.Images {

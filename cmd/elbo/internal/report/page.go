@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"elbo/cmd/elbo/internal/chart"
+	"elbo/model/infer"
 )
 
 // Page is a comparison with its pictures.
@@ -70,8 +71,8 @@ func (p Page) Climb(i int) (template.HTML, error)  { return drawn(p.climb(i)) }
 func (p Page) Plane(i int) (template.HTML, error)  { return drawn(p.plane(i)) }
 func (p Page) IsReference(m Model) bool            { return m.Name == p.Reference }
 func (p Page) Seeded() bool                        { return p.Data.Binarise == "static" || p.Data.Binarise == "dynamic" }
-func (p Page) HasTable(m Model) bool               { return m.LogP.How == ExactSum }
-func (p Page) BoundOnly(m Model) bool              { return m.LogP.How == LowerBound }
+func (p Page) HasTable(m Model) bool               { return m.LogP.How == infer.ExactSum }
+func (p Page) BoundOnly(m Model) bool              { return m.LogP.How == infer.LowerBound }
 func (p Page) ImageOf(o Posterior) Image           { return p.Models[o.Model].Images[o.Image] }
 func (p Page) ModelOf(o Posterior) Model           { return p.Models[o.Model] }
 func (p Page) GapOf(o Posterior) float64           { return p.ImageOf(o).LogP - p.ImageOf(o).ELBO }
