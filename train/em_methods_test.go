@@ -368,11 +368,7 @@ func TestATrialWithoutAFiniteBoundIsRefused(t *testing.T) {
 		gaussian(&c)
 		c.mixture().Accelerate = true
 		k := &keeper{Setup: newTestSetup(t, c), dir: newHastyRun(t, c), recorder: &emListener{}, now: still}
-		method, err := newMethod(k)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := method.(*em)
+		r := c.Settings.Kind().method(k).(*em)
 		k.method = r
 		if err := r.Begin(nil); err != nil {
 			t.Fatal(err)

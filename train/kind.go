@@ -18,6 +18,8 @@ type Kind struct {
 
 	Defaults func() Settings
 	New      func(*Setup) error // makes the model of a setup whose data are open
+
+	method func(*keeper) Method // by which Run fits it
 }
 
 // Settings are what a kind of model has to be told besides what every run is told. c is

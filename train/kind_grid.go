@@ -34,6 +34,7 @@ func gridKind() Kind {
 			}
 			return err
 		},
+		method: func(k *keeper) Method { return newEM(k, k.EM, newGradientStep(k.Setup, k.Grid)) },
 	}
 }
 

@@ -30,7 +30,21 @@ func mixtureKind() Kind {
 			}
 			return err
 		},
+		method: func(k *keeper) Method { return newEM(k, k.EM, mixtureStep(k.Setup)) },
 	}
+}
+
+// mixtureStep returns the M-step that the configuration of a mixture asks for.
+func mixtureStep(s *Setup) mStep {
+	closed := newClosedStep(s, s.Mixture)
+	own := SettingsOf[MixtureSettings](s.Config)
+	switch {
+	case own.Incremental > 0:
+		return newIncrementalStep(s, closed)
+	case own.Accelerate:
+		return &acceleratedStep{closedStep: closed}
+	}
+	return closed
 }
 
 // MixtureSettings are those of a mixture.

@@ -33,6 +33,7 @@ func templates() Kind {
 			}
 			return err
 		},
+		method: func(k *keeper) Method { return newEM(k, k.EM, newClosedStep(k.Setup, k.Mixture)) },
 	}
 }
 

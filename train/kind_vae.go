@@ -28,6 +28,7 @@ func vaeKind() Kind {
 			s.VAE, err = model.NewVAE(own.Model(s.Config, s.Dataset.D()), s.Engine, s.initStream)
 			return err
 		},
+		method: func(k *keeper) Method { return newGradient(k, k.VAE) },
 	}
 }
 

@@ -68,29 +68,6 @@ type Result struct {
 	Rise *infer.Estimate
 }
 
-// Method is a way of fitting a model, one pass over the training images after another.
-type Method interface {
-	// Begin sets the model to a state, or to the first parameters where from is nil.
-	Begin(from *run.State) error
-	// Status says whether there is a pass to make: not where it is Finished.
-	Status() Status
-	// Pass makes one pass and returns its line of metrics, with the terms of the
-	// validation images. best says whether these may be the best so far. It saves what a
-	// run needs to go on where it is interrupted.
-	Pass(ctx context.Context) (m run.Metrics, best bool, err error)
-	// Turn goes on to the next pass, once the line of this one is written. save says
-	// whether the state that it leaves is still to be saved.
-	Turn(m run.Metrics) (status Status, save bool)
-	// State is all that a run needs to go on.
-	State() *run.State
-	// At is where the run stands: its step, its epoch, and images seen of it.
-	At() (step int64, epoch, position int)
-	// Result adds what the method knows of how the run ended.
-	Result(*Result)
-	// Close ends what Begin has begun.
-	Close()
-}
-
 // Run fits the model of s from a state, or from the beginning where from is nil, until its
 // method is at its end. After each pass it appends to the run's metrics, and keeps the best
 // state by the validation bound.
@@ -115,10 +92,11 @@ func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder 
 	if from != nil {
 		k.best, k.saved = from.Best, from.Step
 	}
-	method, err := newMethod(k)
-	if err != nil {
-		return Result{}, err
+	kind := s.Config.Settings.Kind()
+	if kind.method == nil {
+		return Result{}, fmt.Errorf("there is no way to fit a %s", kind.Name)
 	}
+	method := kind.method(k)
 	k.method = method
 	defer method.Close()
 	if err := method.Begin(from); err != nil {
@@ -126,6 +104,7 @@ func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder 
 	}
 	status := method.Status()
 	for status == Unfinished {
+		var err error
 		if status, err = k.pass(ctx); err != nil {
 			return Result{}, err
 		}

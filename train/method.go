@@ -1,32 +1,30 @@
 package train
 
 import (
-	"fmt"
+	"context"
 
-	"elbo/model"
+	"elbo/train/run"
 )
 
-// newMethod returns the method that a model is fitted by.
-func newMethod(k *keeper) (Method, error) {
-	switch {
-	case k.VAE != nil:
-		return newGradient(k, k.VAE), nil
-	case k.Grid != nil:
-		return newEM(k, k.EM, newGradientStep(k.Setup, k.Grid)), nil
-	case k.Mixture != nil:
-		return newEM(k, k.EM, mixtureStep(k.Setup, k.Mixture)), nil
-	}
-	return nil, fmt.Errorf("there is no way to fit a %s", k.Config.Model)
-}
-
-// mixtureStep returns the M-step that the configuration of a mixture asks for.
-func mixtureStep(s *Setup, m *model.Mixture) mStep {
-	closed := newClosedStep(s, m)
-	switch {
-	case SettingsOf[MixtureSettings](s.Config).Incremental > 0:
-		return newIncrementalStep(s, closed)
-	case SettingsOf[MixtureSettings](s.Config).Accelerate:
-		return &acceleratedStep{closedStep: closed}
-	}
-	return closed
+// Method is a way of fitting a model, one pass over the training images after another.
+type Method interface {
+	// Begin sets the model to a state, or to the first parameters where from is nil.
+	Begin(from *run.State) error
+	// Status says whether there is a pass to make: not where it is Finished.
+	Status() Status
+	// Pass makes one pass and returns its line of metrics, with the terms of the
+	// validation images. best says whether these may be the best so far. It saves what a
+	// run needs to go on where it is interrupted.
+	Pass(ctx context.Context) (m run.Metrics, best bool, err error)
+	// Turn goes on to the next pass, once the line of this one is written. save says
+	// whether the state that it leaves is still to be saved.
+	Turn(m run.Metrics) (status Status, save bool)
+	// State is all that a run needs to go on.
+	State() *run.State
+	// At is where the run stands: its step, its epoch, and images seen of it.
+	At() (step int64, epoch, position int)
+	// Result adds what the method knows of how the run ended.
+	Result(*Result)
+	// Close ends what Begin has begun.
+	Close()
 }
