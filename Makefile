@@ -31,16 +31,16 @@ test:             ## all tests
 	go test ./...
 
 race:             ## the race detector on what is concurrent (it alone needs cgo and a C compiler)
-	CGO_ENABLED=1 go test -race ./data ./graph/... ./model/... ./train
+	CGO_ENABLED=1 go test -race ./data ./graph/... ./model/... ./train/...
 
 bench:            ## benchmarks, in benchstat's format
-	go test -run xxx -bench . -benchmem ./graph/... ./model/... ./data ./train
+	go test -run xxx -bench . -benchmem ./graph/... ./model/... ./data ./train/...
 
 bench-peers: build ## elbo next to PyTorch and numpy, in alternating runs (it says what to install); some ten minutes on an idle machine
 	/usr/bin/python3 train/testdata/peers/peers.py --elbo ./elbo
 
 fuzz:             ## each fuzz target for FUZZTIME
-	@for package in ./data ./train; do \
+	@for package in ./data ./train/run; do \
 	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 	    echo "$$package $$target"; \
 	    go test -run xxx -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$package || exit 1; \
