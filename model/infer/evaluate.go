@@ -275,7 +275,7 @@ func (e *Evaluation) AddExact(exact []Exact, method string) {
 	missed := 0
 	for i, x := range exact {
 		score := &e.PerImage[i]
-		if scatter := 1 / math.Sqrt(score.ESS); x.Missed(score.IW, scatter) {
+		if scatter := 1 / math.Sqrt(score.ESS); x.Missed(score.IW, scatter, len(exact)) {
 			missed++
 			x.LogP, x.Error = score.IW, scatter
 		}

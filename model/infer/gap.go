@@ -134,7 +134,7 @@ func measureGap(ctx context.Context, j *model.Joint, q model.Posterior, v data.V
 	}
 	for i, x := range exact {
 		score := &g.PerImage[i]
-		if x.Missed(score.LogP, score.Error) {
+		if x.Missed(score.LogP, score.Error, len(exact)) {
 			g.LogP.Missed++
 			continue
 		}

@@ -97,12 +97,24 @@ type Exact struct {
 	Covariance []float64 // of z given x, [Z, Z]
 }
 
-// Missed reports that a lower bound on log p(x), known to boundError, shows the quadrature
-// to be too low by more than chance and what it states: the posterior lies where no node
-// stands. The bound then stands in for it.
-func (x Exact) Missed(bound, boundError float64) bool {
+// Missed reports that a lower bound on log p(x) from draws, L_k with the scatter 1/√ESS,
+// shows the quadrature to be too low by more than chance and what it states: the posterior
+// lies where no node stands. The bound then stands in for it. images is how many are looked
+// at.
+//
+// Chance is five times the scatter where the scatter is known. Where a few draws have all
+// the weight it is not: a draw far out in the tail of q, rare and heavy, lifts L_k above
+// log p(x) and makes the ESS 1. As E[exp L_k] = p(x), it does so by t nats with a
+// probability of at most e⁻ᵗ, and t = log(100 images) leaves one false alarm in a hundred
+// evaluations.
+func (x Exact) Missed(bound, scatter float64, images int) bool {
+	const known = 0.25 // the scatter of 16 effective draws
+	chance := 5 * scatter
+	if scatter > known {
+		chance = math.Log(100 * float64(images))
+	}
 	rounding := 32 * math.Exp2(-24) * math.Abs(bound) // of a log-likelihood in float32
-	return bound-5*boundError > x.LogP+x.Error+rounding
+	return bound-chance > x.LogP+x.Error+rounding
 }
 
 // Quadrature computes log p(x) of a joint distribution by integration over its one to three

@@ -259,3 +259,26 @@ func TestQuadratureStopsWhenAsked(t *testing.T) {
 		t.Errorf("Pixels = %v, want the context's error", err)
 	}
 }
+
+// TestARareHeavyDrawIsNoMissedPosterior: by Markov's inequality L_k is t nats above log p(x)
+// with a probability of at most e⁻ᵗ, whatever its weights; five times the scatter is beyond
+// chance only where the scatter is known.
+func TestARareHeavyDrawIsNoMissedPosterior(t *testing.T) {
+	x := Exact{LogP: -152.337, Error: 0.001}
+	for _, c := range []struct {
+		bound, scatter float64
+		images         int
+		want           bool
+	}{
+		{-146.160, 1, 10000, false},   // a draw of the encoder's tail, of a VAE on MNIST
+		{-138.5, 1, 10000, true},      // log(100 · 10000) is 13.8
+		{-146.160, 1, 1, true},        // log(100) is 4.6
+		{-152.0, 0.01, 10000, true},   // 10000 effective draws
+		{-152.30, 0.01, 10000, false}, // within five times the scatter
+		{-153, 1, 1, false},           // a lower bound
+	} {
+		if got := x.Missed(c.bound, c.scatter, c.images); got != c.want {
+			t.Errorf("L_k %g with scatter %g among %d images: missed %v, want %v", c.bound, c.scatter, c.images, got, c.want)
+		}
+	}
+}
