@@ -50,7 +50,7 @@ func newFeed(s *Setup, epoch, position int) *feed {
 }
 
 func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
-	n, batch := s.Train.N(), SettingsOf[VAESettings](s.Config).Batch
+	own, n := SettingsOf[VAESettings](s.Config), s.Train.N()
 	order := make([]int32, n)
 	noise := new(data.Stream)
 	var kept *data.BitImages
@@ -59,13 +59,14 @@ func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
 	}
 	for ; epoch <= s.Config.Epochs; epoch, position = epoch+1, 0 {
 		order = data.Order(order, n, s.Config.Seed, epoch)
-		for ; position < n; position += batch {
+		for ; position < n; position += own.Batch {
 			select {
 			case <-ctx.Done():
 				return
 			case b := <-f.spare:
 				b.epoch, b.position = epoch, position
-				s.fillBatch(b, order[position:min(position+batch, n)], kept, noise)
+				b.Beta = float32(own.betaAt(epoch, position, n))
+				s.fillBatch(b, order[position:min(position+own.Batch, n)], kept, noise)
 				f.batches <- b // never blocks: there is room for every buffer
 			}
 		}
@@ -80,7 +81,6 @@ func (s *Setup) fillBatch(b *fedBatch, images []int32, kept *data.BitImages, noi
 	b.Of = len(images)
 	images = images[b.Of*s.Reducer.Rank()/s.Reducer.Size() : b.Of*(s.Reducer.Rank()+1)/s.Reducer.Size()]
 	b.Images = len(images)
-	b.Beta = float32(SettingsOf[VAESettings](s.Config).betaAt(b.epoch, b.position, s.Train.N()))
 	for i, image := range images {
 		if x := b.X[i*d:][:d]; kept != nil {
 			kept.Pixels(x, int(image))

@@ -15,6 +15,7 @@ import (
 // A pass is an epoch.
 type gradient struct {
 	*keeper
+	own       VAESettings
 	vae       *model.VAE
 	adam      *Adam
 	evaluator *infer.Evaluator // nil without validation images
@@ -32,7 +33,8 @@ type gradient struct {
 }
 
 func newGradient(k *keeper, vae *model.VAE) *gradient {
-	return &gradient{keeper: k, vae: vae, adam: NewAdam(k.Config.Network().LR, vae.Trained(), k.Engine), epoch: 1}
+	own := SettingsOf[VAESettings](k.Config)
+	return &gradient{keeper: k, own: own, vae: vae, adam: NewAdam(own.LR, vae.Trained(), k.Engine), epoch: 1}
 }
 
 // Begin compiles a step, and starts to feed batches from where the state left off.
@@ -57,12 +59,12 @@ func (g *gradient) Begin(from *run.State) error {
 			return err
 		}
 	}
-	if err := g.vae.CompileStep(SettingsOf[VAESettings](g.Config).Batch); err != nil {
+	if err := g.vae.CompileStep(g.own.Batch); err != nil {
 		return err
 	}
 	if g.Validation.N() > 0 {
 		var err error
-		if g.evaluator, err = infer.NewEvaluator(g.vae, SettingsOf[VAESettings](g.Config).K); err != nil {
+		if g.evaluator, err = infer.NewEvaluator(g.vae, g.own.K); err != nil {
 			return err
 		}
 	}
@@ -107,7 +109,7 @@ func (g *gradient) Pass(ctx context.Context) (run.Metrics, bool, error) {
 	m := run.Metrics{
 		Epoch: g.epoch, Step: g.step,
 		Train:           &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		Beta:            float64(float32(SettingsOf[VAESettings](g.Config).betaAt(g.epoch, g.Train.N()-1, g.Train.N()))),
+		Beta:            float64(float32(g.own.betaAt(g.epoch, g.Train.N()-1, g.Train.N()))),
 		Seconds:         seconds,
 		ImagesPerSecond: (g.totals.Images - g.counted) / max(seconds, 1e-9),
 	}
@@ -127,7 +129,7 @@ func (g *gradient) Pass(ctx context.Context) (run.Metrics, bool, error) {
 			return m, false, g.diverged(why)
 		}
 	}
-	warm := g.epoch >= SettingsOf[VAESettings](g.Config).Warmup // whatever the number of epochs: a run may be resumed for more
+	warm := g.epoch >= g.own.Warmup // whatever the number of epochs: a run may be resumed for more
 	return m, warm, nil
 }
 
@@ -159,7 +161,7 @@ func (g *gradient) steps(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return g.interrupted()
 		}
-		if every := int64(SettingsOf[VAESettings](g.Config).CheckpointEvery); every > 0 && g.step%every == 0 && g.position < n {
+		if every := int64(g.own.CheckpointEvery); every > 0 && g.step%every == 0 && g.position < n {
 			if err := g.save(); err != nil {
 				return err
 			}
