@@ -341,19 +341,12 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 	if s.VAE != nil && s.Config.Likelihood.IsLikelihood() {
 		ask.Exact = s.Config.Network().Latent <= infer.MaxExactLatent
 		if x.options.ais.on && !ask.Exact {
-			bar := newAISProgress(x.p, c.view.N())
-			defer bar.done()
 			ask.AIS = &x.options.ais.AISOptions
-			ask.AIS.Progress = bar.step
 		}
 	}
-	spoke := x.p.now()
-	ask.Progress = func(images int) {
-		if now := x.p.now(); now.Sub(spoke) >= plainEvery {
-			spoke = now
-			x.p.say("  quadrature: %d of %d images", images, c.view.N())
-		}
-	}
+	bar := newBar(x.p)
+	defer bar.done()
+	bar.assessing(&ask, c.view.N())
 	e, err := train.Assess(ctx, s, c.view, ask)
 	if err != nil {
 		return report.Model{}, err

@@ -129,19 +129,6 @@ func ownArms(o compareOptions) ([]ownArm, error) {
 	return arms, nil
 }
 
-// spoken is a recorder that passes on about ten of a run's epochs.
-type spoken struct {
-	train.Recorder
-	epochs int
-}
-
-// Epoch passes on every tenth part, and the last.
-func (s spoken) Epoch(m run.Metrics) {
-	if m.Epoch%max(1, s.epochs/10) == 0 || m.Epoch == s.epochs {
-		s.Recorder.Epoch(m)
-	}
-}
-
 // train takes an arm from where it stands to its end.
 func (x *comparison) train(ctx context.Context, a ownArm, path string) error {
 	if err := ctx.Err(); err != nil {
@@ -179,8 +166,9 @@ func (x *comparison) train(ctx context.Context, a ownArm, path string) error {
 		x.p.sayWhat(s)
 	}
 	bar := newProgress(x.p, s, from)
+	bar.every = max(1, s.Config.Epochs/10)
 	defer bar.done()
-	result, err := train.Run(ctx, s, dir, from, spoken{bar, s.Config.Epochs}, x.p.now)
+	result, err := train.Run(ctx, s, dir, from, bar, x.p.now)
 	if err == nil && result.Status == train.Converged {
 		x.p.say("     converged after %d iterations", result.Step)
 	}

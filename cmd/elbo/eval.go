@@ -115,20 +115,13 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if !o.seedGiven {
 		o.seed = t.Config.Seed
 	}
-	wait := newWaiting(p, fmt.Sprintf("%d draws an image", o.samples), view.N())
-	defer wait.done()
-	ask := train.AssessOptions{Samples: o.samples, Seed: o.seed, Scored: wait.at}
+	ask := train.AssessOptions{Samples: o.samples, Seed: o.seed, Exact: o.exact}
 	if o.ais.on {
-		bar := newAISProgress(p, view.N())
-		defer bar.done()
 		ask.AIS = &o.ais.AISOptions
-		ask.AIS.Progress = bar.step
 	}
-	if o.exact {
-		bar := newCounter(p, "images", view.N())
-		defer bar.done()
-		ask.Exact, ask.Progress = true, func(images int) { bar.at("quadrature", images) }
-	}
+	bar := newBar(p)
+	defer bar.done()
+	bar.assessing(&ask, view.N())
 	e, err := evaluate(ctx, t.Setup, view, o.split, ask)
 	if err != nil {
 		return err
@@ -141,6 +134,16 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	e.write(p.stdout)
 	e.writeMore(p.stdout)
 	return nil
+}
+
+// assessing has the bar show an assessment of images: its draws, quadrature and annealing.
+func (b *bar) assessing(ask *train.AssessOptions, images int) {
+	drawing := fmt.Sprintf("%s an image", count(ask.Samples, "draw"))
+	ask.Scored = func(n int) { b.at(drawing, n, images) }
+	ask.Progress = func(n int) { b.at("quadrature", n, images) }
+	if ask.AIS != nil {
+		ask.AIS.Progress = b.annealing(images)
+	}
 }
 
 // view returns the first images of a split.

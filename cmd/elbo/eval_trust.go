@@ -5,7 +5,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"elbo/model"
@@ -55,69 +54,27 @@ func (p *program) mayAnneal(t *trained, path string) error {
 	return nil
 }
 
-// aisProgress shows how far annealed importance sampling is.
-type aisProgress struct {
-	p      *program
-	images int
-	bar    *progressbar.ProgressBar
-	began  time.Time // when the first move was done
-	first  int       // as far as it came
-	spoke  time.Time
-	warned bool
-}
-
-func newAISProgress(p *program, images int) *aisProgress {
-	return &aisProgress{p: p, images: images}
-}
-
-// After aisWarnAfter the pace is known, and a run that will take longer than aisLong is
-// worth a warning.
+// After aisWarnAfter the pace is known, and annealing that will take longer than aisLong
+// is worth a warning.
 const (
 	aisWarnAfter = 3 * time.Second
 	aisLong      = 5 * time.Minute
 )
 
-// step moves the bar; it is called first when the first move is done.
-func (g *aisProgress) step(done, total int) {
-	now := g.p.now()
-	if g.began.IsZero() {
-		g.began, g.spoke, g.first = now, now, done
-		if g.p.live {
-			g.bar = progressbar.NewOptions(total,
-				progressbar.OptionSetWriter(oneLine{g.p.stderr, g.p.width}),
-				progressbar.OptionSetDescription("annealed importance sampling"),
-				progressbar.OptionSetPredictTime(true),
-				progressbar.OptionSetWidth(20),
-				progressbar.OptionThrottle(100*time.Millisecond),
-				progressbar.OptionClearOnFinish(),
-				progressbar.OptionSetTheme(progressbar.ThemeASCII),
-			)
-			g.bar.RenderBlank()
-		}
-	}
-	passed := now.Sub(g.began)
-	left := time.Duration(float64(passed) / float64(max(1, done-g.first)) * float64(total-done)).Round(time.Second)
-	if !g.warned && passed >= aisWarnAfter {
-		g.warned = true
-		if left > aisLong {
-			if g.bar != nil {
-				g.bar.Clear()
+// annealing shows how far annealed importance sampling of images is, and warns once if it
+// will take long.
+func (b *bar) annealing(images int) func(done, total int) {
+	const phase = "annealed importance sampling"
+	warned := false
+	return func(done, total int) {
+		b.at(phase, done, total)
+		if now := b.p.now(); !warned && now.Sub(b.began) >= aisWarnAfter {
+			warned = true
+			if left := b.left(done, total, now); left > aisLong {
+				b.done()
+				b.p.say("annealed importance sampling of %s will take about %v more: Ctrl-C ends it; a smaller --limit or fewer --ais-steps take less", count(images, "image"), left)
 			}
-			g.p.say("annealed importance sampling of %d images will take about %v more: Ctrl-C ends it; a smaller --limit or fewer --ais-steps take less", g.images, left)
 		}
-	}
-	if g.bar != nil {
-		g.bar.Set(done)
-	} else if now.Sub(g.spoke) >= plainEvery {
-		g.spoke = now
-		g.p.say("annealed importance sampling: %d %% done, about %v left", 100*done/total, left)
-	}
-}
-
-// done takes the bar away.
-func (g *aisProgress) done() {
-	if g.bar != nil {
-		g.bar.Clear()
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"elbo/model"
 	"elbo/model/infer"
@@ -20,19 +19,20 @@ func TestALongAnnealingSaysSoOnce(t *testing.T) {
 		want  []string
 	}{
 		{"long", 1000, []string{
-			"annealed importance sampling of 70 images will take about 16m36s more: Ctrl-C ends it; a smaller --limit or fewer --ais-steps take less",
-			"annealed importance sampling: 1 % done, about 16m24s left",
+			"annealed importance sampling: 0 % done, about 16m38s left",
+			"annealed importance sampling of 70 images will take about 16m37s more: Ctrl-C ends it; a smaller --limit or fewer --ais-steps take less",
+			"annealed importance sampling: 1 % done, about 16m23s left",
 		}},
-		{"short", 60, []string{"annealed importance sampling: 26 % done, about 44s left"}},
+		{"short", 60, []string{"annealed importance sampling: 3 % done, about 58s left", "annealed importance sampling: 28 % done, about 43s left"}},
 	} {
-		var words bytes.Buffer
-		now := time.Unix(0, 0)
-		g := newAISProgress(&program{stderr: &words, now: func() time.Time { return now }}, 70)
-		for done := 1; done <= 17 && done <= c.moves; done++ {
-			g.step(done, c.moves)
-			now = now.Add(time.Second)
+		p, words, clock := clocked(0)
+		b := newBar(p)
+		step := b.annealing(70)
+		for done := 1; done <= 18 && done <= c.moves; done++ {
+			clock(float64(done))
+			step(done, c.moves)
 		}
-		g.done()
+		b.done()
 		if got, want := words.String(), strings.Join(c.want, "\n")+"\n"; got != want {
 			t.Errorf("%s: it says\n%swant\n%s", c.name, got, want)
 		}

@@ -134,11 +134,11 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 		if err != nil {
 			return err
 		}
-		c := newCounter(p, "images", v.N())
+		bar := newBar(p)
 		gap, err := infer.MeasureGap(ctx, t.VAE, v, infer.GapOptions{
 			Samples: o.samples, Seed: o.seed, Exact: t.Config.Network().Latent <= infer.MaxExactLatent, LocalQ: infer.DefaultLocalQ(),
-		}, func(what string, n int) { c.at(split+", "+what, n) })
-		c.done()
+		}, func(what string, n int) { bar.at(split+", "+what, n, v.N()) })
+		bar.done()
 		if err != nil {
 			return err
 		}

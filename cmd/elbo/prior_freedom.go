@@ -93,6 +93,7 @@ type priorFreedom struct {
 	results []armResult
 	curves  map[string][]run.Metrics // by arm
 	at      int                      // iterations of the arm that runs
+	bar     *bar                     // of that arm
 }
 
 // runPriorFreedom compares priors that are more and less free: it runs every arm, and
@@ -268,7 +269,12 @@ func (x *priorFreedom) fit(ctx context.Context, a arm, s *train.Setup, dir *run.
 		x.p.say("       goes on at iteration %d", from.Step)
 		x.p.sayNumerics(s, from)
 	}
+	x.bar = newBar(x.p)
+	if from != nil {
+		x.bar.first = int(from.Step)
+	}
 	_, err = train.Run(ctx, s, dir, from, x, x.p.now)
+	x.bar.done()
 	diverged, stopped := errors.AsType[*train.DivergedError](err)
 	if err != nil && !stopped {
 		return armResult{}, err
@@ -343,9 +349,13 @@ func (x *priorFreedom) Step(train.Progress) {}
 // Epoch writes a line every few iterations.
 func (x *priorFreedom) Epoch(m run.Metrics) {
 	x.at = m.Epoch
+	x.bar.detail = fmt.Sprintf("iteration %d/%d  train %s", m.Epoch, x.options.Iterations, nats(m.Train.Bound))
+	defer func() { x.bar.at("", m.Epoch, x.options.Iterations) }()
 	if m.Epoch%spokenEvery != 0 && m.Epoch != x.options.Iterations {
 		return
 	}
+	x.bar.done()
+	x.bar.said = x.p.now()
 	line := fmt.Sprintf("       iteration %d/%d  train %s", m.Epoch, x.options.Iterations, nats(m.Train.Bound))
 	if m.Validation != nil {
 		line += "  held out " + nats(m.Validation.Bound)

@@ -2,80 +2,67 @@ package main
 
 import (
 	"fmt"
-	"time"
-
-	"github.com/schollz/progressbar/v3"
 
 	"elbo/model"
 	"elbo/train"
 	"elbo/train/run"
 )
 
-// progress shows a run to a person: a live bar on a terminal, plain lines otherwise.
+// progress shows a run in training to a person: a table of its epochs, and a bar.
 type progress struct {
 	p      *program
 	unit   model.Objective
 	k      int // draws
 	em     bool
-	n      int // training images; of a model with a table 1, as its progress is in iterations
+	n      int // training images; under EM 1, as its progress is in iterations
 	total  int // epochs
-	bar    *progressbar.ProgressBar
-	headed bool      // the table has its heading
-	spoke  time.Time // when the last plain line was written
+	every  int // how many epochs there are to a line of the table; the last has one
+	bar    *bar
+	headed bool // the table has its heading
 }
-
-// plainEvery is how often a long epoch says something where there is no bar.
-const plainEvery = 15 * time.Second
 
 func newProgress(p *program, s *train.Setup, from *run.State) *progress {
 	vae := train.SettingsOf[train.VAESettings](s.Config)
-	g := &progress{p: p, unit: vae.Objective, k: vae.K, em: s.EM != nil, n: s.Train.N(), total: s.Config.Epochs, spoke: p.now()}
-	unit := "images"
+	g := &progress{p: p, unit: vae.Objective, k: vae.K, em: s.EM != nil, n: s.Train.N(), total: s.Config.Epochs, every: 1, bar: newBar(p)}
+	g.bar.unit, g.bar.patience, g.bar.said = "images", 0, p.now()
 	if g.em {
-		g.n, unit = 1, "iterations"
+		g.n, g.bar.unit = 1, "iterations"
 	}
-	if !p.live {
-		return g
-	}
-	g.bar = progressbar.NewOptions(g.n*g.total,
-		progressbar.OptionSetWriter(oneLine{p.stderr, p.width}),
-		progressbar.OptionSetItsString(unit),
-		progressbar.OptionShowIts(),
-		progressbar.OptionSetPredictTime(true),
-		progressbar.OptionSetWidth(8),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetTheme(progressbar.ThemeASCII),
-	)
 	if from != nil {
-		g.bar.Set((from.Epoch-1)*g.n + from.Position)
+		g.bar.first = (from.Epoch-1)*g.n + from.Position
+	}
+	if g.em { // which is not heard of before its first iteration has ended
+		g.bar.detail = fmt.Sprintf("iteration %d/%d", g.bar.first+1, g.total)
+		g.bar.at("", g.bar.first, g.n*g.total)
 	}
 	return g
 }
 
 // Step moves the bar.
 func (g *progress) Step(at train.Progress) {
-	if g.bar != nil {
-		g.bar.Describe(fmt.Sprintf("epoch %d/%d  %s", at.Epoch, at.Epochs, g.parts(at.Terms.Bound, at.Terms.Recon, at.Terms.KL)))
-		g.bar.Set((at.Epoch-1)*g.n + at.Position)
-		return
+	g.bar.detail = fmt.Sprintf("epoch %d/%d  %s", at.Epoch, at.Epochs, g.parts(at.Terms.Bound, at.Terms.Recon, at.Terms.KL))
+	g.bar.at("", (at.Epoch-1)*g.n+at.Position, g.n*g.total)
+}
+
+// Epoch writes a line that stays.
+func (g *progress) Epoch(m run.Metrics) {
+	if m.Epoch%g.every == 0 || m.Epoch == g.total {
+		g.bar.done()
+		g.bar.said = g.p.now()
+		if g.em {
+			g.iteration(m)
+		} else {
+			g.epoch(m)
+		}
 	}
-	if now := g.p.now(); now.Sub(g.spoke) >= plainEvery {
-		g.spoke = now
-		g.p.say("%*s  %s  after %d of %d images", g.width(), fmt.Sprint(at.Epoch), g.parts(at.Terms.Bound, at.Terms.Recon, at.Terms.KL), at.Position, at.Images)
+	if g.em { // no steps move the bar
+		g.bar.detail = fmt.Sprintf("iteration %d/%d  log p(x) %.3f", min(m.Epoch+1, g.total), g.total, m.Train.Bound)
+		g.bar.at("", m.Epoch, g.total)
 	}
 }
 
-// Epoch writes a line that stays, under a heading.
-func (g *progress) Epoch(m run.Metrics) {
-	if g.bar != nil {
-		g.bar.Clear()
-	}
-	g.spoke = g.p.now()
-	if g.em {
-		g.iteration(m)
-		return
-	}
+// epoch writes the line of an epoch of gradients.
+func (g *progress) epoch(m run.Metrics) {
 	const terms = 26
 	if !g.headed {
 		g.headed = true
@@ -97,8 +84,7 @@ func (g *progress) Epoch(m run.Metrics) {
 	g.p.say("%s", line)
 }
 
-// iteration writes the line of an iteration of EM, and moves the bar, which hears of
-// no steps.
+// iteration writes the line of an iteration of EM.
 func (g *progress) iteration(m run.Metrics) {
 	const terms = 29
 	if !g.headed {
@@ -122,10 +108,6 @@ func (g *progress) iteration(m run.Metrics) {
 		line += fmt.Sprintf("  %d dead components moved", m.EM.Reseeded)
 	}
 	g.p.say("%s", line)
-	if g.bar != nil {
-		g.bar.Describe(fmt.Sprintf("iteration %d/%d  log p(x) %.3f", m.Epoch, g.total, m.Train.Bound))
-		g.bar.Set(m.Epoch)
-	}
 }
 
 // width is that of the column of epochs.
@@ -148,8 +130,4 @@ func (g *progress) parts(bound, recon, kl float64) string {
 }
 
 // done takes the bar away.
-func (g *progress) done() {
-	if g.bar != nil {
-		g.bar.Clear()
-	}
-}
+func (g *progress) done() { g.bar.done() }

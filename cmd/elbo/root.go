@@ -37,7 +37,7 @@ type program struct {
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p := &program{name: programName(args[0]), stdout: stdout, stderr: stderr, now: time.Now, cpus: runtime.GOMAXPROCS(0), blas: os.Getenv("ELBO_BLAS")}
 	if f, ok := stderr.(*os.File); ok {
-		p.live = term.IsTerminal(int(f.Fd()))
+		p.live = term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" // which cannot draw over a line
 		p.width = func() int {
 			columns, _, err := term.GetSize(int(f.Fd()))
 			if err != nil || columns < 1 {

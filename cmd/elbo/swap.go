@@ -268,10 +268,10 @@ func (b *bridge) twin(c train.Config) (*train.Setup, error) {
 
 // assess measures the decoder of the target under both inferences.
 func (b *bridge) assess(ctx context.Context, when string, encoder bool) (*infer.Inferences, error) {
-	c := newCounter(b.p, "images", b.view.N())
-	defer c.done()
+	bar := newBar(b.p)
+	defer bar.done()
 	return infer.CompareInferences(ctx, b.grid.EM, b.vae.VAE, encoder, b.view, infer.GapOptions{Samples: b.o.samples, Seed: b.source.Config.Seed, LocalQ: infer.DefaultLocalQ()},
-		func(what string, n int) { c.at(when+", "+what, n) })
+		func(what string, n int) { bar.at(when+", "+what, n, b.view.N()) })
 }
 
 // cross trains the target, from a state or from the beginning, and gives the other model the decoder that comes out.

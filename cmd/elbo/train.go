@@ -207,9 +207,9 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 			how = fmt.Sprintf(", with %d samples for each image", o.tested)
 		}
 		p.say("testing %s%s", model, how)
-		wait := newWaiting(p, "testing", s.Test.N())
-		e, err := evaluate(ctx, s, s.Test, "test", train.AssessOptions{Samples: o.tested, Seed: s.Config.Seed, Scored: wait.at})
-		wait.done()
+		bar := newBar(p)
+		e, err := evaluate(ctx, s, s.Test, "test", train.AssessOptions{Samples: o.tested, Seed: s.Config.Seed, Scored: func(images int) { bar.at("testing", images, s.Test.N()) }})
+		bar.done()
 		if errors.Is(err, context.Canceled) {
 			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, run.ShellPath(dir.Path))
 		}
