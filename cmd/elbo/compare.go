@@ -13,7 +13,6 @@ import (
 	"elbo/cmd/elbo/internal/report"
 	"elbo/data"
 	"elbo/model"
-	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -250,34 +249,31 @@ func (x *comparison) open() error {
 	return x.samePixels()
 }
 
-// comparable returns what makes a run incomparable with the first one.
+// comparable returns what makes a run incomparable with the first one, and no flag settles.
 func (x *comparison) comparable() []error {
 	first := x.runs[0]
 	var faults []error
 	for _, c := range x.runs[1:] {
-		if c.config.Likelihood.Measure() != first.config.Likelihood.Measure() {
-			faults = append(faults, fmt.Errorf("%s has the likelihood %s (%s), %s has %s (%s): nats of one do not compare with nats of the other",
-				first.dir.Path, first.config.Likelihood, first.config.Likelihood.Measure(), c.dir.Path, c.config.Likelihood, c.config.Likelihood.Measure()))
-		}
-		if x.options.Data == "" && c.state.Data != first.state.Data {
-			faults = append(faults, fmt.Errorf("%s was trained on %s (SHA-256 %.12s…), %s on %s (SHA-256 %.12s…): --data PATH scores all on one data set",
-				first.dir.Path, first.config.Data, first.state.Data, c.dir.Path, c.config.Data, c.state.Data))
-		}
-		if x.options.binarise == "" && pixelsOf(c.config) != pixelsOf(first.config) {
-			faults = append(faults, fmt.Errorf("%s was trained with %s, %s with %s: --binarise static (or threshold) scores all on the same pixels",
-				first.dir.Path, pixelsOf(first.config), c.dir.Path, pixelsOf(c.config)))
+		for _, d := range train.Differences(first.scored(), c.scored()) {
+			switch {
+			case d == train.OtherMeasure:
+				faults = append(faults, fmt.Errorf("%s has the likelihood %s (%s), %s has %s (%s): nats of one do not compare with nats of the other",
+					first.dir.Path, first.config.Likelihood, first.config.Likelihood.Measure(), c.dir.Path, c.config.Likelihood, c.config.Likelihood.Measure()))
+			case d == train.OtherData && x.options.Data == "":
+				faults = append(faults, fmt.Errorf("%s was trained on %s (SHA-256 %.12s…), %s on %s (SHA-256 %.12s…): --data PATH scores all on one data set",
+					first.dir.Path, first.config.Data, first.state.Data, c.dir.Path, c.config.Data, c.state.Data))
+			case d == train.OtherPixels && x.options.binarise == "":
+				faults = append(faults, fmt.Errorf("%s was trained with %s, %s with %s: --binarise static (or threshold) scores all on the same pixels",
+					first.dir.Path, train.BinarisedAs(first.config), c.dir.Path, train.BinarisedAs(c.config)))
+			}
 		}
 	}
 	return faults
 }
 
-// pixelsOf names the binarisation of a run and, where it draws, its seed.
-func pixelsOf(c train.Config) string {
-	switch c.Binarise {
-	case data.Static, data.Dynamic:
-		return fmt.Sprintf("binarise %s (seed %d)", c.Binarise, c.Seed)
-	}
-	return fmt.Sprintf("binarise %s", c.Binarise)
+// scored is what decides what the run compares with.
+func (c *contestant) scored() train.Scored {
+	return train.Scored{Config: c.config, DataSHA256: c.state.Data}
 }
 
 // prepare makes the model of a run, on the data that are to be scored.
@@ -301,17 +297,16 @@ func (x *comparison) prepare(c *contestant) error {
 // samePixels makes sure of what all else rests on: the very same pixels for every model.
 func (x *comparison) samePixels() error {
 	first := x.runs[0].view
-	hash := first.Hash()
 	for _, c := range x.runs[1:] {
-		if other := c.view.Hash(); other != hash || c.view.N() != first.N() {
-			return usagef("the %s images of %s (%d, SHA-256 of their pixels %.12s…) are not those of %s (%d, %.12s…), as the runs part the data differently: choose another --split",
-				x.options.split, x.runs[0].dir.Path, first.N(), hash, c.dir.Path, c.view.N(), other)
+		if !train.SamePixels(first, c.view) {
+			return usagef("the %s images of %s (%d, SHA-256 of their pixels %.12s…) are not those of %s (%d, %.12s…), as the runs split the data differently: choose another --split",
+				x.options.split, x.runs[0].dir.Path, first.N(), first.Hash(), c.dir.Path, c.view.N(), c.view.Hash())
 		}
 	}
 	s := x.runs[0].setup
 	x.report.Data = report.Data{
 		Name: s.Dataset.Name, SHA256: s.Dataset.SHA256, Split: x.options.split, Images: first.N(), Pixels: first.D(),
-		Binarise: string(first.Mode), BinariseSeed: first.Seed, PixelsSHA256: hash, Measure: string(s.Config.Likelihood.Measure()),
+		Binarise: string(first.Mode), BinariseSeed: first.Seed, PixelsSHA256: first.Hash(), Measure: string(s.Config.Likelihood.Measure()),
 	}
 	return nil
 }
@@ -338,12 +333,10 @@ func (x *comparison) score(ctx context.Context) error {
 func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model, error) {
 	s := c.setup
 	ask := train.AssessOptions{Samples: x.options.samples, Seed: x.report.Seed}
-	if s.VAE != nil && s.Config.Likelihood.IsLikelihood() {
-		ask.Exact = s.Config.Network().Latent <= infer.MaxExactLatent
-		if x.options.ais.on && !ask.Exact {
-			ask.AIS = &x.options.ais.AISOptions
-		}
+	if x.options.ais.on {
+		ask.AIS = &x.options.ais.AISOptions
 	}
+	ask = train.BestAssessment(s, ask)
 	bar := newBar(x.p)
 	defer bar.done()
 	bar.assessing(&ask, c.view.N())
@@ -373,14 +366,21 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 	m.Gap = report.NewFigure(gaps)
 	d := c.view.D()
 	m.BitsPD = report.Figure{Value: model.BitsPerDim(m.LogP.Value, d), SE: -model.BitsPerDim(m.LogP.SE, d)}
-	return m, c.addHistory(&m)
+	return m, c.addHistory(x.p, &m)
 }
 
 // addHistory adds how a run was trained.
-func (c *contestant) addHistory(m *report.Model) error {
+func (c *contestant) addHistory(p *program, m *report.Model) error {
 	metrics, err := c.dir.ReadMetrics()
 	if err != nil {
 		return err
+	}
+	faults, err := c.dir.MetricsFaults(train.Behind(c.state))
+	if err != nil {
+		return err
+	}
+	for _, fault := range faults {
+		p.say("warning: %v; times and curves are without it", fault)
 	}
 	m.Passes = "epoch"
 	if c.setup.EM != nil {
