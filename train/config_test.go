@@ -290,3 +290,12 @@ func TestGreyPixelsNeedADecisionForBernoulli(t *testing.T) {
 		}
 	}
 }
+
+// TestAnUnknownKindIsAllThatIsSaid: which keys it has is not known, so none of them is a
+// fault.
+func TestAnUnknownKindIsAllThatIsSaid(t *testing.T) {
+	_, err := ReadConfig([]byte(`{"model": "flow", "data": "mnist", "layers": 3, "components": 9, "latent": 2}`))
+	if err == nil || err.Error() != `config: model is "flow", want vae, mixture or grid` {
+		t.Errorf("error %v", err)
+	}
+}

@@ -335,9 +335,10 @@ func (e *em) passOver() (run.Metrics, error) {
 	}
 	mean := totals.Mean()
 	priorBound /= totals.Images
+	priorKL := mean.Bound - priorBound
 	return run.Metrics{
 		Train: &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound},
-		EM:    &run.EMTerms{PriorBound: priorBound, PriorKL: mean.Bound - priorBound, Stalled: e.note.Stalled, Reseeded: e.note.Reseeded, AfterMStep: e.note.Bound},
+		EM:    &run.EMTerms{PriorBound: &priorBound, PriorKL: &priorKL, Stalled: e.note.Stalled, Reseeded: e.note.Reseeded, AfterMStep: e.note.Bound},
 	}, nil
 }
 

@@ -167,6 +167,9 @@ func TestIncrementalEMNeverLowersItsBound(t *testing.T) {
 			if !m.EM.Table {
 				t.Fatalf("line %d does not say that its bound is a table's", m.Epoch)
 			}
+			if m.EM.PriorBound != nil || m.EM.PriorKL != nil {
+				t.Fatalf("line %d has a bound at q = p(z), which nobody computed", m.Epoch)
+			}
 		}
 		last := lines[len(lines)-1]
 		if d := objectiveOf(last) - objectiveOf(whole[len(whole)-1]); d < -0.01 {

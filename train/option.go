@@ -250,6 +250,9 @@ func ReadConfigWith(extra []Option, text []byte, kinds ...Kind) (Config, error) 
 	// The model comes first: it decides on the defaults and on which keys there are.
 	if raw, ok := object["model"]; ok {
 		if name, err := jsonText(raw); err == nil {
+			if _, known := findKind(name, kinds); !known {
+				return c, fmt.Errorf("config: model is %.80q, want %s", name, oneOf(kinds)) // which settings it has is not known
+			}
 			c = defaultConfig(name, kinds)
 		}
 	}

@@ -64,7 +64,7 @@ func Stands(r *run.Dir, kinds ...Kind) (Standing, error) {
 	}
 	c, err := ReadConfig(text, kinds...)
 	if err != nil {
-		return Standing{}, &ConfigError{fmt.Errorf("%s: %w", r.File(run.ConfigFile), err)}
+		return Standing{}, fmt.Errorf("%s: %w: %w", r.File(run.ConfigFile), run.ErrDamagedConfig, err)
 	}
 	s, _, _ := r.Latest()
 	if s == nil {

@@ -36,7 +36,7 @@ var exits = []exit{
 		return isA[*usageError](err) || isA[*train.ConfigError](err) || isA[*infer.OptionError](err) || errors.Is(err, run.ErrRunExists)
 	}},
 	{3, "data, checkpoint or run directory missing or damaged", func(err error) bool {
-		return isA[*data.FormatError](err) || isOne(err, run.ErrNotCheckpoint, run.ErrNewerFormat, run.ErrDamaged,
+		return isA[*data.FormatError](err) || isOne(err, run.ErrNotCheckpoint, run.ErrNewerFormat, run.ErrDamaged, run.ErrDamagedConfig,
 			run.ErrChecksum, run.ErrMismatch, run.ErrNotRun, train.ErrNoCheckpoint, fs.ErrNotExist)
 	}},
 	{4, "diverged: a bound is not finite; the last good checkpoint stands", isA[*train.DivergedError]},

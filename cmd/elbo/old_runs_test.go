@@ -68,7 +68,7 @@ func continueOldRun(t *testing.T, name, expected string) {
 	}
 	for _, line := range lines {
 		// Both are differences and sums of float64s, and the evidence is their sum.
-		if em := line.EM; em != nil && !em.Table && !(math.Abs(em.PriorBound+em.PriorKL-line.Train.Bound) < 1e-9) {
+		if em := line.EM; em != nil && !em.Table && (em.PriorBound == nil || em.PriorKL == nil || !(math.Abs(*em.PriorBound+*em.PriorKL-line.Train.Bound) < 1e-9)) {
 			t.Errorf("iteration %d: prior_bound %v and prior_kl %v, want the sum %v", line.Epoch, em.PriorBound, em.PriorKL, line.Train.Bound)
 		}
 	}

@@ -308,7 +308,7 @@ func newArmResult(a arm, s *train.Setup, last run.Metrics) armResult {
 		Arm: a.Name(), Group: a.Group, Likelihood: a.Config.Likelihood, Prior: a.settings().Prior,
 		Images: s.Train.N(), Components: a.settings().Components,
 		Smoothing: a.settings().Smoothing, VarianceFloor: a.settings().VarianceFloor, DataSHA256: s.Dataset.SHA256,
-		Iterations: last.Epoch, Train: last.Train.Bound, KL: last.Train.KL, PriorBound: last.EM.PriorBound, PriorKL: last.EM.PriorKL,
+		Iterations: last.Epoch, Train: last.Train.Bound, KL: last.Train.KL, PriorBound: *last.EM.PriorBound, PriorKL: *last.EM.PriorKL, // which only incremental EM does not know
 	}
 }
 

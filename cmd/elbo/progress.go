@@ -95,9 +95,9 @@ func (g *progress) iteration(m run.Metrics) {
 	if v := m.Validation; v != nil {
 		validation = fmt.Sprintf("%.2f ± %.2f", v.Bound, v.BoundSE)
 	}
-	priorBound := fmt.Sprintf("%.2f", m.EM.PriorBound)
-	if m.EM.Table {
-		priorBound = "-"
+	priorBound := "-"
+	if m.EM.PriorBound != nil {
+		priorBound = fmt.Sprintf("%.2f", *m.EM.PriorBound)
 	}
 	line := fmt.Sprintf("%*s  %-*s  %9s  %-*s  %7.2f", len("iteration"), fmt.Sprintf("%d/%d", m.Epoch, g.total),
 		terms, g.parts(m.Train.Bound, m.Train.Recon, m.Train.KL), priorBound, 19, validation, m.Seconds)

@@ -252,7 +252,7 @@ func runConfig(dir *run.Dir) (train.Config, error) {
 	}
 	c, err := train.ReadConfig(text)
 	if err != nil {
-		return c, &train.ConfigError{Err: fmt.Errorf("%s: %w", dir.File(run.ConfigFile), err)}
+		return c, fmt.Errorf("%s: %w: %w", dir.File(run.ConfigFile), run.ErrDamagedConfig, err)
 	}
 	return c, nil
 }

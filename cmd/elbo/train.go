@@ -199,7 +199,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	p.sayVariance(s)
 	report := trainReport{Run: dir.Path, Steps: result.Step, Epochs: s.Config.Epochs, ValidationRise: result.Rise}
 	if result.Best != nil {
-		report.BestEpoch, report.ValidationBound = result.Best.Epoch, result.Best.Bound
+		report.BestEpoch, report.ValidationBound = &result.Best.Epoch, &result.Best.Bound
 	}
 	if s.Test.N() > 0 {
 		how := ""
@@ -258,8 +258,8 @@ type trainReport struct {
 	Run             string      `json:"run"`
 	Epochs          int         `json:"epochs"`
 	Steps           int64       `json:"steps"`
-	BestEpoch       int         `json:"best_epoch,omitempty"`
-	ValidationBound float64     `json:"validation_bound,omitempty"`
+	BestEpoch       *int        `json:"best_epoch,omitempty"` // nil without validation images; 0 is an iteration of EM
+	ValidationBound *float64    `json:"validation_bound,omitempty"`
 	Test            *evalReport `json:"test,omitempty"`
 
 	ValidationRise *infer.Estimate `json:"validation_rise,omitempty"` // in the last epoch; of a VAE

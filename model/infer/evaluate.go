@@ -98,13 +98,14 @@ func (iw *IW) tails(scores []ImageScore) {
 			return // as of all: there are too few weights
 		}
 		if s.KHat > limit {
-			bad += 1 / float64(len(scores))
+			bad++
 		}
 		shapes = append(shapes, s.KHat)
 	}
 	slices.Sort(shapes)
 	n := len(shapes)
 	median := (shapes[(n-1)/2] + shapes[n/2]) / 2
+	bad /= float64(n) // divided once, as a sum of shares has digits that mean nothing
 	iw.KHat, iw.KHatBad, iw.KHatLimit = &median, &bad, &limit
 }
 

@@ -249,6 +249,15 @@ func TestTheTailTellsAGoodEncoderFromANarrowOne(t *testing.T) {
 			if k := *iw.KHat; k < 0.78-0.1 || k > 0.98+0.1 || *iw.KHatBad < 0.6 || *iw.KHatLimit != 0.7 {
 				t.Errorf("q far too narrow: k-hat %.2f, above the limit of %g for %.2f of the images", k, *iw.KHatLimit, *iw.KHatBad)
 			}
+			above := 0
+			for _, score := range e.PerImage {
+				if score.KHat > *iw.KHatLimit {
+					above++
+				}
+			}
+			if want := float64(above) / float64(len(e.PerImage)); *iw.KHatBad != want {
+				t.Errorf("%d images above the limit are a share of %v, want %v to the last digit", above, *iw.KHatBad, want)
+			}
 			if off.Mean >= 0 {
 				t.Errorf("L_k is above log p(x) by %g nats", off.Mean)
 			}

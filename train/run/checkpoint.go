@@ -31,6 +31,8 @@ var (
 	ErrNewerFormat = errors.New("written by a newer elbo")
 	// ErrDamaged: cut short, or a header that cannot be right.
 	ErrDamaged = errors.New("damaged checkpoint")
+	// ErrDamagedConfig: a run directory whose configuration cannot be read.
+	ErrDamagedConfig = errors.New("damaged configuration")
 	// ErrChecksum: complete, but not the bytes that were written.
 	ErrChecksum = errors.New("checksum mismatch")
 	// ErrNotFinite: a value that is NaN or infinite. Such a state is not saved; in a

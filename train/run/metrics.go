@@ -38,14 +38,15 @@ type Metrics struct {
 // EMTerms are what an E-step knows besides, in nats per image of the training images.
 // There the bound is the evidence, as the table is the exact posterior.
 type EMTerms struct {
-	PriorBound float64 `json:"prior_bound"` // E_p(z)[log p(x|z)], the bound at q = p(z)
-	PriorKL    float64 `json:"prior_kl"`    // KL(p(z) ‖ p(z|x)) = evidence - PriorBound
-	Penalty    float64 `json:"penalty"`     // log-density of the parameters under the smoothing prior
-	Used       int     `json:"used"`        // states that hold at least half an image
+	PriorBound *float64 `json:"prior_bound,omitempty"` // E_p(z)[log p(x|z)], the bound at q = p(z); nil where it is not known
+	PriorKL    *float64 `json:"prior_kl,omitempty"`    // KL(p(z) ‖ p(z|x)) = evidence - PriorBound; nil likewise
+	Penalty    float64  `json:"penalty"`               // log-density of the parameters under the smoothing prior
+	Used       int      `json:"used"`                  // states that hold at least half an image
 	// Rounding is what float32 may take from the bound; 0 in lines of earlier versions.
 	Rounding float64 `json:"rounding,omitempty"`
 	// Table: the bound is that of a table whose rows are of different ages
-	// (incremental EM), and below the evidence; PriorBound and PriorKL are not known.
+	// (incremental EM), and below the evidence; PriorBound and PriorKL are not known,
+	// and were 0 in lines of earlier versions.
 	Table    bool `json:"table,omitempty"`
 	Stalled  bool `json:"stalled,omitempty"`  // the M-step before found nothing better
 	Reseeded int  `json:"reseeded,omitempty"` // dead components that the M-step before moved
@@ -374,13 +375,16 @@ func (a *anyEMTerms) terms() *EMTerms {
 	}
 	t := a.EMTerms
 	if a.Note != nil {
-		t.PriorBound = *a.Note
+		t.PriorBound = a.Note
 	}
 	if a.NoteKL != nil {
-		t.PriorKL = *a.NoteKL
+		t.PriorKL = a.NoteKL
 	}
 	if a.OldTable != nil {
 		t.AfterMStep = a.OldTable
+	}
+	if t.Table {
+		t.PriorBound, t.PriorKL = nil, nil
 	}
 	return &t
 }

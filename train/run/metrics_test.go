@@ -83,7 +83,7 @@ func TestMetricsOfEarlierProgramsAreReadUnderTheirNames(t *testing.T) {
 	const line = `{"epoch":3,"step":3,"train":{"recon":-9,"kl":1,"bound":-10},"beta":1,"seconds":0.5,"images_per_second":20,"em":{"%s":-12,"%s":2,"penalty":-0.5,"used":4,"%s":-10.5}}`
 	bound := -10.5
 	want := Metrics{Epoch: 3, Step: 3, Train: &EpochTerms{Recon: -9, KL: 1, Bound: -10}, Beta: 1, Seconds: 0.5, ImagesPerSecond: 20,
-		EM: &EMTerms{PriorBound: -12, PriorKL: 2, Penalty: -0.5, Used: 4, AfterMStep: &bound}}
+		EM: &EMTerms{PriorBound: new(-12.0), PriorKL: new(2.0), Penalty: -0.5, Used: 4, AfterMStep: &bound}}
 	before := fmt.Sprintf(line, "note", "note_kl", "old_table")
 	now := fmt.Sprintf(line, "prior_bound", "prior_kl", "bound_after_m_step")
 	for name, text := range map[string]string{
