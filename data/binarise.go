@@ -34,7 +34,7 @@ func ParseBinarisation(s string) (Binarisation, error) {
 	case Threshold, Static, Dynamic, None:
 		return b, nil
 	}
-	return "", fmt.Errorf("data: binarisation %q, want threshold, static, dynamic or none", s)
+	return "", fmt.Errorf("binarisation %q, want threshold, static, dynamic or none", s)
 }
 
 // View is a subset as a model sees it: its pixels are a pure function of the

@@ -278,7 +278,7 @@ func TestParseBinarisation(t *testing.T) {
 		}
 	}
 	_, err := ParseBinarisation("Static")
-	if want := `data: binarisation "Static", want threshold, static, dynamic or none`; err == nil || err.Error() != want {
+	if want := `binarisation "Static", want threshold, static, dynamic or none`; err == nil || err.Error() != want {
 		t.Errorf("found error %v\nwant %s", err, want)
 	}
 }

@@ -19,7 +19,7 @@ import (
 // Source: NumPy, NEP 1, "A simple file format for NumPy arrays", version 1.0.
 func WriteNPY(w io.Writer, v View, epoch int) error {
 	if v.N() == 0 {
-		return errors.New("data: export: the subset has no images, want at least one: choose another split")
+		return errors.New("export: the subset has no images, want at least one: choose another split")
 	}
 	descr := "|u1"
 	if v.greyFloats() {
@@ -27,13 +27,13 @@ func WriteNPY(w io.Writer, v View, epoch int) error {
 	}
 	buffered := bufio.NewWriterSize(w, 1<<16)
 	if _, err := buffered.WriteString(npyHeader(descr, v.N(), v.D())); err != nil {
-		return fmt.Errorf("data: export: %w", err)
+		return fmt.Errorf("export: %w", err)
 	}
 	if err := v.writePixels(buffered, epoch); err != nil {
-		return fmt.Errorf("data: export: %w", err)
+		return fmt.Errorf("export: %w", err)
 	}
 	if err := buffered.Flush(); err != nil {
-		return fmt.Errorf("data: export: %w", err)
+		return fmt.Errorf("export: %w", err)
 	}
 	return nil
 }
@@ -54,10 +54,10 @@ func WriteFloatsNPY(w io.Writer, n, d int, rows iter.Seq[[]float32]) error {
 		written += len(values)
 	}
 	if written != n*d {
-		return fmt.Errorf("data: export: %d numbers, want %d rows of %d", written, n, d)
+		return fmt.Errorf("export: %d numbers, want %d rows of %d", written, n, d)
 	}
 	if err := buffered.Flush(); err != nil {
-		return fmt.Errorf("data: export: %w", err)
+		return fmt.Errorf("export: %w", err)
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func TestExportReportsAFullDisk(t *testing.T) {
 	v := viewOf(t, Synthetic(100, 28, 28, 1), Threshold, 1) // 78400 bytes, more than the buffer
 	for _, room := range []full{0, 70000} {
 		err := WriteNPY(&room, v, 0)
-		if want := "data: export: no space left on device"; err == nil || err.Error() != want || !errors.Is(err, errFull) {
+		if want := "export: no space left on device"; err == nil || err.Error() != want || !errors.Is(err, errFull) {
 			t.Errorf("found error %v\nwant %s", err, want)
 		}
 	}
@@ -128,7 +128,7 @@ func TestExportReportsAFullDisk(t *testing.T) {
 
 func TestExportOfNothingIsAnError(t *testing.T) {
 	err := WriteNPY(&bytes.Buffer{}, View{Mode: Threshold}, 0)
-	want := "data: export: the subset has no images, want at least one: choose another split"
+	want := "export: the subset has no images, want at least one: choose another split"
 	if err == nil || err.Error() != want {
 		t.Errorf("found error %v\nwant %s", err, want)
 	}

@@ -104,7 +104,7 @@ func (s Subset) floats(i int) []float32 {
 func (d *Dataset) Split(train, validation int) (tr, va, te Subset, err error) {
 	n := d.Train.N
 	if train < 1 || validation < 0 || train > n || validation > n-train {
-		return tr, va, te, fmt.Errorf("data: split %d,%d of %d training images of %s, want at least 1 for training, 0 for validation, and no more than %d together", train, validation, n, d.Name, n)
+		return tr, va, te, fmt.Errorf("split %d,%d of %d training images of %s, want at least 1 for training, 0 for validation, and no more than %d together", train, validation, n, d.Name, n)
 	}
 	tr = Subset{im: &d.Train, part: partTrain, n: train}
 	va = Subset{im: &d.Train, part: partTrain, first: train, n: validation}

@@ -75,9 +75,9 @@ func TestSplitRefusesWhatIsNotThere(t *testing.T) {
 		train, validation int
 		want              string
 	}{
-		{0, 5, "data: split 0,5 of 10 training images of numbers, want at least 1 for training, 0 for validation, and no more than 10 together"},
-		{5, -1, "data: split 5,-1 of 10 training images of numbers, want at least 1 for training, 0 for validation, and no more than 10 together"},
-		{8, 3, "data: split 8,3 of 10 training images of numbers, want at least 1 for training, 0 for validation, and no more than 10 together"},
+		{0, 5, "split 0,5 of 10 training images of numbers, want at least 1 for training, 0 for validation, and no more than 10 together"},
+		{5, -1, "split 5,-1 of 10 training images of numbers, want at least 1 for training, 0 for validation, and no more than 10 together"},
+		{8, 3, "split 8,3 of 10 training images of numbers, want at least 1 for training, 0 for validation, and no more than 10 together"},
 		{maxInt, maxInt, ""},
 		{5, maxInt, ""},
 	}

@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -154,7 +153,7 @@ func (r benchReport) writeMachine(w io.Writer) {
 }
 
 func (r benchReport) writeRows(w io.Writer) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := newTable(w, 0)
 	fmt.Fprintln(t, "row\tmeasured\tgoal*\troofline\tgoal\tverdict\twhat")
 	for _, row := range r.Rows {
 		fraction, goal := "-", "-"

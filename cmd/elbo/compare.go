@@ -316,9 +316,9 @@ func (x *comparison) score(ctx context.Context) error {
 	for _, c := range x.runs {
 		how := ""
 		if c.setup.VAE != nil {
-			how = fmt.Sprintf(", %d draws of z each", x.options.samples)
+			how = fmt.Sprintf(", %s of z each", count(x.options.samples, "draw"))
 		}
-		x.p.say("scoring %s: %d %s images%s", c.name, c.view.N(), x.options.split, how)
+		x.p.say("scoring %s: %s%s", c.name, count(c.view.N(), x.options.split+" image"), how)
 		m, err := x.scoreOne(ctx, c)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.dir.Path, err)

@@ -49,7 +49,7 @@ func writeComparison(w io.Writer, c report.Comparison) {
 		}
 		return fmt.Sprintf("%+.2f ± %.2f", f.Value, f.SE)
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	t := newTable(w, tabwriter.AlignRight)
 	fmt.Fprintf(t, "model\tparameters\trecon\tKL\tELBO\tL_%d\tlog p(x)\thow\tgap\tbits/dim\tELBO less %[2]s's\tlog p less %[2]s's\tseconds\t\n", c.Samples, c.Reference)
 	for _, m := range c.Models {
 		iw, sign := "-", ""
@@ -72,8 +72,8 @@ func writeComparison(w io.Writer, c report.Comparison) {
 	if d.Binarise == string(data.Static) || d.Binarise == string(data.Dynamic) {
 		seeded = fmt.Sprintf(" (seed %d)", d.BinariseSeed)
 	}
-	fmt.Fprintf(w, "%d %s images of %s (SHA-256 %.12s…), binarise %s%s; %d draws of z an image (seed %d); nats per image ± standard error over images, of differences over pairs\n",
-		d.Images, d.Split, d.Name, d.SHA256, d.Binarise, seeded, c.Samples, c.Seed)
+	fmt.Fprintf(w, "%s of %s (SHA-256 %.12s…), binarise %s%s; %s of z an image (seed %d); nats per image ± standard error over images, of differences over pairs\n",
+		count(d.Images, d.Split+" image"), d.Name, d.SHA256, d.Binarise, seeded, count(c.Samples, "draw"), c.Seed)
 	if d.Measure == report.NoLikelihood {
 		fmt.Fprintln(w, "grey-bernoulli is the cross-entropy of grey levels, not a likelihood: these are no bounds on log p(x)")
 	}

@@ -59,7 +59,7 @@ func runOwnComparison(ctx context.Context, p *program, o compareOptions) error {
 		}
 		o.Runs = append(o.Runs, path)
 	}
-	o.Data = "" // the runs name it, and hold how it was parted
+	o.Data = "" // the runs name it, and hold how it was split
 	x.options = o
 	if err := x.open(); err != nil {
 		return err
@@ -170,7 +170,7 @@ func (x *comparison) train(ctx context.Context, a ownArm, path string) error {
 	defer bar.done()
 	result, err := train.Run(ctx, s, dir, from, bar, x.p.now)
 	if err == nil && result.Status == train.Converged {
-		x.p.say("     converged after %d iterations", result.Step)
+		x.p.say("     converged after %s", count(result.Step, "iteration"))
 	}
 	return err
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -59,7 +58,7 @@ func newDataInfoCmd(p *program) *cobra.Command {
 }
 
 func writeInfos(w io.Writer, infos []data.FileInfo) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := newTable(w, 0)
 	for _, info := range infos {
 		compressed := ""
 		if info.Compressed {
@@ -86,7 +85,7 @@ func imagesOf(info data.FileInfo) string {
 	if info.Rows == 1 {
 		size = fmt.Sprint(info.Cols)
 	}
-	text := fmt.Sprintf("%d images of %s pixels each", info.Images, size)
+	text := fmt.Sprintf("%s of %s pixels each", count(info.Images, "image"), size)
 	if info.Images == 1 {
 		text = fmt.Sprintf("1 image of %s pixels", size)
 	}
@@ -159,7 +158,7 @@ func runDataExport(p *program, o exportOptions) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "%s: %d images of %d pixels, binarise %s, seed %d, epoch %d\n", o.out, v.N(), v.D(), v.Mode, v.Seed, o.epoch)
+	fmt.Fprintf(p.stdout, "%s: %s of %s, binarise %s, seed %d, epoch %d\n", o.out, count(v.N(), "image"), count(v.D(), "pixel"), v.Mode, v.Seed, o.epoch)
 	return nil
 }
 

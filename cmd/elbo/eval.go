@@ -40,7 +40,7 @@ func newEvalCmd(p *program) *cobra.Command {
 		Short: "Bounds on log p(x) of a trained model, with standard errors",
 		Long: `Evaluate a trained model on a split of its data: reconstruction, KL, ELBO and the
 importance-weighted bound L_k, in nats per image with standard errors over images,
-bits per pixel, and what each latent dimension carries.
+bits per pixel, and the KL of each latent dimension.
 
 L_k is a lower bound on log p(x), and close to it where the encoder is good. The Pareto
 shape k-hat of its weights says whether it is: where it is high, a warning says for how
@@ -204,7 +204,7 @@ func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, as
 
 // write prints the table of bounds.
 func (e *evalReport) write(w io.Writer) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	t := newTable(w, tabwriter.AlignRight)
 	row := func(name string, value, se, bits float64) {
 		bitsText := ""
 		if bits != 0 {
@@ -236,9 +236,9 @@ func (e *evalReport) write(w io.Writer) {
 	if e.Binarise == string(data.Static) || e.Binarise == string(data.Dynamic) {
 		seeded = fmt.Sprintf(" (seed %d)", e.BinariseSeed)
 	}
-	fmt.Fprintf(w, "%d images of %s (SHA-256 %.12s…), %s, binarise %s%s", e.Images, e.Data, e.DataSHA256, e.Likelihood, e.Binarise, seeded)
+	fmt.Fprintf(w, "%s of %s (SHA-256 %.12s…), %s, binarise %s%s", count(e.Images, "image"), e.Data, e.DataSHA256, e.Likelihood, e.Binarise, seeded)
 	if e.IW != nil {
-		fmt.Fprintf(w, "; %d draws of z an image (seed %d), effective %.1f", e.Draws, e.Seed, e.IW.ESS)
+		fmt.Fprintf(w, "; %s of z an image (seed %d), effective %.1f", count(e.Draws, "draw"), e.Seed, e.IW.ESS)
 	}
 	if e.Checkpoint != "" {
 		fmt.Fprintf(w, "; %s, step %d", filepath.Base(e.Checkpoint), e.Step)
@@ -249,7 +249,7 @@ func (e *evalReport) write(w io.Writer) {
 // writeMore prints what a model's latent variable carries.
 func (e *evalReport) writeMore(w io.Writer) {
 	if t := e.Table; t != nil {
-		fmt.Fprintf(w, "exact: a sum over %d states (rounding below %.1g nats); %d of them hold half an image or more\n", t.States, e.LogP.Error, t.Used)
+		fmt.Fprintf(w, "exact: a sum over %s (rounding below %.1g nats); %d of them hold half an image or more\n", count(t.States, "state"), e.LogP.Error, t.Used)
 		fmt.Fprintf(w, "the bound at q = p(z): %.2f, below log p(x) by KL(p(z) ‖ p(z|x)) = %.2f nats\n", t.PriorBound, t.PriorKL)
 		fmt.Fprintf(w, "a prior chosen with each image in hand would reach %.2f: max over z of log p(x|z)\n", t.BestState)
 		if e.Split == "train" {

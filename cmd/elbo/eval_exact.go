@@ -13,10 +13,10 @@ import (
 func (p *program) mayIntegrate(t *trained, o *evalOptions) error {
 	if t.EM != nil {
 		if o.samplesGiven {
-			p.say("--samples is of no use here: log p(x) of a %s is a sum over its states, and nothing is drawn", t.Config.Model)
+			p.say("--samples changes nothing: log p(x) of a %s is a sum over its states, and nothing is drawn", t.Config.Model)
 		}
 		if o.exact {
-			p.say("--exact is of no use here: log p(x) of a %s is a sum over its states, and exact already", t.Config.Model)
+			p.say("--exact changes nothing: log p(x) of a %s is a sum over its states, and exact already", t.Config.Model)
 			o.exact = false
 		}
 		return nil
@@ -47,10 +47,10 @@ func (e *evalReport) writeExact(w io.Writer) {
 	}
 	fmt.Fprintf(w, "log p(x): stated error %.1g nats, of a single image at most %.1g", e.LogP.Error, worst)
 	if loose > 0 {
-		fmt.Fprintf(w, "; above %.1g for %d of %d images, whose posteriors reach beyond the lattice or are too narrow for it", looseError, loose, e.Images)
+		fmt.Fprintf(w, "; above %.1g for %d of %s, whose posteriors reach beyond the lattice or are too narrow for it", looseError, loose, count(e.Images, "image"))
 	}
 	fmt.Fprintf(w, "; %s\n", e.LogP.Method)
 	if n := e.LogP.Missed; n > 0 {
-		fmt.Fprintf(w, "the posterior of %d images lies where the quadrature does not look: L_%d, a lower bound, stands in; longer training brings codes nearer to N(0, I)\n", n, e.IW.K)
+		fmt.Fprintf(w, "the quadrature misses the posterior of %s: L_%d, a lower bound, is used instead; longer training brings codes nearer to N(0, I)\n", count(n, "image"), e.IW.K)
 	}
 }

@@ -101,10 +101,10 @@ func (e *evalReport) writeTrust(w io.Writer) {
 	if a == nil {
 		return
 	}
-	fmt.Fprintf(w, "AIS: %d steps, %d chains an image, effective %.1f, %.0f %% of moves accepted; a lower bound on log p(x) in expectation\n",
-		a.Steps, a.Chains, a.ESS, 100*a.Acceptance)
+	fmt.Fprintf(w, "AIS: %s, %s an image, effective %.1f, %s of moves accepted; a lower bound on log p(x) in expectation\n",
+		count(a.Steps, "step"), count(a.Chains, "chain"), a.ESS, percent(a.Acceptance))
 	if s := a.Simulated; s != nil {
-		fmt.Fprintf(w, "AIS of %d images drawn from the model: forward %.2f, backward %.2f, log p(x) between them: the method's error there is below %.2f ± %.2f nats (the spread of the chains, which leaves out what all of them miss, says %.2g)\n", s.Images, s.Lower, s.Upper, s.Gap, s.GapSE, a.ChainSE)
+		fmt.Fprintf(w, "AIS of %s drawn from the model: forward %.2f, backward %.2f, log p(x) between them: the method's error there is below %.2f ± %.2f nats (the spread of the chains, which leaves out what all of them miss, says %.2g)\n", count(s.Images, "image"), s.Lower, s.Upper, s.Gap, s.GapSE, a.ChainSE)
 	} else {
 		fmt.Fprintln(w, "how far AIS is below log p(x) was not measured: give --ais-simulated 50")
 	}
@@ -121,7 +121,7 @@ func (e *evalReport) writeTrust(w io.Writer) {
 func (e *evalReport) writeTail(w io.Writer) {
 	iw := e.IW
 	if iw.KHat == nil {
-		fmt.Fprintf(w, "L_%d is a lower bound on log p(x), and %d draws are too few to say by how much\n", iw.K, iw.K)
+		fmt.Fprintf(w, "L_%d is a lower bound on log p(x), and %s are too few to say by how much\n", iw.K, count(iw.K, "draw"))
 		return
 	}
 	if *iw.KHatBad <= fewBad {
@@ -144,6 +144,8 @@ func percent(share float64) string {
 	switch {
 	case share > 0 && share < 0.01:
 		return fmt.Sprintf("%.1g %%", 100*share)
+	case share > 0.999 && share < 1:
+		return "over 99.9 %"
 	case share > 0.99 && share < 1:
 		return fmt.Sprintf("%.1f %%", 100*share)
 	}

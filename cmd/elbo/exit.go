@@ -74,11 +74,38 @@ func (p *program) report(err error) int {
 			continue
 		}
 		if err != nil && exit.code != exitInterrupted {
-			p.say("elbo: %s", strings.ReplaceAll(err.Error(), "\n", "\n      "))
+			p.say("elbo: %s", strings.ReplaceAll(plainly(err), "\n", "\n      "))
 		}
 		return exit.code
 	}
 	return 1
+}
+
+// plainly is the text of an error without the name of the package that the data were read by:
+// it says nothing to a user, to whom the file is named.
+func plainly(err error) string {
+	text := err.Error()
+	for _, e := range formatErrors(err) {
+		text = strings.ReplaceAll(text, "data: "+e.File+": ", e.File+": ")
+	}
+	return text
+}
+
+// formatErrors are those that err is, wraps or joins.
+func formatErrors(err error) []*data.FormatError {
+	if e, is := err.(*data.FormatError); is {
+		return []*data.FormatError{e}
+	}
+	var all []*data.FormatError
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		all = formatErrors(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			all = append(all, formatErrors(one)...)
+		}
+	}
+	return all
 }
 
 func newExitCodesTopic() *cobra.Command {

@@ -157,7 +157,7 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 
 // missedNote tells of posteriors outside the quadrature's box: how many, of which images,
 // and the k that stands in.
-const missedNote = "the posterior of %d %s images lies where the quadrature does not look: their log p(x) is L_%d, a lower bound; longer training brings codes nearer to N(0, I)\n"
+const missedNote = "the quadrature misses the posterior of %s: L_%d, a lower bound, is used for log p(x) instead; longer training brings codes nearer to N(0, I)\n"
 
 // gapSplits are the splits that a word stands for: for both, of those that have images.
 func (t *trained) gapSplits(word string) ([]string, error) {
@@ -175,7 +175,7 @@ func (t *trained) gapSplits(word string) ([]string, error) {
 
 // write prints the table, the splits side by side.
 func (g *gapReport) write(w io.Writer, t *trained) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	table := newTable(w, tabwriter.AlignRight)
 	line := func(name string, cell func(s *gapSplit) string) {
 		fmt.Fprintf(table, "%s\t", name)
 		for _, split := range g.names {
@@ -217,10 +217,10 @@ func (g *gapReport) write(w io.Writer, t *trained) {
 	fmt.Fprintln(w)
 	for _, split := range g.names {
 		if n := g.Splits[split].LogP.Missed; n > 0 {
-			fmt.Fprintf(w, missedNote, n, split, 2*first.Draws)
+			fmt.Fprintf(w, missedNote, count(n, split+" image"), 2*first.Draws)
 		}
 	}
-	fmt.Fprintf(w, "%s (SHA-256 %.12s…), %s, binarise %s; %d draws of z an image from q and from q* (seed %d); %s\n", g.Data, g.DataSHA256, g.Likelihood, g.Binarise, first.Draws, g.Seed, describeModel(t.Setup))
+	fmt.Fprintf(w, "%s (SHA-256 %.12s…), %s, binarise %s; %s of z an image from q and from q* (seed %d); %s\n", g.Data, g.DataSHA256, g.Likelihood, g.Binarise, count(first.Draws, "draw"), g.Seed, describeModel(t.Setup))
 }
 
 // writeFiles writes the table and the picture.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -152,7 +151,7 @@ func (in *inspection) write(w io.Writer) {
 		fmt.Fprintf(w, "best validation bound %.4f nats/image, epoch %d, step %d\n", in.Best.Bound, in.Best.Epoch, in.Best.Step)
 	}
 	fmt.Fprintf(w, "data SHA-256 %s\nnumerics %s\nconfig %s\n", in.Data, in.Numerics, in.Config)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := newTable(w, 0)
 	fmt.Fprintf(t, "tensor\tshape\tSHA-256\n")
 	for _, tensor := range in.Tensors {
 		fmt.Fprintf(t, "%s\t%v\t%.16s…\n", tensor.Name, tensor.Shape, tensor.SHA256)

@@ -46,8 +46,8 @@ func (i *interrupter) wait(ended <-chan struct{}) {
 	case <-ended:
 		return
 	}
-	// What read our words may have had the same interrupt, as in `elbo train | tee log`:
-	// words that nobody reads must not end the program before it has saved.
+	// What read our messages may have had the same interrupt, as in `elbo train | tee log`:
+	// messages that nobody reads must not end the program before it has saved.
 	signal.Ignore(syscall.SIGPIPE)
 	patience := i.watched.patience()
 	fmt.Fprintf(i.stderr, "\ninterrupted: stopping when this step ends, or in %.0f s (once more to stop at once)\n", patience.Seconds())

@@ -117,9 +117,9 @@ func runPriorFreedom(ctx context.Context, p *program, o priorFreedomOptions) err
 			return err
 		}
 	}
-	p.say("%d arms in %s; log p(x) in nats per image", len(x.arms), x.options.out)
+	p.say("%s in %s; log p(x) in nats per image", count(len(x.arms), "arm"), x.options.out)
 	for i, a := range x.arms {
-		p.say("%2d/%d  %s: %d images, %d components, %s", i+1, len(x.arms), a.Name(), a.Config.Limit, a.settings().Components, describeArm(a.Config))
+		p.say("%2d/%d  %s: %s, %s, %s", i+1, len(x.arms), a.Name(), count(a.Config.Limit, "image"), count(a.settings().Components, "component"), describeArm(a.Config))
 		if err := x.run(ctx, a); err != nil {
 			x.sayInterrupted(err, a)
 			return fmt.Errorf("%s: %w", a.Name(), err)
@@ -368,6 +368,6 @@ func (x *priorFreedom) sayInterrupted(err error, a arm) {
 	if !errors.Is(err, train.ErrInterrupted) && !errors.Is(err, context.Canceled) {
 		return
 	}
-	x.p.say("interrupted: %d of %d arms are done, and %s has made %d of %d iterations. Go on with: %s experiment prior-freedom --out %s",
-		len(x.results), len(x.arms), a.Name(), x.at, x.options.Iterations, x.p.name, run.ShellPath(x.options.out))
+	x.p.say("interrupted: %d of %d arms are done, and %s has made %d of %s. Go on with: %s experiment prior-freedom --out %s",
+		len(x.results), len(x.arms), a.Name(), x.at, count(x.options.Iterations, "iteration"), x.p.name, run.ShellPath(x.options.out))
 }

@@ -81,7 +81,7 @@ func columns() []column {
 		{"test", tested(func(r armResult) string { return fmt.Sprintf("%.2f ± %.2f", r.Test.LogP, r.Test.SE) })},
 		{"hindsight", tested(number(func(r armResult) float64 { return r.Test.Hindsight }))},
 		{"train - test", tested(number(armResult.Difference))},
-		{"of it p(z)", tested(number(armResult.Choice))},
+		{"by p(z)", tested(number(armResult.Choice))},
 		{"B", number(func(r armResult) float64 { return r.PriorBound })},
 		{"KL(p‖q)", number(func(r armResult) float64 { return r.PriorKL })},
 		{"KL(q‖p)", number(func(r armResult) float64 { return r.KL })},
@@ -100,13 +100,13 @@ func nats(v float64) string {
 // legend says what the columns are.
 const legend = `train, test: log p(x), nats per image; train under the p(z) that was trained, of a per-image prior each
 image's own; test under the one p(z) that stands for an image not trained on, their mean. hindsight: the test
-images' max over z of log p(x|z), which choosing p(z) with the test image in hand would reach. of it p(z): what
+images' max over z of log p(x|z), which choosing p(z) with the test image in hand would reach. by p(z): what
 choosing p(z) with the training image in hand is worth. B = E_p(z)[log p(x|z)] = train - KL(p‖q), and
 KL(q‖p) = KL(p(z|x) ‖ p(z)), of training images.`
 
 // writeText prints the table, what was found and why arms stopped.
 func (r priorFreedomReport) writeText(w io.Writer) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	t := newTable(w, tabwriter.AlignRight)
 	cols := columns()
 	for _, c := range cols {
 		fmt.Fprintf(t, "%s\t", c.name)
@@ -316,7 +316,7 @@ func withoutFloor(results []armResult) string {
 		if r.Stopped != "" {
 			return fmt.Sprintf("degenerated at iteration %d", r.Iterations+1)
 		}
-		return fmt.Sprintf("went on to %.0f in %d iterations", r.Train, r.Iterations)
+		return fmt.Sprintf("went on to %.0f in %s", r.Train, count(r.Iterations, "iteration"))
 	}
 	fixed, own := end(find(results, floorGroup(0), model.Fixed)), end(find(results, floorGroup(0), model.PerImage))
 	if fixed == own {

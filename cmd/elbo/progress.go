@@ -31,7 +31,7 @@ func newProgress(p *program, s *train.Setup, from *run.State) *progress {
 	if from != nil {
 		g.bar.first = (from.Epoch-1)*g.n + from.Position
 	}
-	if g.em { // which is not heard of before its first iteration has ended
+	if g.em { // which reports nothing before its first iteration has ended
 		g.bar.detail = fmt.Sprintf("iteration %d/%d", g.bar.first+1, g.total)
 		g.bar.at("", g.bar.first, g.n*g.total)
 	}
@@ -102,10 +102,10 @@ func (g *progress) iteration(m run.Metrics) {
 	line := fmt.Sprintf("%*s  %-*s  %9s  %-*s  %7.2f", len("iteration"), fmt.Sprintf("%d/%d", m.Epoch, g.total),
 		terms, g.parts(m.Train.Bound, m.Train.Recon, m.Train.KL), priorBound, 19, validation, m.Seconds)
 	if m.EM.Stalled {
-		line += "  the M-step found nothing better"
+		line += "  the M-step made no progress"
 	}
 	if m.EM.Reseeded > 0 {
-		line += fmt.Sprintf("  %d dead components moved", m.EM.Reseeded)
+		line += "  moved " + count(m.EM.Reseeded, "dead component")
 	}
 	g.p.say("%s", line)
 }

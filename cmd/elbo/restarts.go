@@ -25,7 +25,7 @@ func (g *progress) Restarted(all []train.Restarted) {
 		if r.Chosen {
 			mark = "  chosen"
 		}
-		g.p.say("restart %d: evidence plus penalty %.4f nats per image after %d iterations%s", i+1, r.Objective, r.Iterations, mark)
+		g.p.say("restart %d: evidence plus penalty %.4f nats per image after %s%s", i+1, r.Objective, count(r.Iterations, "iteration"), mark)
 	}
 }
 

@@ -86,16 +86,16 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 		return p.trainAndTest(ctx, s, dir, nil, trainOptions{config: c, json: o.json, tested: testedSamples})
 	}
 	if state == nil {
-		p.say("%s has no checkpoint yet: starting from the beginning", o.run)
+		p.say("%s has no checkpoint yet: starting anew", o.run)
 	} else {
 		if err := s.CheckData(state); err != nil {
 			return err
 		}
 		if done := state.Epoch - 1; s.VAE != nil && o.epochs > 0 && o.epochs < done {
-			return usagef("%s has trained for %d epochs already: want --epochs above that, or none to test it again", o.run, done)
+			return usagef("%s has trained for %s already: want --epochs above that, or none to test it again", o.run, count(done, "epoch"))
 		}
 		if state.Epoch > c.Epochs && s.VAE != nil {
-			p.say("%s has trained for %d epochs already; `%s resume %s --epochs N` trains on", o.run, state.Epoch-1, p.name, run.ShellPath(o.run))
+			p.say("%s has trained for %s already; `%s resume %s --epochs N` trains on", o.run, count(state.Epoch-1, "epoch"), p.name, run.ShellPath(o.run))
 		} else {
 			p.say("resuming %s at step %d, epoch %d", path, state.Step, state.Epoch)
 			p.sayWhat(s)

@@ -20,12 +20,12 @@ import (
 	"elbo/train/run"
 )
 
-// program is what commands share: where words and results go, and the few things
+// program is what commands share: where messages and results go, and the few things
 // of the outside world that they may look at.
 type program struct {
 	name   string     // as the user calls it, for hints
 	stdout io.Writer  // results
-	stderr io.Writer  // words
+	stderr io.Writer  // messages
 	live   bool       // stderr is a terminal: a progress bar may be drawn
 	width  func() int // of that terminal, in columns, now
 	now    func() time.Time
@@ -75,9 +75,9 @@ on log p(x) with standard errors, in nats per image. MNIST is built in:
 
   elbo train                     train a VAE; writes a run directory
   elbo eval RUN --samples 1000   its bounds on the test images
-  elbo sample RUN                images that it dreams of
+  elbo sample RUN                new images, drawn from the model
 
-Results go to standard output, words and progress to standard error.`,
+Results go to standard output, messages and progress to standard error.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -188,7 +188,7 @@ func (p *program) setup(c train.Config) (*train.Setup, error) {
 	return train.NewSetup(c, p.cpus, p.engine)
 }
 
-// say writes a line of words.
+// say writes a message on a line.
 func (p *program) say(format string, args ...any) {
 	fmt.Fprintf(p.stderr, format+"\n", args...)
 }
@@ -239,7 +239,7 @@ func (p *program) trainedOn(dataPath string, t *trained, run string, c train.Con
 		if dataPath == "" {
 			return nil, err
 		}
-		p.say("%s is not the data set that %s was trained on: it is taken as %d training, %d validation and %d test images", dataPath, run, t.Train.N(), t.Validation.N(), t.Test.N())
+		p.say("%s is not the data set that %s was trained on: it is taken as %d training, %d validation and %s", dataPath, run, t.Train.N(), t.Validation.N(), count(t.Test.N(), "test image"))
 	}
 	return t, nil
 }

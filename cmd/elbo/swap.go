@@ -274,7 +274,7 @@ func (b *bridge) assess(ctx context.Context, when string, encoder bool) (*infer.
 		func(what string, n int) { bar.at(when+", "+what, n, b.view.N()) })
 }
 
-// cross trains the target, from a state or from the beginning, and gives the other model the decoder that comes out.
+// cross trains the target, from a state or from the start, and gives the other model the decoder that comes out.
 func (b *bridge) cross(ctx context.Context, dir *run.Dir, from *run.State) error {
 	p, s := b.p, b.target
 	p.say("training in %s, from %s", dir.Path, b.source.Path)
@@ -284,7 +284,7 @@ func (b *bridge) cross(ctx context.Context, dir *run.Dir, from *run.State) error
 		return err
 	}
 	if result.Status == train.Converged {
-		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Table().Tolerance)
+		p.say("converged after %s: the last gained less than %g nats per image", count(result.Step, "iteration"), s.Config.Table().Tolerance)
 	}
 	if result.Best != nil {
 		best, _, err := dir.Best()
@@ -315,7 +315,7 @@ func (b *bridge) report() *swapReport {
 
 // write prints the figures before and after, side by side.
 func (r *swapReport) write(w io.Writer) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	table := newTable(w, tabwriter.AlignRight)
 	columns := []*infer.Inferences{r.Before}
 	head := fmt.Sprintf("%s, nats per image\tthe decoder of %s\t", r.Split, r.From)
 	if r.After != nil {
@@ -354,10 +354,10 @@ func (r *swapReport) write(w io.Writer) {
 	fmt.Fprintf(w, "N(0, I): %s, mean error %.1g nats\n", r.Before.LogP.Method, r.Before.LogP.Error)
 	for _, column := range columns {
 		if column.LogP.Missed > 0 {
-			fmt.Fprintf(w, missedNote, column.LogP.Missed, r.Split, 2*r.Draws)
+			fmt.Fprintf(w, missedNote, count(column.LogP.Missed, r.Split+" image"), 2*r.Draws)
 		}
 	}
-	fmt.Fprintf(w, "%d images of %s (SHA-256 %.12s…), binarise %s; %d draws of z an image (seed %d)\n", r.Before.Images, r.Data, r.DataSHA256, r.Binarise, r.Draws, r.Seed)
+	fmt.Fprintf(w, "%s of %s (SHA-256 %.12s…), binarise %s; %s of z an image (seed %d)\n", count(r.Before.Images, "image"), r.Data, r.DataSHA256, r.Binarise, count(r.Draws, "draw"), r.Seed)
 	if r.Run != "" {
 		fmt.Fprintf(w, "run    %s\n", r.Run)
 	}

@@ -178,9 +178,9 @@ func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *r
 
 // finish tests the best model, draws its pictures and says what to do next.
 func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, result train.Result, o trainOptions) error {
-	unit, check := "epochs", " --samples 1000"+scoredSplit(s)
+	unit, check := "epoch", " --samples 1000"+scoredSplit(s)
 	if s.EM != nil {
-		unit, check = "iterations", " --split train"
+		unit, check = "iteration", " --split train"
 	}
 	model := "the last model"
 	if result.Best != nil {
@@ -191,10 +191,10 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 		if err := s.Load(state); err != nil {
 			return err
 		}
-		model = fmt.Sprintf("the model after %d %s, the best on validation images", result.Best.Epoch, unit)
+		model = fmt.Sprintf("the model after %s, the best on validation images", count(result.Best.Epoch, unit))
 	}
 	if result.Status == train.Converged {
-		p.say("converged after %d iterations: the last gained less than %g nats per image", result.Step, s.Config.Table().Tolerance)
+		p.say("converged after %s: the last gained less than %g nats per image", count(result.Step, "iteration"), s.Config.Table().Tolerance)
 	}
 	p.sayVariance(s)
 	report := trainReport{Run: dir.Path, Steps: result.Step, Epochs: s.Config.Epochs, ValidationRise: result.Rise}
@@ -204,7 +204,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	if s.Test.N() > 0 {
 		how := ""
 		if s.VAE != nil {
-			how = fmt.Sprintf(", with %d samples for each image", o.tested)
+			how = fmt.Sprintf(", with %s of z for each image", count(o.tested, "draw"))
 		}
 		p.say("testing %s%s", model, how)
 		bar := newBar(p)
@@ -325,7 +325,7 @@ func (p *program) sayWhat(s *train.Setup) {
 		binarise = fmt.Sprintf("%s binarisation", c.Binarise)
 	}
 	p.say("  model  %s", describeModel(s))
-	p.say("  data   %s: %d training, %d validation, %d test images, %s, seed %d", s.Dataset.Name, s.Train.N(), s.Validation.N(), s.Test.N(), binarise, c.Seed)
+	p.say("  data   %s: %d training, %d validation, %s, %s, seed %d", s.Dataset.Name, s.Train.N(), s.Validation.N(), count(s.Test.N(), "test image"), binarise, c.Seed)
 	p.say("  with   %s, workers: %d; bounds in nats per image", s.Engine.BLAS, c.Workers)
 	if size := s.Sizes(); size.Checkpoint >= run.LargeCheckpoint {
 		p.say("  size   %.3g million parameters, %.2g GB a checkpoint (the last and the best are kept), about %.2g GB of memory; a smaller --hidden, or smaller images, take less", float64(size.Parameters)/1e6, size.Checkpoint/1e9, size.Memory/1e9)

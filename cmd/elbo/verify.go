@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -119,7 +118,7 @@ func (p *program) reportVerified(r verified, asJSON bool) error {
 			return err
 		}
 	} else {
-		t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+		t := newTable(p.stdout, 0)
 		fmt.Fprintln(t, "check\twanted\tgot\tok")
 		for _, c := range r.Checks {
 			ok := "ok"

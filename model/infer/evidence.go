@@ -35,7 +35,7 @@ func (e *Evaluation) Evidence() Evidence {
 		}
 		if n := e.LogP.Missed; n > 0 {
 			best.How = LowerBound
-			best.Method += fmt.Sprintf("; it did not see the posterior of %d images, for which L_%d stands in", n, e.IW.K)
+			best.Method += fmt.Sprintf("; for %s, whose posterior it misses, L_%d is used instead", images(n), e.IW.K)
 		}
 	case e.AIS != nil:
 		a := e.AIS
@@ -43,7 +43,7 @@ func (e *Evaluation) Evidence() Evidence {
 			Method: fmt.Sprintf("annealed importance sampling, %d chains of %d steps, a lower bound in expectation", a.Chains, a.Steps)}
 		if v := a.Simulated; v != nil { // how far apart both sides are bounds how far off one is
 			best.Error = max(best.Error, v.Gap)
-			best.Method += fmt.Sprintf("; on %d images of the model's own two sides are %.2f nats apart", v.Images, v.Gap)
+			best.Method += fmt.Sprintf("; on %s drawn from the model the two sides are %.2f nats apart", images(v.Images), v.Gap)
 		}
 	default:
 		best = Evidence{Estimate: Estimate{Value: e.IW.Bound, SE: e.IW.SE}, How: LowerBound,
@@ -52,6 +52,14 @@ func (e *Evaluation) Evidence() Evidence {
 	// Of the method an error is a bound on either side, and no part of the spread over images.
 	best.CI95 = [2]float64{best.Value - 1.96*best.SE - best.Error, best.Value + 1.96*best.SE + best.Error}
 	return best
+}
+
+// images writes their number.
+func images(n int) string {
+	if n == 1 {
+		return "1 image"
+	}
+	return fmt.Sprintf("%d images", n)
 }
 
 // EvidenceOf is what Evidence is the mean of, for the i-th image.

@@ -28,7 +28,7 @@ func TestTheBestFigureForTheEvidenceIsTaken(t *testing.T) {
 		{"annealing", Evaluation{IW: iw, AIS: ais}, Estimated, -78, 0.196, -78, "16 chains"},
 		{"annealing between two sides", Evaluation{IW: iw, AIS: &checked}, Estimated, -78, 0.7, -78, "0.70 nats apart"},
 		{"quadrature and annealing", Evaluation{IW: iw, AIS: ais, LogP: logP}, ByQuadrature, -77, 0.01, -77, "a method"},
-		{"quadrature that missed images", Evaluation{IW: iw, LogP: &missed}, LowerBound, -77, 0.01, -77, "3 images, for which L_100 stands in"},
+		{"quadrature that missed images", Evaluation{IW: iw, LogP: &missed}, LowerBound, -77, 0.01, -77, "for 3 images, whose posterior it misses, L_100 is used instead"},
 		{"a table", Evaluation{LogP: logP, Table: &Table{}}, ExactSum, -77, 0.01, -77, "a method"},
 	} {
 		c.e.PerImage = image

@@ -98,10 +98,14 @@ func (o Files) makeDirectory(path string) error {
 }
 
 func (o Files) write(path string, content func(io.Writer) error) error {
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: not written: there is no directory %s: make it, or name another (%w)", path, dir, fs.ErrNotExist)
+	}
 	if err := o.replace(path, content); err != nil {
 		return fmt.Errorf("%s: not written, what was there before is unchanged: %w%s", path, err, atomicHint(err))
 	}
-	if err := o.SyncDir(filepath.Dir(path)); err != nil {
+	if err := o.SyncDir(dir); err != nil {
 		return fmt.Errorf("%s: written, but may not survive a power failure: flush the directory: %w", path, err)
 	}
 	return nil

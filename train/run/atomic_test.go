@@ -383,3 +383,14 @@ func TestMakeDirectorySurvivesPowerFailure(t *testing.T) {
 		t.Errorf("error %v, want EIO", err)
 	}
 }
+
+// TestADirectoryThatIsNotThereIsNamed, and not the temporary file that cannot be in it.
+func TestADirectoryThatIsNotThereIsNamed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "nodir")
+	path := filepath.Join(dir, "x.png")
+	err := WriteAtomic(path, func(io.Writer) error { return nil })
+	want := path + ": not written: there is no directory " + dir + ": make it, or name another"
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), atomicPrefix) {
+		t.Errorf("%v, want %s", err, want)
+	}
+}

@@ -213,15 +213,15 @@ func (s *State) CheckParams(want []safetensors.Tensor) error {
 		shape, ok := found[w.Name]
 		switch {
 		case !ok:
-			faults = append(faults, fmt.Errorf("model: checkpoint has no %s, the configuration asks for %v", w.Name, w.Shape))
+			faults = append(faults, fmt.Errorf("checkpoint has no %s, the configuration asks for %v", w.Name, w.Shape))
 		case !slices.Equal(shape, w.Shape):
-			faults = append(faults, fmt.Errorf("model: checkpoint has %s %v, the configuration asks for %v", w.Name, shape, w.Shape))
+			faults = append(faults, fmt.Errorf("checkpoint has %s %v, the configuration asks for %v", w.Name, shape, w.Shape))
 		}
 		delete(found, w.Name)
 	}
 	for _, p := range s.Params {
 		if shape, left := found[p.Name]; left {
-			faults = append(faults, fmt.Errorf("model: checkpoint has %s %v, the configuration has no such parameter", p.Name, shape))
+			faults = append(faults, fmt.Errorf("checkpoint has %s %v, the configuration has no such parameter", p.Name, shape))
 		}
 	}
 	if len(faults) == 0 {

@@ -458,11 +458,11 @@ func TestCheckParamsNamesEveryDifference(t *testing.T) {
 	}{
 		{"other order", []safetensors.Tensor{s.Params[2], s.Params[0], s.Params[1]}, "<nil>"},
 		{"one shape", []safetensors.Tensor{s.Params[0], {Name: "encoder.2.weight", Shape: []int{100, 400}}, s.Params[2]},
-			"model: checkpoint has encoder.2.weight [40 400], the configuration asks for [100 400]" + hint},
+			"checkpoint has encoder.2.weight [40 400], the configuration asks for [100 400]" + hint},
 		{"everything", []safetensors.Tensor{{Name: "encoder.0.weight", Shape: []int{784, 40}}, {Name: "decoder.0.bias", Shape: []int{3}}, s.Params[1]},
-			`model: checkpoint has encoder.0.weight [40 784], the configuration asks for [784 40]
-model: checkpoint has no decoder.0.bias, the configuration asks for [3]
-model: checkpoint has encoder.4.weight [40], the configuration has no such parameter` + hint},
+			`checkpoint has encoder.0.weight [40 784], the configuration asks for [784 40]
+checkpoint has no decoder.0.bias, the configuration asks for [3]
+checkpoint has encoder.4.weight [40], the configuration has no such parameter` + hint},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := fmt.Sprint(s.CheckParams(test.want)); got != test.err {

@@ -139,7 +139,7 @@ func (p Page) stairs(i int) chart.Chart {
 // gains draws, on a logarithmic axis, what each M-step and each E-step of an EM run has added to the bound.
 func (p Page) gains(i int) chart.Chart {
 	m := p.Models[i]
-	mSteps, eSteps := chart.Line{Name: "M-step: bound of the old table", Look: look(i)}, chart.Line{Name: "E-step: the gap it closes", Look: dashed(look(i))}
+	mSteps, eSteps := chart.Line{Name: "bound after the M-step", Look: look(i)}, chart.Line{Name: "the gap that the E-step closes", Look: dashed(look(i))}
 	for j, h := range m.History {
 		if j == 0 || h.AfterMStep == nil {
 			continue
