@@ -162,7 +162,7 @@ func TestAKindOfModelIsOneRow(t *testing.T) {
 		t.Error("the run that was resumed ends with other bytes")
 	}
 	// The program's own table has no such row.
-	if _, err := LoadCheckpoint(paths[0] + "/" + checkpointOf(7)); !errors.Is(err, run.ErrDamaged) || !strings.Contains(err.Error(), "not of templates") {
+	if _, err := LoadCheckpoint(paths[0] + "/" + checkpointOf(7)); !errors.Is(err, run.ErrDamaged) || !strings.Contains(err.Error(), `model is "templates", want vae, mixture or grid`) {
 		t.Errorf("under the table without the row: %v", err)
 	}
 }

@@ -18,6 +18,11 @@ type Option struct {
 	Value Value
 	After string   // the key that a setting of a kind stands behind in a file; "": its kind's last one, the first behind likelihood
 	Kinds []string // the names of the kinds that have it, in Options; nil: every one
+
+	// For help and completion, in Options.
+	Group   string   // one of OptionGroups
+	Values  []string // that it takes; nil where they cannot be listed
+	Default string   // in words, of every kind
 }
 
 // Options are the settings of all kinds, by default Kinds, without repetition and with the
@@ -50,6 +55,7 @@ func Options(kinds ...Kind) []Option {
 		if o.Key == "model" {
 			o.Usage += ": " + oneOf(kinds)
 		}
+		o.Group, o.Values, o.Default = groupOf(o.Key), valuesOf(o.Key), defaultOf(o.Key, kinds)
 		all = append(all, o)
 	}
 }

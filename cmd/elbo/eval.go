@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -43,8 +45,8 @@ importance-weighted bound L_k, in nats per image with standard errors over image
 bits per pixel, and the KL of each latent dimension.
 
 L_k is a lower bound on log p(x), and close to it where the encoder is good. The Pareto
-shape k-hat of its weights says whether it is: where it is high, a warning says for how
-many of the images, and what to do. --exact computes log p(x) itself, by quadrature
+shape k-hat of its weights says whether it is: where it is high for more than one image
+in a hundred, a line says so, and what comes nearer. --exact computes log p(x) itself, by quadrature
 over a latent space of one to three dimensions, with its error stated, and so how far
 the ELBO is below it: KL(q(z|x) ‖ p(z|x)). --ais estimates log p(x) without the encoder, by
 annealed importance sampling from the prior to the posterior, and measures its own
@@ -260,9 +262,32 @@ func (e *evalReport) writeMore(w io.Writer) {
 	e.writeExact(w)
 	e.writeTrust(w)
 	fmt.Fprintf(w, "%d of %d latent dimensions active (variance of E[z|x] over images above %g)\n", *e.ActiveUnits, len(e.KLPerDim), infer.ActiveThreshold)
-	var s strings.Builder
-	for _, kl := range e.KLPerDim {
-		fmt.Fprintf(&s, " %.2f", kl)
+	fmt.Fprintf(w, "KL per dimension, nats%s\n", largestFirst(e.KLPerDim))
+}
+
+// Up to listed figures are all listed; of more, the leading ones.
+const (
+	listed  = 20
+	leading = 10
+)
+
+// largestFirst lists figures.
+func largestFirst(figures []float64) string {
+	sorted := slices.SortedFunc(slices.Values(figures), func(a, b float64) int { return cmp.Compare(b, a) })
+	left := 0
+	if len(sorted) > listed {
+		left, sorted = len(sorted)-leading, sorted[:leading]
 	}
-	fmt.Fprintf(w, "KL per dimension, nats:%s\n", s.String())
+	var s strings.Builder
+	if len(sorted) > 1 {
+		s.WriteString(", largest first")
+	}
+	s.WriteString(":")
+	for _, v := range sorted {
+		fmt.Fprintf(&s, " %.2f", v)
+	}
+	if left > 0 {
+		fmt.Fprintf(&s, " and %d more, in --json", left)
+	}
+	return s.String()
 }

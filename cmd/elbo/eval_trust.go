@@ -128,15 +128,37 @@ func (e *evalReport) writeTail(w io.Writer) {
 		fmt.Fprintf(w, "L_%d is below log p(x) by about %.2g nats (Pareto k-hat %.2f, above %.2f for %s of the images)\n", iw.K, iw.Bias, *iw.KHat, *iw.KHatLimit, percent(*iw.KHatBad))
 		return
 	}
-	advice := "" // none where a better figure stands above
+	if iw.ESS < fewDraws {
+		fmt.Fprintf(w, "warning: in most images one draw outweighs all others in L_%d (effective %.1f): the encoder misses the posteriors, and it may be far below log p(x)%s\n", iw.K, iw.ESS, e.advice())
+		return
+	}
+	if *iw.KHat <= *iw.KHatLimit {
+		fmt.Fprintf(w, "L_%d is a lower bound on log p(x), close for most images and loose for %s of them (Pareto k-hat above %.2f; median %.2f)%s\n", iw.K, percent(*iw.KHatBad), *iw.KHatLimit, *iw.KHat, e.advice())
+		return
+	}
+	fmt.Fprintf(w, "L_%d is a lower bound on log p(x), perhaps nats below it (Pareto k-hat %.2f in the median, above %.2f for %s of the images)%s\n",
+		iw.K, *iw.KHat, *iw.KHatLimit, percent(*iw.KHatBad), e.advice())
+}
+
+// Where fewer than fewDraws of an image's draws count, an encoder is worse than is usual.
+// Where k-hat is above hopeless, the weights have no mean that more draws would come near to
+// at a pace worth waiting for.
+const (
+	fewDraws = 2
+	hopeless = 1
+)
+
+// advice is how to come nearer to log p(x) than L_k, "" where a better figure stands above.
+func (e *evalReport) advice() string {
 	switch {
 	case len(e.KLPerDim) <= infer.MaxExactLatent:
-		advice = "; `eval --exact` has it, --ais an estimate"
-	case e.AIS == nil:
-		advice = "; `eval --ais` estimates it, and many more --samples come nearer"
+		return "; `eval --exact` computes log p(x)"
+	case e.AIS != nil:
+		return ""
+	case *e.IW.KHat > hopeless:
+		return "; `eval --ais --limit 300` estimates log p(x), and more --samples gain little"
 	}
-	fmt.Fprintf(w, "warning: L_%d is a lower bound, not to be trusted as log p(x): Pareto k-hat is above %.2f for %s of the images (median %.2f)%s\n",
-		iw.K, *iw.KHatLimit, percent(*iw.KHatBad), *iw.KHat, advice)
+	return "; more --samples come nearer, and `eval --ais --limit 300` estimates log p(x)"
 }
 
 // percent writes a share; what is neither none nor all does not read as if it were.

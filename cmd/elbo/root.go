@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +89,9 @@ Results go to standard output, messages and progress to standard error.`,
 				return cmd.Help()
 			}
 			hint := fmt.Sprintf("`%s --help` lists the commands", p.name)
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			if does := namedOtherwise(cmd, args[0]); does != "" {
+				hint = fmt.Sprintf("`%s %s` does that", p.name, does)
+			} else if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 				hint = fmt.Sprintf("did you mean %q?", near[0])
 			}
 			return usagef("unknown command %q; %s", args[0], hint)
@@ -114,7 +117,40 @@ Results go to standard output, messages and progress to standard error.`,
 		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newDataCmd(p), newExperimentCmd(p),
 		newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", helpWidth)))
+	complete(root)
 	return root
+}
+
+// otherNames are verbs that a user may look for, and the commands that do what they say.
+func otherNames() map[string][]string {
+	return map[string][]string{
+		"encode": {"embed"}, "decode": {"generate"}, "sample": {"generate", "dream", "draw"},
+		"score": {"predict", "likelihood", "logprob", "nll"}, "eval": {"evaluate", "test", "predict", "cluster", "score", "likelihood", "logprob", "nll"},
+		"train": {"fit", "learn"}, "resume": {"continue"}, "reconstruct": {"autoencode"}, "inspect": {"show", "info"},
+		"compare": {"diff"}, "bench": {"benchmark"}, "verify": {"check", "selftest"}, "list": {"ls", "runs"}, "prune": {"rm", "clean", "remove"},
+		"impute": {"inpaint", "complete"}, "interpolate": {"morph", "walk"}, "sweep": {"tune", "search"}, "export": {"onnx"}, "licences": {"licenses", "license"},
+	}
+}
+
+// namedOtherwise is the command that does what a verb says that is no command, "" where there
+// is none: of several the one that is named first.
+func namedOtherwise(root *cobra.Command, verb string) string {
+	for _, name := range []string{"encode", "decode", "score"} { // before what does it only in part
+		if slices.Contains(otherNames()[name], verb) && hasCommand(root, name) {
+			return name
+		}
+	}
+	for _, cmd := range root.Commands() {
+		if slices.Contains(otherNames()[cmd.Name()], verb) {
+			return cmd.Name()
+		}
+	}
+	return ""
+}
+
+func hasCommand(root *cobra.Command, name string) bool {
+	return slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == name })
 }
 
 // nearFlag is the flag of a command that is nearest to the one that err says there is

@@ -167,7 +167,19 @@ func runSwap(ctx context.Context, p *program, o swapOptions) error {
 	}
 	report.write(p.stdout)
 	if dir != nil {
-		p.say("next:  %[1]s eval %[2]s%[3]s\n       %[1]s resume %[2]s --epochs %[4]d", p.name, run.ShellPath(dir.Path), scoredSplit(b.target), 2*b.o.epochs)
+		path := run.ShellPath(dir.Path)
+		p.say("next:  %s eval %s%s", p.name, path, scoredSplit(b.target))
+		if _, err := train.ReadRun(o.run); err == nil { // compare takes whole runs
+			settle := ""
+			if train.BinarisedAs(b.source.Config) != train.BinarisedAs(b.target.Config) {
+				settle = " --binarise static"
+			}
+			p.say("       %s compare %s %s%s%s", p.name, run.ShellPath(o.run), path, settle, scoredSplit(b.target))
+		}
+		if b.target == b.vae {
+			p.say("       %s gap %s%s", p.name, path, scoredSplit(b.target))
+		}
+		p.say("       %s resume %s --epochs %d", p.name, path, 2*b.o.epochs)
 	}
 	return nil
 }

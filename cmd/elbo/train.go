@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"elbo/data"
 	"elbo/model"
@@ -56,11 +57,13 @@ Every flag is a key of the JSON file that --config names; flags win.`,
 		},
 	}
 	for _, option := range flags {
-		cmd.Flags().Var(option.Value, option.Key, option.Usage)
-		if !option.Of(train.Kinds()[0].Name) { // the help names the defaults of the first kind
-			cmd.Flags().Lookup(option.Key).DefValue = ""
+		usage := option.Usage
+		if !strings.Contains(usage, "(default") { // in words
+			usage += fmt.Sprintf(" (default %s)", option.Default)
 		}
-		if option.Value.Type() == "" { // a switch: --accelerate alone is true
+		cmd.Flags().Var(option.Value, option.Key, usage)
+		cmd.Flags().Lookup(option.Key).DefValue = "" // said in usage
+		if option.Value.Type() == "" {               // a switch: --accelerate alone is true
 			cmd.Flags().Lookup(option.Key).NoOptDefVal = "true"
 		}
 	}
@@ -73,7 +76,44 @@ Every flag is a key of the JSON file that --config names; flags win.`,
 	cmd.Flags().StringVar(&o.out, "out", "", "run directory to make (default: the first free runs/vae-NNN)")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
 	cmd.Flags().SortFlags = false
+	cmd.SetUsageFunc(func(cmd *cobra.Command) error { return writeGroupedUsage(cmd, flags) })
+	for _, option := range flags {
+		if option.Values != nil {
+			_ = cmd.RegisterFlagCompletionFunc(option.Key, cobra.FixedCompletions(option.Values, cobra.ShellCompDirectiveNoFileComp))
+		}
+	}
 	return cmd
+}
+
+// helpWidth is that of help, in columns.
+const helpWidth = 80
+
+// writeGroupedUsage writes the usage of a command whose flags are options, group by group.
+// Flags that are no options end the last group.
+func writeGroupedUsage(cmd *cobra.Command, options []train.Option) error {
+	w := cmd.OutOrStderr()
+	groups := train.OptionGroups()
+	of := map[string]string{}
+	for _, o := range options {
+		of[o.Key] = o.Group
+	}
+	sets := map[string]*pflag.FlagSet{}
+	for _, group := range groups {
+		sets[group] = pflag.NewFlagSet(group, pflag.ContinueOnError)
+		sets[group].SortFlags = false
+	}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		group, is := of[f.Name]
+		if !is {
+			group = groups[len(groups)-1]
+		}
+		sets[group].AddFlag(f)
+	})
+	fmt.Fprintf(w, "Usage:\n  %s\n\nExamples:\n%s\n", cmd.UseLine(), cmd.Example)
+	for _, group := range groups {
+		fmt.Fprintf(w, "\n%s:\n%s", group, sets[group].FlagUsagesWrapped(helpWidth))
+	}
+	return nil
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {
@@ -233,6 +273,9 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	if o.json {
 		return writeJSON(p.stdout, report)
 	}
+	if s.EM == nil {
+		check = report.check(s.Config) + scoredSplit(s)
+	}
 	fmt.Fprintf(p.stdout, "run    %s\n", dir.Path)
 	run := run.ShellPath(dir.Path)
 	p.say("next:  %[1]s eval %[2]s%[3]s\n       %[1]s sample %[2]s", p.name, run, check)
@@ -263,6 +306,20 @@ type trainReport struct {
 	Test            *evalReport `json:"test,omitempty"`
 
 	ValidationRise *infer.Estimate `json:"validation_rise,omitempty"` // in the last epoch; of a VAE
+}
+
+// check is what eval is best asked for, of a VAE: log p(x) itself where it can be had, an
+// estimate where L_k is known to be far from it, else L_k with more draws.
+func (r *trainReport) check(c train.Config) string {
+	switch {
+	case !c.Likelihood.IsLikelihood():
+		return ""
+	case c.Network().Latent <= infer.MaxExactLatent:
+		return " --exact"
+	case r.Test != nil && r.Test.IW.KHat != nil && *r.Test.IW.KHat > hopeless:
+		return " --ais --limit 300"
+	}
+	return " --samples 1000"
 }
 
 // sayVariance says what a learned variance has come to.
