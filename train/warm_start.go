@@ -54,10 +54,7 @@ func (s *Setup) takeOver(from []safetensors.Tensor, of func(model.Part) bool) er
 			copy(own.Data, saved)
 		}
 	}
-	if s.Grid != nil {
-		return s.Grid.Refresh()
-	}
-	return nil
+	return s.refresh()
 }
 
 // partOf is the part of a model that a tensor belongs to.

@@ -320,7 +320,7 @@ func (x *comparison) samePixels() error {
 func (x *comparison) score(ctx context.Context) error {
 	for _, c := range x.runs {
 		how := ""
-		if c.setup.VAE != nil {
+		if !c.setup.Config.HasTable() {
 			how = fmt.Sprintf(", %d draws of z each", x.options.samples)
 		}
 		x.p.say("scoring %s: %d %s images%s", c.name, c.view.N(), x.options.split, how)
@@ -337,8 +337,8 @@ func (x *comparison) score(ctx context.Context) error {
 
 func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model, error) {
 	s := c.setup
-	ask := train.AssessOptions{Samples: x.options.samples, Seed: x.report.Seed}
-	if s.VAE != nil && s.Config.Likelihood.IsLikelihood() {
+	ask := train.ScoreOptions{Samples: x.options.samples, Seed: x.report.Seed}
+	if !s.Config.HasTable() && s.Config.Likelihood.IsLikelihood() {
 		ask.Exact = s.Config.Network().Latent <= infer.MaxExactLatent
 		if x.options.ais.on && !ask.Exact {
 			bar := newAISProgress(x.p, c.view.N())
@@ -354,7 +354,7 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 			x.p.say("  quadrature: %d of %d images", images, c.view.N())
 		}
 	}
-	e, err := train.Assess(ctx, s, c.view, ask)
+	e, err := s.Score(ctx, c.view, ask)
 	if err != nil {
 		return report.Model{}, err
 	}
@@ -363,7 +363,7 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 		Likelihood: string(s.Config.Likelihood), Binarise: string(c.config.Binarise),
 		Recon: report.Figure{Value: e.Recon, SE: e.ReconSE}, KL: report.Figure{Value: e.KL, SE: e.KLSE}, ELBO: report.Figure{Value: e.ELBO, SE: e.ELBOSE},
 	}
-	m.Parameters, m.Encoder = s.CountParameters()
+	m.Parameters, m.Encoder = s.Free()
 	if e.IW != nil {
 		m.IW = &report.IW{K: e.IW.K, Figure: report.Figure{Value: e.IW.Bound, SE: e.IW.SE}, ESS: e.IW.ESS}
 	}
@@ -390,7 +390,7 @@ func (c *contestant) addHistory(m *report.Model) error {
 		return err
 	}
 	m.Passes = "epoch"
-	if c.setup.EM != nil {
+	if c.setup.Config.HasTable() {
 		m.Passes = "iteration"
 	}
 	for _, line := range metrics {

@@ -117,7 +117,7 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	}
 	wait := newWaiting(p, fmt.Sprintf("%d draws an image", o.samples), view.N())
 	defer wait.done()
-	ask := train.AssessOptions{Samples: o.samples, Seed: o.seed, Scored: wait.at}
+	ask := train.ScoreOptions{Samples: o.samples, Seed: o.seed, Scored: wait.at}
 	if o.ais.on {
 		bar := newAISProgress(p, view.N())
 		defer bar.done()
@@ -180,8 +180,8 @@ type evalReport struct {
 }
 
 // evaluate scores a view: a VAE as asked, a model with a table exactly.
-func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, ask train.AssessOptions) (*evalReport, error) {
-	e, err := train.Assess(ctx, s, v, ask)
+func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, ask train.ScoreOptions) (*evalReport, error) {
+	e, err := s.Score(ctx, v, ask)
 	if err != nil {
 		return nil, err
 	}

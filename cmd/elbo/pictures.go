@@ -69,18 +69,19 @@ func (p *program) draw(s *train.Setup, dir *run.Dir) error {
 // first, and of a grid all its states in their order.
 func drawSamples(s *train.Setup) (image.Image, error) {
 	rows, cols := s.Dataset.Rows(), s.Dataset.Cols()
-	if s.EM == nil {
+	m, ok := s.Model.(train.Tabular)
+	if !ok {
 		samples, err := s.Sample(sampledImages, s.Config.Seed)
 		return picture.Grid(samples, rows, cols, gridColumns), err
 	}
-	means, d := s.EM.Means(), s.Dataset.D()
+	means, d := m.Table().Means(), s.Dataset.D()
 	if extent := train.SettingsOf[train.GridSettings](s.Config).Grid; extent != nil {
 		if len(extent) == 2 {
 			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, extent[0]), nil
 		}
 		return picture.Grid(means, rows, cols, extent[len(extent)-1]), nil
 	}
-	weights := s.EM.LogPrior()
+	weights := m.Table().LogPrior()
 	order := make([]int, len(weights))
 	for k := range order {
 		order[k] = k
@@ -108,7 +109,7 @@ func pictured(s *train.Setup) data.View {
 // curvesOf are the bounds over epochs, and their parts below.
 func curvesOf(s *train.Setup, metrics []run.Metrics) chart.Sheet {
 	bound, pass := "ELBO", "epoch"
-	if s.EM != nil {
+	if s.Config.HasTable() {
 		bound, pass = "log p(x)", "iteration"
 	}
 	if vae := train.SettingsOf[train.VAESettings](s.Config); vae.Objective == model.IWAE {
@@ -191,7 +192,7 @@ func upright(images []float32, n1, n2, d int) []float32 {
 
 // drawPlane draws what only a two-dimensional latent space can show.
 func drawPlane(s *train.Setup, dir *run.Dir) error {
-	if s.VAE != nil { // the states of a grid are in samples.png
+	if !s.Config.HasTable() { // the states of a grid are in samples.png
 		images, err := s.Decode(picture.ManifoldCodes(manifoldSide, -manifoldReach, manifoldReach))
 		if err != nil {
 			return err
@@ -203,7 +204,7 @@ func drawPlane(s *train.Setup, dir *run.Dir) error {
 	}
 	v := pictured(s)
 	v.Subset = v.First(plottedCodes)
-	codes, err := s.Codes(context.Background(), v)
+	codes, err := s.Encode(context.Background(), v)
 	if err != nil {
 		return err
 	}
@@ -216,12 +217,12 @@ func drawPlane(s *train.Setup, dir *run.Dir) error {
 		}
 		labels[i] = label
 	}
-	c, err := chart.Codes(codes, labels, fmt.Sprintf("E[z|x] of %d images of %s; %s", v.N(), s.Dataset.Name, describeModel(s)))
+	c, err := chart.Codes(codes.Mean, labels, fmt.Sprintf("E[z|x] of %d images of %s; %s", v.N(), s.Dataset.Name, describeModel(s)))
 	if err != nil {
 		return err
 	}
-	if s.VAE != nil {
-		if _, ok := s.VAE.Prior.(model.StandardNormal); ok {
+	if m, ok := s.Model.(train.Amortised); ok {
+		if _, ok := m.Joint().Prior.(model.StandardNormal); ok {
 			for i, name := range []string{"p(z): 1 and 2 standard deviations", ""} {
 				c.Layers = append(c.Layers, chart.Ellipse{Name: name, Look: chart.Look{Ink: chart.Black, Dashed: true, Thin: true}, RadiusX: float64(i + 1), RadiusY: float64(i + 1)})
 			}
@@ -234,7 +235,7 @@ func drawPlane(s *train.Setup, dir *run.Dir) error {
 func reconstruct(s *train.Setup, v data.View, n int) (originals, reconstructions []float32, err error) {
 	v.Subset = v.First(n)
 	reconstructions, err = s.Reconstruct(context.Background(), v)
-	return train.Pixels(v), reconstructions, err
+	return v.AllEvaluated(), reconstructions, err
 }
 
 // writePicture writes a PNG file.

@@ -29,7 +29,7 @@ const plainEvery = 15 * time.Second
 
 func newProgress(p *program, s *train.Setup, from *run.State) *progress {
 	vae := train.SettingsOf[train.VAESettings](s.Config)
-	g := &progress{p: p, unit: vae.Objective, k: vae.K, em: s.EM != nil, n: s.Train.N(), total: s.Config.Epochs, spoke: p.now()}
+	g := &progress{p: p, unit: vae.Objective, k: vae.K, em: s.Config.HasTable(), n: s.Train.N(), total: s.Config.Epochs, spoke: p.now()}
 	unit := "images"
 	if g.em {
 		g.n, unit = 1, "iterations"

@@ -179,7 +179,7 @@ func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *r
 // finish tests the best model, draws its pictures and says what to do next.
 func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, result train.Result, o trainOptions) error {
 	unit, check := "epochs", " --samples 1000"+scoredSplit(s)
-	if s.EM != nil {
+	if s.Config.HasTable() {
 		unit, check = "iterations", " --split train"
 	}
 	model := "the last model"
@@ -203,12 +203,12 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	}
 	if s.Test.N() > 0 {
 		how := ""
-		if s.VAE != nil {
+		if !s.Config.HasTable() {
 			how = fmt.Sprintf(", with %d samples for each image", o.tested)
 		}
 		p.say("testing %s%s", model, how)
 		wait := newWaiting(p, "testing", s.Test.N())
-		e, err := evaluate(ctx, s, s.Test, "test", train.AssessOptions{Samples: o.tested, Seed: s.Config.Seed, Scored: wait.at})
+		e, err := evaluate(ctx, s, s.Test, "test", train.ScoreOptions{Samples: o.tested, Seed: s.Config.Seed, Scored: wait.at})
 		wait.done()
 		if errors.Is(err, context.Canceled) {
 			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, run.ShellPath(dir.Path))
@@ -219,7 +219,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 		report.Test = e
 		if !o.json {
 			e.write(p.stdout)
-			if s.EM != nil {
+			if s.Config.HasTable() {
 				e.writeMore(p.stdout)
 			} else {
 				e.writeTrust(p.stdout)
@@ -267,10 +267,11 @@ type trainReport struct {
 
 // sayVariance says what a learned variance has come to.
 func (p *program) sayVariance(s *train.Setup) {
-	if s.VAE == nil {
+	m, ok := s.Model.(train.Latent)
+	if !ok {
 		return
 	}
-	gaussian, ok := s.VAE.Likelihood.(*model.Gaussian)
+	gaussian, ok := m.Joint().Likelihood.(*model.Gaussian)
 	if !ok || !gaussian.Learned() {
 		return
 	}
