@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"io"
@@ -33,53 +34,97 @@ const (
 	reconstructedFile = "reconstructions.png"
 )
 
-// draw makes all pictures of a run directory.
+// gallery draws the pictures of a run.
+type gallery struct {
+	s       *train.Setup
+	dir     string   // to draw in
+	formats []string // of charts, as extensions; images are PNG in any case
+	title   string   // above each; "": the model and its data
+}
+
+func newGallery(s *train.Setup, dir *run.Dir) gallery {
+	return gallery{s: s, dir: dir.Path, formats: []string{"png"}}
+}
+
+// draw makes all pictures of a run in its directory.
 func (p *program) draw(s *train.Setup, dir *run.Dir) error {
-	samples, err := drawSamples(s)
-	if err != nil {
-		return err
-	}
-	if err := writePicture(dir.File(samplesFile), samples); err != nil {
-		return err
-	}
-	originals, reconstructions, err := reconstruct(s, pictured(s), pairedImages)
-	if err != nil {
-		return err
-	}
-	err = writePicture(dir.File(reconstructedFile), picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), pairColumns))
-	if err != nil {
-		return err
-	}
 	metrics, err := dir.ReadMetrics()
 	if err != nil {
 		return err
 	}
-	if len(metrics) > 0 {
-		if err := writeChart(dir.File("curves.png"), curvesOf(s, metrics)); err != nil {
-			return err
-		}
+	return newGallery(s, dir).all(metrics)
+}
+
+// all draws all pictures.
+func (g gallery) all(metrics []run.Metrics) error {
+	if err := g.during(metrics); err != nil {
+		return err
 	}
-	if s.Config.Network().Latent == 2 {
-		return drawPlane(s, dir)
+	s := g.s
+	originals, reconstructions, err := reconstruct(s, pictured(s), pairedImages)
+	if err != nil {
+		return err
 	}
-	return nil
+	err = g.images(reconstructedFile, picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), pairColumns),
+		"images, and their reconstructions below")
+	if err == nil && s.Config.Network().Latent == 2 {
+		err = g.plane()
+	}
+	return err
+}
+
+// during draws what changes while the model is trained: samples and curves.
+func (g gallery) during(metrics []run.Metrics) error {
+	samples, what, err := drawSamples(g.s)
+	if err != nil {
+		return err
+	}
+	if err := g.images(samplesFile, samples, what); err != nil {
+		return err
+	}
+	if len(metrics) == 0 {
+		return nil
+	}
+	sheet := curvesOf(g.s, metrics)
+	if g.title != "" {
+		sheet[0][0].Title = g.title
+	}
+	return g.chart("curves", sheet)
+}
+
+// images writes a sheet of images under a line that says what they are.
+func (g gallery) images(name string, sheet image.Image, what string) error {
+	title := g.title
+	if title == "" {
+		title = fmt.Sprintf("%s; %s, on %s", what, describeModel(g.s), g.s.Dataset.Name)
+	}
+	return writePicture(filepath.Join(g.dir, name), picture.Titled(sheet, title))
+}
+
+// chart writes a chart in every format.
+func (g gallery) chart(name string, sheet chart.Sheet) error {
+	var errs []error
+	for _, format := range g.formats {
+		errs = append(errs, writeChart(filepath.Join(g.dir, name+"."+format), sheet))
+	}
+	return errors.Join(errs...)
 }
 
 // drawSamples draws images from the prior; of a mixture its components, the heaviest
-// first, and of a grid all its states in their order.
-func drawSamples(s *train.Setup) (image.Image, error) {
+// first, and of a grid all its states in their order. what says which.
+func drawSamples(s *train.Setup) (sheet image.Image, what string, err error) {
 	rows, cols := s.Dataset.Rows(), s.Dataset.Cols()
 	m, ok := s.Model.(train.Tabular)
 	if !ok {
 		samples, err := s.Sample(sampledImages, s.Config.Seed)
-		return picture.Grid(samples, rows, cols, gridColumns), err
+		return picture.Grid(samples, rows, cols, gridColumns), "means E[x|z] of draws from the prior", err
 	}
 	means, d := m.Table().Means(), s.Dataset.D()
 	if extent := train.SettingsOf[train.GridSettings](s.Config).Grid; extent != nil {
 		if len(extent) == 2 {
-			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, extent[0]), nil
+			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, extent[0]), "means E[x|z] at the points of the grid", nil
 		}
-		return picture.Grid(means, rows, cols, extent[len(extent)-1]), nil
+		return picture.Grid(means, rows, cols, extent[len(extent)-1]), "means E[x|z] at the points of the grid", nil
 	}
 	weights := m.Table().LogPrior()
 	order := make([]int, len(weights))
@@ -93,7 +138,11 @@ func drawSamples(s *train.Setup) (image.Image, error) {
 		images = append(images, means[k*d:][:d]...)
 		captions = append(captions, fmt.Sprintf("%.2g %%", 100*math.Exp(float64(weights[k]))))
 	}
-	return picture.Captioned(images, rows, cols, gridColumns, captions), nil
+	what = "components by weight"
+	if len(order) > shownComponents {
+		what = fmt.Sprintf("the %d heaviest of %d components", shownComponents, len(order))
+	}
+	return picture.Captioned(images, rows, cols, gridColumns, captions), what, nil
 }
 
 // pictured is the split whose images are shown: the test images, where there are any.
@@ -190,14 +239,15 @@ func upright(images []float32, n1, n2, d int) []float32 {
 	return out
 }
 
-// drawPlane draws what only a two-dimensional latent space can show.
-func drawPlane(s *train.Setup, dir *run.Dir) error {
+// plane draws what only a two-dimensional latent space can show.
+func (g gallery) plane() error {
+	s := g.s
 	if !s.Config.HasTable() { // the states of a grid are in samples.png
 		images, err := s.Decode(picture.ManifoldCodes(manifoldSide, -manifoldReach, manifoldReach))
 		if err != nil {
 			return err
 		}
-		err = writePicture(dir.File("manifold.png"), picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), manifoldSide, -manifoldReach, manifoldReach))
+		err = g.images("manifold.png", picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), manifoldSide, -manifoldReach, manifoldReach), "means E[x|z] over the plane")
 		if err != nil {
 			return err
 		}
@@ -228,7 +278,10 @@ func drawPlane(s *train.Setup, dir *run.Dir) error {
 			}
 		}
 	}
-	return writeChart(dir.File("latent.png"), chart.Sheet{{c}})
+	if g.title != "" {
+		c.Title = g.title
+	}
+	return g.chart("latent", chart.Sheet{{c}})
 }
 
 // reconstruct returns the first n images of v, and their reconstructions.
@@ -243,10 +296,13 @@ func writePicture(path string, img image.Image) error {
 	return run.WriteAtomic(path, func(w io.Writer) error { return picture.Encode(w, img) })
 }
 
-// writeChart writes a chart as what the file's name asks for: .svg, or .png.
+// writeChart writes a chart as what the file's name asks for: .svg, .pdf, or .png.
 func writeChart(path string, sheet chart.Sheet) error {
-	if strings.ToLower(filepath.Ext(path)) == ".svg" {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".svg":
 		return run.WriteAtomic(path, sheet.SVG)
+	case ".pdf":
+		return run.WriteAtomic(path, sheet.PDF)
 	}
 	img, err := sheet.PNG()
 	if err != nil {

@@ -168,9 +168,12 @@ func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *run.Dir
 // fit trains from a state to the end.
 func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State) (train.Result, error) {
 	bar := newProgress(p, s, from)
-	result, err := train.Run(ctx, s, dir, from, bar, p.now)
+	result, err := train.Run(ctx, s, dir, from, newIllustrated(p, s, dir, bar), p.now)
 	bar.done()
 	if errors.Is(err, train.ErrInterrupted) {
+		if metrics, err := dir.ReadMetrics(); err == nil && len(metrics) > 0 {
+			newGallery(s, dir).chart("curves", curvesOf(s, metrics)) // as far as it came; resume draws it anew
+		}
 		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, run.ShellPath(dir.Path))
 	}
 	return result, err
