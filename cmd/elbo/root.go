@@ -188,6 +188,14 @@ func (p *program) setup(c train.Config) (*train.Setup, error) {
 	return train.NewSetup(c, p.cpus, p.engine)
 }
 
+// columns is the width of the terminal, 0 where there is none.
+func (p *program) columns() int {
+	if p.live && p.width != nil {
+		return p.width()
+	}
+	return 0
+}
+
 // say writes a line of words.
 func (p *program) say(format string, args ...any) {
 	fmt.Fprintf(p.stderr, format+"\n", args...)
