@@ -292,3 +292,34 @@ func TestParametersThatWouldMeanSomethingElseAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAWarmStartTakesTheArchitectureAlong: what is not given comes from the source; what is
+// given stays; a source without a network is refused.
+func TestAWarmStartTakesTheArchitectureAlong(t *testing.T) {
+	source := smallConfig(t)
+	source.network().Hidden, source.network().Latent, source.network().Activation = []int{7, 5}, 3, graph.Tanh
+	s, dir := newTestSetup(t, source), newHastyRun(t, source)
+	if _, err := Run(context.Background(), s, dir, nil, nil, still); err != nil {
+		t.Fatal(err)
+	}
+	c := DefaultConfig(VAEModel)
+	c.Data = source.Data
+	c.network().InitFrom, c.network().Latent = dir.Path, 9
+	if err := c.TakeArchitecture(func(key string) bool { return key == "latent" }); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.Network(); !slices.Equal(n.Hidden, []int{7, 5}) || n.Latent != 9 || n.Activation != graph.Tanh || c.Likelihood != source.Likelihood {
+		t.Errorf("took %+v, %s", n, c.Likelihood)
+	}
+
+	none := emConfig(t, MixtureModel)
+	none.Epochs = 1
+	mixed := newHastyRun(t, none)
+	if _, err := Run(context.Background(), newTestSetup(t, none), mixed, nil, nil, still); err != nil {
+		t.Fatal(err)
+	}
+	c.network().InitFrom = mixed.Path
+	if err := c.TakeArchitecture(func(string) bool { return false }); !errors.Is(err, errNoNetwork) {
+		t.Errorf("of a mixture: %v", err)
+	}
+}

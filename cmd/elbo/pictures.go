@@ -66,7 +66,7 @@ func (g gallery) all(metrics []run.Metrics) error {
 		return err
 	}
 	err = g.images(reconstructedFile, picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), pairColumns),
-		"images, and their reconstructions below")
+		pairsAre)
 	if err == nil && s.Config.Network().Latent == 2 {
 		err = g.plane()
 	}
@@ -96,9 +96,20 @@ func (g gallery) during(metrics []run.Metrics) error {
 func (g gallery) images(name string, sheet image.Image, what string) error {
 	title := g.title
 	if title == "" {
-		title = fmt.Sprintf("%s; %s, on %s", what, describeModel(g.s), g.s.Dataset.Name)
+		title = titleOf(g.s, what)
 	}
 	return writePicture(filepath.Join(g.dir, name), picture.Titled(sheet, title))
+}
+
+// What sheets of images are.
+const (
+	drawsAre = "means E[x|z] of draws from the prior"
+	pairsAre = "images, and their reconstructions below"
+)
+
+// titleOf says what a picture shows, and of which model and data.
+func titleOf(s *train.Setup, what string) string {
+	return fmt.Sprintf("%s; %s, on %s", what, describeModel(s), s.Dataset.Name)
 }
 
 // chart writes a chart in every format.
@@ -117,7 +128,7 @@ func drawSamples(s *train.Setup) (sheet image.Image, what string, err error) {
 	m, ok := s.Model.(train.Tabular)
 	if !ok {
 		samples, err := s.Sample(sampledImages, s.Config.Seed)
-		return picture.Grid(samples, rows, cols, gridColumns), "means E[x|z] of draws from the prior", err
+		return picture.Grid(samples, rows, cols, gridColumns), drawsAre, err
 	}
 	means, d := m.Table().Means(), s.Dataset.D()
 	if extent := train.SettingsOf[train.GridSettings](s.Config).Grid; extent != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -118,6 +119,11 @@ func mergeConfig(cmd *cobra.Command, flags []train.Option, file string, out *str
 			faults = append(faults, given.NotOf(c.Model, "--"+given.Key))
 		default:
 			faults = append(faults, value.Set(given.Value.String()))
+		}
+	}
+	if errors.Join(faults...) == nil && file == "" { // a file has every key
+		if err := c.TakeArchitecture(cmd.Flags().Changed); err != nil {
+			return c, err
 		}
 	}
 	faults = append(faults, c.Validate())
@@ -330,10 +336,32 @@ func (p *program) sayWhat(s *train.Setup) {
 	}
 	p.say("  model  %s", describeModel(s))
 	p.say("  data   %s: %d training, %d validation, %d test images, %s, seed %d", s.Dataset.Name, s.Train.N(), s.Validation.N(), s.Test.N(), binarise, c.Seed)
+	p.say("  train  %s", describeTraining(c))
 	p.say("  with   %s, workers: %d; bounds in nats per image", s.Engine.BLAS, c.Workers)
 	if size := s.Sizes(); size.Checkpoint >= run.LargeCheckpoint {
 		p.say("  size   %.3g million parameters, %.2g GB a checkpoint (the last and the best are kept), about %.2g GB of memory; a smaller --hidden, or smaller images, take less", float64(size.Parameters)/1e6, size.Checkpoint/1e9, size.Memory/1e9)
 	}
+}
+
+// describeTraining says how a model is fitted: for how long, how fast, and whatever is not as
+// it is by default, but for what is said of model and data.
+func describeTraining(c train.Config) string {
+	said := []string{"model", "data", "limit", "split", "seed", "binarise", "workers", "likelihood", "hidden", "latent", "activation",
+		"objective", "k", "components", "prior", "grid", "grid-rule"}
+	always := []string{"epochs", "batch", "lr", "m-steps", "tolerance"}
+	byDefault := map[string]string{}
+	defaults := c.Settings.Kind().Config()
+	for _, o := range defaults.Options() {
+		byDefault[o.Key] = o.Value.String()
+	}
+	var words []string
+	for _, o := range c.Options() {
+		value := o.Value.String()
+		if slices.Contains(always, o.Key) || !slices.Contains(said, o.Key) && value != byDefault[o.Key] {
+			words = append(words, o.Key+" "+value)
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // describeModel says in a line what is fitted.
