@@ -93,6 +93,20 @@ func (v View) Pixels(dst []float32, i, epoch int) {
 // pixels that are drawn are those of epoch 0.
 func (v View) Evaluated(dst []float32, i int) { v.Pixels(dst, i, 0) }
 
+// EvaluatedRows fills dst[:n·D] with images first to first+n-1 as evaluation sees them.
+func (v View) EvaluatedRows(dst []float32, first, n int) {
+	for i, d := 0, v.D(); i < n; i++ {
+		v.Evaluated(dst[i*d:][:d], first+i)
+	}
+}
+
+// AllEvaluated returns all images as evaluation sees them, [N, D].
+func (v View) AllEvaluated() []float32 {
+	x := make([]float32, v.N()*v.D())
+	v.EvaluatedRows(x, 0, v.N())
+	return x
+}
+
 // draw makes the Bernoulli draw of image i that belongs to an epoch. The
 // generator stays on the stack, as a Stream would not.
 func (v View) draw(dst []float32, i, epoch int) {

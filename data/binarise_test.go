@@ -282,3 +282,19 @@ func TestParseBinarisation(t *testing.T) {
 		t.Errorf("found error %v\nwant %s", err, want)
 	}
 }
+
+// TestRowsAreTheSingleImages: a block of images is what they are one by one.
+func TestRowsAreTheSingleImages(t *testing.T) {
+	for _, mode := range []Binarisation{None, Static, Threshold} {
+		v := viewOf(t, Synthetic(9, 5, 4, 3), mode, 3)
+		all := v.AllEvaluated()
+		some, one := make([]float32, 4*v.D()), make([]float32, v.D())
+		v.EvaluatedRows(some, 2, 4)
+		for i := range v.N() {
+			v.Evaluated(one, i)
+			if !slices.Equal(one, all[i*v.D():][:v.D()]) || i >= 2 && i < 6 && !slices.Equal(one, some[(i-2)*v.D():][:v.D()]) {
+				t.Errorf("%s: image %d differs", mode, i)
+			}
+		}
+	}
+}

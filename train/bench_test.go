@@ -24,20 +24,20 @@ func BenchmarkTrainingStep(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			c.config.Workers, c.config.Epochs, c.config.Split = 2, 1<<30, []int{60_000, 0}
 			s := newTestSetup(b, c.config)
-			if err := s.VAE.CompileStep(s.Config.vae().Batch); err != nil {
+			if err := vaeOf(s).CompileStep(s.Config.vae().Batch); err != nil {
 				b.Fatal(err)
 			}
-			adam := NewAdam(s.Config.network().LR, s.VAE.Params(), s.Engine)
-			batches := newFeed(s, 1, 0)
+			adam := NewAdam(s.Config.network().LR, vaeOf(s).Params(), s.Engine)
+			batches := newFeed(s, *s.Config.vae(), vaeOf(s), 1, 0)
 			defer batches.close()
 			images := 0
 			b.ReportAllocs()
 			for b.Loop() {
 				batch := batches.next()
-				if _, err := s.VAE.Step(&batch.Batch); err != nil {
+				if _, err := vaeOf(s).Step(&batch.Batch); err != nil {
 					b.Fatal(err)
 				}
-				adam.Step(s.VAE.Grad)
+				adam.Step(vaeOf(s).Grad)
 				images += batch.Images
 				batches.recycle(batch)
 			}
@@ -52,7 +52,7 @@ func BenchmarkImportanceWeighted(b *testing.B) {
 	c.network().Hidden, c.network().Latent, c.network().Activation, c.Workers = []int{200, 200}, 50, graph.Tanh, 2
 	c.Binarise, c.vae().Objective = data.Threshold, model.ELBO
 	s := newTestSetup(b, c)
-	e, err := infer.NewEvaluator(s.VAE, 1000)
+	e, err := infer.NewEvaluator(vaeOf(s), 1000)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -67,12 +67,12 @@ func (p Binarised) String() string {
 // images, and the same SHA-256. It reads all of both.
 func SamePixels(a, b data.View) bool { return a.N() == b.N() && a.Hash() == b.Hash() }
 
-// BestAssessment returns o where it also asks for the best that can be known of log p(x)
+// BestScore returns o where it also asks for the best that can be known of log p(x)
 // under the model of s: quadrature in few latent dimensions, in more of them the annealing
 // that o asks for, if it does, and L_k otherwise. A sum over states needs neither, and where
 // there is no likelihood there is no log p(x). Evaluation.Evidence names the figure.
-func BestAssessment(s *Setup, o AssessOptions) AssessOptions {
-	table := s.Config.Settings.Kind().EM
+func BestScore(s *Setup, o ScoreOptions) ScoreOptions {
+	table := s.Config.HasTable()
 	o.Exact = !table && s.Config.Likelihood.IsLikelihood() && s.Config.Network().Latent <= infer.MaxExactLatent
 	if table || o.Exact || !s.Config.Likelihood.IsLikelihood() {
 		o.AIS = nil

@@ -82,11 +82,11 @@ func TestTheBestFigureIsTheOneThatCanBeHad(t *testing.T) {
 		{"a mixture", DefaultConfig(MixtureModel), false, false},
 	} {
 		asked := infer.DefaultAIS()
-		o := BestAssessment(&Setup{Config: c.config}, AssessOptions{Samples: 7, AIS: &asked})
+		o := BestScore(&Setup{Config: c.config}, ScoreOptions{Samples: 7, AIS: &asked})
 		if o.Exact != c.exact || (o.AIS != nil) != c.ais || o.Samples != 7 {
 			t.Errorf("%s: quadrature %v, annealing %v, want %v and %v", c.name, o.Exact, o.AIS != nil, c.exact, c.ais)
 		}
-		if o = BestAssessment(&Setup{Config: c.config}, AssessOptions{}); o.AIS != nil {
+		if o = BestScore(&Setup{Config: c.config}, ScoreOptions{}); o.AIS != nil {
 			t.Errorf("%s: annealing that nobody asked for", c.name)
 		}
 	}

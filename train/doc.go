@@ -11,8 +11,8 @@
 //	dir, err := train.CreateRun("runs/first", s.Config)
 //	result, err := train.Run(ctx, s, dir, nil, nil, time.Now)
 //
-// Afterwards [Assess] scores images, in nats per image, with log p(x) where it can be known;
-// Sample, Decode, Codes and Reconstruct of [Setup] give codes and images. [OpenRun] and the
+// Afterwards the setup's [Model] scores images, in nats per image, with log p(x) where it can be
+// known, and samples, encodes and reconstructs them. [OpenRun] and the
 // newest state of the directory go on with a run, to the bits of one that was never
 // interrupted.
 //

@@ -28,9 +28,9 @@ const emChunk = 1000
 // acceleration, when two in a row do, as a jump may gain anything from 0 on where EM's own
 // step gains more.
 type em struct {
-	*keeper
+	*Fitting
 	model *model.EM
-	mStep mStep
+	mStep MStep
 	prior tablePrior
 
 	fit        *model.EStep             // with statistics
@@ -52,8 +52,8 @@ type em struct {
 	}
 }
 
-// mStep is a way to raise the bound of a table in the parameters.
-type mStep interface {
+// MStep is a way to raise the bound of a table in the parameters.
+type MStep interface {
 	// begin sets the first parameters.
 	begin(e *em) error
 	// chunk is how many images an E-step takes at once.
@@ -66,6 +66,8 @@ type mStep interface {
 	bound(e *em) (run.Metrics, bool)
 	// maximise is the M-step.
 	maximise(e *em) error
+	// degenerate is the component that has shrunk to nothing, -1 for none.
+	degenerate() int
 	// saves reports whether the parameters that an M-step has left are to be saved; of the
 	// others, saveBefore says it of those before one.
 	saves() bool
@@ -75,10 +77,13 @@ type mStep interface {
 	load(e *em, s *run.State) error
 }
 
-func newEM(k *keeper, m *model.EM, step mStep) *em {
-	e := &em{keeper: k, model: m, mStep: step, last: math.NaN(), prior: commonPrior{}}
-	if k.Config.Table().Prior == model.PerImage {
-		e.prior = newPriorPerImage(k.Train.N(), m.Config.States)
+// NewEM is the method that fits a model with a table by EM with the given M-step.
+func NewEM(f *Fitting, m *model.EM, step MStep) Method { return newEM(f, m, step) }
+
+func newEM(f *Fitting, m *model.EM, step MStep) *em {
+	e := &em{Fitting: f, model: m, mStep: step, last: math.NaN(), prior: commonPrior{}}
+	if f.Config.Table().Prior == model.PerImage {
+		e.prior = newPriorPerImage(f.Train.N(), m.Config.States)
 	}
 	return e
 }
@@ -107,13 +112,13 @@ func (e *em) Begin(from *run.State) error {
 		return err
 	}
 	e.prior.begin(e.model.LogPrior())
-	if err := e.dir.TruncateMetrics(0); err != nil || e.Config.Network().InitFrom == "" {
+	if err := e.Dir.TruncateMetrics(0); err != nil || e.Config.Network().InitFrom == "" {
 		return err
 	}
 	if err := e.WarmStart(); err != nil {
 		return err
 	}
-	return e.save() // from here on the run needs its source no more
+	return e.Save() // from here on the run needs its source no more
 }
 
 func (e *em) restore(from *run.State) error {
@@ -130,7 +135,7 @@ func (e *em) restore(from *run.State) error {
 	if from.Objective != nil {
 		e.last = *from.Objective
 	}
-	return e.dir.TruncateMetrics(int(from.Step)) // the E-step of this step comes once more
+	return e.Dir.TruncateMetrics(int(from.Step)) // the E-step of this step comes once more
 }
 
 // Close has nothing to end.
@@ -172,15 +177,15 @@ func (e *em) Pass(ctx context.Context) (run.Metrics, bool, error) {
 // validate adds the terms of the validation images, and the time of it all.
 func (e *em) validate(m *run.Metrics) error {
 	if e.validation != nil {
-		began := e.now()
+		began := e.Now()
 		var err error
-		if m.Validation, err = e.evidence(e.validation, e.Validation); err != nil {
+		if m.Validation, err = evidence(context.Background(), e.validation, e.Validation); err != nil {
 			return err
 		}
 		if err := e.finite(m.Validation.Bound); err != nil {
 			return err
 		}
-		m.Seconds += e.now().Sub(began).Seconds()
+		m.Seconds += e.Now().Sub(began).Seconds()
 	}
 	m.ImagesPerSecond = float64(e.Train.N()) / max(m.Seconds, 1e-9)
 	return nil
@@ -190,7 +195,7 @@ func (e *em) validate(m *run.Metrics) error {
 // have found the best.
 func (e *em) Turn(run.Metrics) (Status, bool) {
 	switch {
-	case e.small() && (e.note.Slow || !SettingsOf[MixtureSettings](e.Config).Accelerate):
+	case e.small() && (e.note.Slow || smallGains(e.Config) == 1):
 		return Converged, true
 	case e.step >= int64(e.Config.Epochs):
 		return Finished, true
@@ -206,18 +211,18 @@ func (e *em) small() bool {
 // maximise is the M-step.
 func (e *em) maximise(ctx context.Context) error {
 	if e.mStep.saveBefore() {
-		if err := e.save(); err != nil {
+		if err := e.Save(); err != nil {
 			return err
 		}
 	}
-	e.note.Slow = e.small() && SettingsOf[MixtureSettings](e.Config).Accelerate
+	e.note.Slow = e.small() && smallGains(e.Config) > 1
 	e.last = e.reached.objective
-	began := e.now()
+	began := e.Now()
 	e.prior.sharpen(e)
 	if err := e.mStep.maximise(e); err != nil {
 		return err
 	}
-	e.seconds = e.now().Sub(began).Seconds()
+	e.seconds = e.Now().Sub(began).Seconds()
 	e.step++
 	if e.trial.fallback != nil {
 		return nil
@@ -232,7 +237,7 @@ func (e *em) settle(ctx context.Context) error {
 		return err
 	}
 	if e.mStep.saves() {
-		if err := e.save(); err != nil {
+		if err := e.Save(); err != nil {
 			return err
 		}
 	}
@@ -277,11 +282,11 @@ func (e *em) refuse(objective float64) bool {
 // degeneracy is the error of parameters that stand, and not of a point on trial, where a
 // component has shrunk to nothing.
 func (e *em) degeneracy() error {
-	k := degenerate(e.Mixture)
+	k := e.mStep.degenerate()
 	if k < 0 {
 		return nil
 	}
-	err := e.diverged(fmt.Sprintf("a pixel of component %d has a variance below %g, as it is the same in all its images: the density grows without end; --variance-floor bounds it", k, narrowest))
+	err := e.Diverged(fmt.Sprintf("a pixel of component %d has a variance below %g, as it is the same in all its images: the density grows without end; --variance-floor bounds it", k, narrowest))
 	err.Degenerate = true
 	return err
 }
@@ -293,7 +298,7 @@ func shortening(n run.MStep) bool { return n.Stalled && n.Shorter < 1000 }
 // expect is the E-step over all training images. It leaves the statistics for the
 // M-step, and returns what it came to.
 func (e *em) expect() (run.Metrics, error) {
-	began := e.now()
+	began := e.Now()
 	m, known := e.mStep.bound(e)
 	if !known {
 		var err error
@@ -304,7 +309,7 @@ func (e *em) expect() (run.Metrics, error) {
 	m.Epoch, m.Step, m.Beta = int(e.step), e.step, 1
 	m.EM.Penalty = e.model.LogPenalty() / e.stats.Images
 	m.EM.Used, m.EM.Rounding = model.UsedStates(e.stats.Counts), e.model.Rounding(e.stats, m.Train.Recon)
-	m.Seconds = e.seconds + e.now().Sub(began).Seconds() // with the M-step that led here
+	m.Seconds = e.seconds + e.Now().Sub(began).Seconds() // with the M-step that led here
 	return m, nil
 }
 
@@ -360,8 +365,8 @@ func (e *em) noteBound(gain float64) {
 
 func (e *em) finite(bound float64) error {
 	if math.IsNaN(bound) || math.IsInf(bound, 0) {
-		err := e.diverged(fmt.Sprintf("the evidence is %v nats per image", bound))
-		err.LastGood = min(e.saved, e.step-1) // the parameters of this very step may have been saved: not those
+		err := e.Diverged(fmt.Sprintf("the evidence is %v nats per image", bound))
+		err.LastGood = min(e.Saved, e.step-1) // the parameters of this very step may have been saved: not those
 		return err
 	}
 	return nil
@@ -372,7 +377,7 @@ func (e *em) At() (int64, int, int) { return e.step, int(e.step), e.Train.N() }
 
 // State is a checkpoint's.
 func (e *em) State() *run.State {
-	s := e.Setup.state(e.step, int(e.step)+1, e.best)
+	s := e.Setup.state(e.step, int(e.step)+1, e.Best)
 	if !math.IsNaN(e.last) {
 		last := e.last
 		s.Objective = &last
@@ -399,11 +404,11 @@ func chunkTotals(e *model.EStep, count int) model.Totals {
 	return t
 }
 
-// evidence returns the terms of a split under the model's own p(z).
-func (s *Setup) evidence(e *model.EStep, v data.View) (*run.EpochTerms, error) {
+// evidence returns the terms of images under the model's own p(z).
+func evidence(ctx context.Context, e *model.EStep, v data.View) (*run.EpochTerms, error) {
 	var totals model.Totals
 	var bound infer.Running
-	err := e.Each(context.Background(), v.Evaluated, v.N(), func(count int) bool {
+	err := e.Each(ctx, v.Evaluated, v.N(), func(count int) bool {
 		totals.Add(chunkTotals(e, count))
 		for _, evidence := range e.Evidence()[:count] {
 			bound.Add(float64(evidence))

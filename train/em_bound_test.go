@@ -52,7 +52,7 @@ func TestTheOldTablesBoundIsThatOfItsDefinition(t *testing.T) {
 			dir := newHastyRun(t, c)
 			dir.Keep = 10
 			s, _, lines := runEM(t, c, dir, nil)
-			e, err := s.EM.NewEStep(s.Train.N(), false, false)
+			e, err := tableOf(s).NewEStep(s.Train.N(), false, false)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -180,7 +180,7 @@ func TestIncrementalEMNeverLowersItsBound(t *testing.T) {
 		if err := s.Load(state); err != nil {
 			t.Fatal(err)
 		}
-		e, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
+		e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,19 +258,19 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 	c := DefaultConfig(MixtureModel)
 	c.Data, c.Split, c.mixture().Components, c.Workers, c.mixture().Smoothing = path, []int{60, 0}, 2, 1, 0.01
 	s := newTestSetup(t, c)
-	closed := newClosedStep(s, s.Mixture)
-	r := newEM(&keeper{Setup: s}, s.EM, closed)
-	r.stats = s.EM.NewStatistics()
+	closed := newClosedStep(s, mixtureOf(s))
+	r := newEM(&Fitting{Setup: s}, tableOf(s), closed)
+	r.stats = tableOf(s).NewStatistics()
 	r.stats.Images = 60
 	r.stats.Counts[0], r.stats.Counts[1] = 60, 0
 	for j := range 16 {
 		r.stats.Sums[j] = 1
 	}
 	r.stats.Sums[15] = 31
-	if err := s.Mixture.Maximise(r.stats); err != nil {
+	if err := mixtureOf(s).Maximise(r.stats); err != nil {
 		t.Fatal(err)
 	}
-	before, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
+	before, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,10 +286,10 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 	if moved := closed.reseed(r); moved != 1 {
 		t.Fatalf("%d components moved, want 1", moved)
 	}
-	if err := s.Mixture.Maximise(r.stats); err != nil {
+	if err := mixtureOf(s).Maximise(r.stats); err != nil {
 		t.Fatal(err)
 	}
-	after, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
+	after, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 
 // eachEvidence calls f with log p(x) of every training image.
 func (s *Setup) eachEvidence(f func(float32)) error {
-	e, err := s.EM.NewEStep(s.Train.N(), false, false)
+	e, err := tableOf(s).NewEStep(s.Train.N(), false, false)
 	if err != nil {
 		return err
 	}
@@ -370,8 +370,8 @@ func TestATrialWithoutAFiniteBoundIsRefused(t *testing.T) {
 		c := emConfig(t, MixtureModel)
 		gaussian(&c)
 		c.mixture().Accelerate = true
-		k := &keeper{Setup: newTestSetup(t, c), dir: newHastyRun(t, c), recorder: &emListener{}, now: still}
-		r := c.Settings.Kind().method(k).(*em)
+		k := &Fitting{Setup: newTestSetup(t, c), Dir: newHastyRun(t, c), Recorder: &emListener{}, Now: still}
+		r := c.Settings.Kind().Method(k).(*em)
 		k.method = r
 		if err := r.Begin(nil); err != nil {
 			t.Fatal(err)
@@ -516,7 +516,7 @@ func TestAMoveThatLowersTheBoundIsUndone(t *testing.T) {
 	c.Data, c.Split, c.mixture().Components, c.Workers = path, []int{n, 0}, 3, 1
 	c.mixture().Smoothing, c.Epochs, c.table().Tolerance = 0.01, 6, 0
 	s := newTestSetup(t, c)
-	stats := s.EM.NewStatistics()
+	stats := tableOf(s).NewStatistics()
 	stats.Images, stats.Counts[0], stats.Counts[1] = n, 2, n-2
 	for j := range d {
 		stats.Sums[j] = 2
@@ -524,7 +524,7 @@ func TestAMoveThatLowersTheBoundIsUndone(t *testing.T) {
 			stats.Sums[j] = 1 + 2*off*(1-2*float64(j%2)) // image 0 has the odd pixels
 		}
 	}
-	if err := s.Mixture.Maximise(stats); err != nil {
+	if err := mixtureOf(s).Maximise(stats); err != nil {
 		t.Fatal(err)
 	}
 	begin := s.state(0, 1, nil)

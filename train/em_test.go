@@ -379,7 +379,7 @@ func TestTheBestIsWhatValidationSaysItIs(t *testing.T) {
 			if err := s.Load(state); err != nil {
 				t.Fatal(err)
 			}
-			e, err := infer.EvaluateTable(context.Background(), s.EM, s.Validation)
+			e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Validation)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -438,7 +438,7 @@ func TestEvaluationOfATable(t *testing.T) {
 			continue // an image to be evaluated has no prior of its own
 		}
 		s, _, iterations := runEM(t, c, newHastyRun(t, c), nil)
-		e, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
+		e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -455,7 +455,7 @@ func TestEvaluationOfATable(t *testing.T) {
 		near("recon - KL", e.Recon-e.KL, e.ELBO)
 		near("the bound at q = p", table.PriorBound, *last.EM.PriorBound)
 		near("its distance", table.PriorKL, e.ELBO-table.PriorBound)
-		if table.Used != last.EM.Used || table.States != len(s.EM.LogPrior()) || e.Images != 90 {
+		if table.Used != last.EM.Used || table.States != len(tableOf(s).LogPrior()) || e.Images != 90 {
 			t.Errorf("%s: %d of %d states used by %d images, want %d", test.name, table.Used, table.States, e.Images, last.EM.Used)
 		}
 		if !(table.PriorBound <= e.ELBO+1e-4 && e.ELBO <= table.BestState+1e-4 && e.Recon <= table.BestState+1e-4) {
@@ -467,7 +467,7 @@ func TestEvaluationOfATable(t *testing.T) {
 		if c.table().Prior == model.Fixed && c.Model == MixtureModel { // KL to a uniform prior
 			near("entropy", table.Entropy, math.Log(float64(table.States))-e.KL)
 		}
-		parameters := s.EM.FreeParameters()
+		parameters := tableOf(s).FreeParameters()
 		if c.Model == MixtureModel {
 			want := c.mixture().Components * 36
 			if c.Likelihood == model.GaussianName {
@@ -539,7 +539,7 @@ func TestMoreImagesThanAChunk(t *testing.T) {
 		if prior == model.PerImage {
 			continue // what is left of the table is not public
 		}
-		e, err := s.EM.NewEStep(n, false, false)
+		e, err := tableOf(s).NewEStep(n, false, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -678,16 +678,16 @@ func TestTheStatedRoundingCoversLogP(t *testing.T) {
 	gaussian(&c)
 	c.Data, c.Split, c.mixture().Components = writeImages(t, images), []int{n, 0}, 2
 	s := newTestSetup(t, c)
-	for i, p := range s.EM.Params()[:2] {
+	for i, p := range tableOf(s).Params()[:2] {
 		for j := range p.Value { // means, then precisions
 			p.Value[j] = []float32{128. / 255, 1e5}[i] * (1 + float32(j/d)/100)
 		}
 	}
-	mean, precision, base := s.EM.Params()[0].Value, s.EM.Params()[1].Value, s.EM.Params()[2].Value
+	mean, precision, base := tableOf(s).Params()[0].Value, tableOf(s).Params()[1].Value, tableOf(s).Params()[2].Value
 	for k := range base {
 		base[k] = float32(d * (math.Log(float64(precision[k*d])) - math.Log(2*math.Pi)) / 2)
 	}
-	e, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
+	e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -696,7 +696,7 @@ func TestTheStatedRoundingCoversLogP(t *testing.T) {
 		s.Train.Pixels(x, i, 0)
 		var joint [2]float64
 		for k := range joint {
-			joint[k] = float64(base[k]) + float64(s.EM.LogPrior()[k])
+			joint[k] = float64(base[k]) + float64(tableOf(s).LogPrior()[k])
 			for j, v := range x {
 				delta := float64(v) - float64(mean[k*d+j])
 				joint[k] -= float64(precision[k*d+j]) * delta * delta / 2

@@ -12,9 +12,9 @@ import (
 	"elbo/model/infer"
 )
 
-func assess(t *testing.T, s *Setup, v data.View, o AssessOptions) infer.Evaluation {
+func score(t *testing.T, s *Setup, v data.View, o ScoreOptions) infer.Evaluation {
 	t.Helper()
-	e, err := Assess(context.Background(), s, v, o)
+	e, err := s.Score(context.Background(), v, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestEstimatesOfATrainedVAEAgreeWithQuadrature(t *testing.T) {
 	}
 	v := s.Validation
 	const draws = 5000
-	e := assess(t, s, v, AssessOptions{Samples: draws, Seed: 2, Exact: true, AIS: &infer.AISOptions{Steps: 100, Chains: 8, Leapfrogs: 5, Simulated: 30}})
+	e := score(t, s, v, ScoreOptions{Samples: draws, Seed: 2, Exact: true, AIS: &infer.AISOptions{Steps: 100, Chains: 8, Leapfrogs: 5, Simulated: 30}})
 	if e.KL < 0.5 {
 		t.Fatalf("KL %.2f: the code carries nothing, and the test says nothing", e.KL)
 	}
@@ -66,7 +66,7 @@ func TestAModelWithATableHasNoUseForAIS(t *testing.T) {
 	c := DefaultConfig(MixtureModel)
 	c.Data, c.Split, c.mixture().Components, c.Binarise = writeSynthetic(t), []int{90, 30}, 3, data.Static
 	s, o := newTestSetup(t, c), infer.DefaultAIS()
-	_, err := Assess(context.Background(), s, s.Validation, AssessOptions{Samples: 1, AIS: &o})
+	_, err := s.Score(context.Background(), s.Validation, ScoreOptions{Samples: 1, AIS: &o})
 	if _, ok := errors.AsType[*ConfigError](err); !ok || !strings.Contains(err.Error(), "exact") {
 		t.Errorf("Assess = %v, want an error of the configuration", err)
 	}
@@ -83,7 +83,7 @@ func TestTheAmortisationGapOfATrainedModelIsPositive(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range []data.View{s.Train, s.Validation} {
-		g, err := infer.MeasureGap(context.Background(), s.VAE, v, infer.GapOptions{Samples: 400, Seed: 1, Exact: true, LocalQ: infer.DefaultLocalQ()}, quiet)
+		g, err := infer.MeasureGap(context.Background(), vaeOf(s), v, infer.GapOptions{Samples: 400, Seed: 1, Exact: true, LocalQ: infer.DefaultLocalQ()}, quiet)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,7 +43,7 @@ func ExampleRun() {
 		fmt.Println(err)
 		return
 	}
-	e, err := train.Assess(context.Background(), s, s.Validation, train.AssessOptions{Samples: 100, Exact: true})
+	e, err := s.Score(context.Background(), s.Validation, train.ScoreOptions{Samples: 100, Exact: true})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -66,7 +66,7 @@ func ExampleRun_mixture() {
 		fmt.Println(err)
 		return
 	}
-	e, err := train.Assess(context.Background(), s, s.Validation, train.AssessOptions{})
+	e, err := s.Score(context.Background(), s.Validation, train.ScoreOptions{})
 	if err != nil {
 		fmt.Println(err)
 		return

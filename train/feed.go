@@ -29,8 +29,7 @@ const feedAhead = 3
 
 // newFeed starts to feed batches from a position in an epoch to the end of the last
 // epoch. stop must be called.
-func newFeed(s *Setup, epoch, position int) *feed {
-	own := SettingsOf[VAESettings](s.Config)
+func newFeed(s *Setup, own VAESettings, m *model.VAE, epoch, position int) *feed {
 	ctx, stop := context.WithCancel(context.Background())
 	f := &feed{
 		batches: make(chan *fedBatch, feedAhead),
@@ -39,18 +38,18 @@ func newFeed(s *Setup, epoch, position int) *feed {
 		done:    make(chan struct{}),
 	}
 	for range feedAhead {
-		f.spare <- &fedBatch{Batch: *s.VAE.NewBatch(own.Batch)}
+		f.spare <- &fedBatch{Batch: *m.NewBatch(own.Batch)}
 	}
 	go func() {
 		defer close(f.done)
 		defer close(f.batches)
-		f.fill(ctx, s, epoch, position)
+		f.fill(ctx, s, own, m, epoch, position)
 	}()
 	return f
 }
 
-func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
-	own, n := SettingsOf[VAESettings](s.Config), s.Train.N()
+func (f *feed) fill(ctx context.Context, s *Setup, own VAESettings, m *model.VAE, epoch, position int) {
+	n := s.Train.N()
 	order := make([]int32, n)
 	noise := new(data.Stream)
 	var kept *data.BitImages
@@ -66,7 +65,7 @@ func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
 			case b := <-f.spare:
 				b.epoch, b.position = epoch, position
 				b.Beta = float32(own.betaAt(epoch, position, n))
-				s.fillBatch(b, order[position:min(position+own.Batch, n)], kept, noise)
+				s.fillBatch(b, m, order[position:min(position+own.Batch, n)], kept, noise)
 				f.batches <- b // never blocks: there is room for every buffer
 			}
 		}
@@ -75,9 +74,9 @@ func (f *feed) fill(ctx context.Context, s *Setup, epoch, position int) {
 
 // fillBatch makes this process' share of the batch of the given training images in b's epoch:
 // pixels and noise come from streams of their own for each image, pixels that were kept from there.
-func (s *Setup) fillBatch(b *fedBatch, images []int32, kept *data.BitImages, noise *data.Stream) {
-	_, noises := s.VAE.Q.Posterior.Sizes()
-	d, row := s.Train.D(), s.VAE.Draws*noises
+func (s *Setup) fillBatch(b *fedBatch, m *model.VAE, images []int32, kept *data.BitImages, noise *data.Stream) {
+	_, noises := m.Q.Posterior.Sizes()
+	d, row := s.Train.D(), m.Draws*noises
 	b.Of = len(images)
 	images = images[b.Of*s.Reducer.Rank()/s.Reducer.Size() : b.Of*(s.Reducer.Rank()+1)/s.Reducer.Size()]
 	b.Images = len(images)

@@ -38,11 +38,11 @@ func ParseInit(name string) (Init, error) {
 // A component that begins at an image x is given the weight N/K, and the pixels
 // ¼ + ½ x for a Bernoulli likelihood, so that no pixel is certain; x itself with the
 // given variance, that of all pixels, for a Gaussian.
-func (s *Setup) firstStatistics(variance float64) *model.Statistics {
+func (s *Setup) firstStatistics(m *model.EM, variance float64) *model.Statistics {
 	own := SettingsOf[MixtureSettings](s.Config)
 	stream := data.NewStream(s.Config.Seed, "init/components", uint64(own.Restart))
-	stats := s.EM.NewStatistics()
-	n, k, d := s.Train.N(), s.EM.Config.States, s.Train.D()
+	stats := m.NewStatistics()
+	n, k, d := s.Train.N(), m.Config.States, s.Train.D()
 	stats.Images = float64(n)
 	if own.Init == FromRandom {
 		s.randomResponsibilities(stats, stream)
@@ -86,10 +86,7 @@ func (s *Setup) distinctImages(k int, stream *data.Stream) []int {
 // 2007).
 func (s *Setup) farImages(k int, stream *data.Stream) []int {
 	n, d := s.Train.N(), s.Train.D()
-	pixels := make([]float32, n*d)
-	for i := range n {
-		s.Train.Evaluated(pixels[i*d:][:d], i)
-	}
+	pixels := s.Train.AllEvaluated()
 	nearest := make([]float64, n)
 	for i := range nearest {
 		nearest[i] = math.Inf(1)

@@ -14,7 +14,7 @@ import (
 // gradient is the method that trains a VAE: steps of Adam along the gradient of its bound.
 // A pass is an epoch.
 type gradient struct {
-	*keeper
+	*Fitting
 	own       VAESettings
 	vae       *model.VAE
 	adam      *Adam
@@ -32,9 +32,9 @@ type gradient struct {
 	counted float64   // images of the epoch that this process did not train on
 }
 
-func newGradient(k *keeper, vae *model.VAE) *gradient {
-	own := SettingsOf[VAESettings](k.Config)
-	return &gradient{keeper: k, own: own, vae: vae, adam: NewAdam(own.LR, vae.Trained(), k.Engine), epoch: 1}
+// NewGradient is the method that trains a VAE as own has it.
+func NewGradient(f *Fitting, own VAESettings, m *model.VAE) Method {
+	return &gradient{Fitting: f, own: own, vae: m, adam: NewAdam(own.LR, m.Trained(), f.Engine), epoch: 1}
 }
 
 // Begin compiles a step, and starts to feed batches from where the state left off.
@@ -44,7 +44,7 @@ func (g *gradient) Begin(from *run.State) error {
 			return err
 		}
 	}
-	if err := g.dir.TruncateMetrics(g.epoch); err != nil {
+	if err := g.Dir.TruncateMetrics(g.epoch); err != nil {
 		return err
 	}
 	if from == nil && g.vae.Solves() {
@@ -55,7 +55,7 @@ func (g *gradient) Begin(from *run.State) error {
 		if err := g.WarmStart(); err != nil {
 			return err
 		}
-		if err := g.save(); err != nil {
+		if err := g.Save(); err != nil {
 			return err
 		}
 	}
@@ -68,7 +68,7 @@ func (g *gradient) Begin(from *run.State) error {
 			return err
 		}
 	}
-	g.batches = newFeed(g.Setup, g.epoch, g.position)
+	g.batches = newFeed(g.Setup, g.own, g.vae, g.epoch, g.position)
 	return nil
 }
 
@@ -100,11 +100,11 @@ func (g *gradient) Status() Status {
 
 // Pass takes the steps from the present position to the end of the epoch, and validates.
 func (g *gradient) Pass(ctx context.Context) (run.Metrics, bool, error) {
-	g.began, g.counted = g.now(), g.totals.Images
+	g.began, g.counted = g.Now(), g.totals.Images
 	if err := g.steps(ctx); err != nil {
 		return run.Metrics{}, false, err
 	}
-	seconds := g.now().Sub(g.began).Seconds()
+	seconds := g.Now().Sub(g.began).Seconds()
 	mean := g.totals.Mean()
 	m := run.Metrics{
 		Epoch: g.epoch, Step: g.step,
@@ -114,23 +114,28 @@ func (g *gradient) Pass(ctx context.Context) (run.Metrics, bool, error) {
 		ImagesPerSecond: (g.totals.Images - g.counted) / max(seconds, 1e-9),
 	}
 	if g.evaluator != nil {
-		v, bounds, err := g.validate(ctx, g.evaluator)
+		v, bounds, err := g.validate(ctx)
 		if err == nil && g.epoch == g.Config.Epochs {
 			g.rise, err = g.riseTo(ctx, bounds)
 		}
 		if ctx.Err() != nil {
-			return m, false, g.interrupted()
+			return m, false, g.Interrupted()
 		}
 		if err != nil {
 			return m, false, err
 		}
 		m.Validation, g.bounds = v, bounds
 		if why := notNumber(model.Terms{Recon: v.Recon, KL: v.KL, Bound: v.Bound}); why != "" {
-			return m, false, g.diverged(why)
+			return m, false, g.Diverged(why)
 		}
 	}
 	warm := g.epoch >= g.own.Warmup // whatever the number of epochs: a run may be resumed for more
 	return m, warm, nil
+}
+
+// validate scores the validation images by the bound of the objective.
+func (g *gradient) validate(ctx context.Context) (*run.EpochTerms, []float64, error) {
+	return objectiveTerms(ctx, g.evaluator, g.own.Objective, g.Validation, g.Config.Seed)
 }
 
 // steps takes the steps from the present position to the end of the epoch.
@@ -147,7 +152,7 @@ func (g *gradient) steps(ctx context.Context) error {
 		// Look before telling others: a bound that is not finite reaches neither
 		// the parameters nor a checkpoint.
 		if why := notNumber(totals.Mean()); why != "" {
-			return g.diverged(why)
+			return g.Diverged(why)
 		}
 		g.adam.Step(g.vae.Grad)
 		if g.vae.Solves() {
@@ -157,12 +162,12 @@ func (g *gradient) steps(ctx context.Context) error {
 		g.position += batch.Of
 		g.totals.Add(totals)
 		g.batches.recycle(batch)
-		g.recorder.Step(Progress{Epoch: g.epoch, Epochs: g.Config.Epochs, Position: g.position, Images: n, Terms: g.totals.Mean()})
+		g.Recorder.Step(Progress{Epoch: g.epoch, Epochs: g.Config.Epochs, Position: g.position, Images: n, Terms: g.totals.Mean()})
 		if ctx.Err() != nil {
-			return g.interrupted()
+			return g.Interrupted()
 		}
 		if every := int64(g.own.CheckpointEvery); every > 0 && g.step%every == 0 && g.position < n {
-			if err := g.save(); err != nil {
+			if err := g.Save(); err != nil {
 				return err
 			}
 		}
@@ -188,7 +193,7 @@ func (g *gradient) Turn(run.Metrics) (Status, bool) {
 
 // State is a checkpoint's.
 func (g *gradient) State() *run.State {
-	s := g.Setup.state(g.step, g.epoch, g.best)
+	s := g.Setup.state(g.step, g.epoch, g.Best)
 	s.Position, s.Sums, s.Moments = g.position, run.Sums(g.totals), g.adam.Moments()
 	return s
 }
@@ -243,12 +248,12 @@ func (g *gradient) riseTo(ctx context.Context, bounds []float64) (*infer.Estimat
 // boundsBefore scores the validation images with the checkpoint of the end of the epoch
 // before, nil if there is none. The model is then as it was.
 func (g *gradient) boundsBefore(ctx context.Context) ([]float64, error) {
-	names, err := g.dir.Checkpoints()
+	names, err := g.Dir.Checkpoints()
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		state, err := LoadCheckpoint(g.dir.File(name))
+		state, err := LoadCheckpoint(g.Dir.File(name))
 		if err != nil || state.Epoch != g.epoch || state.Position != 0 {
 			continue // damaged ones are the business of who resumes
 		}
@@ -259,7 +264,7 @@ func (g *gradient) boundsBefore(ctx context.Context) ([]float64, error) {
 		if err := g.Load(state); err != nil {
 			return nil, err
 		}
-		_, bounds, err := g.validate(ctx, g.evaluator)
+		_, bounds, err := g.validate(ctx)
 		return bounds, errors.Join(err, g.Load(&run.State{Params: now}))
 	}
 	return nil, nil

@@ -12,14 +12,12 @@ import (
 type Kind struct {
 	Name     string            // in flags and files
 	Usage    string            // what it is, in a few words
-	EM       bool              // fitted by EM, whose passes over the data are iterations
 	Epochs   int               // passes over the data, unless told otherwise
 	Binarise data.Binarisation // of grey MNIST under a Bernoulli likelihood, unless told otherwise
 
 	Defaults func() Settings
-	New      func(*Setup) error // makes the model of a setup whose data are open
-
-	method func(*keeper) Method // by which Run fits it
+	New      func(*Setup) (Model, error) // makes the model of a setup whose data are open
+	Method   func(*Fitting) Method       // by which Run fits it
 }
 
 // Settings are what a kind of model has to be told besides what every run is told. c is

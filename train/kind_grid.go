@@ -15,7 +15,7 @@ const GridModel = "grid"
 
 func gridKind() Kind {
 	return Kind{
-		Name: GridModel, Usage: "decoder network over a grid of latent points, by EM", EM: true, Epochs: 100, Binarise: data.Static,
+		Name: GridModel, Usage: "decoder network over a grid of latent points, by EM", Epochs: 100, Binarise: data.Static,
 		Defaults: func() Settings {
 			return &GridSettings{
 				NetworkSettings: NetworkSettings{Hidden: []int{200, 200}, Latent: 2, Activation: graph.ReLU, LR: 2e-3},
@@ -23,18 +23,22 @@ func gridKind() Kind {
 				Grid:            []int{20, 20}, GridRule: model.EqualMass, MSteps: 20,
 			}
 		},
-		New: func(s *Setup) error {
+		New: func(s *Setup) (Model, error) {
 			own := s.Config.Settings.(*GridSettings)
-			grid, err := model.NewGrid(own.GridRule, own.Grid)
+			points, err := model.NewGrid(own.GridRule, own.Grid)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			if s.Grid, err = model.NewGridModel(own.Model(s.Config, s.Dataset.D(), grid), s.Engine, s.initStream); err == nil {
-				s.EM = s.Grid.EM
+			m, err := model.NewGridModel(own.Model(s.Config, s.Dataset.D(), points), s.Engine, s.InitStream)
+			if err != nil {
+				return nil, err
 			}
-			return err
+			return &grid{newTable(s, m.EM), m}, nil
 		},
-		method: func(k *keeper) Method { return newEM(k, k.EM, newGradientStep(k.Setup, k.Grid)) },
+		Method: func(f *Fitting) Method {
+			m := f.Model.(*grid)
+			return NewEM(f, m.m, newGradientStep(f.Setup, m.grid))
+		},
 	}
 }
 

@@ -13,30 +13,34 @@ const MixtureModel = "mixture"
 
 func mixtureKind() Kind {
 	return Kind{
-		Name: MixtureModel, Usage: "mixture of pixel-wise distributions, by EM", EM: true, Epochs: 100, Binarise: data.Static,
+		Name: MixtureModel, Usage: "mixture of pixel-wise distributions, by EM", Epochs: 100, Binarise: data.Static,
 		Defaults: func() Settings {
 			return &MixtureSettings{
 				TableSettings: TableSettings{Prior: model.Shared, Tolerance: 1e-4},
 				Components:    100, Init: FromImages, Restarts: 1, Smoothing: 0.1, VarianceFloor: 1e-3,
 			}
 		},
-		New: func(s *Setup) (err error) {
+		New: func(s *Setup) (Model, error) {
 			own := s.Config.Settings.(*MixtureSettings)
 			if own.Components > s.Train.N() {
-				return &ConfigError{fmt.Errorf("components is %d, but there are %d training images: want no more than one a component", own.Components, s.Train.N())}
+				return nil, &ConfigError{fmt.Errorf("components is %d, but there are %d training images: want no more than one a component", own.Components, s.Train.N())}
 			}
-			if s.Mixture, err = model.NewMixture(own.Model(s.Config, s.Dataset.D()), s.Engine); err == nil {
-				s.EM = s.Mixture.EM
+			m, err := model.NewMixture(own.Model(s.Config, s.Dataset.D()), s.Engine)
+			if err != nil {
+				return nil, err
 			}
-			return err
+			return &mixture{newTable(s, m.EM), m}, nil
 		},
-		method: func(k *keeper) Method { return newEM(k, k.EM, mixtureStep(k.Setup)) },
+		Method: func(f *Fitting) Method {
+			m := f.Model.(*mixture)
+			return NewEM(f, m.m, mixtureStep(f.Setup, m.mixture))
+		},
 	}
 }
 
 // mixtureStep returns the M-step that the configuration of a mixture asks for.
-func mixtureStep(s *Setup) mStep {
-	closed := newClosedStep(s, s.Mixture)
+func mixtureStep(s *Setup, m *model.Mixture) MStep {
+	closed := newClosedStep(s, m)
 	own := SettingsOf[MixtureSettings](s.Config)
 	switch {
 	case own.Incremental > 0:

@@ -126,6 +126,12 @@ func (c Config) Table() TableSettings {
 	return TableSettings{}
 }
 
+// HasTable reports whether EM fits the model: its passes over the data are iterations.
+func (c Config) HasTable() bool {
+	_, ok := c.Settings.(interface{ table() *TableSettings })
+	return ok
+}
+
 func (t *TableSettings) table() *TableSettings { return t }
 
 func (t *TableSettings) prior() Option {

@@ -21,20 +21,28 @@ import (
 // the number of its components, and nothing else to choose.
 func templates() Kind {
 	return Kind{
-		Name: "templates", Usage: "mixture of a few components", EM: true, Epochs: 7, Binarise: data.Threshold,
+		Name: "templates", Usage: "mixture of a few components", Epochs: 7, Binarise: data.Threshold,
 		Defaults: func() Settings {
 			return &templateSettings{TableSettings: TableSettings{Prior: model.Shared}, Shapes: []int{2, 3}}
 		},
-		New: func(s *Setup) (err error) {
+		New: func(s *Setup) (Model, error) {
 			own := s.Config.Settings.(*templateSettings)
-			s.Mixture, err = model.NewMixture(model.EMConfig{Pixels: s.Dataset.D(), States: own.states(), Likelihood: s.Config.Likelihood, Prior: own.Prior, Smoothing: 0.1}, s.Engine)
-			if err == nil {
-				s.EM = s.Mixture.EM
+			m, err := model.NewMixture(model.EMConfig{Pixels: s.Dataset.D(), States: own.states(), Likelihood: s.Config.Likelihood, Prior: own.Prior, Smoothing: 0.1}, s.Engine)
+			if err != nil {
+				return nil, err
 			}
-			return err
+			return templateModel{NewTable(s, m.EM), m}, nil
 		},
-		method: func(k *keeper) Method { return newEM(k, k.EM, newClosedStep(k.Setup, k.Mixture)) },
+		Method: func(f *Fitting) Method {
+			m := f.Model.(templateModel).mixture
+			return NewEM(f, m.EM, NewClosedStep(f.Setup, m))
+		},
 	}
+}
+
+type templateModel struct {
+	Tabular
+	mixture *model.Mixture
 }
 
 type templateSettings struct {
@@ -152,7 +160,7 @@ func TestAKindOfModelIsOneRow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := infer.EvaluateTable(context.Background(), s.EM, s.Train)
+		e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train)
 		// Means of the same float32 numbers, summed in another order in float64.
 		if want := metrics[7].Train.Bound; err != nil || e.LogP.Value < want-1e-9 || e.LogP.Value > want+1e-9 {
 			t.Errorf("evaluated %+v, error %v, want %g", e.LogP, err, want)

@@ -23,12 +23,17 @@ func vaeKind() Kind {
 				Objective:       model.ELBO, K: 1, Beta: 1, Batch: 128,
 			}
 		},
-		New: func(s *Setup) (err error) {
+		New: func(s *Setup) (Model, error) {
 			own := s.Config.Settings.(*VAESettings)
-			s.VAE, err = model.NewVAE(own.Model(s.Config, s.Dataset.D()), s.Engine, s.initStream)
-			return err
+			m, err := model.NewVAE(own.Model(s.Config, s.Dataset.D()), s.Engine, s.InitStream)
+			if err != nil {
+				return nil, err
+			}
+			return NewVAE(*own, s.Config.Seed, m), nil
 		},
-		method: func(k *keeper) Method { return newGradient(k, k.VAE) },
+		Method: func(f *Fitting) Method {
+			return NewGradient(f, SettingsOf[VAESettings](f.Config), f.Model.(Amortised).VAE())
+		},
 	}
 }
 

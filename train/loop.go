@@ -88,15 +88,15 @@ func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder 
 	if SettingsOf[MixtureSettings](s.Config).Restarts > 1 {
 		return runRestarts(ctx, s, dir, recorder, now)
 	}
-	k := &keeper{Setup: s, dir: dir, recorder: recorder, now: now, saved: -1}
+	k := &Fitting{Setup: s, Dir: dir, Recorder: recorder, Now: now, Saved: -1}
 	if from != nil {
-		k.best, k.saved = from.Best, from.Step
+		k.Best, k.Saved = from.Best, from.Step
 	}
 	kind := s.Config.Settings.Kind()
-	if kind.method == nil {
+	if kind.Method == nil {
 		return Result{}, fmt.Errorf("there is no way to fit a %s", kind.Name)
 	}
-	method := kind.method(k)
+	method := kind.Method(k)
 	k.method = method
 	defer method.Close()
 	if err := method.Begin(from); err != nil {
@@ -109,67 +109,67 @@ func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder 
 			return Result{}, err
 		}
 	}
-	result := Result{Status: status, Best: k.best}
+	result := Result{Status: status, Best: k.Best}
 	result.Step, _, _ = method.At()
 	method.Result(&result)
 	return result, nil
 }
 
-// keeper is what a run is, whatever its method: it keeps its files.
-type keeper struct {
+// Fitting is a run that is being made, whatever its method: it keeps the run's files.
+type Fitting struct {
 	*Setup
-	dir      *run.Dir
-	recorder Recorder
-	now      func() time.Time
-	method   Method
+	Dir      *run.Dir
+	Recorder Recorder
+	Now      func() time.Time // for the metrics' seconds only
+	Best     *run.Best        // nil until there are validation terms
+	Saved    int64            // step of the last checkpoint, -1 for none
 
-	best  *run.Best
-	saved int64 // step of the last checkpoint, -1 for none
+	method Method
 }
 
 // pass makes one pass, and writes down what it came to.
-func (k *keeper) pass(ctx context.Context) (Status, error) {
+func (k *Fitting) pass(ctx context.Context) (Status, error) {
 	m, candidate, err := k.method.Pass(ctx)
 	if err != nil {
 		return Unfinished, err
 	}
-	if err := k.dir.AppendMetrics(m); err != nil {
+	if err := k.Dir.AppendMetrics(m); err != nil {
 		return Unfinished, err
 	}
-	improved := candidate && m.Validation != nil && (k.best == nil || m.Validation.Bound > k.best.Bound)
+	improved := candidate && m.Validation != nil && (k.Best == nil || m.Validation.Bound > k.Best.Bound)
 	if improved {
-		k.best = &run.Best{Bound: m.Validation.Bound, Epoch: m.Epoch, Step: m.Step}
+		k.Best = &run.Best{Bound: m.Validation.Bound, Epoch: m.Epoch, Step: m.Step}
 	}
 	status, save := k.method.Turn(m)
 	switch {
 	case improved && save:
-		err = k.saveBy(k.dir.SaveAsBest)
+		err = k.saveBy(k.Dir.SaveAsBest)
 	case improved:
-		err = k.notSaved(k.dir.SaveBest(k.method.State()))
+		err = k.notSaved(k.Dir.SaveBest(k.method.State()))
 	case save:
-		err = k.save()
+		err = k.Save()
 	}
 	if err != nil {
 		return Unfinished, err
 	}
-	k.recorder.Epoch(m)
+	k.Recorder.Epoch(m)
 	return status, nil
 }
 
-// save writes a checkpoint of the method's state.
-func (k *keeper) save() error { return k.saveBy(k.dir.Save) }
+// Save writes a checkpoint of the method's state.
+func (k *Fitting) Save() error { return k.saveBy(k.Dir.Save) }
 
-func (k *keeper) saveBy(save func(*run.State) error) error {
+func (k *Fitting) saveBy(save func(*run.State) error) error {
 	if err := save(k.method.State()); err != nil {
 		return k.notSaved(err)
 	}
-	k.saved, _, _ = k.method.At()
+	k.Saved, _, _ = k.method.At()
 	return nil
 }
 
-// interrupted saves, and ends the run.
-func (k *keeper) interrupted() error {
-	if err := k.save(); err != nil {
+// Interrupted saves, and returns the error that ends the run.
+func (k *Fitting) Interrupted() error {
+	if err := k.Save(); err != nil {
 		return err
 	}
 	return ErrInterrupted
@@ -177,16 +177,17 @@ func (k *keeper) interrupted() error {
 
 // notSaved tells a model that cannot be saved, as a parameter is not finite, from a
 // disk that cannot be written to.
-func (k *keeper) notSaved(err error) error {
+func (k *Fitting) notSaved(err error) error {
 	if errors.Is(err, run.ErrNotFinite) {
-		return k.diverged(err.Error())
+		return k.Diverged(err.Error())
 	}
 	return err // nil as well
 }
 
-func (k *keeper) diverged(reason string) *DivergedError {
+// Diverged is the error of a model whose numbers are not finite, as reason has it.
+func (k *Fitting) Diverged(reason string) *DivergedError {
 	step, epoch, position := k.method.At()
-	return &DivergedError{Step: step, Epoch: epoch, Position: position, Reason: reason, LastGood: k.saved}
+	return &DivergedError{Step: step, Epoch: epoch, Position: position, Reason: reason, LastGood: k.Saved}
 }
 
 // notNumber names the first of some terms that is not finite, "" where all are.

@@ -298,7 +298,7 @@ func TestTheWeightOfTheDivergenceRisesInAStraightLine(t *testing.T) {
 func TestABatchIsAPureFunctionOfItsPlace(t *testing.T) {
 	s := newTestSetup(t, smallConfig(t))
 	collect := func(epoch, position int) (batches []string) {
-		f := newFeed(s, epoch, position)
+		f := newFeed(s, *s.Config.vae(), vaeOf(s), epoch, position)
 		defer f.close()
 		for b := f.next(); b != nil; b = f.next() {
 			n := b.Images
@@ -321,11 +321,11 @@ func TestABatchIsAPureFunctionOfItsPlace(t *testing.T) {
 func TestAFeedStopsWhereverItIs(t *testing.T) {
 	s := newTestSetup(t, smallConfig(t))
 	for taken := range 5 {
-		f := newFeed(s, 1, 0)
+		f := newFeed(s, *s.Config.vae(), vaeOf(s), 1, 0)
 		for range taken {
 			f.next() // and not given back
 			if taken > feedAhead {
-				f.recycle(&fedBatch{Batch: *s.VAE.NewBatch(s.Config.vae().Batch)})
+				f.recycle(&fedBatch{Batch: *vaeOf(s).NewBatch(s.Config.vae().Batch)})
 			}
 		}
 		f.close()

@@ -15,6 +15,9 @@ type closedStep struct {
 	worst    []worstExplained // images of the last E-step
 }
 
+// NewClosedStep is the M-step of a mixture in closed form.
+func NewClosedStep(s *Setup, m *model.Mixture) MStep { return newClosedStep(s, m) }
+
 func newClosedStep(s *Setup, m *model.Mixture) *closedStep {
 	c := &closedStep{mixture: m}
 	if s.Config.Likelihood.HasVariance() {
@@ -24,7 +27,7 @@ func newClosedStep(s *Setup, m *model.Mixture) *closedStep {
 }
 
 func (c *closedStep) begin(e *em) error {
-	if err := c.mixture.Maximise(e.firstStatistics(c.variance)); err != nil {
+	if err := c.mixture.Maximise(e.firstStatistics(c.mixture.EM, c.variance)); err != nil {
 		return err
 	}
 	return e.degeneracy()
@@ -68,6 +71,8 @@ func (c *closedStep) maximise(e *em) error {
 	e.note.Reseeded, e.note.Bound = moved, nil
 	return c.mixture.Maximise(e.stats)
 }
+
+func (c *closedStep) degenerate() int { return degenerate(c.mixture) }
 
 func (c *closedStep) saves() bool      { return true }
 func (c *closedStep) saveBefore() bool { return false }

@@ -70,6 +70,8 @@ func (g *gradientStep) maximise(e *em) error {
 	return g.grid.Refresh()
 }
 
+func (g *gradientStep) degenerate() int { return -1 }
+
 func (g *gradientStep) saves() bool      { return true }
 func (g *gradientStep) saveBefore() bool { return false }
 

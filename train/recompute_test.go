@@ -82,7 +82,7 @@ func TestBoundsAgreeWithAnIndependentRecomputation(t *testing.T) {
 	const seeds = 4
 	var elbo, iw infer.Running
 	for seed := range uint64(seeds) {
-		e, err := Assess(context.Background(), s, v, AssessOptions{Samples: want.K, Seed: 70 + seed})
+		e, err := s.Score(context.Background(), v, ScoreOptions{Samples: want.K, Seed: 70 + seed})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func TestBoundsAgreeWithAnIndependentRecomputation(t *testing.T) {
 		}
 	}
 	v.Subset = v.First(want.LogP.Images)
-	e, err := Assess(context.Background(), s, v, AssessOptions{Samples: 1, Seed: 1, Exact: true})
+	e, err := s.Score(context.Background(), v, ScoreOptions{Samples: 1, Seed: 1, Exact: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,7 +147,7 @@ const narrowest = 1e-7
 
 // degenerate returns the component of a mixture with a pixel of such a variance, or -1.
 func degenerate(m *model.Mixture) int {
-	if m == nil || m.Config.VarianceFloor >= narrowest {
+	if m.Config.VarianceFloor >= narrowest {
 		return -1
 	}
 	if variance, k := m.Narrowest(); variance < narrowest {

@@ -58,7 +58,7 @@ func Behind(s *run.State, kinds ...Kind) run.Span {
 	if s == nil {
 		return run.Span{}
 	}
-	if c, err := Configuration(s, kinds...); err == nil && c.Settings.Kind().EM {
+	if c, err := Configuration(s, kinds...); err == nil && c.HasTable() {
 		return run.Span{Unit: "iteration", End: int(s.Step)}
 	}
 	return run.Span{Unit: "epoch", First: 1, End: s.Epoch}

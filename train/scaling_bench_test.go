@@ -112,13 +112,13 @@ func (s scale) epoch(b *testing.B) func() {
 		c.mixture().Components = s.components
 	}
 	setup := newTestSetup(b, c)
-	if setup.EM != nil {
+	if tableOf(setup) != nil {
 		dir, err := run.Create(filepath.Join(b.TempDir(), "run"), c.JSON(), nil)
 		if err != nil {
 			b.Fatal(err)
 		}
-		closed := newClosedStep(setup, setup.Mixture)
-		r := newEM(&keeper{Setup: setup, dir: dir, now: time.Now, saved: -1}, setup.EM, closed)
+		closed := newClosedStep(setup, mixtureOf(setup))
+		r := newEM(&Fitting{Setup: setup, Dir: dir, Now: time.Now, Saved: -1}, tableOf(setup), closed)
 		r.method = r
 		if err := r.Begin(nil); err != nil {
 			b.Fatal(err)
@@ -132,19 +132,19 @@ func (s scale) epoch(b *testing.B) func() {
 			}
 		}
 	}
-	if err := setup.VAE.CompileStep(setup.Config.vae().Batch); err != nil {
+	if err := vaeOf(setup).CompileStep(setup.Config.vae().Batch); err != nil {
 		b.Fatal(err)
 	}
-	adam := NewAdam(setup.Config.network().LR, setup.VAE.Params(), setup.Engine)
-	batches := newFeed(setup, 1, 0)
+	adam := NewAdam(setup.Config.network().LR, vaeOf(setup).Params(), setup.Engine)
+	batches := newFeed(setup, *setup.Config.vae(), vaeOf(setup), 1, 0)
 	b.Cleanup(batches.close)
 	return func() {
 		for seen := 0; seen < s.images; {
 			batch := batches.next()
-			if _, err := setup.VAE.Step(&batch.Batch); err != nil {
+			if _, err := vaeOf(setup).Step(&batch.Batch); err != nil {
 				b.Fatal(err)
 			}
-			adam.Step(setup.VAE.Grad)
+			adam.Step(vaeOf(setup).Grad)
 			seen += batch.Images
 			batches.recycle(batch)
 		}

@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"elbo/data"
 	"elbo/graph"
-	"elbo/model"
 	"elbo/train/run"
 	"elbo/train/safetensors"
 )
@@ -22,11 +20,8 @@ type Setup struct {
 	Validation data.View // may be empty
 	Test       data.View // may be empty
 	Engine     *graph.Engine
-	VAE        *model.VAE       // or nil
-	EM         *model.EM        // or nil: of a model with a table, what mixtures and grids have in common
-	Mixture    *model.Mixture   // or nil
-	Grid       *model.GridModel // or nil
-	Reducer    Reducer          // Alone unless several processes fit the model
+	Model
+	Reducer Reducer // Alone unless several processes fit the model
 }
 
 // NewSetup validates a configuration, opens its data and makes the model. The
@@ -88,7 +83,8 @@ func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *gr
 	if err := oneClass(s.Train); err != nil {
 		return nil, &ConfigError{err}
 	}
-	return s, c.Settings.Kind().New(s)
+	s.Model, err = c.Settings.Kind().New(s)
+	return s, err
 }
 
 // with returns the setup of another configuration of the same data and likelihood: its model
@@ -96,7 +92,9 @@ func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *gr
 func (s *Setup) with(c Config) (*Setup, error) {
 	other := *s
 	other.Config = c
-	return &other, c.Settings.Kind().New(&other)
+	var err error
+	other.Model, err = c.Settings.Kind().New(&other)
+	return &other, err
 }
 
 // oneClass fails if binarisation leaves one outcome only: there is nothing to fit. It
@@ -121,8 +119,8 @@ func oneClass(v data.View) error {
 	return fmt.Errorf("every pixel of all %d training images is %g after %s binarisation: choose another --binarise, or brighter images", v.N(), outcome, v.Mode)
 }
 
-// initStream is the random stream of a parameter's first values.
-func (s *Setup) initStream(param string) graph.Uniform {
+// InitStream is the random stream of a parameter's first values.
+func (s *Setup) InitStream(param string) graph.Uniform {
 	return data.NewStream(s.Config.Seed, "init/"+param)
 }
 
@@ -136,7 +134,7 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // the model.
 func (s *Setup) Tensors() []safetensors.Tensor {
 	var tensors []safetensors.Tensor
-	for _, p := range s.params() {
+	for _, p := range s.Params() {
 		tensors = append(tensors, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
 	}
 	return tensors
@@ -153,13 +151,6 @@ func (s *Setup) state(step int64, epoch int, best *run.Best) *run.State {
 	}
 }
 
-func (s *Setup) params() []*graph.Param {
-	if s.EM != nil {
-		return s.EM.Params()
-	}
-	return s.VAE.Params()
-}
-
 // Sizes are what a run takes, before it begins.
 type Sizes struct {
 	Parameters int     // numbers that the model consists of
@@ -170,17 +161,10 @@ type Sizes struct {
 // Sizes returns what training the model takes.
 func (s *Setup) Sizes() Sizes {
 	sizes := Sizes{Memory: s.Config.Settings.Bytes(s.Config, s.Dataset.D(), s.Train.N())}
-	for _, p := range s.params() {
+	for _, p := range s.Params() {
 		sizes.Parameters += len(p.Value)
 	}
-	sizes.Checkpoint = 4 * float64(sizes.Parameters)
-	if s.VAE != nil {
-		for _, p := range s.VAE.Trained() {
-			sizes.Checkpoint += 2 * 4 * float64(len(p.Value)) // Adam's moments
-		}
-	} else {
-		sizes.Checkpoint += s.Config.Table().bytes(float64(s.EM.Config.States), s.Train.N())
-	}
+	sizes.Checkpoint = 4*float64(sizes.Parameters) + s.Kept()
 	return sizes
 }
 
@@ -197,10 +181,7 @@ func (s *Setup) Load(from *run.State) error {
 	for _, t := range own {
 		copy(t.Data, saved[t.Name])
 	}
-	if s.Grid != nil {
-		return s.Grid.Refresh()
-	}
-	return nil
+	return s.refresh()
 }
 
 // CheckData fails if the data set is not the one that a checkpoint was trained on.
@@ -213,18 +194,3 @@ func (s *Setup) CheckData(from *run.State) error {
 
 // ErrNoCheckpoint: a run directory has no checkpoint that can be read.
 var ErrNoCheckpoint = errors.New("no checkpoint that can be read")
-
-// CountParameters counts the numbers that the data choose, and those of an encoder among
-// them.
-func (s *Setup) CountParameters() (all, encoder int) {
-	if s.EM != nil {
-		return s.EM.FreeParameters(), 0
-	}
-	for _, t := range s.Tensors() {
-		all += len(t.Data)
-		if strings.HasPrefix(t.Name, "encoder.") {
-			encoder += len(t.Data)
-		}
-	}
-	return all, encoder
-}

@@ -71,7 +71,7 @@ func Stands(r *run.Dir, kinds ...Kind) (Standing, error) {
 		return Standing{Status: NoCheckpoint}, nil
 	}
 	at := Standing{Done: s.Epoch - 1, Of: c.Epochs, Unit: "epoch"}
-	if c.Settings == nil || !c.Settings.Kind().EM {
+	if !c.HasTable() {
 		if at.Done >= at.Of {
 			at.Status = Finished
 		}
@@ -101,10 +101,7 @@ func emStands(c Config, s *run.State, metrics []run.Metrics) Status {
 	if last.Epoch >= c.Epochs {
 		end = Finished
 	}
-	small := 1 // gains in a row that are to be small
-	if SettingsOf[MixtureSettings](c).Accelerate {
-		small = 2
-	}
+	small := smallGains(c)
 	if c.Table().Tolerance == 0 || len(metrics) <= small || shortening(s.MStep) {
 		return end
 	}
@@ -118,6 +115,14 @@ func emStands(c Config, s *run.State, metrics []run.Metrics) Status {
 		}
 	}
 	return Converged
+}
+
+// smallGains is how many gains in a row are to be small: of a jump one says little.
+func smallGains(c Config) int {
+	if SettingsOf[MixtureSettings](c).Accelerate {
+		return 2
+	}
+	return 1
 }
 
 // smallGain reports whether a gain in evidence plus penalty is below the tolerance. A fall

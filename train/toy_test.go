@@ -110,15 +110,16 @@ func (l toyLikelihood) Draw(x, out []float32, noise model.Noise) {
 // toySetup is that of a configuration with all four parts exchanged.
 func toySetup(t *testing.T, c Config) *Setup {
 	s := newTestSetup(t, c)
-	d, z := s.VAE.Pixels, s.VAE.Latent
-	s.VAE = &model.VAE{
+	was := vaeOf(s)
+	d, z := was.Pixels, was.Latent
+	s.Model = NewVAE(*c.vae(), c.Seed, &model.VAE{
 		Joint: &model.Joint{
 			Pixels: d, Latent: z, Engine: s.Engine,
 			Prior: toyPrior{graph.NewParam("prior.m", z)}, Decoder: newToyNetwork("decoder", z, 2*d), Likelihood: toyLikelihood{d},
 		},
 		Q:         model.Q{Encoder: newToyNetwork("encoder", d, 2*z), Posterior: toyPosterior{z}},
-		Objective: s.VAE.Objective, Draws: s.VAE.Draws,
-	}
+		Objective: was.Objective, Draws: was.Draws,
+	})
 	return s
 }
 
@@ -139,7 +140,7 @@ func TestANewKindOfPartNeedsNoLineElsewhere(t *testing.T) {
 		if last < first+0.5 {
 			t.Errorf("%s: the validation bound went from %.3f to %.3f nats", objective, first, last)
 		}
-		if s.VAE.Prior.(toyPrior).m.Value[0] == 0 {
+		if vaeOf(s).Prior.(toyPrior).m.Value[0] == 0 {
 			t.Errorf("%s: the prior has not moved", objective)
 		}
 
@@ -167,7 +168,7 @@ func TestANewKindOfPartNeedsNoLineElsewhere(t *testing.T) {
 		images := data.View{Subset: s.Validation.First(6), Mode: s.Validation.Mode, Seed: s.Validation.Seed}
 		a := infer.DefaultAIS()
 		a.Steps, a.Simulated = 300, 10
-		e, err := Assess(ctx, s, images, AssessOptions{Samples: 500, Seed: 1, AIS: &a})
+		e, err := s.Score(ctx, images, ScoreOptions{Samples: 500, Seed: 1, AIS: &a})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,15 +180,15 @@ func TestANewKindOfPartNeedsNoLineElsewhere(t *testing.T) {
 		}
 
 		// Samples, codes and reconstructions.
-		x, z, err := s.VAE.Simulate([]model.Noise{data.NewStream(1, "toy/sample")})
+		x, z, err := vaeOf(s).Simulate([]model.Noise{data.NewStream(1, "toy/sample")})
 		if err != nil || len(x) != 36 || len(z) != 2 {
 			t.Errorf("%s: simulated %d pixels, %d codes, %v", objective, len(x), len(z), err)
 		}
-		h, err := infer.Encode(ctx, s.VAE, images)
+		h, err := infer.Encode(ctx, vaeOf(s), images)
 		if err != nil {
 			t.Fatal(err)
 		}
-		codes, err := s.VAE.Codes(h)
+		codes, err := vaeOf(s).Codes(h)
 		if err != nil || len(codes) != 6*2 || codes[0] != h[0] {
 			t.Errorf("%s: codes %v of %v, %v", objective, codes, h, err)
 		}

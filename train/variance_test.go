@@ -16,7 +16,7 @@ import (
 	"elbo/train/safetensors"
 )
 
-func gaussianOf(s *Setup) *model.Gaussian { return s.VAE.Likelihood.(*model.Gaussian) }
+func gaussianOf(s *Setup) *model.Gaussian { return vaeOf(s).Likelihood.(*model.Gaussian) }
 
 // gaussianVariance is smallConfig with grey pixels and a variance that is learned.
 func gaussianVariance(t testing.TB) Config {
@@ -39,7 +39,7 @@ func TestNoOtherVarianceExplainsTheImagesBetter(t *testing.T) {
 		if _, err := Run(context.Background(), s, newTrainingRun(t, c), nil, &listener{}, still); err != nil {
 			t.Fatal(err)
 		}
-		e, err := Assess(context.Background(), s, s.Train, AssessOptions{Samples: 20, Seed: 1})
+		e, err := s.Score(context.Background(), s.Train, ScoreOptions{Samples: 20, Seed: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestNoOtherVarianceExplainsTheImagesBetter(t *testing.T) {
 func TestTheVarianceStartsAtTheResidualsOfAnUntrainedDecoder(t *testing.T) {
 	c := gaussianVariance(t)
 	s := newTestSetup(t, c)
-	e, err := Assess(context.Background(), s, s.Train, AssessOptions{Samples: 20, Seed: 1})
+	e, err := s.Score(context.Background(), s.Train, ScoreOptions{Samples: 20, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestACheckpointWithMomentsOfTheVarianceGoesOn(t *testing.T) {
 	if err := s.Load(state); err != nil {
 		t.Fatal(err)
 	}
-	before, err := Validate(context.Background(), s)
+	before, err := s.ValidationTerms(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,43 @@ func (s *Setup) WarmStart() error {
 	return s.takeOver(from.Params, func(model.Part) bool { return true })
 }
 
+// TakeArchitecture takes over the hidden layers, the latent dimensions, the activation and the
+// likelihood of the model that init-from names, but for the keys that given reports: so that
+// nobody has to repeat them. It fails as WarmStart does where there is no such model.
+func (c *Config) TakeArchitecture(given func(key string) bool) error {
+	own := c.network()
+	if own == nil || own.InitFrom == "" {
+		return nil
+	}
+	from, err := openWarmStart(own.InitFrom, c.known())
+	if err != nil {
+		return fmt.Errorf("init-from: %w", err)
+	}
+	was, err := Configuration(from, c.known()...)
+	if err != nil {
+		return fmt.Errorf("init-from: %s: %w", own.InitFrom, err)
+	}
+	network := was.network()
+	if network == nil {
+		return &ConfigError{fmt.Errorf("init-from: %s: %w", own.InitFrom, errNoNetwork)}
+	}
+	taken := network.clone()
+	for key, take := range map[string]func(){
+		"hidden":     func() { own.Hidden = taken.Hidden },
+		"latent":     func() { own.Latent = taken.Latent },
+		"activation": func() { own.Activation = taken.Activation },
+		"likelihood": func() { c.Likelihood = was.Likelihood },
+	} {
+		if !given(key) {
+			take()
+		}
+	}
+	return nil
+}
+
+// errNoNetwork: there is nothing to begin with.
+var errNoNetwork = errors.New("a mixture has no network: want a vae or a grid")
+
 // TakeDecoder sets the parameters of p(x|z) to those of another model whose networks
 // have the same configuration, whatever infers z in either.
 func (s *Setup) TakeDecoder(from *Setup) error {
@@ -54,10 +91,7 @@ func (s *Setup) takeOver(from []safetensors.Tensor, of func(model.Part) bool) er
 			copy(own.Data, saved)
 		}
 	}
-	if s.Grid != nil {
-		return s.Grid.Refresh()
-	}
-	return nil
+	return s.refresh()
 }
 
 // partOf is the part of a model that a tensor belongs to.
@@ -74,7 +108,7 @@ const priorPart model.Part = "prior"
 func (s *Setup) checkWarmStart(was Config, from []safetensors.Tensor) error {
 	own, other := s.Config.network(), was.network()
 	if own == nil || other == nil {
-		return errors.New("a mixture has no network: want a vae or a grid")
+		return errNoNetwork
 	}
 	vae, wasVAE := SettingsOf[VAESettings](s.Config), SettingsOf[VAESettings](was)
 	var f faults

@@ -24,7 +24,7 @@ func trainedRun(t *testing.T, c Config) (*Setup, *run.Dir) {
 	s := newTestSetup(t, c)
 	dir := newTrainingRun(t, s.Config)
 	fit := Run
-	if s.EM != nil {
+	if tableOf(s) != nil {
 		fit = Run
 	}
 	if _, err := fit(context.Background(), s, dir, nil, &listener{}, still); err != nil {
@@ -74,7 +74,7 @@ func TestEMGoesOnWithTheDecoderOfAVAE(t *testing.T) {
 	if err := before.TakeDecoder(vae); err != nil {
 		t.Fatal(err)
 	}
-	want, err := infer.EvaluateTable(context.Background(), before.EM, before.Train)
+	want, err := infer.EvaluateTable(context.Background(), tableOf(before), before.Train)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestAFrozenDecoderKeepsItsBytes(t *testing.T) {
 	vae, dir := trainedRun(t, c)
 	state, _, _ := dir.Latest()
 	changed := 0
-	for _, p := range first.VAE.Params() {
+	for _, p := range vaeOf(first).Params() {
 		got := tensor(t, state.Params, p.Name)
 		if strings.HasPrefix(p.Name, "decoder.") {
 			if !slices.Equal(got, tensor(t, best.Params, p.Name)) {
@@ -128,7 +128,7 @@ func TestAFrozenDecoderKeepsItsBytes(t *testing.T) {
 			changed++
 		}
 	}
-	if changed != len(first.VAE.Params())/2 {
+	if changed != len(vaeOf(first).Params())/2 {
 		t.Errorf("%d of the encoder's parameters have changed, want all", changed)
 	}
 	for _, m := range state.Moments {
@@ -141,14 +141,14 @@ func TestAFrozenDecoderKeepsItsBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := infer.GapOptions{Samples: 200, Seed: 1, LocalQ: infer.DefaultLocalQ()}
-	before, err := infer.CompareInferences(context.Background(), grid.EM, vae.VAE, false, grid.Validation, o, quiet)
+	before, err := infer.CompareInferences(context.Background(), tableOf(grid), vaeOf(vae), false, grid.Validation, o, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := grid.TakeDecoder(vae); err != nil {
 		t.Fatal(err)
 	}
-	after, err := infer.CompareInferences(context.Background(), grid.EM, vae.VAE, true, grid.Validation, o, quiet)
+	after, err := infer.CompareInferences(context.Background(), tableOf(grid), vaeOf(vae), true, grid.Validation, o, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestAdoptedParametersAreACheckpointFromTheStart(t *testing.T) {
 		dir := newTrainingRun(t, c)
 		dir.Keep = 100
 		fit := Run
-		if s.EM != nil {
+		if tableOf(s) != nil {
 			fit = Run
 		}
 		if _, err := fit(ctx, s, dir, nil, &listener{}, still); !errors.Is(err, ErrInterrupted) {
@@ -290,5 +290,36 @@ func TestParametersThatWouldMeanSomethingElseAreRefused(t *testing.T) {
 	}
 	if _, err := os.Stat(source.Path); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAWarmStartTakesTheArchitectureAlong: what is not given comes from the source; what is
+// given stays; a source without a network is refused.
+func TestAWarmStartTakesTheArchitectureAlong(t *testing.T) {
+	source := smallConfig(t)
+	source.network().Hidden, source.network().Latent, source.network().Activation = []int{7, 5}, 3, graph.Tanh
+	s, dir := newTestSetup(t, source), newHastyRun(t, source)
+	if _, err := Run(context.Background(), s, dir, nil, nil, still); err != nil {
+		t.Fatal(err)
+	}
+	c := DefaultConfig(VAEModel)
+	c.Data = source.Data
+	c.network().InitFrom, c.network().Latent = dir.Path, 9
+	if err := c.TakeArchitecture(func(key string) bool { return key == "latent" }); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.Network(); !slices.Equal(n.Hidden, []int{7, 5}) || n.Latent != 9 || n.Activation != graph.Tanh || c.Likelihood != source.Likelihood {
+		t.Errorf("took %+v, %s", n, c.Likelihood)
+	}
+
+	none := emConfig(t, MixtureModel)
+	none.Epochs = 1
+	mixed := newHastyRun(t, none)
+	if _, err := Run(context.Background(), newTestSetup(t, none), mixed, nil, nil, still); err != nil {
+		t.Fatal(err)
+	}
+	c.network().InitFrom = mixed.Path
+	if err := c.TakeArchitecture(func(string) bool { return false }); !errors.Is(err, errNoNetwork) {
+		t.Errorf("of a mixture: %v", err)
 	}
 }

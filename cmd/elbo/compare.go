@@ -315,7 +315,7 @@ func (x *comparison) samePixels() error {
 func (x *comparison) score(ctx context.Context) error {
 	for _, c := range x.runs {
 		how := ""
-		if c.setup.VAE != nil {
+		if !c.setup.Config.HasTable() {
 			how = fmt.Sprintf(", %s of z each", count(x.options.samples, "draw"))
 		}
 		x.p.say("scoring %s: %s%s", c.name, count(c.view.N(), x.options.split+" image"), how)
@@ -332,15 +332,15 @@ func (x *comparison) score(ctx context.Context) error {
 
 func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model, error) {
 	s := c.setup
-	ask := train.AssessOptions{Samples: x.options.samples, Seed: x.report.Seed}
+	ask := train.ScoreOptions{Samples: x.options.samples, Seed: x.report.Seed}
 	if x.options.ais.on {
 		ask.AIS = &x.options.ais.AISOptions
 	}
-	ask = train.BestAssessment(s, ask)
+	ask = train.BestScore(s, ask)
 	bar := newBar(x.p)
 	defer bar.done()
 	bar.assessing(&ask, c.view.N())
-	e, err := train.Assess(ctx, s, c.view, ask)
+	e, err := s.Score(ctx, c.view, ask)
 	if err != nil {
 		return report.Model{}, err
 	}
@@ -349,7 +349,7 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 		Likelihood: string(s.Config.Likelihood), Binarise: string(c.config.Binarise),
 		Recon: report.Figure{Value: e.Recon, SE: e.ReconSE}, KL: report.Figure{Value: e.KL, SE: e.KLSE}, ELBO: report.Figure{Value: e.ELBO, SE: e.ELBOSE},
 	}
-	m.Parameters, m.Encoder = s.CountParameters()
+	m.Parameters, m.Encoder = s.Free()
 	if e.IW != nil {
 		m.IW = &report.IW{K: e.IW.K, Figure: report.Figure{Value: e.IW.Bound, SE: e.IW.SE}, ESS: e.IW.ESS}
 	}
@@ -383,7 +383,7 @@ func (c *contestant) addHistory(p *program, m *report.Model) error {
 		p.say("warning: %v; times and curves are without it", fault)
 	}
 	m.Passes = "epoch"
-	if c.setup.EM != nil {
+	if c.setup.Config.HasTable() {
 		m.Passes = "iteration"
 	}
 	for _, line := range metrics {

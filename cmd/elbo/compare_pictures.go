@@ -10,6 +10,7 @@ import (
 	"elbo/cmd/elbo/internal/report"
 	"elbo/model"
 	"elbo/model/infer"
+	"elbo/train"
 )
 
 // Sizes of the pictures of a comparison.
@@ -33,7 +34,7 @@ func (x *comparison) picture(ctx context.Context, page *report.Page) error {
 			return err
 		}
 		are := "draws of z from the prior"
-		if s.EM != nil {
+		if s.Config.HasTable() {
 			are = "draws of a state from p(z)"
 		}
 		page.Pictures = append(page.Pictures, report.Pictures{
@@ -106,22 +107,23 @@ func (x *comparison) posteriorsOf(ctx context.Context, of int, images []int) ([]
 		all[n] = report.Posterior{Model: of, Image: image, Pixel: make([]float32, c.view.D())}
 		c.view.Pixels(all[n].Pixel, image, 0)
 	}
-	if c.setup.EM != nil {
-		return all, tablePosteriors(c.setup.EM, all)
+	if m, ok := c.setup.Model.(train.Tabular); ok {
+		return all, tablePosteriors(m.Table(), all)
 	}
-	exact, err := infer.GridPosteriors(ctx, c.setup.VAE.Joint, c.view, images, infer.Window{Nodes: 2})
+	vae := c.setup.Model.(train.Amortised).VAE()
+	exact, err := infer.GridPosteriors(ctx, vae.Joint, c.view, images, infer.Window{Nodes: 2})
 	if err != nil {
 		return nil, err
 	}
-	known, ok := c.setup.VAE.Q.Posterior.(model.Moments)
+	known, ok := vae.Q.Posterior.(model.Moments)
 	if !ok { // no ellipse to draw
 		return nil, nil
 	}
-	encoder, err := c.setup.VAE.NewEncoder(1)
+	encoder, err := vae.NewEncoder(1)
 	if err != nil {
 		return nil, err
 	}
-	table, err := infer.NewNodeTable(c.setup.VAE.Joint, 1, posteriorNodes*posteriorNodes)
+	table, err := infer.NewNodeTable(vae.Joint, 1, posteriorNodes*posteriorNodes)
 	if err != nil {
 		return nil, err
 	}

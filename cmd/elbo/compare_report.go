@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"elbo/cmd/elbo/internal/report"
 	"elbo/data"
@@ -35,38 +34,14 @@ func (x *comparison) write(ctx context.Context) error {
 	if x.options.json {
 		return writeJSON(x.p.stdout, x.report)
 	}
-	writeComparison(x.p.stdout, x.report)
+	writeComparison(x.p.stdout, x.report, x.p.columns())
 	fmt.Fprintf(x.p.stdout, "report %s\n", file("report.html"))
 	return nil
 }
 
-// writeComparison prints the table and what was found.
-func writeComparison(w io.Writer, c report.Comparison) {
-	figure := func(f report.Figure) string { return fmt.Sprintf("%s ± %.2f", nats(f.Value), f.SE) }
-	difference := func(f *report.Figure) string {
-		if f == nil {
-			return "-"
-		}
-		return fmt.Sprintf("%+.2f ± %.2f", f.Value, f.SE)
-	}
-	t := newTable(w, tabwriter.AlignRight)
-	fmt.Fprintf(t, "model\tparameters\trecon\tKL\tELBO\tL_%d\tlog p(x)\thow\tgap\tbits/dim\tELBO less %[2]s's\tlog p less %[2]s's\tseconds\t\n", c.Samples, c.Reference)
-	for _, m := range c.Models {
-		iw, sign := "-", ""
-		if m.IW != nil {
-			iw = figure(m.IW.Figure)
-		}
-		if m.LogP.How == infer.LowerBound {
-			sign = "≥ "
-		}
-		bits := "≤ "
-		if sign == "" {
-			bits = ""
-		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s%.4f\t%s\t%s\t%.1f\t\n", m.Name, m.Parameters, figure(m.Recon), figure(m.KL), figure(m.ELBO), iw,
-			sign+figure(report.Figure(m.LogP.Estimate)), howOf(m.LogP), sign+figure(m.Gap), bits, m.BitsPD.Value, difference(m.DiffELBO), difference(m.DiffLogP), m.Seconds)
-	}
-	t.Flush()
+// writeComparison prints the table, in lines of at most width columns (0: any), and what was found.
+func writeComparison(w io.Writer, c report.Comparison, width int) {
+	writeTable(w, c, width)
 	d := c.Data
 	seeded := ""
 	if d.Binarise == string(data.Static) || d.Binarise == string(data.Dynamic) {

@@ -112,7 +112,7 @@ func ownArms(o compareOptions) ([]ownArm, error) {
 			"components": fmt.Sprint(o.Components), "grid": o.Grid, "hidden": o.Hidden, "epochs": fmt.Sprint(o.Iterations),
 			"latent": fmt.Sprint(strings.Count(o.Grid, "x") + 1), // the VAE's space has as many dimensions as the grid
 		}
-		if !c.Settings.Kind().EM {
+		if !c.HasTable() {
 			given["epochs"] = fmt.Sprint(o.Epochs)
 		}
 		for _, option := range c.Options() {

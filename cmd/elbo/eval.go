@@ -117,7 +117,7 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if !o.seedGiven {
 		o.seed = t.Config.Seed
 	}
-	ask := train.AssessOptions{Samples: o.samples, Seed: o.seed, Exact: o.exact}
+	ask := train.ScoreOptions{Samples: o.samples, Seed: o.seed, Exact: o.exact}
 	if o.ais.on {
 		ask.AIS = &o.ais.AISOptions
 	}
@@ -139,7 +139,7 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 }
 
 // assessing has the bar show an assessment of images: its draws, quadrature and annealing.
-func (b *bar) assessing(ask *train.AssessOptions, images int) {
+func (b *bar) assessing(ask *train.ScoreOptions, images int) {
 	drawing := fmt.Sprintf("%s an image", count(ask.Samples, "draw"))
 	ask.Scored = func(n int) { b.at(drawing, n, images) }
 	ask.Progress = func(n int) { b.at("quadrature", n, images) }
@@ -185,8 +185,8 @@ type evalReport struct {
 }
 
 // evaluate scores a view: a VAE as asked, a model with a table exactly.
-func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, ask train.AssessOptions) (*evalReport, error) {
-	e, err := train.Assess(ctx, s, v, ask)
+func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, ask train.ScoreOptions) (*evalReport, error) {
+	e, err := s.Score(ctx, v, ask)
 	if err != nil {
 		return nil, err
 	}

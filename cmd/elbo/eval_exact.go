@@ -11,7 +11,7 @@ import (
 // mayIntegrate checks what was asked of log p(x) against the model: a table needs
 // neither draws nor quadrature, which is said, and quadrature is for few dimensions.
 func (p *program) mayIntegrate(t *trained, o *evalOptions) error {
-	if t.EM != nil {
+	if t.Config.HasTable() {
 		if o.samplesGiven {
 			p.say("--samples changes nothing: log p(x) of a %s is a sum over its states, and nothing is drawn", t.Config.Model)
 		}

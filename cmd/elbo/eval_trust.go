@@ -45,7 +45,7 @@ func (f *aisFlags) check(cmd *cobra.Command) error {
 
 // mayAnneal fails where annealed importance sampling has nothing to do.
 func (p *program) mayAnneal(t *trained, path string) error {
-	if t.EM != nil {
+	if t.Config.HasTable() {
 		return usagef("--ais is for a VAE: log p(x) of a %s is a sum over its states, and exact already; `%s eval %s` prints it", t.Config.Model, p.name, run.ShellPath(path))
 	}
 	if !t.Config.Likelihood.IsLikelihood() {

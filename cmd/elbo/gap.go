@@ -114,7 +114,8 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 	if err != nil {
 		return err
 	}
-	if t.EM != nil {
+	encoded, ok := t.Model.(train.Amortised)
+	if !ok {
 		hint := "has no such gap: it has no encoder, and its posterior is exact"
 		if t.Config.Network().Latent > 0 {
 			hint += fmt.Sprintf("; `%s swap %s` gives its decoder an encoder", p.name, run.ShellPath(o.run))
@@ -135,7 +136,7 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 			return err
 		}
 		bar := newBar(p)
-		gap, err := infer.MeasureGap(ctx, t.VAE, v, infer.GapOptions{
+		gap, err := infer.MeasureGap(ctx, encoded.VAE(), v, infer.GapOptions{
 			Samples: o.samples, Seed: o.seed, Exact: t.Config.Network().Latent <= infer.MaxExactLatent, LocalQ: infer.DefaultLocalQ(),
 		}, func(what string, n int) { bar.at(split+", "+what, n, v.N()) })
 		bar.done()
@@ -276,7 +277,8 @@ func (g *gapSplit) drawWorst(s *train.Setup, title string, gap func(infer.GapSco
 	slices.SortStableFunc(worst, func(a, b int) int { return cmp.Compare(gap(g.PerImage[b]), gap(g.PerImage[a])) })
 	worst = worst[:min(len(worst), worstImages)]
 	d := g.view.D()
-	width, _ := s.VAE.Q.Posterior.Sizes()
+	vae := s.Model.(train.Amortised).VAE()
+	width, _ := vae.Q.Posterior.Sizes()
 	originals := make([]float32, len(worst)*d)
 	var under, underStar []float32
 	var nats, numbers []string
@@ -289,7 +291,7 @@ func (g *gapSplit) drawWorst(s *train.Setup, title string, gap func(infer.GapSco
 	}
 	images := [][]float32{originals}
 	for _, h := range [][]float32{under, underStar} {
-		codes, err := s.VAE.Codes(h)
+		codes, err := vae.Codes(h)
 		if err != nil {
 			return nil, err
 		}

@@ -84,17 +84,18 @@ func runInspect(p *program, o inspectOptions) error {
 
 // dot draws the graph of a training step; of a model with a table, its E-graph.
 func (t *trained) dot() (string, error) {
-	if t.EM != nil {
-		e, err := t.EM.NewEStep(min(100, t.Train.N()), true, t.Config.Table().Prior == model.PerImage)
+	if m, ok := t.Model.(train.Tabular); ok {
+		e, err := m.Table().NewEStep(min(100, t.Train.N()), true, t.Config.Table().Prior == model.PerImage)
 		if err != nil {
 			return "", err
 		}
 		return e.DOT(), nil
 	}
-	if err := t.VAE.CompileStep(train.SettingsOf[train.VAESettings](t.Config).Batch); err != nil {
+	vae := t.Model.(train.Amortised).VAE()
+	if err := vae.CompileStep(train.SettingsOf[train.VAESettings](t.Config).Batch); err != nil {
 		return "", err
 	}
-	return t.VAE.StepDOT(), nil
+	return vae.StepDOT(), nil
 }
 
 // inspection is what inspect --json prints.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"io"
@@ -33,54 +34,110 @@ const (
 	reconstructedFile = "reconstructions.png"
 )
 
-// draw makes all pictures of a run directory.
+// gallery draws the pictures of a run.
+type gallery struct {
+	s       *train.Setup
+	dir     string   // to draw in
+	formats []string // of charts, as extensions; images are PNG in any case
+	title   string   // above each; "": the model and its data
+}
+
+func newGallery(s *train.Setup, dir *run.Dir) gallery {
+	return gallery{s: s, dir: dir.Path, formats: []string{"png"}}
+}
+
+// draw makes all pictures of a run in its directory.
 func (p *program) draw(s *train.Setup, dir *run.Dir) error {
-	samples, err := drawSamples(s)
-	if err != nil {
-		return err
-	}
-	if err := writePicture(dir.File(samplesFile), samples); err != nil {
-		return err
-	}
-	originals, reconstructions, err := reconstruct(s, pictured(s), pairedImages)
-	if err != nil {
-		return err
-	}
-	err = writePicture(dir.File(reconstructedFile), picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), pairColumns))
-	if err != nil {
-		return err
-	}
 	metrics, err := dir.ReadMetrics()
 	if err != nil {
 		return err
 	}
-	if len(metrics) > 0 {
-		if err := writeChart(dir.File("curves.png"), curvesOf(s, metrics)); err != nil {
-			return err
-		}
+	return newGallery(s, dir).all(metrics)
+}
+
+// all draws all pictures.
+func (g gallery) all(metrics []run.Metrics) error {
+	if err := g.during(metrics); err != nil {
+		return err
 	}
-	if s.Config.Network().Latent == 2 {
-		return drawPlane(s, dir)
+	s := g.s
+	originals, reconstructions, err := reconstruct(s, pictured(s), pairedImages)
+	if err != nil {
+		return err
 	}
-	return nil
+	err = g.images(reconstructedFile, picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), pairColumns),
+		pairsAre)
+	if err == nil && s.Config.Network().Latent == 2 {
+		err = g.plane()
+	}
+	return err
+}
+
+// during draws what changes while the model is trained: samples and curves.
+func (g gallery) during(metrics []run.Metrics) error {
+	samples, what, err := drawSamples(g.s)
+	if err != nil {
+		return err
+	}
+	if err := g.images(samplesFile, samples, what); err != nil {
+		return err
+	}
+	if len(metrics) == 0 {
+		return nil
+	}
+	sheet := curvesOf(g.s, metrics)
+	if g.title != "" {
+		sheet[0][0].Title = g.title
+	}
+	return g.chart("curves", sheet)
+}
+
+// images writes a sheet of images under a line that says what they are.
+func (g gallery) images(name string, sheet image.Image, what string) error {
+	title := g.title
+	if title == "" {
+		title = titleOf(g.s, what)
+	}
+	return writePicture(filepath.Join(g.dir, name), picture.Titled(sheet, title))
+}
+
+// What sheets of images are.
+const (
+	drawsAre = "means E[x|z] of draws from the prior"
+	pairsAre = "images, and their reconstructions below"
+)
+
+// titleOf says what a picture shows, and of which model and data.
+func titleOf(s *train.Setup, what string) string {
+	return fmt.Sprintf("%s; %s, on %s", what, describeModel(s), s.Dataset.Name)
+}
+
+// chart writes a chart in every format.
+func (g gallery) chart(name string, sheet chart.Sheet) error {
+	var errs []error
+	for _, format := range g.formats {
+		errs = append(errs, writeChart(filepath.Join(g.dir, name+"."+format), sheet))
+	}
+	return errors.Join(errs...)
 }
 
 // drawSamples draws images from the prior; of a mixture its components, the heaviest
-// first, and of a grid all its states in their order.
-func drawSamples(s *train.Setup) (image.Image, error) {
+// first, and of a grid all its states in their order. what says which.
+func drawSamples(s *train.Setup) (sheet image.Image, what string, err error) {
 	rows, cols := s.Dataset.Rows(), s.Dataset.Cols()
-	if s.EM == nil {
+	m, ok := s.Model.(train.Tabular)
+	if !ok {
 		samples, err := s.Sample(sampledImages, s.Config.Seed)
-		return picture.Grid(samples, rows, cols, gridColumns), err
+		return picture.Grid(samples, rows, cols, gridColumns), drawsAre, err
 	}
-	means, d := s.EM.Means(), s.Dataset.D()
+	means, d := m.Table().Means(), s.Dataset.D()
 	if extent := train.SettingsOf[train.GridSettings](s.Config).Grid; extent != nil {
 		if len(extent) == 2 {
-			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, extent[0]), nil
+			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, extent[0]), "means E[x|z] at the points of the grid", nil
 		}
-		return picture.Grid(means, rows, cols, extent[len(extent)-1]), nil
+		return picture.Grid(means, rows, cols, extent[len(extent)-1]), "means E[x|z] at the points of the grid", nil
 	}
-	weights := s.EM.LogPrior()
+	weights := m.Table().LogPrior()
 	order := make([]int, len(weights))
 	for k := range order {
 		order[k] = k
@@ -92,7 +149,11 @@ func drawSamples(s *train.Setup) (image.Image, error) {
 		images = append(images, means[k*d:][:d]...)
 		captions = append(captions, fmt.Sprintf("%.2g %%", 100*math.Exp(float64(weights[k]))))
 	}
-	return picture.Captioned(images, rows, cols, gridColumns, captions), nil
+	what = "components by weight"
+	if len(order) > shownComponents {
+		what = fmt.Sprintf("the %d heaviest of %d components", shownComponents, len(order))
+	}
+	return picture.Captioned(images, rows, cols, gridColumns, captions), what, nil
 }
 
 // pictured is the split whose images are shown: the test images, where there are any.
@@ -108,7 +169,7 @@ func pictured(s *train.Setup) data.View {
 // curvesOf are the bounds over epochs, and their parts below.
 func curvesOf(s *train.Setup, metrics []run.Metrics) chart.Sheet {
 	bound, pass := "ELBO", "epoch"
-	if s.EM != nil {
+	if s.Config.HasTable() {
 		bound, pass = "log p(x)", "iteration"
 	}
 	if vae := train.SettingsOf[train.VAESettings](s.Config); vae.Objective == model.IWAE {
@@ -189,21 +250,22 @@ func upright(images []float32, n1, n2, d int) []float32 {
 	return out
 }
 
-// drawPlane draws what only a two-dimensional latent space can show.
-func drawPlane(s *train.Setup, dir *run.Dir) error {
-	if s.VAE != nil { // the states of a grid are in samples.png
+// plane draws what only a two-dimensional latent space can show.
+func (g gallery) plane() error {
+	s := g.s
+	if !s.Config.HasTable() { // the states of a grid are in samples.png
 		images, err := s.Decode(picture.ManifoldCodes(manifoldSide, -manifoldReach, manifoldReach))
 		if err != nil {
 			return err
 		}
-		err = writePicture(dir.File("manifold.png"), picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), manifoldSide, -manifoldReach, manifoldReach))
+		err = g.images("manifold.png", picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), manifoldSide, -manifoldReach, manifoldReach), "means E[x|z] over the plane")
 		if err != nil {
 			return err
 		}
 	}
 	v := pictured(s)
 	v.Subset = v.First(plottedCodes)
-	codes, err := s.Codes(context.Background(), v)
+	codes, err := s.Encode(context.Background(), v)
 	if err != nil {
 		return err
 	}
@@ -216,25 +278,28 @@ func drawPlane(s *train.Setup, dir *run.Dir) error {
 		}
 		labels[i] = label
 	}
-	c, err := chart.Codes(codes, labels, fmt.Sprintf("E[z|x] of %d images of %s; %s", v.N(), s.Dataset.Name, describeModel(s)))
+	c, err := chart.Codes(codes.Mean, labels, fmt.Sprintf("E[z|x] of %d images of %s; %s", v.N(), s.Dataset.Name, describeModel(s)))
 	if err != nil {
 		return err
 	}
-	if s.VAE != nil {
-		if _, ok := s.VAE.Prior.(model.StandardNormal); ok {
+	if m, ok := s.Model.(train.Amortised); ok {
+		if _, ok := m.Joint().Prior.(model.StandardNormal); ok {
 			for i, name := range []string{"p(z): 1 and 2 standard deviations", ""} {
 				c.Layers = append(c.Layers, chart.Ellipse{Name: name, Look: chart.Look{Ink: chart.Black, Dashed: true, Thin: true}, RadiusX: float64(i + 1), RadiusY: float64(i + 1)})
 			}
 		}
 	}
-	return writeChart(dir.File("latent.png"), chart.Sheet{{c}})
+	if g.title != "" {
+		c.Title = g.title
+	}
+	return g.chart("latent", chart.Sheet{{c}})
 }
 
 // reconstruct returns the first n images of v, and their reconstructions.
 func reconstruct(s *train.Setup, v data.View, n int) (originals, reconstructions []float32, err error) {
 	v.Subset = v.First(n)
 	reconstructions, err = s.Reconstruct(context.Background(), v)
-	return train.Pixels(v), reconstructions, err
+	return v.AllEvaluated(), reconstructions, err
 }
 
 // writePicture writes a PNG file.
@@ -242,10 +307,13 @@ func writePicture(path string, img image.Image) error {
 	return run.WriteAtomic(path, func(w io.Writer) error { return picture.Encode(w, img) })
 }
 
-// writeChart writes a chart as what the file's name asks for: .svg, or .png.
+// writeChart writes a chart as what the file's name asks for: .svg, .pdf, or .png.
 func writeChart(path string, sheet chart.Sheet) error {
-	if strings.ToLower(filepath.Ext(path)) == ".svg" {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".svg":
 		return run.WriteAtomic(path, sheet.SVG)
+	case ".pdf":
+		return run.WriteAtomic(path, sheet.PDF)
 	}
 	img, err := sheet.PNG()
 	if err != nil {

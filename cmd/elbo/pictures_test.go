@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"elbo/cmd/elbo/internal/chart"
 	"elbo/data"
+	"elbo/graph/graphtest"
 	"elbo/train"
 	"elbo/train/run"
 )
@@ -49,16 +51,51 @@ func TestCurvesSayWhichEpochIsBestAndHowSureThatIs(t *testing.T) {
 	}
 }
 
-// TestAChartIsWrittenAsItsNameSays, as SVG or as PNG.
+// TestAChartIsWrittenAsItsNameSays, as SVG, PDF or PNG.
 func TestAChartIsWrittenAsItsNameSays(t *testing.T) {
 	dir := t.TempDir()
-	for name, begins := range map[string]string{"a.svg": "<svg xmlns=", "a.png": "\x89PNG"} {
+	for name, begins := range map[string]string{"a.svg": "<svg xmlns=", "a.png": "\x89PNG", "a.pdf": "%PDF-"} {
 		path := filepath.Join(dir, name)
 		if err := writeChart(path, chart.Sheet{{{Title: "t"}}}); err != nil {
 			t.Fatal(err)
 		}
 		if text, err := os.ReadFile(path); err != nil || !bytes.HasPrefix(text, []byte(begins)) {
 			t.Errorf("%s: %v, begins with %.10q, want %q", name, err, text, begins)
+		}
+	}
+}
+
+// TestARunInTrainingIsDrawnEveryFewEpochs: once a while has passed since the last drawing,
+// the next epoch draws samples and curves; before, it does not.
+func TestARunInTrainingIsDrawnEveryFewEpochs(t *testing.T) {
+	var said bytes.Buffer
+	p, at := tinyProgram(t, &said, &said)
+	clock := time.Unix(0, 0)
+	p.now = func() time.Time { return clock }
+	c := train.DefaultConfig(train.VAEModel)
+	c.Data, c.Binarise, c.Epochs = filepath.Join(at, "data"), data.Static, 2
+	c.Settings.(*train.VAESettings).Hidden = []int{4}
+	s, err := train.NewSetup(c, 1, graphtest.Engine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := train.CreateRun(filepath.Join(at, "run"), s.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	r := newIllustrated(p, s, dir, newProgress(p, s, nil))
+	for epoch, passed := range []time.Duration{drawEvery / 2, drawEvery} {
+		m := run.Metrics{Epoch: epoch + 1, Step: int64(epoch + 1), Train: &run.EpochTerms{Bound: -3}}
+		if err := dir.AppendMetrics(m); err != nil {
+			t.Fatal(err)
+		}
+		clock = time.Unix(0, 0).Add(passed)
+		r.Epoch(m)
+		for _, name := range []string{"samples.png", "curves.png"} {
+			if _, err := os.Stat(dir.File(name)); (err == nil) != (epoch == 1) {
+				t.Errorf("after %v: %s: %v", passed, name, err)
+			}
 		}
 	}
 }

@@ -16,10 +16,11 @@ import (
 // states, or, of the likeliest states only, images x 2·top, with the states' numbers
 // before their probabilities. Rows are written as they are computed.
 func exportPosterior(ctx context.Context, s *train.Setup, v data.View, path string, top int) error {
-	if s.EM == nil {
+	m, ok := s.Model.(train.Tabular)
+	if !ok {
 		return usagef("--export-posterior: a VAE has no table: its posteriors are Gaussians; want a mixture or a grid")
 	}
-	states := s.EM.Config.States
+	states := m.Table().Config.States
 	if top > states {
 		return usagef("top is %d, but the model has %d states", top, states)
 	}
@@ -29,7 +30,7 @@ func exportPosterior(ctx context.Context, s *train.Setup, v data.View, path stri
 	}
 	var failed error
 	rows := func(yield func([]float32) bool) {
-		failed = infer.Posteriors(ctx, s.EM, v, func(table []float32) bool {
+		failed = infer.Posteriors(ctx, m.Table(), v, func(table []float32) bool {
 			if top > 0 {
 				table = likeliest(table, states, top)
 			}

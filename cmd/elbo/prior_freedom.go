@@ -326,11 +326,11 @@ func backTo(s *train.Setup, dir *run.Dir, step int64) (bool, error) {
 
 // testArm measures the model of s on test and on training images, with its own p(z).
 func testArm(ctx context.Context, s *train.Setup) (*armTest, error) {
-	test, err := infer.EvaluateTable(ctx, s.EM, s.Test)
+	test, err := infer.EvaluateTable(ctx, s.Model.(train.Tabular).Table(), s.Test)
 	if err != nil {
 		return nil, err
 	}
-	trained, err := infer.EvaluateTable(ctx, s.EM, s.Train)
+	trained, err := infer.EvaluateTable(ctx, s.Model.(train.Tabular).Table(), s.Train)
 	if err != nil {
 		return nil, err
 	}

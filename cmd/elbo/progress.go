@@ -23,7 +23,7 @@ type progress struct {
 
 func newProgress(p *program, s *train.Setup, from *run.State) *progress {
 	vae := train.SettingsOf[train.VAESettings](s.Config)
-	g := &progress{p: p, unit: vae.Objective, k: vae.K, em: s.EM != nil, n: s.Train.N(), total: s.Config.Epochs, every: 1, bar: newBar(p)}
+	g := &progress{p: p, unit: vae.Objective, k: vae.K, em: s.Config.HasTable(), n: s.Train.N(), total: s.Config.Epochs, every: 1, bar: newBar(p)}
 	g.bar.unit, g.bar.patience, g.bar.said = "images", 0, p.now()
 	if g.em {
 		g.n, g.bar.unit = 1, "iterations"

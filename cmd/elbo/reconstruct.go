@@ -42,6 +42,6 @@ func runReconstruct(p *program, o pictureOptions) error {
 		return err
 	}
 	return p.wrote(o.out, writeImages(o.out, images, t.Dataset.D(), func() image.Image {
-		return picture.Pairs(originals, images, t.Dataset.Rows(), t.Dataset.Cols(), pairColumns)
+		return picture.Titled(picture.Pairs(originals, images, t.Dataset.Rows(), t.Dataset.Cols(), pairColumns), titleOf(t.Setup, pairsAre))
 	}))
 }

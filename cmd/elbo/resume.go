@@ -91,10 +91,10 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 		if err := s.CheckData(state); err != nil {
 			return err
 		}
-		if done := state.Epoch - 1; s.VAE != nil && o.epochs > 0 && o.epochs < done {
+		if done := state.Epoch - 1; !s.Config.HasTable() && o.epochs > 0 && o.epochs < done {
 			return usagef("%s has trained for %s already: want --epochs above that, or none to test it again", o.run, count(done, "epoch"))
 		}
-		if state.Epoch > c.Epochs && s.VAE != nil {
+		if state.Epoch > c.Epochs && !s.Config.HasTable() {
 			p.say("%s has trained for %s already; `%s resume %s --epochs N` trains on", o.run, count(state.Epoch-1, "epoch"), p.name, run.ShellPath(o.run))
 		} else {
 			p.say("resuming %s at step %d, epoch %d", path, state.Step, state.Epoch)

@@ -113,7 +113,7 @@ Results go to standard output, messages and progress to standard error.`,
 	})
 	root.SetHelpCommand(newHelpCmd(p, root))
 	root.AddCommand(
-		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p),
+		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p), newPlotCmd(p),
 		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newDataCmd(p), newExperimentCmd(p),
 		newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
@@ -222,6 +222,14 @@ func (p *program) engine(workers int) *graph.Engine {
 
 func (p *program) setup(c train.Config) (*train.Setup, error) {
 	return train.NewSetup(c, p.cpus, p.engine)
+}
+
+// columns is the width of the terminal, 0 where there is none.
+func (p *program) columns() int {
+	if p.live && p.width != nil {
+		return p.width()
+	}
+	return 0
 }
 
 // say writes a message on a line.

@@ -219,7 +219,7 @@ func (p *program) sayIfInTraining(path string) {
 // newBridge checks what is asked for, and makes the model that is not there yet.
 func (p *program) newBridge(t *trained, o swapOptions) (*bridge, error) {
 	c, network := t.Config, t.Config.Network()
-	table := c.Settings.Kind().EM
+	table := c.HasTable()
 	switch {
 	case network.Latent == 0:
 		return nil, usagef("%s is a %s: it has no decoder to give another inference to; a grid (elbo train --model grid) and a vae have one", o.run, c.Model)
@@ -282,7 +282,7 @@ func (b *bridge) twin(c train.Config) (*train.Setup, error) {
 func (b *bridge) assess(ctx context.Context, when string, encoder bool) (*infer.Inferences, error) {
 	bar := newBar(b.p)
 	defer bar.done()
-	return infer.CompareInferences(ctx, b.grid.EM, b.vae.VAE, encoder, b.view, infer.GapOptions{Samples: b.o.samples, Seed: b.source.Config.Seed, LocalQ: infer.DefaultLocalQ()},
+	return infer.CompareInferences(ctx, b.grid.Model.(train.Tabular).Table(), b.vae.Model.(train.Amortised).VAE(), encoder, b.view, infer.GapOptions{Samples: b.o.samples, Seed: b.source.Config.Seed, LocalQ: infer.DefaultLocalQ()},
 		func(what string, n int) { bar.at(when+", "+what, n, b.view.N()) })
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -160,6 +161,11 @@ func mergeConfig(cmd *cobra.Command, flags []train.Option, file string, out *str
 			faults = append(faults, value.Set(given.Value.String()))
 		}
 	}
+	if errors.Join(faults...) == nil && file == "" { // a file has every key
+		if err := c.TakeArchitecture(cmd.Flags().Changed); err != nil {
+			return c, err
+		}
+	}
 	faults = append(faults, c.Validate())
 	if err := errors.Join(faults...); err != nil {
 		return c, &train.ConfigError{Err: err}
@@ -208,9 +214,12 @@ func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *run.Dir
 // fit trains from a state to the end.
 func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State) (train.Result, error) {
 	bar := newProgress(p, s, from)
-	result, err := train.Run(ctx, s, dir, from, bar, p.now)
+	result, err := train.Run(ctx, s, dir, from, newIllustrated(p, s, dir, bar), p.now)
 	bar.done()
 	if errors.Is(err, train.ErrInterrupted) {
+		if metrics, err := dir.ReadMetrics(); err == nil && len(metrics) > 0 {
+			newGallery(s, dir).chart("curves", curvesOf(s, metrics)) // as far as it came; resume draws it anew
+		}
 		p.say("interrupted; a checkpoint is saved. Go on with: %s resume %s", p.name, run.ShellPath(dir.Path))
 	}
 	return result, err
@@ -219,7 +228,7 @@ func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *r
 // finish tests the best model, draws its pictures and says what to do next.
 func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, result train.Result, o trainOptions) error {
 	unit, check := "epoch", " --samples 1000"+scoredSplit(s)
-	if s.EM != nil {
+	if s.Config.HasTable() {
 		unit, check = "iteration", " --split train"
 	}
 	model := "the last model"
@@ -243,12 +252,12 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	}
 	if s.Test.N() > 0 {
 		how := ""
-		if s.VAE != nil {
+		if !s.Config.HasTable() {
 			how = fmt.Sprintf(", with %s of z for each image", count(o.tested, "draw"))
 		}
 		p.say("testing %s%s", model, how)
 		bar := newBar(p)
-		e, err := evaluate(ctx, s, s.Test, "test", train.AssessOptions{Samples: o.tested, Seed: s.Config.Seed, Scored: func(images int) { bar.at("testing", images, s.Test.N()) }})
+		e, err := evaluate(ctx, s, s.Test, "test", train.ScoreOptions{Samples: o.tested, Seed: s.Config.Seed, Scored: func(images int) { bar.at("testing", images, s.Test.N()) }})
 		bar.done()
 		if errors.Is(err, context.Canceled) {
 			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, run.ShellPath(dir.Path))
@@ -259,7 +268,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 		report.Test = e
 		if !o.json {
 			e.write(p.stdout)
-			if s.EM != nil {
+			if s.Config.HasTable() {
 				e.writeMore(p.stdout)
 			} else {
 				e.writeTrust(p.stdout)
@@ -273,7 +282,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	if o.json {
 		return writeJSON(p.stdout, report)
 	}
-	if s.EM == nil {
+	if !s.Config.HasTable() {
 		check = report.check(s.Config) + scoredSplit(s)
 	}
 	fmt.Fprintf(p.stdout, "run    %s\n", dir.Path)
@@ -324,10 +333,11 @@ func (r *trainReport) check(c train.Config) string {
 
 // sayVariance says what a learned variance has come to.
 func (p *program) sayVariance(s *train.Setup) {
-	if s.VAE == nil {
+	m, ok := s.Model.(train.Latent)
+	if !ok {
 		return
 	}
-	gaussian, ok := s.VAE.Likelihood.(*model.Gaussian)
+	gaussian, ok := m.Joint().Likelihood.(*model.Gaussian)
 	if !ok || !gaussian.Learned() {
 		return
 	}
@@ -383,10 +393,32 @@ func (p *program) sayWhat(s *train.Setup) {
 	}
 	p.say("  model  %s", describeModel(s))
 	p.say("  data   %s: %d training, %d validation, %s, %s, seed %d", s.Dataset.Name, s.Train.N(), s.Validation.N(), count(s.Test.N(), "test image"), binarise, c.Seed)
+	p.say("  train  %s", describeTraining(c))
 	p.say("  with   %s, workers: %d; bounds in nats per image", s.Engine.BLAS, c.Workers)
 	if size := s.Sizes(); size.Checkpoint >= run.LargeCheckpoint {
 		p.say("  size   %.3g million parameters, %.2g GB a checkpoint (the last and the best are kept), about %.2g GB of memory; a smaller --hidden, or smaller images, take less", float64(size.Parameters)/1e6, size.Checkpoint/1e9, size.Memory/1e9)
 	}
+}
+
+// describeTraining says how a model is fitted: for how long, how fast, and whatever is not as
+// it is by default, but for what is said of model and data.
+func describeTraining(c train.Config) string {
+	said := []string{"model", "data", "limit", "split", "seed", "binarise", "workers", "likelihood", "hidden", "latent", "activation",
+		"objective", "k", "components", "prior", "grid", "grid-rule"}
+	always := []string{"epochs", "batch", "lr", "m-steps", "tolerance"}
+	byDefault := map[string]string{}
+	defaults := c.Settings.Kind().Config()
+	for _, o := range defaults.Options() {
+		byDefault[o.Key] = o.Value.String()
+	}
+	var words []string
+	for _, o := range c.Options() {
+		value := o.Value.String()
+		if slices.Contains(always, o.Key) || !slices.Contains(said, o.Key) && value != byDefault[o.Key] {
+			words = append(words, o.Key+" "+value)
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // describeModel says in a line what is fitted.

@@ -22,9 +22,7 @@ func Encode(ctx context.Context, m *model.VAE, v data.View) ([]float32, error) {
 			return nil, err
 		}
 		n := min(block, v.N()-first)
-		for i := range n {
-			v.Evaluated(x[i*d:][:d], first+i)
-		}
+		v.EvaluatedRows(x, first, n)
 		h, err := encoder.Encode(x)
 		if err != nil {
 			return nil, err

@@ -205,10 +205,9 @@ func (q *Quadrature) Evidence(ctx context.Context, v data.View, progress func(im
 	results := make([]Exact, 0, v.N())
 	d := q.joint.Pixels
 	for first := 0; first < v.N(); first += groupImages {
-		x := make([]float32, min(groupImages, v.N()-first)*d)
-		for i := range len(x) / d {
-			v.Evaluated(x[i*d:][:d], first+i)
-		}
+		n := min(groupImages, v.N()-first)
+		x := make([]float32, n*d)
+		v.EvaluatedRows(x, first, n)
 		part, err := q.Pixels(ctx, x, func(images int) {
 			if progress != nil {
 				progress(first + images)

@@ -426,7 +426,7 @@ func evaluate(c train.Config) func(*Bench, context.Context, work) (float64, floa
 			return 0, 0, err
 		}
 		defer dir.Close()
-		e, err := infer.NewEvaluator(s.VAE, draws)
+		e, err := infer.NewEvaluator(s.Model.(train.Amortised).VAE(), draws)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -460,7 +460,7 @@ func integrate(c train.Config) func(*Bench, context.Context, work) (float64, flo
 				return 0, 0, err
 			}
 			t := b.Now()
-			if q, err = infer.NewQuadrature(s.VAE.Joint, o, 10_000); err != nil {
+			if q, err = infer.NewQuadrature(s.Model.(train.Latent).Joint(), o, 10_000); err != nil {
 				return 0, 0, err
 			}
 			decode = min(decode, b.Now().Sub(t).Seconds())

@@ -26,7 +26,7 @@ func Codes(xy []float32, labels []uint8, title string) (Chart, error) {
 		return Chart{}, err
 	}
 	c := Chart{Title: title, Width: 600, Height: 620, Equal: true, X: Axis{Label: "z₁"}, Y: Axis{Label: "z₂"}}
-	dots := Points{Look: CurveLook(0), Opacity: 0.745}
+	dots := Points{Look: CurveLook(0)}
 	var drawn []uint8 // labels of the dots
 	for i := range len(xy) / 2 {
 		x, y := float64(xy[2*i]), float64(xy[2*i+1])
@@ -38,9 +38,9 @@ func Codes(xy []float32, labels []uint8, title string) (Chart, error) {
 			drawn, dots.Looks = append(drawn, labels[i]), append(dots.Looks, groupLook(labels[i]))
 		}
 	}
-	dots.Radius = 1.5 // ten thousand dots: a cloud in which one still sees the single dot
+	dots.Radius, dots.Opacity = 1.5, 0.45 // ten thousand dots: a cloud that is dark where it is dense, in which one still sees the single dot
 	if len(dots.X) <= 1000 {
-		dots.Radius = 2.7
+		dots.Radius, dots.Opacity = 2.7, 0.745
 	}
 	c.Notes = codeNotes(len(xy)/2, len(dots.X))
 	c.Layers = append(c.Layers, dots)

@@ -134,7 +134,7 @@ func (v *Verifier) reproduced(ctx context.Context, s *train.Setup, state *run.St
 	if state.Best == nil || state.Best.Step != state.Step {
 		return nil // no validation images, or a checkpoint that is not the best
 	}
-	terms, err := train.Validate(ctx, s)
+	terms, err := s.ValidationTerms(ctx)
 	if err != nil {
 		return err
 	}

@@ -180,9 +180,9 @@ func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of
 		view.Subset = view.First(ordered)
 	}
 	assess := func(draws int, seed uint64, exact bool) (infer.Evaluation, error) {
-		return train.Assess(ctx, s, view, train.AssessOptions{Samples: draws, Seed: seed, Exact: exact})
+		return s.Score(ctx, view, train.ScoreOptions{Samples: draws, Seed: seed, Exact: exact})
 	}
-	if s.EM != nil {
+	if s.Config.HasTable() {
 		e, err := assess(1, s.Config.Seed, false)
 		if err != nil {
 			return err
@@ -227,7 +227,7 @@ func (v *Verifier) order(ctx context.Context, s *train.Setup, view data.View, of
 	}
 	compare(fmt.Sprintf("ELBO ≤ L_%d", orderedDraws/10), all, 0, func(seed, i int) float64 { return few[seed][i].IW - many[seed][i].ELBO })
 	compare(fmt.Sprintf("L_%d ≤ L_%d", orderedDraws/10, orderedDraws), all, 0, func(seed, i int) float64 { return many[seed][i].IW - few[seed][i].IW })
-	if s.VAE.Latent <= infer.MaxExactLatent {
+	if s.Config.Network().Latent <= infer.MaxExactLatent {
 		exact, err := assess(1, s.Config.Seed, true)
 		if err != nil {
 			return err
