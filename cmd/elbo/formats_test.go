@@ -46,6 +46,7 @@ var formats = map[string]reflect.Type{
 	"log_p":                        reflect.TypeFor[infer.LogP](),
 	"gap":                          reflect.TypeFor[infer.PosteriorGap](),
 	"table":                        reflect.TypeFor[infer.Table](),
+	"clusters":                     reflect.TypeFor[infer.Clusters](),
 	"ais":                          reflect.TypeFor[infer.AIS](),
 	"simulated":                    reflect.TypeFor[infer.Sandwich](),
 	"elbo gap --json":              reflect.TypeFor[gapReport](),

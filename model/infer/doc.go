@@ -12,6 +12,7 @@
 //	weights.go                        always there and cheap, below log p(x) in expectation;
 //	pareto.go                         k-hat says where L_k must not be taken for it
 //	table.go       EvaluateTable      log p(x) of a model with a table: a sum over its states
+//	clusters.go    NewClusters        its most probable states beside labels: NMI, ARI, purity
 //	quadrature*.go Integrate          log p(x) of one to three latent dimensions, with a
 //	                                  stated error: what the others are judged by
 //	ais*.go        EstimateAIS        log p(x) by annealed importance sampling: for more
