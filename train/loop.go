@@ -45,7 +45,7 @@ type DivergedError struct {
 }
 
 func (e *DivergedError) Error() string {
-	last := "there is no checkpoint yet, begin again in another --out"
+	last := "there is no checkpoint yet, begin again"
 	if e.LastGood >= 0 {
 		last = fmt.Sprintf("the last good checkpoint is that of step %d", e.LastGood)
 	}

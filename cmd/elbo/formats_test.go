@@ -61,6 +61,7 @@ var formats = map[string]reflect.Type{
 	"elbo bench --json":            reflect.TypeFor[benchReport](),
 	"A row":                        reflect.TypeFor[bench.Row](),
 	"elbo version --json":          reflect.TypeFor[versioned](),
+	"elbo list --json":             reflect.TypeFor[train.Summary](),
 	"elbo data info --json":        reflect.TypeFor[data.FileInfo](),
 	"Grey levels":                  reflect.TypeFor[data.GreyInfo](),
 	"compare.json":                 reflect.TypeFor[compareSettings](),

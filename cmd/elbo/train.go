@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -151,6 +152,8 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 			return err
 		}
 	}
+	_, err = os.Stat(o.out)
+	made := o.out == "" || err != nil // the directory: by this command
 	dir, err := createRun(o.out, s.Config)
 	if err != nil {
 		return err
@@ -158,7 +161,20 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 	defer dir.Close()
 	p.say("training in %s", dir.Path)
 	p.sayWhat(s)
-	return p.trainAndTest(ctx, s, dir, nil, o)
+	return p.discard(p.trainAndTest(ctx, s, dir, nil, o), dir, made)
+}
+
+// discard removes a run that diverged before it had saved anything: a directory that can only
+// diverge again need not take the name. It returns the error of the run.
+func (p *program) discard(err error, dir *run.Dir, made bool) error {
+	if !isA[*train.DivergedError](err) {
+		return err
+	}
+	gone, fault := train.DiscardUnsaved(dir, made)
+	if gone && fault == nil {
+		p.say("%s is removed: nothing in it was saved", dir.Path)
+	}
+	return errors.Join(err, fault)
 }
 
 // trainAndTest trains from a state to the end, then tests the best model and draws
