@@ -97,6 +97,18 @@ func TestReadmeCommandsAreUnderstood(t *testing.T) {
 	}
 }
 
+// TestReadmeReadsSizesFromTheCheckpoint: its lines for PyTorch fit any VAE. They are run by
+// train/testdata/torch/readme.py.
+func TestReadmeReadsSizesFromTheCheckpoint(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```python\n(.*?)```").FindAllStringSubmatch(readme(t), -1)
+	if len(blocks) != 1 || !strings.Contains(blocks[0][1], `["elbo.config"]`) {
+		t.Fatalf("README.md has %d blocks of Python, want one that reads elbo.config", len(blocks))
+	}
+	if typed := regexp.MustCompile(`\d{2,}`).FindAllString(strings.ReplaceAll(blocks[0][1], "float32", ""), -1); typed != nil {
+		t.Errorf("README.md types the sizes %v", typed)
+	}
+}
+
 func readme(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
