@@ -5,7 +5,7 @@ STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 30s
 NOTICES = cmd/elbo/doc/THIRD_PARTY_NOTICES.txt
 
-.PHONY: build check test race bench bench-peers fuzz reference reference-recompute cross licences
+.PHONY: build check check-onnx test race bench bench-peers fuzz reference reference-recompute cross licences
 
 build:            ## the program, ./elbo
 	go build -o elbo ./cmd/elbo
@@ -26,6 +26,9 @@ cross:            ## that it builds where it is said to
 	GOOS=darwin GOARCH=amd64 go build -o /dev/null ./cmd/elbo
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/elbo
 	GOOS=windows GOARCH=amd64 go build -o /dev/null ./cmd/elbo
+
+check-onnx: build ## exported models in onnxruntime (first: pip install -r train/testdata/onnx/requirements.txt); two minutes
+	python3 train/testdata/onnx/check.py --elbo ./elbo
 
 test:             ## all tests
 	go test ./...

@@ -24,7 +24,8 @@ func newListCmd(p *program) *cobra.Command {
 		Long: `List the run directories in a directory, at any depth, sorted by name: where each stands, its
 epochs (of EM iterations), its best bound on validation images with its standard error (in
 brackets where there are none: the last bound while training), its size on the disk, its data
-and its model. Without DIR those in runs, or in this directory where there is no runs. Every checkpoint is read and checked.`,
+and its model. Without DIR those in runs, or in this directory where there is no runs. Every
+checkpoint is read and checked.`,
 		Example: "  elbo list\n  elbo list runs/sweep --json",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -148,7 +148,11 @@ func drawComponents(s *train.Setup, m train.Tabular) (sheet image.Image, what st
 	var captions []string
 	for _, c := range components[:min(len(components), shownComponents)] {
 		images = append(images, c.Mean...)
-		captions = append(captions, fmt.Sprintf("%d: %.2g %%", c.State, 100*c.Weight))
+		weight := fmt.Sprintf("%.1f%%", 100*c.Weight)
+		if c.Weight < 0.0005 {
+			weight = "<0.1%"
+		}
+		captions = append(captions, fmt.Sprintf("%d: %s", c.State, weight))
 	}
 	what = "states z by weight: number, p(z), E[x|z]"
 	if len(components) > shownComponents {

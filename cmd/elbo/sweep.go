@@ -56,8 +56,8 @@ on one do not compare with bounds on another.
 
 Runs are compared on validation images, as the test images are for the setting that is
 chosen. A run that fails or diverges is noted, and the sweep goes on. Interrupted, or with
-runs that failed, it goes on when it is called with the same --out: what is done is not
-done again.
+runs that failed, it goes on when it is called with the same --out: what is trained is not
+trained again.
 
 --out gets a directory for each run, named by its settings; report.json; curve.png.`,
 		Example: `  elbo sweep --components 10,20,50,100 --seed 1,2,3
@@ -114,6 +114,8 @@ func (v *several) Type() string {
 	switch {
 	case v.kind == "":
 		return "BOOL,..."
+	case v.kind == "PATH" || v.kind == "RUN|CHECKPOINT": // which may have commas
+		return v.kind
 	case strings.Contains(v.kind, ","):
 		return v.kind + ";..."
 	}
