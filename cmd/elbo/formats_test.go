@@ -78,6 +78,8 @@ var formats = map[string]reflect.Type{
 	"A group":                      reflect.TypeFor[sweepGroup](),
 	"A spread":                     reflect.TypeFor[sweepSpread](),
 	"Criteria":                     reflect.TypeFor[sweepCriteria](),
+	"A score":                      reflect.TypeFor[sweepScore](),
+	"An image of a score":          reflect.TypeFor[report.Image](),
 	"A failure":                    reflect.TypeFor[sweepFailure](),
 	"experiment.json":              reflect.TypeFor[priorFreedomSettings](),
 	"report.json of an experiment": reflect.TypeFor[priorFreedomReport](),

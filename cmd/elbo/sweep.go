@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -56,8 +58,8 @@ on one do not compare with bounds on another.
 
 Runs are compared on validation images, as the test images are for the setting that is
 chosen. A run that fails or diverges is noted, and the sweep goes on. Interrupted, or with
-runs that failed, it goes on when it is called with the same --out: what is trained is not
-trained again.
+runs that failed, it goes on when it is called with the same --out: what is trained and
+scored is not trained and scored again.
 
 --out gets a directory for each run, named by its settings; report.json; curve.png.`,
 		Example: `  elbo sweep --components 10,20,50,100 --seed 1,2,3
@@ -181,6 +183,11 @@ func runSweep(ctx context.Context, p *program, o sweepOptions) error {
 	if x.options.scoreOn == "" {
 		x.options.scoreOn = comparedSplit(first)
 	}
+	view, err := (&trained{Setup: first}).view(x.options.scoreOn, 0)
+	if err != nil {
+		return err
+	}
+	x.pixels = view.Hash()
 	if begun == nil {
 		if x.options.out, err = makeMarked(o.out, "sweep", sweepFile, asked); err != nil {
 			return err
@@ -237,6 +244,7 @@ type sweep struct {
 	options sweepOptions
 	models  oneEngine
 	first   train.Config // of the first run, resolved
+	pixels  string       // hash of those that are scored
 	trained int
 	failed  map[int]error // by the number of the point
 	report  sweepReport
@@ -313,8 +321,7 @@ func (x *sweep) score(ctx context.Context) error {
 			x.report.Failed = append(x.report.Failed, sweepFailure{Run: x.path(i), Error: err.Error()})
 			continue
 		}
-		x.p.say("scoring %s", point.Name)
-		one, err := x.scoreOne(ctx, i)
+		one, err := x.scored(ctx, i)
 		if err != nil {
 			return fmt.Errorf("%s: %w", x.path(i), err)
 		}
@@ -342,6 +349,55 @@ func (x *sweep) score(ctx context.Context) error {
 	c.Findings = []string{}
 	x.report.Groups = x.groups(names)
 	return x.write()
+}
+
+// scored returns the comparison of a run with itself: the one that was made before, if it is of
+// the same model, pixels and draws and by the same program, else a new one, which is kept.
+func (x *sweep) scored(ctx context.Context, i int) (report.Comparison, error) {
+	file := filepath.Join(x.options.out, scoresDirectory, x.Points[i].Name+".json")
+	_, checkpoint, err := x.p.loadUsed(x.path(i), "best")
+	if err != nil {
+		return report.Comparison{}, err
+	}
+	hash, err := fileSHA256(checkpoint)
+	if err != nil {
+		return report.Comparison{}, err
+	}
+	of := sweepScore{CheckpointSHA256: hash, PixelsSHA256: x.pixels, Samples: x.options.samples, Seed: x.first.Seed, Version: versionOf(debug.ReadBuildInfo()).Version}
+	var before sweepScore
+	if text, err := os.ReadFile(file); err == nil && json.Unmarshal(text, &before) == nil && before.sameAs(of) {
+		before.Comparison.Models[0].Images = before.Images
+		return before.Comparison, nil
+	}
+	x.p.say("scoring %s", x.Points[i].Name)
+	if of.Comparison, err = x.scoreOne(ctx, i); err != nil {
+		return of.Comparison, err
+	}
+	of.Images = of.Comparison.Models[0].Images
+	if err := run.MakeDirectory(filepath.Dir(file)); err != nil {
+		return of.Comparison, err
+	}
+	return of.Comparison, writeJSONFile(file, of)
+}
+
+// scoresDirectory is the part of a sweep's directory that keeps scores, so that they are not made
+// again.
+const scoresDirectory = "scores"
+
+// sweepScore is what a run came to, and all that it depends on.
+type sweepScore struct {
+	CheckpointSHA256 string            `json:"checkpoint_sha256"`
+	PixelsSHA256     string            `json:"pixels_sha256"`
+	Samples          int               `json:"samples"`
+	Seed             uint64            `json:"seed"`
+	Version          string            `json:"version"` // of the program
+	Comparison       report.Comparison `json:"comparison"`
+	Images           []report.Image    `json:"images"`
+}
+
+func (s *sweepScore) sameAs(of sweepScore) bool {
+	return s.CheckpointSHA256 == of.CheckpointSHA256 && s.PixelsSHA256 == of.PixelsSHA256 && s.Samples == of.Samples && s.Seed == of.Seed && s.Version == of.Version &&
+		len(s.Comparison.Models) == 1 && len(s.Images) == s.Comparison.Data.Images
 }
 
 // scoreOne compares a run with itself: a comparison of all would hold all of them in memory.
