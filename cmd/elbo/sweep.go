@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -36,6 +37,7 @@ type sweepOptions struct {
 	out     string // "": the first free name under runs/
 	scoreOn string // "": validation images where there are any
 	samples int
+	scoring string // these, and json, as they would be given again
 	json    bool
 }
 
@@ -70,6 +72,13 @@ scored is not trained and scored again.
 			for i, option := range options {
 				if cmd.Flags().Changed(option.Key) {
 					o.given = append(o.given, train.Axis{Setting: option.Key, Values: option.Several(texts[i])})
+				}
+			}
+			for _, name := range []string{"score-on", "samples", "json"} {
+				if f := cmd.Flags().Lookup(name); f.Changed && name == "json" {
+					o.scoring += " --json"
+				} else if f.Changed {
+					o.scoring += fmt.Sprintf(" --%s %s", name, f.Value)
 				}
 			}
 			if o.samples < 1 {
@@ -199,7 +208,7 @@ func runSweep(ctx context.Context, p *program, o sweepOptions) error {
 		err = x.score(ctx)
 	}
 	if errors.Is(err, train.ErrInterrupted) || errors.Is(err, context.Canceled) {
-		p.say("interrupted: %d of %d runs are trained. Go on with: %s sweep --out %s", x.trained, len(s.Points), p.name, run.ShellPath(x.options.out))
+		p.say("interrupted: %d of %d runs are trained. Go on with: %s sweep --out %s%s", x.trained, len(s.Points), p.name, run.ShellPath(x.options.out), x.options.scoring)
 	}
 	if err != nil {
 		return err
@@ -377,7 +386,7 @@ func (x *sweep) scored(ctx context.Context, i int) (report.Comparison, error) {
 	if err := run.MakeDirectory(filepath.Dir(file)); err != nil {
 		return of.Comparison, err
 	}
-	return of.Comparison, writeJSONFile(file, of)
+	return of.Comparison, run.WriteAtomic(file, func(w io.Writer) error { return json.NewEncoder(w).Encode(of) }) // without spaces: it is large
 }
 
 // scoresDirectory is the part of a sweep's directory that keeps scores, so that they are not made
