@@ -148,11 +148,7 @@ func drawComponents(s *train.Setup, m train.Tabular) (sheet image.Image, what st
 	var captions []string
 	for _, c := range components[:min(len(components), shownComponents)] {
 		images = append(images, c.Mean...)
-		weight := fmt.Sprintf("%.1f%%", 100*c.Weight)
-		if c.Weight < 0.0005 {
-			weight = "<0.1%"
-		}
-		captions = append(captions, fmt.Sprintf("%d: %s", c.State, weight))
+		captions = append(captions, fmt.Sprintf("%d: %.1f%%", c.State, 100*c.Weight))
 	}
 	what = "states z by weight: number, p(z), E[x|z]"
 	if len(components) > shownComponents {
