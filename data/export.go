@@ -64,8 +64,12 @@ func WriteFloatsNPY(w io.Writer, n, d int, rows iter.Seq[[]float32]) error {
 
 // npyHeader returns everything before the elements: magic, version 1.0, length
 // and the dictionary, padded so that the elements start at a multiple of 64.
-func npyHeader(descr string, n, d int) string {
-	dict := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%d, %d), }", descr, n, d)
+func npyHeader(descr string, shape ...int) string {
+	tuple := fmt.Sprintf("%d,", shape[0])
+	if len(shape) > 1 {
+		tuple = strings.Trim(strings.Join(strings.Fields(fmt.Sprint(shape)), ", "), "[]")
+	}
+	dict := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, tuple)
 	const prefix = len("\x93NUMPY\x01\x00") + 2
 	padding := 63 - (prefix+len(dict))%64
 	dict += strings.Repeat(" ", padding) + "\n"
