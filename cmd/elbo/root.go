@@ -111,7 +111,7 @@ Results go to standard output, words and progress to standard error.`,
 	root.SetHelpCommand(newHelpCmd(p, root))
 	root.AddCommand(
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p), newPlotCmd(p),
-		newEncodeCmd(p), newDecodeCmd(p),
+		newEncodeCmd(p), newDecodeCmd(p), newScoreCmd(p), newInterpolateCmd(p), newTraverseCmd(p), newImputeCmd(p),
 		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newDataCmd(p), newExperimentCmd(p),
 		newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
