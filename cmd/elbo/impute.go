@@ -169,9 +169,12 @@ func drawImputed(t *trained, v data.View, missing []bool, filled *infer.Imputed)
 			observed[i] = float32(math.NaN()) // which is drawn in red
 		}
 	}
-	panels := []image.Image{picture.Heading(fmt.Sprintf("missing pixels (red) of images of %s; %s", t.Dataset.Name, describeModel(t.Setup)))}
-	for first := 0; first < v.N(); first += pairColumns {
-		end := min(v.N(), first+pairColumns)
+	title := fmt.Sprintf("missing pixels (red) of images of %s; %s", t.Dataset.Name, describeModel(t.Setup))
+	var panels []image.Image
+	count := (v.N()-1)/pairColumns + 1
+	columns := (v.N()-1)/count + 1 // as many in each panel, so that all are of one scale
+	for first := 0; first < v.N(); first += columns {
+		end := min(v.N(), first+columns)
 		var rows [][]float32
 		for _, images := range [][]float32{originals, observed, filled.Mean, filled.Draw} {
 			rows = append(rows, images[first*d:end*d])
@@ -180,7 +183,8 @@ func drawImputed(t *trained, v data.View, missing []bool, filled *infer.Imputed)
 		for i := first; i < end; i++ {
 			captions = append(captions, v.Name(i))
 		}
-		panels = append(panels, picture.Rows("", []string{"original", "observed", "mean", "a draw"}, rows, v.Rows(), v.Cols(), captions))
+		panels = append(panels, picture.Rows(title, []string{"original", "observed", "mean", "a draw"}, rows, v.Rows(), v.Cols(), captions))
+		title = ""
 	}
 	return picture.Stack(panels...)
 }

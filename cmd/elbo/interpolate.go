@@ -140,11 +140,12 @@ func drawWay(t *trained, v data.View, ends [2]int, images []float32, o interpola
 	row = append(row, images...)
 	row = append(row, make([]float32, d)...)
 	v.Evaluated(row[len(row)-d:], ends[1])
-	captions := []string{"image " + v.Name(ends[0])}
+	captions, names := []string{"image"}, make([]string, len(row)/d)
 	for i := range o.steps {
 		captions = append(captions, strconv.FormatFloat(float64(i)/float64(o.steps-1), 'g', 2, 64))
 	}
-	captions = append(captions, "image "+v.Name(ends[1]))
-	title := fmt.Sprintf("%s way between the codes of two images of %s; %s", o.path, t.Dataset.Name, describeModel(t.Setup))
-	return picture.Rows(title, []string{""}, [][]float32{row}, v.Rows(), v.Cols(), captions)
+	captions = append(captions, "image")
+	names[0], names[len(names)-1] = v.Name(ends[0]), v.Name(ends[1])
+	title := fmt.Sprintf("%s way from the code of image %s to that of image %s of %s; %s", o.path, v.Name(ends[0]), v.Name(ends[1]), t.Dataset.Name, describeModel(t.Setup))
+	return picture.Rows(title, []string{""}, [][]float32{row}, v.Rows(), v.Cols(), captions, names)
 }

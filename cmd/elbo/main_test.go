@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"exits":   exitsWith,
 			"mkdata":  command("mkdata DIR IMAGES ROWS COLS", 4, mkdata),
 			"mknpy":   command("mknpy FILE VALUE...", -2, mknpy),
+			"mkmask":  command("mkmask FILE EXTENT...", -2, mkmask),
 			"flip":    command("flip FILE OFFSET", 2, flip),
 			"cut":     command("cut FILE LENGTH", 2, cut),
 			"poke":    command("poke FILE OFFSET HEX", 3, poke),
@@ -158,6 +159,27 @@ func mknpy(ts *testscript.TestScript, args []string) error {
 	}
 	var file bytes.Buffer
 	if err := data.WriteFloatsNPY(&file, images, pixels, func(yield func([]float32) bool) { yield(values) }); err != nil {
+		return err
+	}
+	return os.WriteFile(ts.MkAbs(args[0]), file.Bytes(), 0o666)
+}
+
+// mkmask writes an array of whole numbers of the given shape: 0 in its first half, then 1.
+func mkmask(ts *testscript.TestScript, args []string) error {
+	a := &data.Array{}
+	for _, arg := range args[1:] {
+		n, err := strconv.Atoi(arg)
+		if err != nil {
+			return err
+		}
+		a.Shape = append(a.Shape, n)
+	}
+	a.Ints = make([]int64, a.Len())
+	for i := a.Len() / 2; i < a.Len(); i++ {
+		a.Ints[i] = 1
+	}
+	var file bytes.Buffer
+	if err := a.Write(&file); err != nil {
 		return err
 	}
 	return os.WriteFile(ts.MkAbs(args[0]), file.Bytes(), 0o666)

@@ -39,13 +39,15 @@ func NewAUROC(x, y []float64) (AUROC, error) {
 	}
 	together, own, other := midranks(all), midranks(x), midranks(y)
 	var above, below Running // of each x the share of y below it; of each y that of x above it
+	inOrder := 0.0 // pairs; the sum is exact
 	for i := range m {
 		above.Add((together[i] - own[i]) / float64(n))
+		inOrder += together[i] - own[i]
 	}
 	for j := range n {
 		below.Add(1 - (together[m+j]-other[j])/float64(m))
 	}
-	a := AUROC{Value: above.Mean, SE: math.Sqrt(above.Variance()/float64(m) + below.Variance()/float64(n))}
+	a := AUROC{Value: inOrder / float64(m) / float64(n), SE: math.Sqrt(above.Variance()/float64(m) + below.Variance()/float64(n))}
 	a.CI95 = a.interval(min(m, n))
 	return a, nil
 }
