@@ -78,7 +78,7 @@ func runDecode(cmd *cobra.Command, p *program, o decodeOptions) error {
 		return p.writeFolder(t, o.out, codes, images)
 	}
 	return p.wrote(o.out, writeImages(o.out, images, t.Dataset.D(), func() image.Image {
-		return picture.Grid(images, t.Dataset.Rows(), t.Dataset.Cols(), gridColumns)
+		return picture.Titled(picture.Grid(images, t.Dataset.Rows(), t.Dataset.Cols(), gridColumns), titleOf(t.Setup, "means E[x|z] of codes from "+filepath.Base(o.codes)))
 	}))
 }
 

@@ -169,7 +169,7 @@ func drawImputed(t *trained, v data.View, missing []bool, filled *infer.Imputed)
 			observed[i] = float32(math.NaN()) // which is drawn in red
 		}
 	}
-	title := fmt.Sprintf("missing pixels (red) of images of %s; %s", t.Dataset.Name, describeModel(t.Setup))
+	title := titleOf(t.Setup, "missing pixels (red), filled in")
 	var panels []image.Image
 	count := (v.N()-1)/pairColumns + 1
 	columns := (v.N()-1)/count + 1 // as many in each panel, so that all are of one scale

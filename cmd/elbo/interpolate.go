@@ -146,6 +146,6 @@ func drawWay(t *trained, v data.View, ends [2]int, images []float32, o interpola
 	}
 	captions = append(captions, "image")
 	names[0], names[len(names)-1] = v.Name(ends[0]), v.Name(ends[1])
-	title := fmt.Sprintf("%s way from the code of image %s to that of image %s of %s; %s", o.path, v.Name(ends[0]), v.Name(ends[1]), t.Dataset.Name, describeModel(t.Setup))
+	title := titleOf(t.Setup, fmt.Sprintf("%s way from the code of image %s to that of image %s", o.path, v.Name(ends[0]), v.Name(ends[1])))
 	return picture.Rows(title, []string{""}, [][]float32{row}, v.Rows(), v.Cols(), captions, names)
 }

@@ -74,7 +74,7 @@ is foreign: images of another kind may well be likelier than the model's own.`,
 
 // scoreReport is the scores of one set of images or of two, with how they compare.
 type scoreReport struct {
-	Evaluation *evalReport  `json:"evaluation"`
+	Evaluation evalReport   `json:"evaluation"`
 	Against    *evalReport  `json:"against,omitempty"`
 	AUROC      *aurocReport `json:"auroc,omitempty"`
 	Out        string       `json:"out"`
@@ -106,15 +106,16 @@ func runScore(ctx context.Context, p *program, o scoreOptions) error {
 		return err
 	}
 	r := &scoreReport{Out: o.out}
-	var err error
-	if r.Evaluation, err = r.score(ctx, p, o, o.data); err != nil {
+	own, err := r.score(ctx, p, o, o.data)
+	if err != nil {
 		return err
 	}
+	r.Evaluation = *own
 	if o.against != "" {
 		if r.Against, err = r.score(ctx, p, o, o.against); err != nil {
 			return err
 		}
-		if r.AUROC, err = compareScores(r.Evaluation, r.Against); err != nil {
+		if r.AUROC, err = compareScores(own, r.Against); err != nil {
 			return err
 		}
 	}

@@ -114,8 +114,7 @@ func runTraverse(ctx context.Context, p *program, o traverseOptions) error {
 		images = append(images, row.Images...)
 	}
 	return p.wrote(o.out, writeImages(o.out, images, v.D(), func() image.Image {
-		title := fmt.Sprintf("one dimension of z at a time, the others %s; %s, on %s", others, describeModel(t.Setup), t.Dataset.Name)
-		return drawTraversals(title, rows, v.Rows(), v.Cols())
+		return drawTraversals(titleOf(t.Setup, "one dimension of z at a time, the others "+others), rows, v.Rows(), v.Cols())
 	}))
 }
 

@@ -39,7 +39,7 @@ func NewAUROC(x, y []float64) (AUROC, error) {
 	}
 	together, own, other := midranks(all), midranks(x), midranks(y)
 	var above, below Running // of each x the share of y below it; of each y that of x above it
-	inOrder := 0.0 // pairs; the sum is exact
+	inOrder := 0.0           // pairs; the sum is exact
 	for i := range m {
 		above.Add((together[i] - own[i]) / float64(n))
 		inOrder += together[i] - own[i]
