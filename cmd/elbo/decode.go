@@ -16,9 +16,9 @@ import (
 )
 
 type decodeOptions struct {
-	run, checkpoint string
-	codes           string // a file, or - for standard input
-	out             string
+	run, checkpoint, data string
+	codes                 string // a file, or - for standard input
+	out                   string
 }
 
 func newDecodeCmd(p *program) *cobra.Command {
@@ -48,7 +48,7 @@ elbo reconstruct takes the mean over its states.`,
 		},
 	}
 	cmd.Flags().StringVar(&o.out, "out", "", "directory for one PNG an image, or file to write, .png or .npy")
-	cmd.Flags().StringVar(&o.checkpoint, "checkpoint", "best", "best, last or a checkpoint's file")
+	addModelFlags(cmd, &o.checkpoint, &o.data)
 	return cmd
 }
 
@@ -62,7 +62,7 @@ func runDecode(cmd *cobra.Command, p *program, o decodeOptions) error {
 			return usagef("%w, or of a directory", err)
 		}
 	}
-	t, err := p.openTrained(o.run, o.checkpoint, "")
+	t, err := p.openTrained(o.run, o.checkpoint, o.data)
 	if err != nil {
 		return err
 	}
