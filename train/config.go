@@ -66,8 +66,8 @@ func defaultConfig(name string, kinds []Kind) Config {
 	return c
 }
 
-// reading is how the data are read.
-func (c Config) reading() data.Reading {
+// Reading is how the data are read.
+func (c Config) Reading() data.Reading {
 	return data.Reading{Size: c.Size, Channels: c.Channels, Background: c.Background, Range: c.Range}
 }
 
@@ -135,7 +135,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("model is %q, but the settings are those of %s: want the same", c.Model, own)
 	}
 	f.add(c.Data == "", "data is empty, want mnist, a directory or a file")
-	if err := c.reading().Validate(); err != nil {
+	if err := c.Reading().Validate(); err != nil {
 		f = append(f, err)
 	}
 	f.add(c.SplitBy != "" && c.SplitBy != ByOrder && c.SplitBy != ByShuffle, "split-by is %q, want order or shuffle", c.SplitBy)

@@ -60,7 +60,7 @@ func (c Config) open() (*data.Dataset, error) {
 	if err := c.Validate(); err != nil {
 		return nil, &ConfigError{err}
 	}
-	return c.reading().Open(c.Data)
+	return c.Reading().Open(c.Data)
 }
 
 // FindData looks for data that are no longer where c says, by their SHA-256: under their
@@ -86,7 +86,7 @@ func (c Config) FindData(near, sha256 string) string {
 			if _, err := os.Stat(path); err != nil {
 				continue
 			}
-			if ds, err := c.reading().Open(path); err == nil && ds.SHA256 == sha256 {
+			if ds, err := c.Reading().Open(path); err == nil && ds.SHA256 == sha256 {
 				return path
 			}
 		}

@@ -312,7 +312,7 @@ func (p *program) foundAgain(err error, c train.Config, near, sha256 string) str
 // moved adds the next thing to try where a run's data are not in their place.
 func (p *program) moved(err error, dataPath string) error {
 	if dataPath == "" && errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: the run was trained on data of that name, perhaps seen from another folder: say where they are with --data", err)
+		return fmt.Errorf("%w: the run was trained on data of that name, which are not near the run either: say where they are with --data", err)
 	}
 	return err
 }
