@@ -54,8 +54,10 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRootCmd(p)
 	root.SetArgs(args[1:])
 	err := root.ExecuteContext(ctx)
-	for _, ds := range p.opened {
-		err = errors.Join(err, ds.Err())
+	for _, ds := range p.opened { // what came of pixels that were not read is not the fault to tell
+		if fault := ds.Err(); fault != nil && !isA[*data.FormatError](err) {
+			err = fault
+		}
 	}
 	return p.report(err)
 }
