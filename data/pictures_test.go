@@ -525,3 +525,14 @@ func FuzzReadCSV(f *testing.F) {
 		}
 	})
 }
+
+// A JPEG file for printing has four inks, which the decoder hands on: no ink is white, all
+// of black is black, and cyan takes red away.
+func TestInksBecomeColours(t *testing.T) {
+	img := image.NewCMYK(image.Rect(0, 0, 3, 1))
+	copy(img.Pix, []uint8{0, 0, 0, 0, 0, 0, 0, 255, 255, 0, 0, 0})
+	got := make([]uint8, 9)
+	if put(got, on(color.RGBA{1, 2, 3, 255}, img), 3); !slices.Equal(got, []uint8{255, 255, 255, 0, 0, 0, 0, 255, 255}) {
+		t.Errorf("white, black and cyan are %v", got)
+	}
+}
