@@ -197,7 +197,34 @@ func readArray(in *input) (*Array, error) {
 		}
 		return nil
 	})
+	if head.fortran {
+		a.Ints, a.Floats = inCOrder(head.shape, a.Ints), inCOrder(head.shape, a.Floats)
+	}
 	return a, err
+}
+
+// inCOrder puts elements whose first dimension is the fastest in the order in which the last
+// one is.
+func inCOrder[T any](shape []int, elements []T) []T {
+	if elements == nil {
+		return nil
+	}
+	strides := make([]int, len(shape)) // of the elements as they are
+	stride := 1
+	for axis, n := range shape {
+		strides[axis] = stride
+		stride *= n
+	}
+	ordered := make([]T, 0, len(elements))
+	for i := range elements {
+		at, rest := 0, i
+		for axis := len(shape) - 1; axis >= 0; axis-- {
+			at += rest % shape[axis] * strides[axis]
+			rest /= shape[axis]
+		}
+		ordered = append(ordered, elements[at])
+	}
+	return ordered
 }
 
 // textHeader looks for a header of Unicode text in one dimension: its length in the file,

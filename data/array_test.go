@@ -76,6 +76,19 @@ func TestTheHeadersOfArraysAreNumPys(t *testing.T) {
 	}
 }
 
+// TestArraysInFortranOrderAreRead: as numpy.save writes a transposed array.
+func TestArraysInFortranOrderAreRead(t *testing.T) {
+	var file bytes.Buffer
+	if err := (&Array{Shape: []int{2, 3}, Ints: []int64{1, 4, 2, 5, 3, 6}}).Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	content := bytes.Replace(file.Bytes(), []byte("False, 'shape': (2, 3), }"), []byte("True, 'shape': (2, 3), } "), 1)
+	got, err := ReadArrays(writeFile(t, "f.npy", content))
+	if want := []int64{1, 2, 3, 4, 5, 6}; err != nil || !reflect.DeepEqual(got[0].Ints, want) {
+		t.Errorf("read %v (%v), want %v", got, err, want)
+	}
+}
+
 // TestDamagedArraysAreFormatErrors: cut, of no known type, or promising more than there is.
 func TestDamagedArraysAreFormatErrors(t *testing.T) {
 	var file, archive bytes.Buffer

@@ -79,7 +79,7 @@ func npyHeader(descr string, shape ...int) string {
 
 // greyFloats tells whether the view shows grey levels in floating point.
 func (v View) greyFloats() bool {
-	return v.Mode == None && v.im != nil && v.im.Bytes == nil
+	return v.Mode == None && v.im != nil && !v.im.isBytes()
 }
 
 // writePixels writes the images of an epoch one after another; see Hash for the
@@ -90,12 +90,14 @@ func (v View) writePixels(w io.Writer, epoch int) error {
 	for i := range v.N() {
 		row = row[:0]
 		switch {
-		case v.greyFloats():
-			for _, g := range v.floats(i) {
+		case v.Mode == None:
+			im, _, k := v.stored(i)
+			bytes, floats, held := im.pixels(k)
+			for _, g := range floats {
 				row = binary.LittleEndian.AppendUint32(row, math.Float32bits(g))
 			}
-		case v.Mode == None:
-			row = append(row, v.bytes(i)...)
+			row = append(row, bytes...)
+			held.free()
 		default:
 			v.Pixels(pixels, i, epoch)
 			for _, x := range pixels {

@@ -23,7 +23,8 @@ func (s *Setup) Impute(ctx context.Context, v data.View, missing []bool, o infer
 }
 
 // ReadMask reads which pixels are missing from a .npy file, 1 or True where one is, as
-// numpy.ma has it: of one image, [D] or [R, C], or of each image of v, [N, D] or [N, R, C].
+// numpy.ma has it: of one image, [D], [R, C] or in colour [R, C, 3], or of each image of v, with
+// N before it.
 // The result is [D] or [N, D]. Every error is a *data.FormatError.
 func ReadMask(path string, v data.View) ([]bool, error) {
 	fault := func(format string, args ...any) error {
@@ -37,9 +38,10 @@ func ReadMask(path string, v data.View) ([]bool, error) {
 		return nil, fault("an archive of %d arrays, want one: save the mask alone with numpy.save", len(arrays))
 	}
 	a := arrays[0]
-	one := [][]int{{v.D()}, {v.Rows(), v.Cols()}}
-	if c := v.D() / (v.Rows() * v.Cols()); c > 1 {
-		one = [][]int{{v.D()}, {v.Rows(), v.Cols(), c}}
+	plane, channels := []int{v.Rows(), v.Cols()}, v.Channels()
+	one := [][]int{{v.D()}, plane}
+	if channels > 1 {
+		one = append(one, []int{v.Rows(), v.Cols(), channels})
 	}
 	fits := slices.ContainsFunc(one, func(shape []int) bool {
 		return slices.Equal(a.Shape, shape) || slices.Equal(a.Shape, append([]int{v.N()}, shape...))
@@ -62,6 +64,15 @@ func ReadMask(path string, v data.View) ([]bool, error) {
 		}
 		missing[i] = value == 1
 		any = any || missing[i]
+	}
+	if channels > 1 && slices.Equal(a.Shape[max(0, len(a.Shape)-2):], plane) { // of pixels, for all their channels
+		levels := make([]bool, 0, len(missing)*channels)
+		for _, m := range missing {
+			for range channels {
+				levels = append(levels, m)
+			}
+		}
+		missing = levels
 	}
 	if !any {
 		return nil, fault("no pixel is missing, want 1 (True) where one is, as numpy.ma has it: was the mask of the observed pixels meant? Save 1 - mask")

@@ -78,7 +78,7 @@ func runDecode(cmd *cobra.Command, p *program, o decodeOptions) error {
 		return p.writeFolder(t, o.out, codes, images)
 	}
 	return p.wrote(o.out, writeImages(o.out, images, t.Dataset.D(), func() image.Image {
-		return picture.Titled(picture.Grid(images, t.Dataset.Rows(), t.Dataset.Cols(), gridColumns), titleOf(t.Setup, "means E[x|z] of codes from "+filepath.Base(o.codes)))
+		return picture.Titled(picture.Grid(images, t.Dataset.Rows(), t.Dataset.Cols(), t.Dataset.Channels(), gridColumns), titleOf(t.Setup, "means E[x|z] of codes from "+filepath.Base(o.codes)))
 	}))
 }
 
@@ -101,7 +101,7 @@ func (p *program) writeFolder(t *trained, dir string, codes *train.CodeFile, ima
 		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 			return usagef("%s: cannot make the directory: %w: choose another --out", filepath.Dir(file), err)
 		}
-		if err := writePicture(file, picture.Plain(images[i*d:][:d], t.Dataset.Rows(), t.Dataset.Cols())); err != nil {
+		if err := writePicture(file, picture.Plain(images[i*d:][:d], t.Dataset.Rows(), t.Dataset.Cols(), t.Dataset.Channels())); err != nil {
 			return err
 		}
 	}

@@ -47,7 +47,7 @@ elbo decode reads all three.`,
 			return runEncode(cmd.Context(), p, o)
 		},
 	}
-	cmd.Flags().StringVar(&o.split, "split", "test", "images to encode: train, validation or test")
+	cmd.Flags().StringVar(&o.split, "split", "", "images to encode: "+splitUsage)
 	cmd.Flags().IntVar(&o.limit, "limit", 0, "only the first N images of the split (0: all)")
 	cmd.Flags().StringVar(&o.out, "out", "", "file to write, .csv, .npy or .npz")
 	cmd.Flags().IntVar(&o.top, "top", 0, "of a table, only the N likeliest states of each image (0: all; default: all in .npy and .npz, in .csv all up to 50 states, else 10)")
@@ -76,6 +76,7 @@ func runEncode(ctx context.Context, p *program, o encodeOptions) error {
 	if o.top, err = o.topOf(t, ext); err != nil {
 		return err
 	}
+	o.split = t.chosenSplit(o.split)
 	v, err := t.view(o.split, o.limit)
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ them; a .npy has the images with the mean, or with --fill draw the draw, float32
 	cmd.Flags().StringVar(&o.mask, "mask", "", "which pixels are missing, .npy: 1 (True) missing, 0 observed")
 	cmd.Flags().IntVar(&o.steps, "steps", 100, "steps of the chain of each image, of a VAE")
 	cmd.Flags().IntVar(&o.n, "n", pairColumns, "number of images, the first of the split (0: all)")
-	cmd.Flags().StringVar(&o.split, "split", "test", "images to fill in: train, validation or test")
+	cmd.Flags().StringVar(&o.split, "split", "", "images to fill in: "+splitUsage)
 	cmd.Flags().StringVar(&o.fill, "fill", fillMean, "what a .npy has in the missing pixels: mean or draw")
 	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws (default: the run's)")
 	cmd.Flags().StringVar(&o.out, "out", "", "file to write, .png or .npy (default: RUN/"+imputeFile+")")
@@ -100,6 +100,7 @@ func runImpute(ctx context.Context, p *program, o imputeOptions) error {
 	if err != nil {
 		return err
 	}
+	o.split = t.chosenSplit(o.split)
 	v, err := t.view(o.split, o.n)
 	if err != nil {
 		return err
@@ -183,7 +184,7 @@ func drawImputed(t *trained, v data.View, missing []bool, filled *infer.Imputed)
 		for i := first; i < end; i++ {
 			captions = append(captions, v.Name(i))
 		}
-		panels = append(panels, picture.Rows(title, []string{"original", "observed", "mean", "a draw"}, rows, v.Rows(), v.Cols(), captions))
+		panels = append(panels, picture.Rows(title, []string{"original", "observed", "mean", "a draw"}, rows, v.Rows(), v.Cols(), v.Channels(), captions))
 		title = ""
 	}
 	return picture.Stack(panels...)

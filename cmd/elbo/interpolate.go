@@ -46,7 +46,7 @@ decoded images alone, float32, steps x D.`,
 	cmd.Flags().StringVar(&o.to, "to", "", "image at the other end")
 	cmd.Flags().IntVar(&o.steps, "steps", 10, "images, both ends among them")
 	cmd.Flags().StringVar(&o.path, "path", string(train.Linear), "linear or spherical")
-	cmd.Flags().StringVar(&o.split, "split", "test", "images to choose from: train, validation or test")
+	cmd.Flags().StringVar(&o.split, "split", "", "images to choose from: "+splitUsage)
 	cmd.Flags().StringVar(&o.out, "out", "", "file to write, .png or .npy")
 	addModelFlags(cmd, &o.checkpoint, &o.data)
 	_ = cmd.RegisterFlagCompletionFunc("path", cobra.FixedCompletions([]cobra.Completion{string(train.Linear), string(train.Spherical)}, cobra.ShellCompDirectiveNoFileComp)) // fails for a flag that is not there
@@ -76,6 +76,7 @@ func runInterpolate(ctx context.Context, p *program, o interpolateOptions) error
 	if err := t.needsCodes("interpolate", o.run); err != nil {
 		return err
 	}
+	o.split = t.chosenSplit(o.split)
 	v, err := t.view(o.split, 0)
 	if err != nil {
 		return err
@@ -147,5 +148,5 @@ func drawWay(t *trained, v data.View, ends [2]int, images []float32, o interpola
 	captions = append(captions, "image")
 	names[0], names[len(names)-1] = v.Name(ends[0]), v.Name(ends[1])
 	title := titleOf(t.Setup, fmt.Sprintf("%s way from the code of image %s to that of image %s", o.path, v.Name(ends[0]), v.Name(ends[1])))
-	return picture.Rows(title, []string{""}, [][]float32{row}, v.Rows(), v.Cols(), captions, names)
+	return picture.Rows(title, []string{""}, [][]float32{row}, v.Rows(), v.Cols(), v.Channels(), captions, names)
 }

@@ -65,7 +65,7 @@ func (g gallery) all(metrics []run.Metrics) error {
 	if err != nil {
 		return err
 	}
-	err = g.images(reconstructedFile, picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), pairColumns),
+	err = g.images(reconstructedFile, picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), pairColumns),
 		pairsAre)
 	if err == nil && s.Config.Network().Latent == 2 {
 		err = g.plane()
@@ -128,14 +128,14 @@ func drawSamples(s *train.Setup) (sheet image.Image, what string, err error) {
 	m, ok := s.Model.(train.Tabular)
 	if !ok {
 		samples, err := s.Sample(sampledImages, s.Config.Seed)
-		return picture.Grid(samples, rows, cols, gridColumns), drawsAre, err
+		return picture.Grid(samples, rows, cols, s.Dataset.Channels(), gridColumns), drawsAre, err
 	}
 	means, d := m.Table().Means(), s.Dataset.D()
 	if extent := train.SettingsOf[train.GridSettings](s.Config).Grid; extent != nil {
 		if len(extent) == 2 {
-			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, extent[0]), "means E[x|z] at the points of the grid", nil
+			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, s.Dataset.Channels(), extent[0]), "means E[x|z] at the points of the grid", nil
 		}
-		return picture.Grid(means, rows, cols, extent[len(extent)-1]), "means E[x|z] at the points of the grid", nil
+		return picture.Grid(means, rows, cols, s.Dataset.Channels(), extent[len(extent)-1]), "means E[x|z] at the points of the grid", nil
 	}
 	weights := m.Table().LogPrior()
 	order := make([]int, len(weights))
@@ -153,7 +153,7 @@ func drawSamples(s *train.Setup) (sheet image.Image, what string, err error) {
 	if len(order) > shownComponents {
 		what = fmt.Sprintf("the %d heaviest of %d components", shownComponents, len(order))
 	}
-	return picture.Captioned(images, rows, cols, gridColumns, captions), what, nil
+	return picture.Captioned(images, rows, cols, s.Dataset.Channels(), gridColumns, captions), what, nil
 }
 
 // pictured is the split whose images are shown: the test images, where there are any.
@@ -258,7 +258,7 @@ func (g gallery) plane() error {
 		if err != nil {
 			return err
 		}
-		err = g.images("manifold.png", picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), manifoldSide, -manifoldReach, manifoldReach), "means E[x|z] over the plane")
+		err = g.images("manifold.png", picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), manifoldSide, -manifoldReach, manifoldReach), "means E[x|z] over the plane")
 		if err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ is foreign: images of another kind may well be likelier than the model's own.`,
 			return runScore(cmd.Context(), p, o)
 		},
 	}
-	cmd.Flags().StringVar(&o.split, "split", "test", "images to score: train, validation or test")
+	cmd.Flags().StringVar(&o.split, "split", "", "images to score: "+splitUsage)
 	cmd.Flags().IntVar(&o.limit, "limit", 0, "only the first N images of the split (0: all)")
 	cmd.Flags().StringVar(&o.against, "against", "", "a second data set, whose images are told apart from those of the first by log p(x)")
 	cmd.Flags().IntVar(&o.samples, "samples", 100, "draws of z for each image: the k of L_k")
@@ -136,6 +136,7 @@ func (r *scoreReport) score(ctx context.Context, p *program, o scoreOptions, dat
 	if err != nil {
 		return nil, err
 	}
+	o.split = t.chosenSplit(o.split)
 	v, err := t.view(o.split, o.limit)
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ A .npy has the decoded images row by row, float32, (dims · steps) x D.`,
 	cmd.Flags().StringVar(&o.image, "image", "", "begin with the code of this image of the split, by its number from 0 or its name (default: the code 0)")
 	cmd.Flags().IntVar(&o.steps, "steps", 9, "images in a row")
 	cmd.Flags().Float64Var(&o.reach, "reach", 3, "how far to go, in standard deviations of the prior")
-	cmd.Flags().StringVar(&o.split, "split", "test", "images over which KL is taken: train, validation or test")
+	cmd.Flags().StringVar(&o.split, "split", "", "images over which KL is taken: "+splitUsage)
 	cmd.Flags().StringVar(&o.out, "out", "", "file to write, .png or .npy (default: RUN/"+traverseFile+")")
 	addModelFlags(cmd, &o.checkpoint, &o.data)
 	return cmd
@@ -83,6 +83,7 @@ func runTraverse(ctx context.Context, p *program, o traverseOptions) error {
 	if err := t.needsCodes("traverse", o.run); err != nil {
 		return err
 	}
+	o.split = t.chosenSplit(o.split)
 	v, err := t.view(o.split, 0)
 	if err != nil {
 		return err
@@ -114,13 +115,13 @@ func runTraverse(ctx context.Context, p *program, o traverseOptions) error {
 		images = append(images, row.Images...)
 	}
 	return p.wrote(o.out, writeImages(o.out, images, v.D(), func() image.Image {
-		return drawTraversals(titleOf(t.Setup, "one dimension of z at a time, the others "+others), rows, v.Rows(), v.Cols())
+		return drawTraversals(titleOf(t.Setup, "one dimension of z at a time, the others "+others), rows, v.Rows(), v.Cols(), v.Channels())
 	}))
 }
 
 // drawTraversals draws a row for each dimension. What z is in a column is written under it;
 // where dimensions reach differently far, as a grid's may, in the names of the rows.
-func drawTraversals(title string, rows []train.Traversal, height, width int) image.Image {
+func drawTraversals(title string, rows []train.Traversal, height, width, channels int) image.Image {
 	number := func(x float64) string { return strconv.FormatFloat(math.Round(100*x)/100, 'f', -1, 64) }
 	var names []string
 	var images [][]float32
@@ -146,5 +147,5 @@ func drawTraversals(title string, rows []train.Traversal, height, width int) ima
 			captions = append(captions, number(at))
 		}
 	}
-	return picture.Rows(title, names, images, height, width, captions)
+	return picture.Rows(title, names, images, height, width, channels, captions)
 }
