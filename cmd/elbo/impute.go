@@ -52,7 +52,7 @@ missing is not looked at.
 A mixture or a grid does this exactly, by a sum over its states. A VAE runs a Markov
 chain for each image: z from the encoder's posterior with a Metropolis correction, then
 the missing pixels from the decoder (Mattei and Frellsen 2018). How many of its proposals
-are accepted is printed: where that is near 0, take more --steps, and do not trust it.
+are accepted is printed, with a warning where a chain has hardly moved.
 
 A .png shows originals, what is observed, the mean of the missing pixels and one draw of
 them; a .npy has the images with the mean, or with --fill draw the draw, float32, N x D.`,
@@ -130,17 +130,16 @@ func runImpute(ctx context.Context, p *program, o imputeOptions) error {
 	if err := p.wrote(o.out, err); err != nil {
 		return err
 	}
-	p.sayImputed(v, missing, filled)
+	p.sayImputed(v, missing, filled, o.steps)
 	return nil
 }
 
-// leastAcceptance is the share of accepted proposals below which a chain of some hundred
-// steps has hardly moved.
-const leastAcceptance = 0.02
+// leastMoves is how many moves a chain takes at least to forget where it began.
+const leastMoves = 20
 
 // sayImputed says how the pixels were filled in, and how far they are from what the data
 // have there.
-func (p *program) sayImputed(v data.View, missing []bool, filled *infer.Imputed) {
+func (p *program) sayImputed(v data.View, missing []bool, filled *infer.Imputed, steps int) {
 	count, squares := 0, 0.0
 	for i, x := range v.AllEvaluated() {
 		if missing[i%len(missing)] {
@@ -154,8 +153,9 @@ func (p *program) sayImputed(v data.View, missing []bool, filled *infer.Imputed)
 	}
 	p.say("%d images, %.1f %% of their pixels missing; %s; the mean is %.3f (root mean square) from what the data have there",
 		v.N(), 100*float64(count)/float64(v.N()*v.D()), how, math.Sqrt(squares/float64(count)))
-	if !filled.Exact && filled.Acceptance < leastAcceptance {
-		p.say("warning: the chains have hardly moved, and may not have come to p(x_mis|x_obs): the encoder's posteriors are far from p(z|x); take more --steps, or train longer")
+	if moves := filled.Acceptance * float64(steps); !filled.Exact && moves < leastMoves {
+		p.say("warning: the chains have moved about %.0f times each, too few to forget where they began: take more --steps, about %.0f",
+			moves, math.Ceil(float64(steps)*leastMoves/max(moves, 0.2)/100)*100)
 	}
 }
 
