@@ -130,6 +130,9 @@ type Fitting struct {
 // pass makes one pass, and writes down what it came to.
 func (k *Fitting) pass(ctx context.Context) (Status, error) {
 	m, candidate, err := k.method.Pass(ctx)
+	if err == nil {
+		err = k.Dataset.Err()
+	}
 	if err != nil {
 		return Unfinished, err
 	}

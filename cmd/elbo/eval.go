@@ -74,7 +74,7 @@ evaluation uses one fixed draw, made with the run's seed.`,
 			return runEval(cmd.Context(), p, o)
 		},
 	}
-	cmd.Flags().StringVar(&o.split, "split", "test", "images to evaluate: train, validation or test")
+	cmd.Flags().StringVar(&o.split, "split", "", "images to evaluate: "+splitUsage)
 	cmd.Flags().IntVar(&o.limit, "limit", 0, "only the first N images of the split (0: all)")
 	cmd.Flags().IntVar(&o.samples, "samples", 100, "draws of z for each image: the k of L_k")
 	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws of z and of the chains of --ais (default: the run's)")
@@ -98,6 +98,7 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if err != nil {
 		return err
 	}
+	o.split = t.chosenSplit(o.split)
 	view, err := t.view(o.split, o.limit)
 	if err != nil {
 		return err
@@ -149,12 +150,27 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	return nil
 }
 
+// splitUsage is the help of a flag that names one.
+const splitUsage = "train, validation, test or all (default: test; of --data that the run was not trained on, all)"
+
+// chosenSplit is the split that a command is about: the one that was given, or else the
+// test images, or all of data that the model was not trained on.
+func (t *trained) chosenSplit(given string) string {
+	switch {
+	case given != "":
+		return given
+	case t.other:
+		return "all"
+	}
+	return "test"
+}
+
 // view returns the first images of a split.
 func (t *trained) view(split string, limit int) (data.View, error) {
-	views := map[string]data.View{"train": t.Train, "validation": t.Validation, "test": t.Test}
+	views := map[string]data.View{"train": t.Train, "validation": t.Validation, "test": t.Test, "all": t.All}
 	v, ok := views[split]
 	if !ok {
-		return v, usagef("unknown split %q, want train, validation or test", split)
+		return v, usagef("unknown split %q, want train, validation, test or all", split)
 	}
 	if v.N() == 0 {
 		return v, usagef("the run has no %s images: choose another --split", split)

@@ -51,6 +51,8 @@ var formats = map[string]reflect.Type{
 	"simulated":                    reflect.TypeFor[infer.Sandwich](),
 	"elbo gap --json":              reflect.TypeFor[gapReport](),
 	"Figures of a split":           reflect.TypeFor[gapSplit](),
+	"elbo score --json":            reflect.TypeFor[scoreReport](),
+	"auroc":                        reflect.TypeFor[aurocReport](),
 	"elbo swap --json":             reflect.TypeFor[swapReport](),
 	"Figures of a decoder":         reflect.TypeFor[infer.Inferences](),
 	"elbo inspect --json":          reflect.TypeFor[inspection](),
@@ -91,7 +93,7 @@ var formats = map[string]reflect.Type{
 // parts are structs whose keys are part of other objects, or were those of earlier
 // programs.
 var parts = []string{
-	"infer.Evaluation", "infer.Gap", // embedded in evalReport and gapSplit
+	"infer.Evaluation", "infer.Gap", "infer.AUROC", // embedded in evalReport, gapSplit and aurocReport
 	"run.anyMetrics", "run.anyEMTerms", // old names of keys
 }
 
@@ -299,6 +301,7 @@ func TestEveryColumnIsOnThePageOfFormats(t *testing.T) {
 	page := tablesOf(t, "formats.md")
 	for heading, write := range map[string]func(w io.Writer) error{
 		"gap.csv":       (&gapReport{}).writeCSV,
+		"scores.csv":    (&scoreReport{}).writeCSV,
 		"per-image.csv": func(w io.Writer) error { return writeScores(w, report.Comparison{}) },
 		"table.csv":     priorFreedomReport{}.writeCSV,
 	} {

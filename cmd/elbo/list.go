@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"unicode/utf8"
@@ -86,7 +87,7 @@ func writeList(w io.Writer, runs []train.Summary, width int) {
 		case r.Bound != nil:
 			bound = fmt.Sprintf("(%.2f)", r.Bound.Value)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", run.ShellPath(r.Run), r.State, passes, bound, bytesText(r.Bytes), r.Data, r.Description)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", run.ShellPath(r.Run), r.State, passes, bound, bytesText(r.Bytes), filepath.Base(r.Data), r.Description)
 	}
 	t.Flush()
 	for line := range strings.Lines(lines.String()) {

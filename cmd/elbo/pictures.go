@@ -63,7 +63,7 @@ func (g gallery) all(metrics []run.Metrics) error {
 	if err != nil {
 		return err
 	}
-	err = g.images(reconstructedFile, picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), pairColumns),
+	err = g.images(reconstructedFile, picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), pairColumns),
 		pairsAre)
 	if err == nil && s.Config.Network().Latent == 2 {
 		err = g.plane()
@@ -132,12 +132,12 @@ func drawSamples(s *train.Setup) (sheet image.Image, what string, err error) {
 	if extent := train.SettingsOf[train.GridSettings](s.Config).Grid; extent != nil {
 		means, d := s.Model.(train.Tabular).Table().Means(), s.Dataset.D()
 		if len(extent) == 2 {
-			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, extent[0]), "means E[x|z] at the points of the grid", nil
+			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, s.Dataset.Channels(), extent[0]), "means E[x|z] at the points of the grid", nil
 		}
-		return picture.Grid(means, rows, cols, extent[len(extent)-1]), "means E[x|z] at the points of the grid", nil
+		return picture.Grid(means, rows, cols, s.Dataset.Channels(), extent[len(extent)-1]), "means E[x|z] at the points of the grid", nil
 	}
 	samples, err := s.Sample(sampledImages, s.Config.Seed)
-	return picture.Grid(samples, rows, cols, gridColumns), drawsAre, err
+	return picture.Grid(samples, rows, cols, s.Dataset.Channels(), gridColumns), drawsAre, err
 }
 
 // drawComponents draws each state of a table once, the heaviest first, with its number and its
@@ -154,7 +154,7 @@ func drawComponents(s *train.Setup, m train.Tabular) (sheet image.Image, what st
 	if len(components) > shownComponents {
 		what = fmt.Sprintf("the %d heaviest of %d %s", shownComponents, len(components), what)
 	}
-	return picture.Captioned(images, s.Dataset.Rows(), s.Dataset.Cols(), gridColumns, captions), what
+	return picture.Captioned(images, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), gridColumns, captions), what
 }
 
 // pictured is the split whose images are shown: the test images, where there are any.
@@ -259,7 +259,7 @@ func (g gallery) plane() error {
 		if err != nil {
 			return err
 		}
-		err = g.images("manifold.png", picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), manifoldSide, -manifoldReach, manifoldReach), "means E[x|z] over the plane")
+		err = g.images("manifold.png", picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), manifoldSide, -manifoldReach, manifoldReach), "means E[x|z] over the plane")
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,8 @@
 //	gap.go         MeasureGap         what of log p(x) - ELBO the encoder loses, and what the
 //	                                  family of posteriors
 //	grid_posterior.go GridPosteriors  p(z|x) of single images over nodes, to be drawn
+//	impute.go      Impute             missing pixels, given the others
+//	auroc.go       NewAUROC           how well log p(x) tells two sets of images apart
 //	inferences.go  CompareInferences  one decoder under a table, its own posteriors, an encoder
 //
 // # Example
