@@ -5,7 +5,7 @@ STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 30s
 NOTICES = cmd/elbo/doc/THIRD_PARTY_NOTICES.txt
 
-.PHONY: build check test race bench bench-peers fuzz reference reference-recompute cross licences
+.PHONY: build check check-onnx test race bench bench-peers fuzz reference reference-auroc reference-recompute cross licences
 
 build:            ## the program, ./elbo
 	go build -o elbo ./cmd/elbo
@@ -26,6 +26,9 @@ cross:            ## that it builds where it is said to
 	GOOS=darwin GOARCH=amd64 go build -o /dev/null ./cmd/elbo
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/elbo
 	GOOS=windows GOARCH=amd64 go build -o /dev/null ./cmd/elbo
+
+check-onnx: build ## exported models in onnxruntime (first: pip install -r train/testdata/onnx/requirements.txt); two minutes
+	python3 train/testdata/onnx/check.py --elbo ./elbo
 
 test:             ## all tests
 	go test ./...
@@ -49,6 +52,9 @@ fuzz:             ## each fuzz target for FUZZTIME
 
 reference:        ## write the frozen PyTorch figures anew (needs Debian's python3-torch); look at the diff
 	/usr/bin/python3 train/testdata/torch/reference.py
+
+reference-auroc:  ## write the frozen scikit-learn figures anew (the script says what to install); look at the diff
+	python3 model/infer/testdata/auroc/reference.py > model/infer/testdata/auroc/reference.json
 
 RECOMPUTE = train/testdata/recompute
 reference-recompute: build ## train the frozen checkpoint anew, and recompute its bounds with numpy alone; look at the diff

@@ -142,7 +142,7 @@ func (a *amatReader) parse(text []byte, number int) error {
 		if err != nil {
 			hint := ""
 			if bytes.IndexByte(word, ',') >= 0 {
-				hint = `: commas part the numbers, want spaces, or a .npy file: numpy.save(FILE, numpy.loadtxt(CSV, delimiter=",")), with skiprows=1 for a line of names`
+				hint = `: commas part the numbers, want spaces, or a name that ends in .csv`
 			}
 			return fault(a.in.name, "line %d, column %d is %q, want a number%s", number, len(a.row)+1, clip(string(word)), hint)
 		}
@@ -167,6 +167,14 @@ func (a *amatReader) layout(number int) error {
 // add appends the pixels of one image.
 func (a *amatReader) add(pixels []float64, number int) error {
 	outcomes := true
+	if r := a.in.mem.Range; r != nil {
+		for p, g := range pixels {
+			if !(g >= r[0] && g <= r[1]) {
+				return fault(a.in.name, "line %d: image %d, pixel %d is %v, want %g to %g, as the range says: was another one meant?", number, a.im.N, p, g, r[0], r[1])
+			}
+			pixels[p] = (g - r[0]) / (r[1] - r[0])
+		}
+	}
 	for p, g := range pixels {
 		if problem := greyProblem(g, int64(a.im.N)*int64(len(pixels))+int64(p), len(pixels)); problem != "" {
 			return fault(a.in.name, "line %d: %s", number, problem)

@@ -74,12 +74,15 @@ func (v View) Pixels(dst []float32, i, epoch int) {
 	case None:
 		v.Grey(dst, i)
 	case Threshold:
-		dst = dst[:v.D()]
-		if bytes := v.bytes(i); bytes != nil {
+		im, _, k := v.stored(i)
+		dst = dst[:im.D()]
+		bytes, floats, row := im.pixels(k)
+		if bytes != nil {
 			thresholdBytes(dst, bytes)
 		} else {
-			thresholdFloats(dst, v.floats(i))
+			thresholdFloats(dst, floats)
 		}
+		row.free()
 	case Static:
 		v.draw(dst[:v.D()], i, 0)
 	case Dynamic:
@@ -110,13 +113,16 @@ func (v View) AllEvaluated() []float32 {
 // draw makes the Bernoulli draw of image i that belongs to an epoch. The
 // generator stays on the stack, as a Stream would not.
 func (v View) draw(dst []float32, i, epoch int) {
+	im, part, k := v.stored(i)
 	var pcg rand.PCG
-	pcg.Seed(streamKey(v.Seed, binarisePurpose(v.part), uint64(epoch), uint64(v.Index(i))))
-	if bytes := v.bytes(i); bytes != nil {
+	pcg.Seed(streamKey(v.Seed, binarisePurpose(part), uint64(epoch), uint64(k)))
+	bytes, floats, row := im.pixels(k)
+	if bytes != nil {
 		drawBytes(dst, bytes, &pcg)
 	} else {
-		drawFloats(dst, v.floats(i), &pcg)
+		drawFloats(dst, floats, &pcg)
 	}
+	row.free()
 }
 
 // binarisePurpose is "binarise/" + part, without the allocation for the parts

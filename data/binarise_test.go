@@ -96,7 +96,7 @@ func TestPixelsFollowTheDocumentedWords(t *testing.T) {
 			v.Pixels(x, i, 4)
 			s := NewStream(77, "binarise/train", 4, uint64(i))
 			for start := 0; start < v.D(); start += 4 {
-				group := v.bytes(i)[start:min(start+4, v.D())]
+				group := bytesOf(v.Subset, i)[start:min(start+4, v.D())]
 				var w uint64
 				if slices.Max(group) > 0 {
 					w = s.Uint64()
@@ -118,7 +118,7 @@ func TestPixelsFollowTheDocumentedWords(t *testing.T) {
 			v.Pixels(x, i, 4)
 			s := NewStream(77, "binarise/train", 4, uint64(i))
 			var w uint64
-			for p, g := range v.floats(i) {
+			for p, g := range floatsOf(v.Subset, i) {
 				if p%2 == 0 {
 					w = s.Uint64()
 				}

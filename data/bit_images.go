@@ -14,6 +14,17 @@ func (v View) Bits() *BitImages {
 	if v.Mode == None {
 		return nil
 	}
+	k := v.noBits()
+	x := make([]float32, k.d)
+	for i := range v.N() {
+		v.Pixels(x, i, 0)
+		k.keep(x, i)
+	}
+	return k
+}
+
+// noBits is Bits before anything is drawn.
+func (v View) noBits() *BitImages {
 	d := v.D()
 	k := &BitImages{d: d, stride: (d + 7) / 8}
 	for b := range k.outcomes {
@@ -22,15 +33,15 @@ func (v View) Bits() *BitImages {
 		}
 	}
 	k.bits = make([]byte, v.N()*k.stride)
-	x := make([]float32, d)
-	for i := range v.N() {
-		v.Pixels(x, i, 0)
-		image := k.bits[i*k.stride:][:k.stride]
-		for p, outcome := range x {
-			image[p/8] |= byte(outcome) << (p % 8)
-		}
-	}
 	return k
+}
+
+// keep keeps the outcomes x of image i.
+func (k *BitImages) keep(x []float32, i int) {
+	image := k.bits[i*k.stride:][:k.stride]
+	for p, outcome := range x {
+		image[p/8] |= byte(outcome) << (p % 8)
+	}
 }
 
 // Pixels fills dst[:D] with image i of the view, as View.Pixels does for epoch 0.
@@ -44,4 +55,31 @@ func (k *BitImages) Pixels(dst []float32, i int) {
 		*(*[8]float32)(dst) = k.outcomes[b]
 		dst = dst[8:]
 	}
+}
+
+// DrawnBits are BitImages that are drawn one by one, each when it is first wanted, so that
+// the first of many is there at once. They are not safe for concurrent use.
+type DrawnBits struct {
+	v     View
+	bits  *BitImages
+	drawn []bool
+}
+
+// DrawnBits returns the images of v, none drawn yet; nil where Mode is None.
+func (v View) DrawnBits() *DrawnBits {
+	if v.Mode == None {
+		return nil
+	}
+	return &DrawnBits{v: v, bits: v.noBits(), drawn: make([]bool, v.N())}
+}
+
+// Pixels fills dst[:D] with image i of the view, as View.Pixels does for epoch 0.
+func (k *DrawnBits) Pixels(dst []float32, i int) {
+	if k.drawn[i] {
+		k.bits.Pixels(dst, i)
+		return
+	}
+	k.v.Pixels(dst, i, 0)
+	k.bits.keep(dst[:k.bits.d], i)
+	k.drawn[i] = true
 }

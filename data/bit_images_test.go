@@ -12,16 +12,21 @@ func TestKeptImagesAreThoseOfTheView(t *testing.T) {
 			v := viewOf(t, Synthetic(20, side, side, 2), mode, 7)
 			k := v.Bits()
 			if mode == None {
-				if k != nil {
+				if k != nil || v.DrawnBits() != nil {
 					t.Error("grey levels were kept as outcomes")
 				}
 				continue
 			}
-			got, want := make([]float32, v.D()), make([]float32, v.D())
+			got, want, drawn := make([]float32, v.D()), make([]float32, v.D()), v.DrawnBits()
 			for i := range v.N() {
 				k.Pixels(got, i)
 				if v.Pixels(want, i, 0); !slices.Equal(got, want) {
 					t.Fatalf("%d x %d pixels, %s: image %d is %v, want %v", side, side, mode, i, got, want)
+				}
+				for range 2 { // drawn, and then kept
+					if drawn.Pixels(got, i); !slices.Equal(got, want) {
+						t.Fatalf("%d x %d pixels, %s: image %d is drawn as %v, want %v", side, side, mode, i, got, want)
+					}
 				}
 			}
 		}

@@ -1,4 +1,4 @@
-// Package data reads sets of grey images, parts them into training, validation
+// Package data reads sets of images, grey or in colour, parts them into training, validation
 // and test images, and shows them to a model, binarised or grey, in a way that
 // depends on nothing but a seed.
 //
@@ -12,10 +12,11 @@
 //	    view.Pixels(x, int(i), epoch)                     // x[:D], float32
 //	}
 //
-// MNIST itself is in the program (package mnist). Other sources are IDX files
-// under MNIST's names, which Fashion-MNIST and KMNIST use too, NumPy's .npy and
-// .npz, and the .amat texts of binarised MNIST; see Open. Images are held as
-// they are on disk, one byte a pixel where the source has bytes.
+// MNIST itself is in the program (package mnist). Other sources are folders of PNG and
+// JPEG pictures, IDX files under MNIST's names, which Fashion-MNIST and KMNIST use too,
+// NumPy's .npy and .npz, .csv tables, and the .amat texts of binarised MNIST; see Open,
+// and Reading for what they leave open. Images are held as they are on disk, one byte a
+// pixel where the source has bytes; those of large files are left there.
 //
 // # Grey levels and outcomes
 //

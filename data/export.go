@@ -64,8 +64,12 @@ func WriteFloatsNPY(w io.Writer, n, d int, rows iter.Seq[[]float32]) error {
 
 // npyHeader returns everything before the elements: magic, version 1.0, length
 // and the dictionary, padded so that the elements start at a multiple of 64.
-func npyHeader(descr string, n, d int) string {
-	dict := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%d, %d), }", descr, n, d)
+func npyHeader(descr string, shape ...int) string {
+	tuple := fmt.Sprintf("%d,", shape[0])
+	if len(shape) > 1 {
+		tuple = strings.Trim(strings.Join(strings.Fields(fmt.Sprint(shape)), ", "), "[]")
+	}
+	dict := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, tuple)
 	const prefix = len("\x93NUMPY\x01\x00") + 2
 	padding := 63 - (prefix+len(dict))%64
 	dict += strings.Repeat(" ", padding) + "\n"
@@ -75,7 +79,7 @@ func npyHeader(descr string, n, d int) string {
 
 // greyFloats tells whether the view shows grey levels in floating point.
 func (v View) greyFloats() bool {
-	return v.Mode == None && v.im != nil && v.im.Bytes == nil
+	return v.Mode == None && v.im != nil && !v.im.isBytes()
 }
 
 // writePixels writes the images of an epoch one after another; see Hash for the
@@ -86,12 +90,14 @@ func (v View) writePixels(w io.Writer, epoch int) error {
 	for i := range v.N() {
 		row = row[:0]
 		switch {
-		case v.greyFloats():
-			for _, g := range v.floats(i) {
+		case v.Mode == None:
+			im, _, k := v.stored(i)
+			bytes, floats, held := im.pixels(k)
+			for _, g := range floats {
 				row = binary.LittleEndian.AppendUint32(row, math.Float32bits(g))
 			}
-		case v.Mode == None:
-			row = append(row, v.bytes(i)...)
+			row = append(row, bytes...)
+			held.free()
 		default:
 			v.Pixels(pixels, i, epoch)
 			for _, x := range pixels {

@@ -118,7 +118,10 @@ func checkMagic(name string, magic uint32, want content) error {
 	return fault(name, "magic 0x%08x at byte 0, want %s: %s", magic, wanted, guess)
 }
 
-func idxImages(in *input, n, rows, cols int) (*Images, error) {
+func idxImages(in *input, n, rows, cols int) (_ *Images, err error) {
+	if err := in.mem.onlyBytes(in.name); err != nil {
+		return nil, err
+	}
 	if err := checkShape(in.name, n, rows, cols); err != nil {
 		return nil, err
 	}
@@ -127,14 +130,19 @@ func idxImages(in *input, n, rows, cols int) (*Images, error) {
 	if !ok {
 		return nil, fault(in.name, "header promises %s, more than any memory: a damaged header?", what)
 	}
-	if err := in.promise(what, 16, size, size); err != nil {
+	const start = 16
+	im := &Images{N: n, Rows: rows, Cols: cols}
+	if im.disk = in.leave(start, size, im.D(), false); im.disk != nil {
+		return im, in.follows(what, start, size)
+	}
+	if err := in.promise(what, start, size, size); err != nil {
 		return nil, err
 	}
-	pixels, err := in.payload(what, size)
+	im.Bytes, err = in.payload(what, size)
 	if err != nil {
 		return nil, err
 	}
-	return &Images{N: n, Rows: rows, Cols: cols, Bytes: pixels}, nil
+	return im, nil
 }
 
 func idxLabels(in *input, n int) ([]uint8, error) {

@@ -22,6 +22,7 @@ type input struct {
 	most       int64 // bytes that there can be at most after decompression
 	compressed bool
 	mem        *memory
+	file       io.Reader // as it is on disk
 }
 
 // unpacked returns how many bytes n bytes of deflate can hold at most: 258 in the
@@ -39,10 +40,10 @@ func unpacked(n int64) int64 {
 // newInput prepares to read r, which says that it has size bytes and can have most,
 // and looks through gzip by its content.
 func newInput(name string, r io.Reader, size, most int64, mem *memory) (*input, error) {
-	in := &input{name: name, r: bufio.NewReaderSize(r, 1<<16), size: size, most: most, mem: mem}
+	in := &input{name: name, r: bufio.NewReaderSize(r, 1<<16), size: size, most: most, mem: mem, file: r}
 	magic, err := in.r.Peek(2)
 	if len(magic) == 0 && errors.Is(err, io.EOF) {
-		return nil, fault(name, "the file is empty, want IDX, .npy, .npz or .amat")
+		return nil, fault(name, "the file is empty, want IDX, .npy, .npz, .csv or .amat")
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, in.readFault(err)
@@ -95,19 +96,28 @@ func (in *input) readFault(err error) error {
 	return &FormatError{File: in.name, Problem: problem, Err: err}
 }
 
+// follows holds the payload's size against that of the file, where it is known.
+func (in *input) follows(what string, header, payload int64) error {
+	if in.size < 0 {
+		return nil
+	}
+	switch found := max(0, in.size-header); {
+	case found < payload:
+		return in.short(what, payload, found)
+	case found > payload:
+		return fault(in.name, "header promises %s (%d bytes), and %d bytes follow them: a wrong header, or files run together?", what, payload, found-payload)
+	}
+	return nil
+}
+
 // promise holds what a header announces against what there is, before anything
 // is allocated: the payload's size in the file against the file's, or against the
 // most that compressed data can hold, and its size in memory against the memory.
 // what names the payload in errors. What was promised may be allocated at once, and
 // so is held once: a buffer that grows is held twice while it is copied.
 func (in *input) promise(what string, header, payload, held int64) error {
-	if in.size >= 0 {
-		switch found := max(0, in.size-header); {
-		case found < payload:
-			return in.short(what, payload, found)
-		case found > payload:
-			return fault(in.name, "header promises %s (%d bytes), and %d bytes follow them: a wrong header, or files run together?", what, payload, found-payload)
-		}
+	if err := in.follows(what, header, payload); err != nil {
+		return err
 	}
 	if err := in.reserve(what, held); err != nil {
 		return err
@@ -184,14 +194,16 @@ func product(sizes ...int64) (p int64, ok bool) {
 }
 
 // memory is what may be allocated for images, shared by the files of a source
-// that are read at the same time.
+// that are read at the same time, and how they are to be read.
 type memory struct {
-	total int64
-	left  atomic.Int64
+	Reading
+	total      int64
+	left       atomic.Int64
+	leaveAbove int64 // from how many bytes on pixels are left in their file
 }
 
 func newMemory(total int64) *memory {
-	m := &memory{total: total}
+	m := &memory{total: total, leaveAbove: leaveAbove}
 	m.left.Store(total)
 	return m
 }

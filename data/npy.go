@@ -19,7 +19,7 @@ import (
 type element struct {
 	name  string
 	size  int64
-	grey  bool // may hold grey levels; otherwise labels only
+	level bool // levels are as they stand: bytes 0 to 255, or floats 0 to 1; other whole numbers are 0 to 255
 	value func([]byte) float64
 }
 
@@ -62,14 +62,17 @@ func elementOf(descr string) (element, bool) {
 // npyHead is a checked header: its length in the file, the element type, the
 // shape and the number of elements.
 type npyHead struct {
-	length int64
-	elem   element
-	shape  []int
-	count  int64
+	length  int64
+	elem    element
+	shape   []int
+	fortran bool // the first dimension is the fastest
+	little  bool // the lowest byte of an element comes first
+	count   int64
 }
 
-// readNPY reads a NumPy array of images, of shape [N, D], [N, R, C] or
-// [N, R, C, 1], or of labels, [N] or [N, 1].
+// readNPY reads a NumPy array of images, of shape [N, D], [N, R, C], [N, R, C, 1],
+// [N, 1, R, C], or in colour [N, R, C, 3], [N, 3, R, C], in C or Fortran order; or of
+// labels, [N] or [N, 1].
 func readNPY(in *input, want content) (member, error) {
 	head, err := readNPYHeader(in)
 	if err != nil {
@@ -97,15 +100,14 @@ func readNPYHeader(in *input) (npyHead, error) {
 		return npyHead{}, &FormatError{File: in.name, Problem: "the .npy header cannot be read, want the dictionary that NumPy writes: save the file anew", Err: err}
 	}
 	head := npyHead{length: int64(len(raw)), shape: header.Descr.Shape}
-	if header.Descr.Fortran {
-		return npyHead{}, fault(in.name, "array in Fortran order, want C order: save numpy.ascontiguousarray(x)")
-	}
+	head.fortran = header.Descr.Fortran && len(head.shape) > 1
+	head.little = !strings.HasPrefix(header.Descr.Type, ">")
 	if strings.Contains(header.Descr.Type, "O") {
 		return npyHead{}, fault(in.name, "array of Python objects (%q), want numbers: save x.astype(numpy.uint8) or float32", clip(header.Descr.Type))
 	}
 	var ok bool
 	if head.elem, ok = elementOf(header.Descr.Type); !ok {
-		return npyHead{}, fault(in.name, "element type %q, want uint8, bool, float32 or float64", clip(header.Descr.Type))
+		return npyHead{}, fault(in.name, "element type %q, want whole numbers, bool, float32 or float64: save x.astype(numpy.float32)", clip(header.Descr.Type))
 	}
 	sizes := make([]int64, len(head.shape))
 	for i, n := range head.shape {
@@ -187,18 +189,79 @@ func parseNPYHeader(raw []byte) (header npy.Header, err error) {
 	return r.Header, nil
 }
 
-// imageShape reads rows and columns out of the shape of an array of images.
-func imageShape(shape []int) (n, rows, cols int, ok bool) {
+// layout is how the elements of an array are images: their number and size, and how far
+// apart in the file the images, rows, columns and channels are, in elements.
+type layout struct {
+	n, rows, cols, channels                 int
+	perImage, perRow, perColumn, perChannel int
+}
+
+// layoutOf reads the shape of an array of images; ok is false for a shape that is none.
+func layoutOf(shape []int, fortran bool) (l layout, ok bool) {
+	steps := make([]int, len(shape))
+	for i, step := 0, 1; i < len(shape); i++ {
+		axis := len(shape) - 1 - i
+		if fortran {
+			axis = i
+		}
+		steps[axis] = step
+		step *= shape[axis]
+	}
+	l = layout{channels: 1}
+	axes := []int{0, 1, 2, -1} // of images, rows, columns and channels
 	switch {
 	case len(shape) == 2:
-		if side, square := squareRoot(shape[1]); square {
-			return shape[0], side, side, true
+		side, square := squareRoot(shape[1])
+		if !square {
+			side = shape[1]
 		}
-		return shape[0], 1, shape[1], true
-	case len(shape) == 3, len(shape) == 4 && shape[3] == 1:
-		return shape[0], shape[1], shape[2], true
+		l.n, l.rows, l.cols = shape[0], shape[1]/max(1, side), side
+		l.perImage, l.perRow, l.perColumn = steps[0], side*steps[1], steps[1]
+		return l, true
+	case len(shape) == 3:
+	case len(shape) == 4 && (shape[3] == 1 || shape[3] == 3 && shape[1] != 1):
+		axes[3] = 3
+	case len(shape) == 4 && (shape[1] == 1 || shape[1] == 3): // as PyTorch has them
+		axes = []int{0, 2, 3, 1}
+	default:
+		return l, false
 	}
-	return 0, 0, 0, false
+	l.n, l.rows, l.cols = shape[axes[0]], shape[axes[1]], shape[axes[2]]
+	l.perImage, l.perRow, l.perColumn = steps[axes[0]], steps[axes[1]], steps[axes[2]]
+	if axes[3] >= 0 {
+		l.channels, l.perChannel = shape[axes[3]], steps[axes[3]]
+	}
+	return l, true
+}
+
+// inOrder tells whether the elements stand in the order of Images.
+func (l layout) inOrder() bool {
+	next := 1
+	for _, axis := range [][2]int{{l.channels, l.perChannel}, {l.cols, l.perColumn}, {l.rows, l.perRow}, {l.n, l.perImage}} {
+		if axis[0] > 1 && axis[1] != next {
+			return false
+		}
+		next *= axis[0]
+	}
+	return true
+}
+
+// inOrderOf returns the elements in the order of Images.
+func inOrderOf[T any](l layout, stored []T) []T {
+	if len(stored) == 0 {
+		return stored
+	}
+	ordered := make([]T, 0, len(stored))
+	for i := range l.n {
+		for r := range l.rows {
+			for c := range l.cols {
+				for channel := range l.channels {
+					ordered = append(ordered, stored[i*l.perImage+r*l.perRow+c*l.perColumn+channel*l.perChannel])
+				}
+			}
+		}
+	}
+	return ordered
 }
 
 // squareRoot returns the integer root of n, and whether n is its square.
@@ -207,31 +270,59 @@ func squareRoot(n int) (root int, square bool) {
 	return root, root*root == n
 }
 
+// largestImage is up to which side a two-dimensional array with two equal sides is
+// taken for a single image: a set of as many images as each has pixels is rare, and
+// larger when it is there.
+const largestImage = 512
+
 func npyImages(in *input, head npyHead) (*Images, error) {
-	if !head.elem.grey {
-		return nil, fault(in.name, "element type %s, want uint8, bool, float32 or float64: save x.astype(numpy.uint8)", head.elem.name)
-	}
-	n, rows, cols, ok := imageShape(head.shape)
+	l, ok := layoutOf(head.shape, head.fortran)
 	if !ok {
-		return nil, fault(in.name, "array of shape [%s], want [N, D], [N, R, C] or [N, R, C, 1]", shapeText(head.shape, ", "))
+		hint := ""
+		if len(head.shape) == 4 && head.shape[3] == 4 {
+			hint = ": of four channels, save the three of colour, x[..., :3]"
+		}
+		return nil, fault(in.name, "array of shape [%s], want [N, D], [N, R, C], with [N, R, C, 1] or [N, 1, R, C] for grey and [N, R, C, 3] or [N, 3, R, C] for colour%s", shapeText(head.shape, ", "), hint)
 	}
-	if err := checkShape(in.name, n, rows, cols); err != nil {
+	if err := checkShape(in.name, l.n, l.rows, l.cols); err != nil {
 		return nil, err
 	}
-	what := fmt.Sprintf("%d images of %d×%d", n, rows, cols)
-	im := &Images{N: n, Rows: rows, Cols: cols}
+	if side := l.n; len(head.shape) == 2 && head.shape[1] == side && side > 1 && side <= largestImage {
+		return nil, fault(in.name, "array of shape [%[1]d, %[1]d], which looks like a single image of %[1]d×%[1]d: for that save x[None], of shape [1, %[1]d, %[1]d]; for %[1]d images of %[1]d pixels each, x[:, None, :], of shape [%[1]d, 1, %[1]d]", side)
+	}
+	what := fmt.Sprintf("%d images of %s", l.n, sizeText(l.rows, l.cols, l.channels))
+	im := &Images{N: l.n, Rows: l.rows, Cols: l.cols, Channels: l.channels}
+	bytes := head.elem.size == 1 && head.elem.level && (in.mem.Range == nil || in.mem.upTo255())
+	asIs := bytes || head.elem.level && in.mem.Range == nil
+	if asIs && l.inOrder() && head.elem.name != "bool" && (bytes || head.elem.name == "float32" && head.little) {
+		if im.disk = in.leave(head.length, head.count*head.elem.size, im.D(), !bytes); im.disk != nil {
+			if err := in.follows(what, head.length, head.count*head.elem.size); err != nil {
+				return nil, err
+			}
+			return im, im.disk.checkLevels(int64(im.N))
+		}
+	}
+	held := head.count
+	if asIs && !bytes {
+		held *= 4
+	}
+	if !l.inOrder() { // in both orders at the same time
+		held *= 2
+	}
+	if err := in.promise(what, head.length, head.count*head.elem.size, held); err != nil {
+		return nil, err
+	}
 	var err error
-	switch head.elem.name {
-	case "uint8", "bool":
-		if err := in.promise(what, head.length, head.count, head.count); err != nil {
-			return nil, err
-		}
+	switch {
+	case bytes:
 		im.Bytes, err = in.payload(what, head.count)
-	default:
-		if err := in.promise(what, head.length, head.count*head.elem.size, head.count*4); err != nil {
-			return nil, err
-		}
+	case asIs:
 		im.Floats, err = greyFloats(in, what, head, im.D())
+	default:
+		levels := newLevels(in, what, head.count, im.D())
+		if err = in.elements(what, head, levels.add); err == nil {
+			im.Bytes, im.Floats = levels.done()
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -242,6 +333,9 @@ func npyImages(in *input, head npyHead) (*Images, error) {
 				return nil, fault(in.name, "image %d, pixel %d is the byte %d, want a bool, 0 or 1: the file is damaged", k/im.D(), k%im.D(), b)
 			}
 		}
+	}
+	if !l.inOrder() {
+		im.Bytes, im.Floats = inOrderOf(l, im.Bytes), inOrderOf(l, im.Floats)
 	}
 	return im, nil
 }
@@ -310,10 +404,9 @@ func npyLabels(in *input, head npyHead) ([]uint8, error) {
 	return labels, err
 }
 
-// readNPZ reads the arrays of a NumPy archive: x_train, x_valid, x_test (or the
-// same without x_) and the labels y_train, y_valid, y_test; or a single array
-// of any name, which is the training part. An array that would be left out is
-// an error, and so are labels without images.
+// readNPZ reads the arrays of a NumPy archive, whose names say what they are, see
+// npzRoleOf; or a single array of any name, which is the training part. An array that
+// would be left out is an error, and so are labels without images.
 func readNPZ(name string, r io.ReaderAt, size int64, mem *memory) ([]member, error) {
 	archive, err := zip.NewReader(r, size)
 	if err != nil {
@@ -344,7 +437,7 @@ func readNPZ(name string, r io.ReaderAt, size int64, mem *memory) ([]member, err
 			roles[i], ok = npzRole{partTrain, imagesWanted}, true
 		}
 		if !ok || slices.Contains(roles[:i], roles[i]) {
-			return nil, fault(name, "found the arrays %s, want x_train, y_train, x_test, y_test, or train, test, or a single one: save an archive of those only", listText(names))
+			return nil, fault(name, "found the arrays %s, want x_train, y_train, x_test, y_test, or train, test, or x, y, or images, labels, or a single one: save an archive of those only", listText(names))
 		}
 	}
 	if !slices.Contains(roles, npzRole{partTrain, imagesWanted}) {
@@ -371,21 +464,27 @@ type npzRole struct {
 	want content
 }
 
-// npzRoleOf reads the role of an array from its name.
+// npzRoleOf reads the role of an array from its name, in which capitals count for
+// nothing: x_train, train_images or train, y_train or train_labels, and the same for
+// valid (val, validation) and test; x, images, data or arr_0 for a training part alone,
+// and y, labels, target or arr_1 for its labels.
 func npzRoleOf(name string) (role npzRole, ok bool) {
+	name = strings.ToLower(name)
 	switch name {
-	case "x_train", "train":
+	case "x", "images", "data", "arr_0":
 		return npzRole{partTrain, imagesWanted}, true
-	case "x_valid", "valid":
-		return npzRole{partValid, imagesWanted}, true
-	case "x_test", "test":
-		return npzRole{partTest, imagesWanted}, true
-	case "y_train":
+	case "y", "labels", "target", "arr_1":
 		return npzRole{partTrain, labelsWanted}, true
-	case "y_valid":
-		return npzRole{partValid, labelsWanted}, true
-	case "y_test":
-		return npzRole{partTest, labelsWanted}, true
+	}
+	for _, part := range []struct{ word, part string }{
+		{"train", partTrain}, {"valid", partValid}, {"val", partValid}, {"validation", partValid}, {"test", partTest},
+	} {
+		switch name {
+		case part.word, "x_" + part.word, part.word + "_images":
+			return npzRole{part.part, imagesWanted}, true
+		case "y_" + part.word, part.word + "_labels":
+			return npzRole{part.part, labelsWanted}, true
+		}
 	}
 	return npzRole{}, false
 }

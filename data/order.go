@@ -11,6 +11,11 @@ package data
 //
 // Source: Durstenfeld 1964, Algorithm 235.
 func Order(dst []int32, n int, seed uint64, epoch int) []int32 {
+	return permutation(dst, n, NewStream(seed, "shuffle", uint64(epoch)))
+}
+
+// permutation is Order by a given stream.
+func permutation(dst []int32, n int, s *Stream) []int32 {
 	if cap(dst) < n {
 		dst = make([]int32, n)
 	}
@@ -18,7 +23,6 @@ func Order(dst []int32, n int, seed uint64, epoch int) []int32 {
 	for i := range dst {
 		dst[i] = int32(i)
 	}
-	s := NewStream(seed, "shuffle", uint64(epoch))
 	for i := n - 1; i > 0; i-- {
 		j := s.IntN(i + 1)
 		dst[i], dst[j] = dst[j], dst[i]

@@ -6,9 +6,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -26,6 +29,9 @@ type slot struct {
 	file string // of package mnist, where path is ""
 	part string
 	want content
+
+	pictures []picture // of a folder, which is one slot; the others are files
+	notes    []string
 }
 
 // member is what one file, or one array of an archive, holds.
@@ -39,16 +45,25 @@ type member struct {
 	images     *Images // or nil
 	labels     []uint8 // or nil
 	sha256     string  // of the file's bytes, where asked for
+	notes      []string
 }
 
 // Open reads a data set: "mnist", which is in the program, a folder, or a file.
 //
-// A folder holds MNIST's four IDX files under their names (train-images-idx3-
-// ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-
-// ubyte, also with .gz, also with '.' for the '-' before idx; labels and t10k
-// may be missing), or binarized_mnist_train.amat with _valid and _test. A file
-// is IDX images, .npy, .npz or .amat, told apart by content. Compressed by gzip
+// A folder holds PNG and JPEG pictures (.png, .jpg, .jpeg), in itself or in
+// sub-folders, each of which is a class, its name the label's; or sub-folders train,
+// val (valid, validation) and test that do. Pictures are sorted by their path, byte by
+// byte, and so are classes. Or it holds MNIST's four IDX files under their names
+// (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
+// t10k-labels-idx1-ubyte, also with .gz, also with '.' for the '-' before idx; labels
+// and t10k may be missing), or binarized_mnist_train.amat with _valid and _test. A file
+// is IDX images, .npy, .npz, .csv or .amat, told apart by content. Compressed by gzip
 // or not makes no difference. Of two forms of one file the uncompressed is read.
+//
+// The pixels of IDX and .npy files (uint8 in C order, float32 also little-endian) of
+// 256 MiB and more, not compressed, are left in the file and read from it image by image
+// as they are wanted, so that a data set may be larger than the memory; see
+// Dataset.Err for what happens to the file meanwhile.
 //
 // Validation images of their own (_valid.amat, x_valid) are appended to the
 // training part, and Dataset.Validation counts them. Byte arrays whose largest value is 1 are outcomes, and held as
@@ -57,8 +72,22 @@ type member struct {
 // What a header promises is held against the file and the available memory
 // before anything is allocated for it. Every error is a FormatError, or joins
 // several.
-func Open(source string) (*Dataset, error) {
-	return open(source, newMemory(AvailableMemory()))
+func Open(source string) (*Dataset, error) { return Reading{}.Open(source) }
+
+// Open is the function Open for a source that is read as r says.
+func (r Reading) Open(source string) (*Dataset, error) {
+	mem, err := r.memory()
+	if err != nil {
+		return nil, fault(source, "%v", err)
+	}
+	return open(source, mem)
+}
+
+// memory is what r may use.
+func (r Reading) memory() (*memory, error) {
+	mem := newMemory(AvailableMemory())
+	mem.Reading = r
+	return mem, r.Validate()
 }
 
 // open is Open with a given amount of memory.
@@ -130,20 +159,38 @@ func locateFolder(folder string) ([]slot, error) {
 	case len(amat) > 0 && amat[0].part == partTrain:
 		return amat, nil
 	}
-	return nil, fault(folder, "looked for train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found %s: name a folder that has one of them, or a .npy, .npz or .amat file%s", listText(found), foreignFolder(found))
+	pictures, notes, err := findPictures(folder)
+	if err != nil {
+		return nil, err
+	}
+	if len(pictures) > 0 {
+		return []slot{{name: folder, path: folder, pictures: pictures, notes: notes}}, nil
+	}
+	return nil, fault(folder, "looked for pictures (.png, .jpg, also in sub-folders), train-images-idx3-ubyte (also .gz, also train-images.idx3-ubyte) and binarized_mnist_train.amat, found %s: name a folder that has one of them, or a .npy, .npz, .csv, .amat or IDX file", kindsText(found))
 }
 
-// foreignFolder says what to do with a folder of pictures or of tables.
-func foreignFolder(names []string) string {
+// kindsText says what kinds of files a folder has, or which ones where they are few.
+func kindsText(names []string) string {
+	const few = 6
+	if len(names) <= few {
+		return listText(names)
+	}
+	kinds := map[string]int{}
 	for _, name := range names {
-		switch strings.ToLower(filepath.Ext(name)) {
-		case ".png", ".jpg", ".jpeg":
-			return ". Pictures are not read: save all of them as one uint8 array of shape [N, R, C] with numpy.save"
-		case ".csv":
-			return ". CSV is not read: save the table as .npy, one image a row, with numpy.save"
+		switch extension := strings.ToLower(filepath.Ext(name)); {
+		case strings.HasSuffix(name, string(filepath.Separator)):
+			kinds["folders"]++
+		case extension == "":
+			kinds["files without an ending"]++
+		default:
+			kinds[extension]++
 		}
 	}
-	return ""
+	var words []string
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		words = append(words, fmt.Sprintf("%d %s", kinds[kind], kind))
+	}
+	return listText(words)
 }
 
 // pick returns those of the wanted files that a folder has, in their order.
@@ -182,6 +229,9 @@ func load(slots []slot, mem *memory, sums bool) ([]member, error) {
 
 // read reads one file. With sum it adds the SHA-256 of the file's bytes.
 func (s slot) read(mem *memory, sum bool) ([]member, error) {
+	if s.pictures != nil {
+		return readPictures(s.path, s.pictures, s.notes, mem)
+	}
 	members, err := s.readMembers(mem)
 	if err != nil {
 		return nil, err
@@ -222,8 +272,11 @@ func (s slot) readMembers(mem *memory) ([]member, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return readFile(s.name, f, size, s.want, mem)
+	members, err := readFile(s.name, f, size, s.want, mem)
+	if !slices.ContainsFunc(members, func(m member) bool { return m.images != nil && m.images.disk != nil }) {
+		f.Close() // it was read; an image that is left in it keeps it open
+	}
+	return members, err
 }
 
 // openRegular opens a regular file, and says how long it is. Anything else is
@@ -272,6 +325,11 @@ func readFile(name string, f randomAccess, size int64, want content, mem *memory
 		m, err = readIDX(in, want)
 	case "npy":
 		m, err = readNPY(in, want)
+	case "csv":
+		var text textSize
+		if text, err = measureText(name, io.NewSectionReader(f, 0, size), size, mem); err == nil {
+			m, err = readCSV(in, text)
+		}
 	case "amat":
 		var text textSize
 		if text, err = measureText(name, io.NewSectionReader(f, 0, size), size, mem); err == nil {
@@ -288,9 +346,9 @@ func readFile(name string, f randomAccess, size int64, want content, mem *memory
 			return nil, in.readFault(err)
 		}
 		if len(start) == 0 {
-			return nil, fault(name, "the gzip data are empty, want IDX, .npy or .amat in them")
+			return nil, fault(name, "the gzip data are empty, want IDX, .npy, .csv or .amat in them")
 		}
-		return nil, fault(name, "starts with the bytes % x%s, want IDX, .npy, .npz or .amat", start, foreign(start))
+		return nil, fault(name, "starts with the bytes % x%s, want IDX, .npy, .npz, .csv or .amat", start, foreign(start))
 	}
 	if err != nil {
 		return nil, err
@@ -302,7 +360,7 @@ func readFile(name string, f randomAccess, size int64, want content, mem *memory
 func foreign(start []byte) string {
 	switch {
 	case bytes.HasPrefix(start, []byte("\x89PNG")), bytes.HasPrefix(start, []byte("\xff\xd8\xff")):
-		return " (a picture: save all of them as one uint8 array of shape [N, R, C] with numpy.save)"
+		return " (a picture: name the folder that it is in)"
 	case bytes.HasPrefix(start, []byte("\x89HDF")):
 		return " (HDF5: save the array of images with numpy.save)"
 	}
@@ -329,10 +387,15 @@ func sniff(r *bufio.Reader, name string) string {
 		return "npy"
 	case strings.HasSuffix(base, ".npz"):
 		return "npz"
-	case strings.HasSuffix(base, ".amat"), strings.HasSuffix(base, ".csv"): // the reader of texts says what is wrong with commas
+	case strings.HasSuffix(base, ".csv"):
+		return "csv"
+	case strings.HasSuffix(base, ".amat"):
 		return "amat"
 	}
 	text := bytes.TrimLeft(start, " \t\r\n")
+	if line, _, _ := bytes.Cut(text, []byte("\n")); len(text) > 0 && bytes.Count(line, []byte(",")) > 0 && bytes.IndexByte([]byte("0123456789.+-\""), text[0]) >= 0 {
+		return "csv"
+	}
 	if len(text) > 0 && bytes.IndexByte([]byte("0123456789.+-"), text[0]) >= 0 {
 		return "amat"
 	}
@@ -350,6 +413,11 @@ func assemble(source string, members []member, mem *memory) (*Dataset, error) {
 		parts[part] = im
 	}
 	train, valid, test := parts[partTrain], parts[partValid], parts[partTest]
+	for _, im := range parts {
+		if err := im.recolour(source, mem); err != nil {
+			return nil, err
+		}
+	}
 	if train.N == 0 {
 		return nil, fault(source, "no training images, want x_train or train")
 	}
@@ -364,6 +432,9 @@ func assemble(source string, members []member, mem *memory) (*Dataset, error) {
 		return nil, err
 	}
 	d.Validation = valid.N
+	for _, m := range members {
+		d.Notes = append(d.Notes, m.notes...)
+	}
 	return d, nil
 }
 
@@ -394,8 +465,8 @@ func (im *Images) extend(source string, valid *Images, mem *memory) error {
 	if valid.N == 0 {
 		return nil
 	}
-	if valid.Rows != im.Rows || valid.Cols != im.Cols {
-		return fault(source, "train images are %d×%d, validation images %d×%d, want one size: the parts belong to different data sets", im.Rows, im.Cols, valid.Rows, valid.Cols)
+	if valid.size() != im.size() {
+		return fault(source, "train images are %s, validation images %s, want one size: the parts belong to different data sets", im.size(), valid.size())
 	}
 	if (valid.Labels == nil) != (im.Labels == nil) {
 		return fault(source, "of the training and the validation images one part has labels, want labels for both or for none")
@@ -408,6 +479,7 @@ func (im *Images) extend(source string, valid *Images, mem *memory) error {
 	im.Bytes = join(im.Bytes, valid.Bytes)
 	im.Floats = join(im.Floats, valid.Floats)
 	im.Labels = append(im.Labels, valid.Labels...)
+	im.Names = append(im.Names, valid.Names...)
 	return nil
 }
 
@@ -427,10 +499,10 @@ func agree(source string, mem *memory, parts ...*Images) error {
 	var scales [3]bool // of parts whose largest byte is 0, 1 and more
 	floats, outcomes := false, true
 	for _, im := range parts {
-		if im.Bytes != nil {
+		if im.N > 0 && im.isBytes() && !mem.upTo255() {
 			scales[im.byteScale()] = true
 		}
-		floats = floats || im.Floats != nil
+		floats = floats || im.N > 0 && !im.isBytes()
 	}
 	if scales[1] && scales[2] {
 		return fault(source, "the bytes of one part are 0 and 1, those of another reach beyond, want one scale: save both as 0 and 1, or both as 0 to 255")
@@ -442,6 +514,10 @@ func agree(source string, mem *memory, parts ...*Images) error {
 		outcomes = outcomes && im.Binary()
 	}
 	if !floats {
+		return nil
+	}
+	if train := parts[0]; train.disk != nil { // a file by itself: a set of several has bytes
+		train.disk.outcomes = outcomes
 		return nil
 	}
 	for _, im := range parts {
@@ -464,6 +540,10 @@ func agree(source string, mem *memory, parts ...*Images) error {
 
 // scale turns the bytes 0 and 1 into 0 and 255.
 func (im *Images) scale() {
+	if im.disk != nil {
+		im.disk.outcomes = true
+		return
+	}
 	for k := range im.Bytes {
 		im.Bytes[k] *= 255
 	}
@@ -472,12 +552,58 @@ func (im *Images) scale() {
 // byteScale returns the largest of Bytes, or 2 where that is above 1.
 func (im *Images) byteScale() uint8 {
 	largest := uint8(0)
-	for _, g := range im.Bytes {
-		if largest = max(largest, g); largest > 1 {
-			return 2
+	im.blocks(func(bytes []uint8, _ []float32) bool {
+		for _, g := range bytes {
+			if largest = max(largest, g); largest > 1 {
+				largest = 2
+				return false
+			}
 		}
-	}
+		return true
+	})
 	return largest
+}
+
+// recolour gives images the channels that are wanted.
+func (im *Images) recolour(source string, mem *memory) error {
+	from, to := im.channels(), mem.Channels
+	if im.N == 0 || to == 0 || to == from {
+		return nil
+	}
+	if im.disk != nil {
+		return fault(source, "images of %s are too large to be given %d channels in memory: save them so", im.size(), to)
+	}
+	pixels := im.N * im.Rows * im.Cols
+	width := 1
+	if im.Floats != nil {
+		width = 4
+	}
+	if err := mem.reserve(source, fmt.Sprintf("%d images with %d channels", im.N, to), int64(pixels*to*width)); err != nil {
+		return err
+	}
+	im.Bytes = recoloured(im.Bytes, to, luma)
+	im.Floats = recoloured(im.Floats, to, func(r, g, b float32) float32 { return min(1, 0.299*r+0.587*g+0.114*b) })
+	im.Channels = to
+	return nil
+}
+
+// recoloured turns one channel into three, or three into one.
+func recoloured[T any](pixels []T, channels int, grey func(r, g, b T) T) []T {
+	if pixels == nil {
+		return nil
+	}
+	if channels == 3 {
+		colour := make([]T, 0, 3*len(pixels))
+		for _, g := range pixels {
+			colour = append(colour, g, g, g)
+		}
+		return colour
+	}
+	greys := make([]T, 0, len(pixels)/3)
+	for ; len(pixels) > 0; pixels = pixels[3:] {
+		greys = append(greys, grey(pixels[0], pixels[1], pixels[2]))
+	}
+	return greys
 }
 
 // toBytes turns floats 0 and 1 into bytes 0 and 255.

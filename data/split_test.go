@@ -133,7 +133,7 @@ func TestValidationImagesOfTheSourceValidate(t *testing.T) {
 			continue
 		}
 		for i := range va.N() {
-			if grey := va.bytes(i)[0]; grey < 200 {
+			if grey := bytesOf(va, i)[0]; grey < 200 {
 				t.Errorf("%s: validation image %d is training image %d", name, i, va.Index(i))
 			}
 		}
@@ -202,7 +202,7 @@ func TestNewReturnsEveryFaultAtOnce(t *testing.T) {
 		Images{N: 2, Rows: 2, Cols: 2, Floats: []float32{0, 0, 0, 0, 0, 1.5, 0, 0}, Labels: []uint8{1}},
 		Images{N: 1, Rows: 3, Cols: 2, Bytes: make([]uint8, 5)})
 	want := `data: made up: train: 1 labels for 2 images, want one each
-data: made up: train: image 1, pixel 1 is 1.5, want a grey level in [0, 1]: for grey levels up to 255, divide by 255 or save as uint8
+data: made up: train: image 1, pixel 1 is 1.5, want a grey level in [0, 1]: for grey levels up to 255, say --range 0,255
 data: made up: test: 5 pixels, want 1·3·2
 data: made up: train images are 2×2, test images 3×2, want one size: the parts belong to different data sets
 data: made up: one part has bytes and the other floats, want the same in both`
@@ -265,4 +265,18 @@ func TestBinaryHoldsForOutcomesOnly(t *testing.T) {
 			t.Errorf("%v %v: Binary is %v, and %v in a data set, want %v", tt.im.Bytes, tt.im.Floats, tt.im.Binary(), d.Train.Binary(), tt.want)
 		}
 	}
+}
+
+// bytesOf returns the pixels of image i of a subset in memory.
+func bytesOf(s Subset, i int) []uint8 {
+	im, _, k := s.stored(i)
+	bytes, _, _ := im.pixels(k)
+	return bytes
+}
+
+// floatsOf does so where they are floats.
+func floatsOf(s Subset, i int) []float32 {
+	im, _, k := s.stored(i)
+	_, floats, _ := im.pixels(k)
+	return floats
 }

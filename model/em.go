@@ -98,6 +98,9 @@ type states interface {
 	logLik(b *graph.Builder, x graph.Node) graph.Node
 	// means returns E[x|z=k], [K, D].
 	means() []float32
+	// logPixel is log p(x_j|z=k) of the value x of pixel j, in nats, and drawPixel a draw.
+	logPixel(k, j int, x float32) float64
+	drawPixel(k, j int, noise Noise) float32
 	// bases returns the part of log p(x|z=k) that knows no image, [K].
 	bases() []float32
 	// logPenalty is the log-density of the parameters under their smoothing prior,

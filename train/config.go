@@ -16,10 +16,21 @@ import (
 type Config struct {
 	Model string // the name of the kind
 
-	Data     string            // "mnist", a directory or a file
-	Limit    int               // first images of the training split only; 0: all
-	Split    []int             // training and validation images; empty: the data set's default
-	Binarise data.Binarisation // "": decided by data and likelihood, see Resolve
+	Data  string // "mnist", a directory or a file
+	Limit int    // first images of the training split only; 0: all
+	// How the files are read where they leave it open, see data.Reading.
+	Size       []int
+	Channels   int
+	Background string
+	Range      []float64
+
+	Quick   bool    // the first QuickImages of each split only
+	Split   []int   // training and validation images; empty: the data set's default
+	SplitBy SplitBy // "": ByOrder for data with a split of their own, otherwise ByShuffle
+	// SplitSeed is the seed of ByShuffle. It is not Seed, so that runs with several seeds
+	// have the same images to be tested on.
+	SplitSeed uint64
+	Binarise  data.Binarisation // "": decided by data and likelihood, see Resolve
 
 	Likelihood model.LikelihoodName
 	Epochs     int // EM: iterations
@@ -29,6 +40,17 @@ type Config struct {
 	Settings Settings // of the kind; nil where no kind has the name
 }
 
+// QuickImages is how many images of each split a quick run has.
+const QuickImages = 1000
+
+// SplitBy says which images are in which split.
+type SplitBy string
+
+const (
+	ByOrder   SplitBy = "order"   // as they are stored: training images first
+	ByShuffle SplitBy = "shuffle" // drawn by SplitSeed
+)
+
 // DefaultConfig returns the defaults of the kind of that name, out of Kinds.
 func DefaultConfig(name string) Config { return defaultConfig(name, Kinds()) }
 
@@ -37,16 +59,22 @@ func (k Kind) Config() Config { return defaultConfig(k.Name, []Kind{k}) }
 
 // defaultConfig returns a configuration without settings where no kind has the name.
 func defaultConfig(name string, kinds []Kind) Config {
-	c := Config{Model: name, Data: "mnist", Likelihood: model.BernoulliName, Seed: 1}
+	c := Config{Model: name, Data: "mnist", Likelihood: model.BernoulliName, Seed: 1, SplitSeed: 1}
 	if k, ok := findKind(name, kinds); ok {
 		c.Epochs, c.Settings = k.Epochs, k.Defaults()
 	}
 	return c
 }
 
+// Reading is how the data are read.
+func (c Config) Reading() data.Reading {
+	return data.Reading{Size: c.Size, Channels: c.Channels, Background: c.Background, Range: c.Range}
+}
+
 // Clone returns a copy that shares nothing with c.
 func (c Config) Clone() Config {
 	c.Split = slices.Clone(c.Split)
+	c.Size, c.Range = slices.Clone(c.Size), slices.Clone(c.Range)
 	if c.Settings != nil {
 		c.Settings = c.Settings.Clone()
 	}
@@ -65,9 +93,16 @@ func With[S Settings](c Config, change func(S)) Config {
 func (c *Config) Options() []Option {
 	options := []Option{
 		{Key: "model", Usage: "model to train", Value: name(&c.Model, "NAME")},
-		{Key: "data", Usage: "mnist, a directory of IDX files, or a .npy, .npz, .amat or IDX file", Value: name(&c.Data, "PATH")},
+		{Key: "data", Usage: "mnist, a directory of PNG, JPEG or IDX files, or a .npy, .npz, .csv, .amat or IDX file", Value: name(&c.Data, "PATH")},
+		{Key: "size", Usage: "scale pictures to height x width, as in 32x32, or one number for both", Value: side(&c.Size), Unwritten: []string{""}},
+		{Key: "channels", Usage: "1 for grey, 3 for colour (0: as in the data; pictures are grey if all are)", Value: integer(&c.Channels), Unwritten: []string{"0"}},
+		{Key: "background", Usage: "what transparent pictures lie on: white, black or #RRGGBB (default: white)", Value: name(&c.Background, "COLOUR"), Unwritten: []string{""}},
+		{Key: "range", Usage: "the numbers for black and white in arrays and tables, as in 0,255 (default: 0,255 for whole numbers, 0,1 for others)", Value: numbers(&c.Range, "LO,HI"), Unwritten: []string{""}},
 		{Key: "limit", Usage: "use the first N training images only (0: all)", Value: integer(&c.Limit)},
+		{Key: "quick", Usage: fmt.Sprintf("use the first %d images of each split only, to try something out", QuickImages), Value: flag(&c.Quick), Unwritten: []string{"false"}},
 		{Key: "split", Usage: "training and validation images, as in 50000,10000 (default: by the data set)", Value: list(&c.Split, "N,M")},
+		{Key: "split-by", Usage: "order or shuffle: how images come into a split (default: shuffle, for data without a split of their own)", Value: name(&c.SplitBy, "HOW"), Unwritten: []string{"", string(ByOrder)}},
+		{Key: "split-seed", Usage: "seed of --split-by shuffle, whatever --seed is", Value: natural(&c.SplitSeed), Unwritten: []string{"1"}},
 		{Key: "binarise", Usage: "how grey pixels become 0 or 1: threshold, static, dynamic or none (default for mnist: dynamic; for tables static)", Value: name(&c.Binarise, "MODE")},
 		{Key: "likelihood", Usage: "distribution of pixels: bernoulli, gaussian, and for vae continuous-bernoulli or grey-bernoulli", Value: name(&c.Likelihood, "NAME")},
 		{Key: "epochs", Usage: "passes over the training images (EM: iterations)", Value: integer(&c.Epochs)},
@@ -100,6 +135,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("model is %q, but the settings are those of %s: want the same", c.Model, own)
 	}
 	f.add(c.Data == "", "data is empty, want mnist, a directory or a file")
+	if err := c.Reading().Validate(); err != nil {
+		f = append(f, err)
+	}
+	f.add(c.SplitBy != "" && c.SplitBy != ByOrder && c.SplitBy != ByShuffle, "split-by is %q, want order or shuffle", c.SplitBy)
 	f.add(c.Limit < 0, "limit is %d, want 0 (all) or more", c.Limit)
 	f.add(len(c.Split) != 0 && len(c.Split) != 2, "split has %d numbers, want two: training and validation images", len(c.Split))
 	if c.Binarise != "" {
@@ -130,17 +169,33 @@ func (c Config) trainingImages() int {
 	if c.Limit > 0 {
 		n = min(n, c.Limit)
 	}
+	if c.Quick {
+		n = min(n, QuickImages)
+	}
 	return n
 }
 
-// Resolve returns c with everything decided that the data set decides: the split,
-// and the binarisation where none is named. Embedded MNIST under a Bernoulli likelihood is
+// Resolve returns c with everything decided that the data set decides: the split, the
+// size and channels of pictures, so that others are read alike, and the binarisation where
+// none is named. Embedded MNIST under a Bernoulli likelihood is
 // drawn as the kind of model has it; other grey images are left for the user to decide on,
 // as each choice is another data set.
 func (c Config) Resolve(ds *data.Dataset, cpus int) (Config, error) {
 	if len(c.Split) == 0 {
 		train, validation := ds.DefaultSplit()
 		c.Split = []int{train, validation}
+	}
+	if c.SplitBy == "" {
+		c.SplitBy = ByOrder
+		if parted := c.Limit > 0 || c.Split[0] < ds.Train.N; parted && !ds.OwnSplit() {
+			c.SplitBy = ByShuffle
+		}
+	}
+	if c.SplitBy == ByShuffle && ds.Validation > 0 {
+		return c, fmt.Errorf("split-by is shuffle, but %s has %d validation images of its own: want order", ds.Name, ds.Validation)
+	}
+	if ds.Train.Names != nil {
+		c.Size, c.Channels = []int{ds.Rows(), ds.Cols()}, ds.Channels()
 	}
 	if c.Workers == 0 {
 		c.Workers = min(cpus, MaxWorkers)

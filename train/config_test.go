@@ -20,6 +20,7 @@ func TestEveryFieldOfAConfigurationIsAnOption(t *testing.T) {
 	values := map[string]string{
 		"model": "x", "data": "x", "binarise": "static", "likelihood": "gaussian", "activation": "tanh", "objective": "iwae",
 		"accelerate": "true", "split": "5,6", "grid": "5,6", "hidden": "7,8,9", "variance": "0.25", "beta": "0.5", "lr": "0.125",
+		"quick": "true", "size": "5,6", "range": "-1,2.5", "background": "black", "split-by": "shuffle",
 	}
 	for _, kind := range Kinds() {
 		defaults := fieldsOf(kind.Config())
@@ -74,6 +75,8 @@ func TestAConfigurationSurvivesItsFile(t *testing.T) {
 	c := DefaultConfig(VAEModel)
 	c.Data, c.Split, c.network().Hidden, c.vae().Variance, c.network().LR, c.Binarise = `odd "name" \ ü`, []int{3, 4}, []int{}, 0.1, 1./3, data.Static
 	c.Seed = 1<<64 - 1
+	c.Size, c.Channels, c.Background, c.Range = []int{32, 48}, 3, "#010203", []float64{-0.5, 1. / 3}
+	c.Quick, c.SplitBy, c.SplitSeed = true, ByShuffle, 7
 	read, err := ReadConfig(c.JSON())
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,10 @@
 //	result, err := train.Run(ctx, s, dir, nil, nil, time.Now)
 //
 // Afterwards the setup's [Model] scores images, in nats per image, with log p(x) where it can be
-// known, and samples, encodes and reconstructs them. [OpenRun] and the
+// known, and samples, encodes and reconstructs them; codes go to files and come back
+// ([CodeFile], [Setup.ReadCodes]), and [Setup.Traverse] and [Setup.Impute] ask more of a model.
+// Its networks go elsewhere as ONNX files ([Setup.EncoderONNX], [Setup.DecoderONNX]).
+// [Summarise] says where a run stands. [OpenRun] and the
 // newest state of the directory go on with a run, to the bits of one that was never
 // interrupted.
 //

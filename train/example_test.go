@@ -77,3 +77,42 @@ func ExampleRun_mixture() {
 	// 10 iterations of the best restart
 	// log p(x) -170 nats per image with 10 of 10 components
 }
+
+// A trained model is loaded and gives codes of the first test digits. Of a run directory the state
+// is that of ReadRun(path) and then (*run.Dir).Best.
+func ExampleSetup_Load() {
+	state, err := train.LoadCheckpoint(filepath.Join("testdata", "recompute", "checkpoint.safetensors"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c, err := train.Configuration(state)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s, err := train.NewSetup(c, 2, graphtest.Engine)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := s.Load(state); err != nil {
+		fmt.Println(err)
+		return
+	}
+	digits := s.Test
+	digits.Subset = digits.First(3)
+	codes, err := s.Encode(context.Background(), digits)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for i := range codes.N {
+		label, _ := digits.Label(i)
+		fmt.Printf("a %d: E[z|x] = %.1f\n", label, codes.Mean[i*codes.Latent:][:codes.Latent])
+	}
+	// Output:
+	// a 7: E[z|x] = [-1.0 -2.5]
+	// a 2: E[z|x] = [-0.7 0.6]
+	// a 1: E[z|x] = [2.6 -2.1]
+}

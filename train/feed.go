@@ -52,9 +52,9 @@ func (f *feed) fill(ctx context.Context, s *Setup, own VAESettings, m *model.VAE
 	n := s.Train.N()
 	order := make([]int32, n)
 	noise := new(data.Stream)
-	var kept *data.BitImages
+	var kept *data.DrawnBits
 	if s.Train.Mode != data.Dynamic { // the same in every epoch
-		kept = s.Train.Bits()
+		kept = s.Train.DrawnBits()
 	}
 	for ; epoch <= s.Config.Epochs; epoch, position = epoch+1, 0 {
 		order = data.Order(order, n, s.Config.Seed, epoch)
@@ -74,7 +74,7 @@ func (f *feed) fill(ctx context.Context, s *Setup, own VAESettings, m *model.VAE
 
 // fillBatch makes this process' share of the batch of the given training images in b's epoch:
 // pixels and noise come from streams of their own for each image, pixels that were kept from there.
-func (s *Setup) fillBatch(b *fedBatch, m *model.VAE, images []int32, kept *data.BitImages, noise *data.Stream) {
+func (s *Setup) fillBatch(b *fedBatch, m *model.VAE, images []int32, kept *data.DrawnBits, noise *data.Stream) {
 	_, noises := m.Q.Posterior.Sizes()
 	d, row := s.Train.D(), m.Draws*noises
 	b.Of = len(images)

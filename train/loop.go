@@ -45,7 +45,7 @@ type DivergedError struct {
 }
 
 func (e *DivergedError) Error() string {
-	last := "there is no checkpoint yet, begin again in another --out"
+	last := "there is no checkpoint yet, begin again"
 	if e.LastGood >= 0 {
 		last = fmt.Sprintf("the last good checkpoint is that of step %d", e.LastGood)
 	}
@@ -130,6 +130,9 @@ type Fitting struct {
 // pass makes one pass, and writes down what it came to.
 func (k *Fitting) pass(ctx context.Context) (Status, error) {
 	m, candidate, err := k.method.Pass(ctx)
+	if err == nil {
+		err = k.Dataset.Err()
+	}
 	if err != nil {
 		return Unfinished, err
 	}

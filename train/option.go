@@ -23,6 +23,10 @@ type Option struct {
 	Group   string   // one of OptionGroups
 	Values  []string // that it takes; nil where they cannot be listed
 	Default string   // in words, of every kind
+
+	// Unwritten are the values that a file leaves out: those that a file without the key,
+	// which may be older than the setting, stands for.
+	Unwritten []string
 }
 
 // Options are the settings of all kinds, by default Kinds, without repetition and with the
@@ -163,6 +167,44 @@ func list(field *[]int, kind string) Value {
 	}}
 }
 
+// numbers is a comma-separated list of numbers.
+func numbers(field *[]float64, kind string) Value {
+	return setting[[]float64]{field, kind, func(s string) ([]float64, error) {
+		var all []float64
+		for part := range strings.SplitSeq(s, ",") {
+			x, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
+			if err != nil && s != "" {
+				return nil, wrong(err, s, "numbers with commas between, as in 0,255")
+			}
+			if s != "" {
+				all = append(all, x)
+			}
+		}
+		return all, nil
+	}, func(all []float64) string {
+		var parts []string
+		for _, x := range all {
+			parts = append(parts, strconv.FormatFloat(x, 'g', -1, 64))
+		}
+		return strings.Join(parts, ",")
+	}}
+}
+
+// side is a height and a width, or one number for both.
+func side(field *[]int) Value {
+	v := extent(field).(setting[[]int])
+	return setting[[]int]{field, "HxW", func(s string) ([]int, error) {
+		sides, err := v.parse(s)
+		if len(sides) == 1 {
+			sides = append(sides, sides[0])
+		}
+		if len(sides) == 0 {
+			sides = nil
+		}
+		return sides, wrong(err, s, "height and width with x between, as in 32x32")
+	}, v.format}
+}
+
 // layers is a list of sizes of hidden layers; "none" is a word for no layer.
 func layers(field *[]int) Value {
 	v := list(field, "N,...|none").(setting[[]int])
@@ -296,6 +338,11 @@ func ReadConfigWith(extra []Option, text []byte, kinds ...Kind) (Config, error) 
 			faults = append(faults, fmt.Errorf("config: %s is %w", key, err))
 		}
 	}
+	// Before there was a choice, a run had its images in their order; every run has a split
+	// in its file.
+	if _, chosen := object["split-by"]; !chosen && len(c.Split) > 0 {
+		c.SplitBy = ByOrder
+	}
 	return c, errors.Join(faults...)
 }
 
@@ -362,6 +409,9 @@ func jsonText(raw json.RawMessage) (string, error) {
 func (c Config) JSON() []byte {
 	var lines []string
 	for _, o := range c.Options() {
+		if slices.Contains(o.Unwritten, o.Value.String()) {
+			continue
+		}
 		key, _ := json.Marshal(o.Key) // text always has a JSON form
 		lines = append(lines, fmt.Sprintf("\n  %s: %s", key, jsonOf(o.Value)))
 	}

@@ -15,7 +15,7 @@ func OptionGroups() []string { return []string{"Data", "Model", "Objective", "EM
 // groupOf is the group of an option. What is in no other is part of the model.
 func groupOf(key string) string {
 	switch key {
-	case "data", "limit", "split", "binarise":
+	case "data", "size", "channels", "background", "range", "limit", "quick", "split", "split-by", "split-seed", "binarise":
 		return "Data"
 	case "objective", "k", "beta", "warmup", "batch", "lr":
 		return "Objective"
@@ -32,6 +32,8 @@ func valuesOf(key string) []string {
 	switch key {
 	case "binarise":
 		return words([]data.Binarisation{data.Threshold, data.Static, data.Dynamic, data.None})
+	case "split-by":
+		return []string{string(ByOrder), string(ByShuffle)}
 	case "likelihood":
 		return words(model.Likelihoods())
 	case "activation":

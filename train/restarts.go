@@ -84,6 +84,22 @@ func runRestarts(ctx context.Context, s *Setup, dir *run.Dir, recorder Recorder,
 // restartName is the directory of restart i, from 0.
 func restartName(i int) string { return fmt.Sprintf("restart-%d", i+1) }
 
+// Restarts returns the directories of the restarts of a run, none where it has none.
+func Restarts(path string) ([]string, error) {
+	var found []string
+	for i := 0; ; i++ {
+		restart := filepath.Join(path, restartName(i))
+		info, err := os.Stat(restart)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+			return found, nil
+		}
+		if err != nil {
+			return found, err
+		}
+		found = append(found, restart)
+	}
+}
+
 // runRestart makes one restart, in a directory of its own.
 func runRestart(ctx context.Context, s *Setup, path string, recorder Recorder, now func() time.Time, i, n int) (Result, Restarted, error) {
 	dir, err := CreateRun(path, s.Config)

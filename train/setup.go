@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"elbo/data"
 	"elbo/graph"
@@ -19,6 +21,7 @@ type Setup struct {
 	Train      data.View
 	Validation data.View // may be empty
 	Test       data.View // may be empty
+	All        data.View // every image of the data set, whatever its split
 	Engine     *graph.Engine
 	Model
 	Reducer Reducer // Alone unless several processes fit the model
@@ -38,7 +41,8 @@ func NewSetup(c Config, cpus int, engine func(workers int) *graph.Engine) (*Setu
 // the place of those that c names; sha256 is of those it was trained on. Where path has
 // the very same, c's split and limit stand, so that no image on which the model was
 // trained is taken for one to test it on. Other data, perhaps of another size, are taken
-// whole, and split by their own default.
+// whole, which is Setup.All, and split by their own default. Pictures are read with the
+// size and the channels that the run's own were read with.
 func NewSetupOn(path, sha256 string, c Config, cpus int, engine func(workers int) *graph.Engine) (*Setup, error) {
 	c.Data = path
 	ds, err := c.open()
@@ -46,7 +50,7 @@ func NewSetupOn(path, sha256 string, c Config, cpus int, engine func(workers int
 		return nil, err
 	}
 	if ds.SHA256 != sha256 {
-		c.Split, c.Limit = nil, 0
+		c.Split, c.SplitBy, c.Limit, c.Quick = nil, "", 0, false
 	}
 	return newSetup(c, ds, cpus, engine)
 }
@@ -56,7 +60,38 @@ func (c Config) open() (*data.Dataset, error) {
 	if err := c.Validate(); err != nil {
 		return nil, &ConfigError{err}
 	}
-	return data.Open(c.Data)
+	return c.Reading().Open(c.Data)
+}
+
+// FindData looks for data that are no longer where c says, by their SHA-256: under their
+// name, alone or with the one or two folders above it, in the directory near, such as that
+// of the run, in those above it, and in the working directory. It returns "" where they
+// are in none of them.
+func (c Config) FindData(near, sha256 string) string {
+	if c.Data == "mnist" {
+		return ""
+	}
+	folders := []string{"."}
+	if above, err := filepath.Abs(near); err == nil {
+		for range 4 {
+			folders = append(folders, above)
+			above = filepath.Dir(above)
+		}
+	}
+	for _, folder := range folders {
+		rest, tail := filepath.Clean(c.Data), ""
+		for range 3 {
+			tail, rest = filepath.Join(filepath.Base(rest), tail), filepath.Dir(rest)
+			path := filepath.Join(folder, tail)
+			if _, err := os.Stat(path); err != nil {
+				continue
+			}
+			if ds, err := c.Reading().Open(path); err == nil && ds.SHA256 == sha256 {
+				return path
+			}
+		}
+	}
+	return ""
 }
 
 // newSetup makes the model of a valid configuration on data.
@@ -65,12 +100,23 @@ func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *gr
 	if err != nil {
 		return nil, &ConfigError{err}
 	}
+	if c.Data != "mnist" { // found from everywhere
+		if path, err := filepath.Abs(c.Data); err == nil {
+			c.Data = path
+		}
+	}
+	if c.SplitBy == ByShuffle {
+		ds = ds.Shuffled(c.SplitSeed)
+	}
 	train, validation, test, err := ds.Split(c.Split[0], c.Split[1])
 	if err != nil {
 		return nil, &ConfigError{err}
 	}
 	if c.Limit > 0 {
 		train = train.First(c.Limit)
+	}
+	if c.Quick {
+		train, validation, test = train.First(QuickImages), validation.First(QuickImages), test.First(QuickImages)
 	}
 	c.Settings.Fit(train.N())
 	if need, have := c.Settings.Bytes(c, ds.D(), train.N()), data.AvailableMemory(); have > 0 && need > float64(have) {
@@ -80,6 +126,7 @@ func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *gr
 	s.Train = data.View{Subset: train, Mode: c.Binarise, Seed: c.Seed}
 	s.Validation = data.View{Subset: validation, Mode: c.Binarise, Seed: c.Seed}
 	s.Test = data.View{Subset: test, Mode: c.Binarise, Seed: c.Seed}
+	s.All = data.View{Subset: ds.All(), Mode: c.Binarise, Seed: c.Seed}
 	if err := oneClass(s.Train); err != nil {
 		return nil, &ConfigError{err}
 	}

@@ -51,41 +51,48 @@ func (s Standing) String() string {
 
 // Stands returns where a run stands. It takes no lock that lasts and changes nothing.
 func Stands(r *run.Dir, kinds ...Kind) (Standing, error) {
+	at, _, _, err := stands(r, kinds...)
+	return at, err
+}
+
+// stands returns the newest checkpoint that can be read as well, nil where none can or the run
+// is in use, and why newer ones were passed over.
+func stands(r *run.Dir, kinds ...Kind) (Standing, *run.State, []error, error) {
 	inUse, err := r.InUse()
 	if err != nil {
-		return Standing{}, err
+		return Standing{}, nil, nil, err
 	}
 	if inUse {
-		return Standing{Status: InUse}, nil
+		return Standing{Status: InUse}, nil, nil, nil
 	}
 	text, err := r.Config()
 	if err != nil {
-		return Standing{}, err
+		return Standing{}, nil, nil, err
 	}
 	c, err := ReadConfig(text, kinds...)
 	if err != nil {
-		return Standing{}, fmt.Errorf("%s: %w: %w", r.File(run.ConfigFile), run.ErrDamagedConfig, err)
+		return Standing{}, nil, nil, fmt.Errorf("%s: %w: %w", r.File(run.ConfigFile), run.ErrDamagedConfig, err)
 	}
-	s, _, _ := r.Latest()
+	s, _, passed := r.Latest()
 	if s == nil {
-		return Standing{Status: NoCheckpoint}, nil
+		return Standing{Status: NoCheckpoint}, nil, passed, nil
 	}
 	at := Standing{Done: s.Epoch - 1, Of: c.Epochs, Unit: "epoch"}
 	if !c.HasTable() {
 		if at.Done >= at.Of {
 			at.Status = Finished
 		}
-		return at, nil
+		return at, s, passed, nil
 	}
 	at.Unit = "iteration"
 	metrics, err := r.ReadMetrics()
 	if err != nil {
-		return at, err
+		return at, s, passed, err
 	}
 	if at.Status = emStands(c, s, metrics); at.Status.Ended() && !savedLast(s, metrics[len(metrics)-1]) {
 		at.Status = Unsaved
 	}
-	return at, nil
+	return at, s, passed, nil
 }
 
 // emStands says whether a fit by EM would end at the last line of the metrics.

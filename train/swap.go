@@ -31,6 +31,8 @@ func (c Config) VAETwin() Config {
 // share gives a twin the data and the decoder's architecture.
 func (c Config) share(twin *Config) {
 	twin.Data, twin.Limit, twin.Split, twin.Binarise = c.Data, c.Limit, slices.Clone(c.Split), c.Binarise
+	twin.Size, twin.Channels, twin.Background, twin.Range = c.Size, c.Channels, c.Background, c.Range
+	twin.Quick, twin.SplitBy, twin.SplitSeed = c.Quick, c.SplitBy, c.SplitSeed
 	own, network := twin.network(), c.Network().clone()
 	own.Hidden, own.Latent, own.Activation = network.Hidden, network.Latent, network.Activation
 	twin.Likelihood, twin.Seed, twin.Workers = c.Likelihood, c.Seed, c.Workers

@@ -99,7 +99,11 @@ type oneEngine struct {
 }
 
 func (e *oneEngine) setup(c train.Config) (*train.Setup, error) {
-	return train.NewSetup(c, e.p.cpus, e.make)
+	s, err := train.NewSetup(c, e.p.cpus, e.make)
+	if err == nil {
+		e.p.heed(s.Dataset)
+	}
+	return s, err
 }
 
 // make returns the engine, and makes it the first time.
@@ -133,7 +137,8 @@ func sameConfig(dir *run.Dir, c train.Config) error {
 	if err != nil {
 		return err
 	}
-	own.Data, own.Split, own.Workers = c.Data, c.Split, c.Workers
+	own.Data, own.Split, own.SplitBy, own.Workers = c.Data, c.Split, c.SplitBy, c.Workers
+	own.Size, own.Channels = c.Size, c.Channels
 	if string(own.JSON()) != string(c.JSON()) {
 		return &train.ConfigError{Err: fmt.Errorf("%s is not what this experiment runs (was it resumed with more epochs?): remove that directory, or choose another --out", dir.Path)}
 	}

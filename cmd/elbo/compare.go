@@ -100,7 +100,7 @@ per-image.csv, a row for each image and model.`,
 		},
 	}
 	cmd.Flags().StringVar(&o.out, "out", "", "directory of the report, to make or to go on with (default: the first free runs/compare)")
-	cmd.Flags().StringVar(&o.split, "split", "test", "images to score: train, validation or test")
+	cmd.Flags().StringVar(&o.split, "split", "", "images to score: train, validation, test or all (default: test; of --data that no run was trained on, all)")
 	cmd.Flags().IntVar(&o.limit, "limit", 0, "only the first N images of the split (0: all)")
 	cmd.Flags().IntVar(&o.samples, "samples", 100, "draws of z for each image: the k of L_k")
 	cmd.Flags().StringVar(&o.Data, "data", "", "score all runs on these data, whatever they were trained on; without runs: what to train on (default mnist)")
@@ -131,7 +131,7 @@ func (o compareOptions) validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	fault(!slices.Contains([]string{"train", "validation", "test"}, o.split), "split is %q, want train, validation or test", o.split)
+	fault(!slices.Contains([]string{"", "train", "validation", "test", "all"}, o.split), "split is %q, want train, validation, test or all", o.split)
 	fault(o.limit < 0, "limit is %d, want 0 (all) or more", o.limit)
 	fault(o.samples < 1, "samples is %d, want at least 1", o.samples)
 	fault(o.workers < 0, "workers is %d, want 0 (one for each CPU) or more", o.workers)
@@ -290,6 +290,12 @@ func (x *comparison) prepare(c *contestant) error {
 		return fmt.Errorf("%s: %w", c.dir.Path, err)
 	}
 	c.setup = t.Setup
+	if x.options.split == "" {
+		for _, c := range x.runs { // one run's training images must not be among them
+			t.other = t.other && c.state.Data != t.Dataset.SHA256
+		}
+		x.options.split = t.chosenSplit("")
+	}
 	c.view, err = t.view(x.options.split, x.options.limit)
 	return err
 }

@@ -38,8 +38,8 @@ func (x *comparison) picture(ctx context.Context, page *report.Page) error {
 			are = "draws of a state from p(z)"
 		}
 		page.Pictures = append(page.Pictures, report.Pictures{
-			Samples: picture.Grid(samples, rows, cols, gridColumns), SamplesAre: are,
-			Reconstructions: picture.Pairs(originals, reconstructions, rows, cols, gridColumns),
+			Samples: picture.Grid(samples, rows, cols, s.Dataset.Channels(), gridColumns), SamplesAre: are,
+			Reconstructions: picture.Pairs(originals, reconstructions, rows, cols, s.Dataset.Channels(), gridColumns),
 		})
 	}
 	return x.posteriors(ctx, page)

@@ -23,8 +23,12 @@ func complete(root *cobra.Command) {
 		}
 	}
 	splits := []cobra.Completion{"train", "validation", "test"}
-	if root.Name() == "gap" {
-		splits = append(splits, "both")
+	if f := root.Flags().Lookup("split"); f != nil {
+		for _, word := range []string{"all", "both"} { // which some commands take
+			if strings.Contains(f.Usage, word+" or ") || strings.Contains(f.Usage, "or "+word) {
+				splits = append(splits, word)
+			}
+		}
 	}
 	if root.Name() != "train" { // whose split is two numbers
 		fixed(root, "split", splits, cobra.ShellCompDirectiveNoFileComp)

@@ -42,7 +42,10 @@ func newEvalCmd(p *program) *cobra.Command {
 		Short: "Bounds on log p(x) of a trained model, with standard errors",
 		Long: `Evaluate a trained model on a split of its data: reconstruction, KL, ELBO and the
 importance-weighted bound L_k, in nats per image with standard errors over images,
-bits per pixel, and the KL of each latent dimension.
+bits per pixel, and the KL of each latent dimension. Of a mixture or a grid log p(x) is
+exact; where the images have labels, its most probable states are compared with them (NMI, ARI,
+purity, a table of counts), and with --split train AIC, BIC and ICL compare it with models of
+other sizes.
 
 L_k is a lower bound on log p(x), and close to it where the encoder is good. The Pareto
 shape k-hat of its weights says whether it is: where it is high for more than one image
@@ -73,7 +76,7 @@ evaluation uses one fixed draw, made with the run's seed.`,
 			return runEval(cmd.Context(), p, o)
 		},
 	}
-	cmd.Flags().StringVar(&o.split, "split", "test", "images to evaluate: train, validation or test")
+	cmd.Flags().StringVar(&o.split, "split", "", "images to evaluate: "+splitUsage)
 	cmd.Flags().IntVar(&o.limit, "limit", 0, "only the first N images of the split (0: all)")
 	cmd.Flags().IntVar(&o.samples, "samples", 100, "draws of z for each image: the k of L_k")
 	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws of z and of the chains of --ais (default: the run's)")
@@ -97,6 +100,7 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	if err != nil {
 		return err
 	}
+	o.split = t.chosenSplit(o.split)
 	view, err := t.view(o.split, o.limit)
 	if err != nil {
 		return err
@@ -135,6 +139,9 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 	}
 	e.write(p.stdout)
 	e.writeMore(p.stdout)
+	if e.Table != nil && e.Table.Clusters != nil {
+		writeContingency(p.stdout, e.Table.Clusters)
+	}
 	return nil
 }
 
@@ -148,12 +155,27 @@ func (b *bar) assessing(ask *train.ScoreOptions, images int) {
 	}
 }
 
+// splitUsage is the help of a flag that names one.
+const splitUsage = "train, validation, test or all (default: test; of --data that the run was not trained on, all)"
+
+// chosenSplit is the split that a command is about: the one that was given, or else the
+// test images, or all of data that the model was not trained on.
+func (t *trained) chosenSplit(given string) string {
+	switch {
+	case given != "":
+		return given
+	case t.other:
+		return "all"
+	}
+	return "test"
+}
+
 // view returns the first images of a split.
 func (t *trained) view(split string, limit int) (data.View, error) {
-	views := map[string]data.View{"train": t.Train, "validation": t.Validation, "test": t.Test}
+	views := map[string]data.View{"train": t.Train, "validation": t.Validation, "test": t.Test, "all": t.All}
 	v, ok := views[split]
 	if !ok {
-		return v, usagef("unknown split %q, want train, validation or test", split)
+		return v, usagef("unknown split %q, want train, validation, test or all", split)
 	}
 	if v.N() == 0 {
 		return v, usagef("the run has no %s images: choose another --split", split)
@@ -181,7 +203,8 @@ type evalReport struct {
 	Checkpoint   string `json:"checkpoint,omitempty"`
 	Step         int64  `json:"step,omitempty"` // of the checkpoint
 
-	pixels int // D
+	pixels int  // D
+	fitted bool // these are the images that the model was fitted to, all of them
 }
 
 // evaluate scores a view: a VAE as asked, a model with a table exactly.
@@ -196,6 +219,7 @@ func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, as
 		Data:       s.Dataset.Name, DataSHA256: s.Dataset.SHA256, Split: split,
 		Binarise: string(v.Mode), BinariseSeed: v.Seed, PixelsSHA256: v.Hash(),
 		pixels:     v.D(),
+		fitted:     split == "train" && v.N() == s.Train.N(),
 		Likelihood: string(s.Config.Likelihood), Seed: ask.Seed,
 	}
 	if e.IW != nil {
@@ -254,8 +278,11 @@ func (e *evalReport) writeMore(w io.Writer) {
 		fmt.Fprintf(w, "exact: a sum over %s (rounding below %.1g nats); %d of them hold half an image or more\n", count(t.States, "state"), e.LogP.Error, t.Used)
 		fmt.Fprintf(w, "the bound at q = p(z): %.2f, below log p(x) by KL(p(z) ‖ p(z|x)) = %.2f nats\n", t.PriorBound, t.PriorKL)
 		fmt.Fprintf(w, "a prior chosen with each image in hand would reach %.2f: max over z of log p(x|z)\n", t.BestState)
-		if e.Split == "train" {
-			fmt.Fprintf(w, "AIC %.0f, BIC %.0f, ICL %.0f (%d parameters, all images, lower is better)\n", t.AIC, t.BIC, t.ICL, t.Parameters)
+		if e.fitted {
+			fmt.Fprintf(w, "AIC %.0f, BIC %.0f, ICL %.0f (-2 log p of all images and a price for %d parameters, nats: lower is better)\n", t.AIC, t.BIC, t.ICL, t.Parameters)
+		}
+		if t.Clusters != nil {
+			writeClusters(w, t.Clusters)
 		}
 		return
 	}

@@ -46,10 +46,13 @@ var formats = map[string]reflect.Type{
 	"log_p":                        reflect.TypeFor[infer.LogP](),
 	"gap":                          reflect.TypeFor[infer.PosteriorGap](),
 	"table":                        reflect.TypeFor[infer.Table](),
+	"clusters":                     reflect.TypeFor[infer.Clusters](),
 	"ais":                          reflect.TypeFor[infer.AIS](),
 	"simulated":                    reflect.TypeFor[infer.Sandwich](),
 	"elbo gap --json":              reflect.TypeFor[gapReport](),
 	"Figures of a split":           reflect.TypeFor[gapSplit](),
+	"elbo score --json":            reflect.TypeFor[scoreReport](),
+	"auroc":                        reflect.TypeFor[aurocReport](),
 	"elbo swap --json":             reflect.TypeFor[swapReport](),
 	"Figures of a decoder":         reflect.TypeFor[infer.Inferences](),
 	"elbo inspect --json":          reflect.TypeFor[inspection](),
@@ -60,6 +63,7 @@ var formats = map[string]reflect.Type{
 	"elbo bench --json":            reflect.TypeFor[benchReport](),
 	"A row":                        reflect.TypeFor[bench.Row](),
 	"elbo version --json":          reflect.TypeFor[versioned](),
+	"elbo list --json":             reflect.TypeFor[train.Summary](),
 	"elbo data info --json":        reflect.TypeFor[data.FileInfo](),
 	"Grey levels":                  reflect.TypeFor[data.GreyInfo](),
 	"compare.json":                 reflect.TypeFor[compareSettings](),
@@ -70,6 +74,15 @@ var formats = map[string]reflect.Type{
 	"iw of a comparison":           reflect.TypeFor[report.IW](),
 	"log_p of a comparison":        reflect.TypeFor[infer.Evidence](),
 	"A pass":                       reflect.TypeFor[report.Pass](),
+	"sweep.json":                   reflect.TypeFor[sweepSettings](),
+	"An axis":                      reflect.TypeFor[train.Axis](),
+	"report.json of a sweep":       reflect.TypeFor[sweepReport](),
+	"A group":                      reflect.TypeFor[sweepGroup](),
+	"A spread":                     reflect.TypeFor[sweepSpread](),
+	"Criteria":                     reflect.TypeFor[sweepCriteria](),
+	"A score":                      reflect.TypeFor[sweepScore](),
+	"An image of a score":          reflect.TypeFor[report.Image](),
+	"A failure":                    reflect.TypeFor[sweepFailure](),
 	"experiment.json":              reflect.TypeFor[priorFreedomSettings](),
 	"report.json of an experiment": reflect.TypeFor[priorFreedomReport](),
 	"result.json":                  reflect.TypeFor[armResult](),
@@ -80,7 +93,7 @@ var formats = map[string]reflect.Type{
 // parts are structs whose keys are part of other objects, or were those of earlier
 // programs.
 var parts = []string{
-	"infer.Evaluation", "infer.Gap", // embedded in evalReport and gapSplit
+	"infer.Evaluation", "infer.Gap", "infer.AUROC", // embedded in evalReport, gapSplit and aurocReport
 	"run.anyMetrics", "run.anyEMTerms", // old names of keys
 }
 
@@ -288,6 +301,7 @@ func TestEveryColumnIsOnThePageOfFormats(t *testing.T) {
 	page := tablesOf(t, "formats.md")
 	for heading, write := range map[string]func(w io.Writer) error{
 		"gap.csv":       (&gapReport{}).writeCSV,
+		"scores.csv":    (&scoreReport{}).writeCSV,
 		"per-image.csv": func(w io.Writer) error { return writeScores(w, report.Comparison{}) },
 		"table.csv":     priorFreedomReport{}.writeCSV,
 	} {

@@ -73,7 +73,7 @@ gaps above what the decoder makes of them under q and under q*.`,
 			return runGap(cmd.Context(), p, o)
 		},
 	}
-	cmd.Flags().StringVar(&o.split, "split", "both", "images to look at: test, train, validation or both (test and train)")
+	cmd.Flags().StringVar(&o.split, "split", "", "images to look at: test, train, validation, all or both (default: both, test and train; of --data that the run was not trained on, all)")
 	cmd.Flags().IntVar(&o.limit, "limit", 200, "only the first N images of each split (0: all)")
 	cmd.Flags().IntVar(&o.samples, "samples", 500, "draws of z for each image, from q and from q* each")
 	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws of z (default: the run's)")
@@ -127,6 +127,12 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 	}
 	g := &gapReport{Splits: map[string]*gapSplit{}, Data: t.Dataset.Name, DataSHA256: t.Dataset.SHA256, Binarise: string(t.Config.Binarise),
 		Likelihood: string(t.Config.Likelihood), Seed: o.seed, Checkpoint: t.Path}
+	if o.split == "" {
+		o.split = "both"
+		if t.other {
+			o.split = t.chosenSplit("")
+		}
+	}
 	if g.names, err = t.gapSplits(o.split); err != nil {
 		return err
 	}
@@ -163,8 +169,8 @@ const missedNote = "the quadrature misses the posterior of %s: L_%d, a lower bou
 // gapSplits are the splits that a word stands for: for both, of those that have images.
 func (t *trained) gapSplits(word string) ([]string, error) {
 	if word != "both" {
-		if word != "test" && word != "train" && word != "validation" {
-			return nil, usagef("unknown split %q, want test, train, validation or both", word)
+		if word != "test" && word != "train" && word != "validation" && word != "all" {
+			return nil, usagef("unknown split %q, want test, train, validation, all or both", word)
 		}
 		return []string{word}, nil
 	}
@@ -301,5 +307,5 @@ func (g *gapSplit) drawWorst(s *train.Setup, title string, gap func(infer.GapSco
 		}
 		images = append(images, means)
 	}
-	return picture.Rows(title, []string{"original", "under q", "under q*"}, images, s.Dataset.Rows(), s.Dataset.Cols(), nats, numbers), nil
+	return picture.Rows(title, []string{"original", "under q", "under q*"}, images, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), nats, numbers), nil
 }

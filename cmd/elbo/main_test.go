@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"math"
 	"os"
 	"os/exec"
@@ -59,6 +61,8 @@ func TestScripts(t *testing.T) {
 			"exits":   exitsWith,
 			"mkdata":  command("mkdata DIR IMAGES ROWS COLS", 4, mkdata),
 			"mknpy":   command("mknpy FILE VALUE...", -2, mknpy),
+			"mkmask":  command("mkmask FILE EXTENT...", -2, mkmask),
+			"mkpng":   command("mkpng DIR IMAGES ROWS COLS grey|colour", 5, mkpng),
 			"flip":    command("flip FILE OFFSET", 2, flip),
 			"cut":     command("cut FILE LENGTH", 2, cut),
 			"poke":    command("poke FILE OFFSET HEX", 3, poke),
@@ -117,6 +121,51 @@ func mkdata(ts *testscript.TestScript, args []string) error {
 	return writeDataset(ts.MkAbs(args[0]), size[0], size[1], size[2])
 }
 
+// mkpng writes the images of mkdata as PNG files, a class for each shape.
+func mkpng(ts *testscript.TestScript, args []string) error {
+	var size [3]int
+	for i := range size {
+		n, err := strconv.Atoi(args[1+i])
+		if err != nil {
+			return err
+		}
+		size[i] = n
+	}
+	return writePNGs(ts.MkAbs(args[0]), size[0], size[1], size[2], args[4] == "colour")
+}
+
+// writePNGs writes synthetic images as dir/SHAPE/N.png, in grey or each shape in a colour
+// of its own.
+func writePNGs(dir string, n, rows, cols int, coloured bool) error {
+	images := data.Synthetic(n, rows, cols, 1)
+	shapes := []string{"across", "upright", "diagonal", "blob"}
+	for i := range n {
+		class := filepath.Join(dir, shapes[images.Labels[i]])
+		if err := os.MkdirAll(class, 0o777); err != nil {
+			return err
+		}
+		grey := image.NewGray(image.Rect(0, 0, cols, rows))
+		copy(grey.Pix, images.Bytes[i*rows*cols:])
+		var img image.Image = grey
+		if coloured {
+			rgb := image.NewRGBA(grey.Rect)
+			for p, g := range grey.Pix {
+				copy(rgb.Pix[4*p:], []uint8{0, 0, 0, 255})
+				rgb.Pix[4*p+int(images.Labels[i])%3] = g
+			}
+			img = rgb
+		}
+		var file bytes.Buffer
+		if err := png.Encode(&file, img); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(class, fmt.Sprintf("%03d.png", i)), file.Bytes(), 0o666); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func writeDataset(dir string, n, rows, cols int) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -158,6 +207,27 @@ func mknpy(ts *testscript.TestScript, args []string) error {
 	}
 	var file bytes.Buffer
 	if err := data.WriteFloatsNPY(&file, images, pixels, func(yield func([]float32) bool) { yield(values) }); err != nil {
+		return err
+	}
+	return os.WriteFile(ts.MkAbs(args[0]), file.Bytes(), 0o666)
+}
+
+// mkmask writes an array of whole numbers of the given shape: 0 in its first half, then 1.
+func mkmask(ts *testscript.TestScript, args []string) error {
+	a := &data.Array{}
+	for _, arg := range args[1:] {
+		n, err := strconv.Atoi(arg)
+		if err != nil {
+			return err
+		}
+		a.Shape = append(a.Shape, n)
+	}
+	a.Ints = make([]int64, a.Len())
+	for i := a.Len() / 2; i < a.Len(); i++ {
+		a.Ints[i] = 1
+	}
+	var file bytes.Buffer
+	if err := a.Write(&file); err != nil {
 		return err
 	}
 	return os.WriteFile(ts.MkAbs(args[0]), file.Bytes(), 0o666)

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"image"
 	"io"
-	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"elbo/cmd/elbo/internal/chart"
@@ -27,10 +24,11 @@ const (
 	manifoldSide      = 20  // manifold.png, images along each axis
 	manifoldReach     = 3   // manifold.png, standard deviations of the prior in each direction
 	plottedCodes      = 10000
-	shownComponents   = 200 // samples.png, of a mixture
+	shownComponents   = 200 // components.png
 	gridColumns       = 10
 	pairColumns       = 20
 	samplesFile       = "samples.png"
+	componentsFile    = "components.png"
 	reconstructedFile = "reconstructions.png"
 )
 
@@ -65,7 +63,7 @@ func (g gallery) all(metrics []run.Metrics) error {
 	if err != nil {
 		return err
 	}
-	err = g.images(reconstructedFile, picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), pairColumns),
+	err = g.images(reconstructedFile, picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), pairColumns),
 		pairsAre)
 	if err == nil && s.Config.Network().Latent == 2 {
 		err = g.plane()
@@ -73,7 +71,7 @@ func (g gallery) all(metrics []run.Metrics) error {
 	return err
 }
 
-// during draws what changes while the model is trained: samples and curves.
+// during draws what changes while the model is trained: samples, components and curves.
 func (g gallery) during(metrics []run.Metrics) error {
 	samples, what, err := drawSamples(g.s)
 	if err != nil {
@@ -81,6 +79,12 @@ func (g gallery) during(metrics []run.Metrics) error {
 	}
 	if err := g.images(samplesFile, samples, what); err != nil {
 		return err
+	}
+	if m, ok := g.s.Model.(train.Tabular); ok {
+		sheet, what := drawComponents(g.s, m)
+		if err := g.images(componentsFile, sheet, what); err != nil {
+			return err
+		}
 	}
 	if len(metrics) == 0 {
 		return nil
@@ -121,39 +125,36 @@ func (g gallery) chart(name string, sheet chart.Sheet) error {
 	return errors.Join(errs...)
 }
 
-// drawSamples draws images from the prior; of a mixture its components, the heaviest
-// first, and of a grid all its states in their order. what says which.
+// drawSamples draws images from the prior, and of a grid all its states in their order. what
+// says which.
 func drawSamples(s *train.Setup) (sheet image.Image, what string, err error) {
 	rows, cols := s.Dataset.Rows(), s.Dataset.Cols()
-	m, ok := s.Model.(train.Tabular)
-	if !ok {
-		samples, err := s.Sample(sampledImages, s.Config.Seed)
-		return picture.Grid(samples, rows, cols, gridColumns), drawsAre, err
-	}
-	means, d := m.Table().Means(), s.Dataset.D()
 	if extent := train.SettingsOf[train.GridSettings](s.Config).Grid; extent != nil {
+		means, d := s.Model.(train.Tabular).Table().Means(), s.Dataset.D()
 		if len(extent) == 2 {
-			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, extent[0]), "means E[x|z] at the points of the grid", nil
+			return picture.Grid(upright(means, extent[0], extent[1], d), rows, cols, s.Dataset.Channels(), extent[0]), "means E[x|z] at the points of the grid", nil
 		}
-		return picture.Grid(means, rows, cols, extent[len(extent)-1]), "means E[x|z] at the points of the grid", nil
+		return picture.Grid(means, rows, cols, s.Dataset.Channels(), extent[len(extent)-1]), "means E[x|z] at the points of the grid", nil
 	}
-	weights := m.Table().LogPrior()
-	order := make([]int, len(weights))
-	for k := range order {
-		order[k] = k
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(weights[b], weights[a]) })
+	samples, err := s.Sample(sampledImages, s.Config.Seed)
+	return picture.Grid(samples, rows, cols, s.Dataset.Channels(), gridColumns), drawsAre, err
+}
+
+// drawComponents draws each state of a table once, the heaviest first, with its number and its
+// weight. what says so.
+func drawComponents(s *train.Setup, m train.Tabular) (sheet image.Image, what string) {
+	components := train.Components(m)
 	var images []float32
 	var captions []string
-	for _, k := range order[:min(len(order), shownComponents)] {
-		images = append(images, means[k*d:][:d]...)
-		captions = append(captions, fmt.Sprintf("%.2g %%", 100*math.Exp(float64(weights[k]))))
+	for _, c := range components[:min(len(components), shownComponents)] {
+		images = append(images, c.Mean...)
+		captions = append(captions, fmt.Sprintf("%d: %.1f%%", c.State, 100*c.Weight))
 	}
-	what = "components by weight"
-	if len(order) > shownComponents {
-		what = fmt.Sprintf("the %d heaviest of %d components", shownComponents, len(order))
+	what = "states z by weight: number, p(z), E[x|z]"
+	if len(components) > shownComponents {
+		what = fmt.Sprintf("the %d heaviest of %d %s", shownComponents, len(components), what)
 	}
-	return picture.Captioned(images, rows, cols, gridColumns, captions), what, nil
+	return picture.Captioned(images, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), gridColumns, captions), what
 }
 
 // pictured is the split whose images are shown: the test images, where there are any.
@@ -258,7 +259,7 @@ func (g gallery) plane() error {
 		if err != nil {
 			return err
 		}
-		err = g.images("manifold.png", picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), manifoldSide, -manifoldReach, manifoldReach), "means E[x|z] over the plane")
+		err = g.images("manifold.png", picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), manifoldSide, -manifoldReach, manifoldReach), "means E[x|z] over the plane")
 		if err != nil {
 			return err
 		}

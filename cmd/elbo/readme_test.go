@@ -67,7 +67,7 @@ func declares(file *ast.File, receiver, name string) bool {
 }
 
 // A command line stands in an indented or fenced block, or in backquotes.
-var commandLine = regexp.MustCompile("(?m)(?:^|`)[ \t]*(?:\\$ )?(?:ELBO_BLAS=\\S+ )?(?:go run \\./cmd/elbo|(?:\\./)?elbo) ((?:train|resume|eval|sample|reconstruct|inspect|experiment|compare|gap|swap|verify|bench|data|licences|version|help)\\b[^\n`#|>]*)")
+var commandLine = regexp.MustCompile("(?m)(?:^|`)[ \t]*(?:\\$ )?(?:ELBO_BLAS=\\S+ )?(?:go run \\./cmd/elbo|(?:\\./)?elbo) ((?:train|resume|eval|sample|reconstruct|inspect|experiment|compare|gap|encode|decode|score|interpolate|traverse|impute|plot|swap|verify|bench|list|prune|sweep|export|data|licences|version|help)\\b[^\n`#|>]*)")
 
 // TestReadmeCommandsAreUnderstood: every command line of the README has a command, and
 // flags, that exist. What they do is for the scripts.
@@ -94,6 +94,18 @@ func TestReadmeCommandsAreUnderstood(t *testing.T) {
 		if err != nil {
 			t.Errorf("README.md: elbo %s: %v", line[1], err)
 		}
+	}
+}
+
+// TestReadmeReadsSizesFromTheCheckpoint: its lines for PyTorch fit any VAE. They are run by
+// train/testdata/torch/readme.py.
+func TestReadmeReadsSizesFromTheCheckpoint(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```python\n(.*?)```").FindAllStringSubmatch(readme(t), -1)
+	if len(blocks) != 1 || !strings.Contains(blocks[0][1], `["elbo.config"]`) {
+		t.Fatalf("README.md has %d blocks of Python, want one that reads elbo.config", len(blocks))
+	}
+	if typed := regexp.MustCompile(`\d{2,}`).FindAllString(strings.ReplaceAll(blocks[0][1], "float32", ""), -1); typed != nil {
+		t.Errorf("README.md types the sizes %v", typed)
 	}
 }
 

@@ -21,7 +21,7 @@ func newReconstructCmd(p *program) *cobra.Command {
 			return runReconstruct(p, o)
 		},
 	}
-	cmd.Flags().StringVar(&o.split, "split", "test", "images to reconstruct: train, validation or test")
+	cmd.Flags().StringVar(&o.split, "split", "", "images to reconstruct: "+splitUsage)
 	cmd.Flags().IntVar(&o.n, "n", pairedImages, "number of images, the first of the split")
 	cmd.Flags().StringVar(&o.out, "out", "", "file to write, .png or .npy (default: RUN/"+reconstructedFile+")")
 	addModelFlags(cmd, &o.checkpoint, &o.data)
@@ -33,7 +33,7 @@ func runReconstruct(p *program, o pictureOptions) error {
 	if err != nil {
 		return err
 	}
-	v, err := t.view(o.split, o.n)
+	v, err := t.view(t.chosenSplit(o.split), o.n)
 	if err != nil {
 		return err
 	}
@@ -42,6 +42,6 @@ func runReconstruct(p *program, o pictureOptions) error {
 		return err
 	}
 	return p.wrote(o.out, writeImages(o.out, images, t.Dataset.D(), func() image.Image {
-		return picture.Titled(picture.Pairs(originals, images, t.Dataset.Rows(), t.Dataset.Cols(), pairColumns), titleOf(t.Setup, pairsAre))
+		return picture.Titled(picture.Pairs(originals, images, t.Dataset.Rows(), t.Dataset.Cols(), t.Dataset.Channels(), pairColumns), titleOf(t.Setup, pairsAre))
 	}))
 }

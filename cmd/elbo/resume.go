@@ -79,6 +79,12 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 		c.Data = o.data
 	}
 	s, err := p.setup(c)
+	if state != nil && o.data == "" {
+		if found := p.foundAgain(err, c, o.run, state.Data); found != "" {
+			c.Data = found
+			s, err = p.setup(c)
+		}
+	}
 	if err != nil {
 		return p.moved(err, o.data)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"elbo/data"
 	"elbo/graph"
 	"elbo/train"
 	"elbo/train/run"
@@ -32,6 +33,8 @@ type program struct {
 	now    func() time.Time
 	cpus   int
 	blas   string // the user's choice of a matrix product, "" for none
+
+	opened []*data.Dataset
 }
 
 // run executes one command line and returns the exit code.
@@ -51,7 +54,13 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	root := newRootCmd(p)
 	root.SetArgs(args[1:])
-	return p.report(root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	for _, ds := range p.opened { // what came of pixels that were not read is not the fault to tell
+		if fault := ds.Err(); fault != nil && !isA[*data.FormatError](err) {
+			err = fault
+		}
+	}
+	return p.report(err)
 }
 
 // programName is what a user types to run the program again.
@@ -114,8 +123,9 @@ Results go to standard output, messages and progress to standard error.`,
 	root.SetHelpCommand(newHelpCmd(p, root))
 	root.AddCommand(
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p), newPlotCmd(p),
-		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newDataCmd(p), newExperimentCmd(p),
-		newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
+		newEncodeCmd(p), newDecodeCmd(p), newScoreCmd(p), newInterpolateCmd(p), newTraverseCmd(p), newImputeCmd(p),
+		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newSweepCmd(p), newDataCmd(p), newExperimentCmd(p),
+		newListCmd(p), newPruneCmd(p), newExportCmd(p), newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", helpWidth)))
 	complete(root)
@@ -221,7 +231,25 @@ func (p *program) engine(workers int) *graph.Engine {
 }
 
 func (p *program) setup(c train.Config) (*train.Setup, error) {
-	return train.NewSetup(c, p.cpus, p.engine)
+	s, err := train.NewSetup(c, p.cpus, p.engine)
+	if err == nil {
+		p.heed(s.Dataset)
+	}
+	return s, err
+}
+
+// heed says, once, what a data set left open and how it was read, and has the command end
+// with an error if its files change meanwhile.
+func (p *program) heed(ds *data.Dataset) {
+	for _, other := range p.opened {
+		if other.SHA256 == ds.SHA256 {
+			return
+		}
+	}
+	p.opened = append(p.opened, ds)
+	for _, note := range ds.Notes {
+		p.say("%s", note)
+	}
 }
 
 // columns is the width of the terminal, 0 where there is none.
@@ -242,6 +270,7 @@ type trained struct {
 	*train.Setup
 	Path  string // of the checkpoint
 	State *run.State
+	other bool // the data are not those that it was trained on
 }
 
 // openTrained opens a run directory or a checkpoint file. which is "best", "last" or
@@ -270,12 +299,16 @@ func (p *program) trainedOn(dataPath string, t *trained, run string, c train.Con
 	var err error
 	if dataPath == "" {
 		t.Setup, err = train.NewSetup(c, p.cpus, engine)
+		if found := p.foundAgain(err, c, filepath.Dir(t.Path), t.State.Data); found != "" {
+			t.Setup, err = train.NewSetupOn(found, t.State.Data, c, p.cpus, engine)
+		}
 	} else {
 		t.Setup, err = train.NewSetupOn(dataPath, t.State.Data, c, p.cpus, engine)
 	}
 	if err != nil {
 		return nil, p.moved(err, dataPath)
 	}
+	p.heed(t.Dataset)
 	if err := t.Load(t.State); err != nil {
 		return nil, fmt.Errorf("%s: %w", t.Path, err)
 	}
@@ -283,7 +316,8 @@ func (p *program) trainedOn(dataPath string, t *trained, run string, c train.Con
 		if dataPath == "" {
 			return nil, err
 		}
-		p.say("%s is not the data set that %s was trained on: it is taken as %d training, %d validation and %s", dataPath, run, t.Train.N(), t.Validation.N(), count(t.Test.N(), "test image"))
+		t.other = true
+		p.say("%s is not the data set that %s was trained on: all %s of it are taken, or with --split its %d training, %d validation and %s", dataPath, run, count(t.All.N(), "image"), t.Train.N(), t.Validation.N(), count(t.Test.N(), "test image"))
 	}
 	return t, nil
 }
@@ -301,10 +335,23 @@ func runConfig(dir *run.Dir) (train.Config, error) {
 	return c, nil
 }
 
+// foundAgain looks near a run for data that it does not find in their place any more, and
+// says where they are now, "" for nowhere.
+func (p *program) foundAgain(err error, c train.Config, near, sha256 string) string {
+	if err == nil || !errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	found := c.FindData(near, sha256)
+	if found != "" {
+		p.say("the run's data are no longer %s; the same data are found as %s", c.Data, found)
+	}
+	return found
+}
+
 // moved adds the next thing to try where a run's data are not in their place.
 func (p *program) moved(err error, dataPath string) error {
 	if dataPath == "" && errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: the run was trained on data of that name, perhaps seen from another folder: say where they are with --data", err)
+		return fmt.Errorf("%w: the run was trained on data of that name, which are not near the run either: say where they are with --data", err)
 	}
 	return err
 }

@@ -54,7 +54,7 @@ func runSample(p *program, o pictureOptions) error {
 		return err
 	}
 	return p.wrote(o.out, writeImages(o.out, images, t.Dataset.D(), func() image.Image {
-		return picture.Titled(picture.Grid(images, t.Dataset.Rows(), t.Dataset.Cols(), gridColumns), titleOf(t.Setup, drawsAre))
+		return picture.Titled(picture.Grid(images, t.Dataset.Rows(), t.Dataset.Cols(), t.Dataset.Channels(), gridColumns), titleOf(t.Setup, drawsAre))
 	}))
 }
 

@@ -88,7 +88,7 @@ are there for more.`,
 	cmd.Flags().IntVar(&o.epochs, "epochs", 0, fmt.Sprintf("iterations of EM, or epochs of the encoder (default %d and %d)", swapIterations, swapEpochs))
 	cmd.Flags().BoolVar(&o.unfreeze, "unfreeze", false, "train the decoder of a grid together with its new encoder")
 	cmd.Flags().StringVar(&o.out, "out", "", "run directory to make (default: the first free one under runs/)")
-	cmd.Flags().StringVar(&o.split, "split", "test", "images of the figures: test, validation or train")
+	cmd.Flags().StringVar(&o.split, "split", "test", "images of the figures: test, validation, train or all")
 	cmd.Flags().IntVar(&o.limit, "limit", 200, "only the first N images of the split (0: all)")
 	cmd.Flags().IntVar(&o.samples, "samples", 500, "draws of z for each image, for the ELBO")
 	addModelFlags(cmd, &o.checkpoint, &o.data)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,6 +36,7 @@ const testedSamples = 100
 func newTrainCmd(p *program) *cobra.Command {
 	o := trainOptions{tested: testedSamples}
 	var file string
+	var grey bool
 	flags := train.Options()
 	cmd := &cobra.Command{
 		Use:   "train",
@@ -46,10 +48,19 @@ checkpoints and pictures. Without flags it trains a VAE with 400 hidden units an
 Every flag is a key of the JSON file that --config names; flags win.`,
 		Example: `  elbo train
   elbo train --latent 2 --epochs 20 --out runs/plane
+  elbo train --data PICTURES --size 32x32 --likelihood gaussian
   elbo train --data FOLDER --binarise threshold --hidden 200,200 --activation tanh
   elbo train --objective iwae --k 5 --batch 20`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if grey {
+				if cmd.Flags().Changed("channels") {
+					return usagef("--grey and --channels exclude each other: --grey is short for --channels 1")
+				}
+				if err := cmd.Flags().Set("channels", "1"); err != nil {
+					return err
+				}
+			}
 			var err error
 			if o.config, err = mergeConfig(cmd, flags, file, &o.out); err != nil {
 				return err
@@ -73,6 +84,7 @@ Every flag is a key of the JSON file that --config names; flags win.`,
 		kinds = append(kinds, cobra.CompletionWithDesc(k.Name, k.Usage))
 	}
 	_ = cmd.RegisterFlagCompletionFunc("model", cobra.FixedCompletions(kinds, cobra.ShellCompDirectiveNoFileComp)) // fails for a flag that is not there
+	cmd.Flags().BoolVar(&grey, "grey", false, "turn colour into grey: short for --channels 1")
 	cmd.Flags().StringVar(&file, "config", "", "JSON file with the same keys as the flags")
 	cmd.Flags().StringVar(&o.out, "out", "", "run directory to make (default: the first free runs/vae-NNN)")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
@@ -191,6 +203,8 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 			return err
 		}
 	}
+	_, err = os.Stat(o.out)
+	made := o.out == "" || err != nil // the directory: by this command
 	dir, err := createRun(o.out, s.Config)
 	if err != nil {
 		return err
@@ -198,7 +212,20 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 	defer dir.Close()
 	p.say("training in %s", dir.Path)
 	p.sayWhat(s)
-	return p.trainAndTest(ctx, s, dir, nil, o)
+	return p.discard(p.trainAndTest(ctx, s, dir, nil, o), dir, made)
+}
+
+// discard removes a run that diverged before it had saved anything: a directory that can only
+// diverge again need not take the name. It returns the error of the run.
+func (p *program) discard(err error, dir *run.Dir, made bool) error {
+	if !isA[*train.DivergedError](err) {
+		return err
+	}
+	gone, fault := train.DiscardUnsaved(dir, made)
+	if gone && fault == nil {
+		p.say("%s is removed: nothing in it was saved", dir.Path)
+	}
+	return errors.Join(err, fault)
 }
 
 // trainAndTest trains from a state to the end, then tests the best model and draws
@@ -393,6 +420,9 @@ func (p *program) sayWhat(s *train.Setup) {
 	}
 	p.say("  model  %s", describeModel(s))
 	p.say("  data   %s: %d training, %d validation, %s, %s, seed %d", s.Dataset.Name, s.Train.N(), s.Validation.N(), count(s.Test.N(), "test image"), binarise, c.Seed)
+	if split := splitText(s); split != "" {
+		p.say("  split  %s", split)
+	}
 	p.say("  train  %s", describeTraining(c))
 	p.say("  with   %s, workers: %d; bounds in nats per image", s.Engine.BLAS, c.Workers)
 	if size := s.Sizes(); size.Checkpoint >= run.LargeCheckpoint {
@@ -403,7 +433,7 @@ func (p *program) sayWhat(s *train.Setup) {
 // describeTraining says how a model is fitted: for how long, how fast, and whatever is not as
 // it is by default, but for what is said of model and data.
 func describeTraining(c train.Config) string {
-	said := []string{"model", "data", "limit", "split", "seed", "binarise", "workers", "likelihood", "hidden", "latent", "activation",
+	said := []string{"model", "data", "limit", "split", "split-by", "split-seed", "seed", "binarise", "workers", "likelihood", "hidden", "latent", "activation",
 		"objective", "k", "components", "prior", "grid", "grid-rule"}
 	always := []string{"epochs", "batch", "lr", "m-steps", "tolerance"}
 	byDefault := map[string]string{}
@@ -419,6 +449,22 @@ func describeTraining(c train.Config) string {
 		}
 	}
 	return strings.Join(words, ", ")
+}
+
+// splitText says which images are tested where no file says so.
+func splitText(s *train.Setup) string {
+	c := s.Config
+	switch {
+	case s.Dataset.OwnSplit() && c.SplitBy == train.ByShuffle:
+		return fmt.Sprintf("validation images are drawn from the training images, seed %d; test images are the data set's own", c.SplitSeed)
+	case s.Dataset.OwnSplit():
+		return ""
+	case c.SplitBy == train.ByShuffle:
+		return fmt.Sprintf("shuffled, seed %d: the images of each part are drawn from all %d (--split-by order: as they are stored)", c.SplitSeed, s.Dataset.Train.N)
+	case s.Test.N() == 0:
+		return "by order: no images are left to test"
+	}
+	return fmt.Sprintf("by order: test images are %d to %d, as they are stored, from 0", s.Test.Index(0), s.Test.Index(s.Test.N()-1))
 }
 
 // describeModel says in a line what is fitted.

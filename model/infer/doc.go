@@ -12,6 +12,7 @@
 //	weights.go                        always there and cheap, below log p(x) in expectation;
 //	pareto.go                         k-hat says where L_k must not be taken for it
 //	table.go       EvaluateTable      log p(x) of a model with a table: a sum over its states
+//	clusters.go    NewClusters        its most probable states beside labels: NMI, ARI, purity
 //	quadrature*.go Integrate          log p(x) of one to three latent dimensions, with a
 //	                                  stated error: what the others are judged by
 //	ais*.go        EstimateAIS        log p(x) by annealed importance sampling: for more
@@ -20,6 +21,8 @@
 //	gap.go         MeasureGap         what of log p(x) - ELBO the encoder loses, and what the
 //	                                  family of posteriors
 //	grid_posterior.go GridPosteriors  p(z|x) of single images over nodes, to be drawn
+//	impute.go      Impute             missing pixels, given the others
+//	auroc.go       NewAUROC           how well log p(x) tells two sets of images apart
 //	inferences.go  CompareInferences  one decoder under a table, its own posteriors, an encoder
 //
 // # Example

@@ -66,6 +66,8 @@ type ImageScore struct {
 	AIS   float64 // log p(x) by annealed importance sampling where Evaluation.AIS is known, else 0
 	LogP  float64 // log p(x) where Evaluation.LogP is known, else 0
 	Error float64 // of LogP, from the method
+
+	Missed bool // LogP is L_k, as the quadrature did not see the posterior
 }
 
 // IW is the importance-weighted bound L_k of k draws, a lower bound on log p(x) in
@@ -278,6 +280,7 @@ func (e *Evaluation) AddExact(exact []Exact, method string) {
 		score := &e.PerImage[i]
 		if scatter := 1 / math.Sqrt(score.ESS); x.Missed(score.IW, scatter, len(exact)) {
 			missed++
+			score.Missed = true
 			x.LogP, x.Error = score.IW, scatter
 		}
 		score.LogP, score.Error = x.LogP, x.Error

@@ -73,3 +73,16 @@ func (e *Evaluation) EvidenceOf(i int) float64 {
 	}
 	return score.IW
 }
+
+// HowOf is how EvidenceOf is known of the i-th image: one of the constants.
+func (e *Evaluation) HowOf(i int) string {
+	switch {
+	case e.Table != nil:
+		return ExactSum
+	case e.LogP != nil && !e.PerImage[i].Missed:
+		return ByQuadrature
+	case e.LogP == nil && e.AIS != nil:
+		return Estimated
+	}
+	return LowerBound
+}

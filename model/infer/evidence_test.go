@@ -42,6 +42,13 @@ func TestTheBestFigureForTheEvidenceIsTaken(t *testing.T) {
 		if one := c.e.EvidenceOf(0); one != c.one {
 			t.Errorf("%s: %g for the image, want %g", c.name, one, c.one)
 		}
+		how := c.how
+		if c.e.LogP != nil && c.e.Table == nil { // of this image, none that was missed
+			how = ByQuadrature
+		}
+		if one := c.e.HowOf(0); one != how {
+			t.Errorf("%s: of the image it is %q, want %q", c.name, one, how)
+		}
 		if known := c.how == ExactSum || c.how == ByQuadrature; got.Known() != known {
 			t.Errorf("%s: known %v, want %v", c.name, got.Known(), known)
 		}

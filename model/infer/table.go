@@ -17,9 +17,18 @@ type Table struct {
 	Entropy    float64 `json:"entropy"`     // of the posterior over states, nats per image
 	BestState  float64 `json:"best_state"`  // max_z log p(x|z): what a prior chosen with the image in hand reaches
 	Parameters int     `json:"parameters"`  // that the data choose
-	AIC        float64 `json:"aic"`         // -2 log p(all images) + 2 parameters
-	BIC        float64 `json:"bic"`         // -2 log p(all images) + parameters · log images
-	ICL        float64 `json:"icl"`         // BIC + 2 entropy of all images
+
+	// Criteria by which models that were fitted to these very images, all of them, are compared:
+	// of others they mean nothing. They are -2 log L, in nats, plus a price for the parameters, so
+	// that the lowest is the best; log L is that of all images together. Divided by -2 N they are
+	// bounds per image.
+	//
+	// Source: Akaike 1974; Schwarz 1978; Biernacki, Celeux, Govaert 2000.
+	AIC float64 `json:"aic"` // -2 log p(all images) + 2 parameters
+	BIC float64 `json:"bic"` // -2 log p(all images) + parameters · log images
+	ICL float64 `json:"icl"` // BIC + 2 entropy of the posteriors of all images: a state that is in doubt costs as well
+
+	Clusters *Clusters `json:"clusters,omitempty"` // nil where the images have no labels
 }
 
 // tableImages is how many images have their posterior tables computed at once: enough for
@@ -47,6 +56,7 @@ func EvaluateTable(ctx context.Context, m *model.EM, v data.View) (Evaluation, e
 	var recon, kl, bound, priorBound, entropy, best, rounding Running
 	counts := make([]float64, states)
 	scores := make([]ImageScore, 0, v.N())
+	likeliest, labels := make([]int, 0, v.N()), make([]int, 0, v.N())
 	err = e.Each(ctx, v.Evaluated, v.N(), func(count int) bool {
 		recons, evidences, priorBounds := e.Recon(), e.Evidence(), e.PriorBound()
 		table, joint, logLik := e.Table(), e.Joint(), e.LogLik()
@@ -62,8 +72,15 @@ func EvaluateTable(ctx context.Context, m *model.EM, v data.View) (Evaluation, e
 				IW: evidence, LogP: evidence, Error: e.Rounding(i),
 			})
 			rounding.Add(e.Rounding(i))
-			h, top := 0.0, math.Inf(-1)
-			for k, q := range table[i*states:][:states] {
+			if label, ok := v.Label(len(likeliest)); ok {
+				labels = append(labels, int(label))
+			}
+			row := table[i*states:][:states]
+			h, top, first := 0.0, math.Inf(-1), 0
+			for k, q := range row {
+				if q > row[first] {
+					first = k
+				}
 				counts[k] += float64(q)
 				if q > 0 {
 					h -= float64(q) * (float64(joint[i*states+k]) - evidence)
@@ -72,6 +89,7 @@ func EvaluateTable(ctx context.Context, m *model.EM, v data.View) (Evaluation, e
 			}
 			entropy.Add(h)
 			best.Add(top)
+			likeliest = append(likeliest, first)
 		}
 		return true
 	})
@@ -82,6 +100,11 @@ func EvaluateTable(ctx context.Context, m *model.EM, v data.View) (Evaluation, e
 	t := &Table{States: states, Used: model.UsedStates(counts), PriorBound: priorBound.Mean, PriorKL: bound.Mean - priorBound.Mean, Entropy: entropy.Mean, BestState: best.Mean,
 		Parameters: int(parameters), AIC: -2*n*bound.Mean + 2*parameters, BIC: -2*n*bound.Mean + parameters*math.Log(n)}
 	t.ICL = t.BIC + 2*n*entropy.Mean
+	if v.N() > 0 && len(labels) == v.N() {
+		if t.Clusters, err = NewClusters(likeliest, labels); err != nil {
+			return Evaluation{}, err
+		}
+	}
 	return Evaluation{
 		Images: v.N(),
 		Recon:  recon.Mean, ReconSE: recon.StandardError(),

@@ -212,3 +212,48 @@ func Floats(x []float32) []float64 {
 	}
 	return wide
 }
+
+// Conditional returns the mean and the covariance of p(x_mis|x_obs), which is Gaussian, for
+// the pixels that are missing, in their order: with C = W Wᵀ + s² I in blocks,
+//
+//	b_m + C_mo C_oo⁻¹ (x_o - b_o),  C_mm - C_mo C_oo⁻¹ C_om
+func (p *PPCA) Conditional(t testing.TB, x []float64, missing []bool) (mean []float64, covariance *mat.SymDense) {
+	t.Helper()
+	var c mat.Dense
+	c.Mul(p.W, p.W.T())
+	var at [2][]int // observed, missing
+	for j, m := range missing {
+		c.Set(j, j, c.At(j, j)+p.Variance)
+		side := 0
+		if m {
+			side = 1
+		}
+		at[side] = append(at[side], j)
+	}
+	block := func(rows, columns []int) *mat.Dense {
+		b := mat.NewDense(len(rows), len(columns), nil)
+		b.Apply(func(i, j int, _ float64) float64 { return c.At(rows[i], columns[j]) }, b)
+		return b
+	}
+	residual := mat.NewVecDense(len(at[0]), nil)
+	for i, j := range at[0] {
+		residual.SetVec(i, x[j]-p.B[j])
+	}
+	var gain, shift mat.Dense // (C_oo⁻¹ C_om)ᵀ
+	if err := gain.Solve(block(at[0], at[0]), block(at[0], at[1])); err != nil {
+		t.Fatal(err)
+	}
+	shift.Mul(gain.T(), residual)
+	for i, j := range at[1] {
+		mean = append(mean, p.B[j]+shift.At(i, 0))
+	}
+	var explained mat.Dense
+	explained.Mul(block(at[1], at[0]), &gain)
+	covariance = mat.NewSymDense(len(at[1]), nil)
+	for i, row := range at[1] {
+		for j := i; j < len(at[1]); j++ {
+			covariance.SetSym(i, j, c.At(row, at[1][j])-explained.At(i, j))
+		}
+	}
+	return mean, covariance
+}

@@ -12,18 +12,18 @@ import (
 // wanted is the width, in pixels, that a sheet of images comes as near to as an integer scale allows.
 const wanted = 1050
 
-// Grid lays images of rows x cols pixels out on a page, `columns` of them in a row, the first at the upper left.
+// Grid lays images of rows x cols pixels, with 1 channel (grey) or 3 (red, green and blue), out on a page, `columns` of them in a row, the first at the upper left.
 // Each pixel becomes a square, of the integer size that brings the picture's width nearest to 1050 pixels, and images
 // are set apart by one such square, but at most by 4 pixels. Where the last row is not full, page is left.
-func Grid(images []float32, rows, cols, columns int) image.Image {
-	return Captioned(images, rows, cols, columns, nil)
+func Grid(images []float32, rows, cols, channels, columns int) image.Image {
+	return Captioned(images, rows, cols, channels, columns, nil)
 }
 
 // Captioned lays images out as Grid does, with captions[i] centred under image i, such as the weight of a component under
 // its mean. A caption is one line, cut with an ellipsis where it is wider than its image. Images beyond the last caption
 // have a blank under them, and captions beyond the last image are ignored. Without any caption no room is left for them.
-func Captioned(images []float32, rows, cols, columns int, captions []string) image.Image {
-	n, err := count(images, rows, cols)
+func Captioned(images []float32, rows, cols, channels, columns int, captions []string) image.Image {
+	n, err := count(images, rows, cols, channels)
 	if err != nil {
 		return message("%v", err)
 	}
@@ -41,12 +41,12 @@ func Captioned(images []float32, rows, cols, columns int, captions []string) ima
 		return tooLarge(n, rows, cols, columns)
 	}
 	gap := gapAt(scale)
-	t := tile{rows: rows, cols: cols, scale: scale}
+	t := tile{rows: rows, cols: cols, channels: channels, scale: scale}
 	across, down := t.width()+gap, t.height()+strip+gap // from one image to the next
 	sheet := newPage(columns*across-gap, lines*down-gap)
 	for i := range n {
 		at := image.Pt(i%columns*across, i/columns*down)
-		t.draw(sheet.Image(), at, images[i*rows*cols:][:rows*cols])
+		t.draw(sheet.Image(), at, images[i*t.levels():][:t.levels()])
 		if i < len(captions) {
 			sheet.under(caption(captions[i]), at.X+t.width()/2, at.Y+t.height(), t.width())
 		}
@@ -57,12 +57,12 @@ func Captioned(images []float32, rows, cols, columns int, captions []string) ima
 // Pairs lays originals out as Grid does, with the reconstruction of each right under it and a wider gap between one
 // pair of rows and the next. Captions at the left say which row is which. Where one slice has fewer images
 // than the other, page is left in its place.
-func Pairs(originals, reconstructions []float32, rows, cols, columns int) image.Image {
-	a, err := count(originals, rows, cols)
+func Pairs(originals, reconstructions []float32, rows, cols, channels, columns int) image.Image {
+	a, err := count(originals, rows, cols, channels)
 	if err != nil {
 		return message("originals: %v", err)
 	}
-	b, err := count(reconstructions, rows, cols)
+	b, err := count(reconstructions, rows, cols, channels)
 	if err != nil {
 		return message("reconstructions: %v", err)
 	}
@@ -80,14 +80,14 @@ func Pairs(originals, reconstructions []float32, rows, cols, columns int) image.
 		return tooLarge(n, 2*rows, cols, columns)
 	}
 	gap := gapAt(scale)
-	t := tile{rows: rows, cols: cols, scale: scale}
+	t := tile{rows: rows, cols: cols, channels: channels, scale: scale}
 	pitch := 2*t.height() + 5*gap // from one pair of rows to the next: two rows, a gap within and four between
 	sheet := newPage(left+columns*(t.width()+gap)-gap, lines*pitch-4*gap)
 	for row, images := range [][]float32{originals, reconstructions} {
 		top := row * (t.height() + gap)
-		for i := range len(images) / (rows * cols) {
+		for i := range len(images) / (rows * cols * channels) {
 			at := image.Pt(left+i%columns*(t.width()+gap), i/columns*pitch+top)
-			t.draw(sheet.Image(), at, images[i*rows*cols:][:rows*cols])
+			t.draw(sheet.Image(), at, images[i*t.levels():][:t.levels()])
 		}
 		for line := range lines {
 			sheet.beside(caption(captions[row]), left-12, line*pitch+top+t.height()/2)
@@ -108,18 +108,25 @@ func (p page) under(txt chart.Text, x, y, room int) {
 	p.write(txt, x, y, below, room)
 }
 
-// count returns how many images of rows x cols the slice holds, or why it cannot be read as images.
-func count(images []float32, rows, cols int) (int, error) {
+// count returns how many images of rows x cols x channels the slice holds, or why it cannot be read as images.
+func count(images []float32, rows, cols, channels int) (int, error) {
 	if rows < 1 || cols < 1 {
 		return 0, fmt.Errorf("images of %d×%d pixels, want at least 1×1", rows, cols)
 	}
 	if over(float64(rows), float64(cols)) {
 		return 0, fmt.Errorf("images of %d×%d pixels are too large to draw", rows, cols)
 	}
-	if rest := len(images) % (rows * cols); rest != 0 {
-		return 0, fmt.Errorf("%d values are not a whole number of %d×%d images: %d left over", len(images), rows, cols, rest)
+	if channels != 1 && channels != 3 {
+		return 0, fmt.Errorf("images of %d channels, want 1 (grey) or 3 (colour)", channels)
 	}
-	return len(images) / (rows * cols), nil
+	if rest := len(images) % (rows * cols * channels); rest != 0 {
+		size := fmt.Sprintf("%d×%d", rows, cols)
+		if channels > 1 {
+			size += fmt.Sprintf("×%d", channels)
+		}
+		return 0, fmt.Errorf("%d values are not a whole number of %s images: %d left over", len(images), size, rest)
+	}
+	return len(images) / (rows * cols * channels), nil
 }
 
 func tooLarge(n, rows, cols, columns int) image.Image {
@@ -149,7 +156,10 @@ func fit(width, height extent) (scale int, ok bool) {
 func gapAt(scale int) int { return min(scale, 4) }
 
 // tile is the form of one image on a page.
-type tile struct{ rows, cols, scale int }
+type tile struct{ rows, cols, channels, scale int }
+
+// levels is how many numbers an image has.
+func (t tile) levels() int { return t.rows * t.cols * t.channels }
 
 func (t tile) width() int  { return t.cols * t.scale }
 func (t tile) height() int { return t.rows * t.scale }
@@ -157,9 +167,14 @@ func (t tile) height() int { return t.rows * t.scale }
 // draw puts one image on dst, its upper left corner at `at`.
 func (t tile) draw(dst *image.RGBA, at image.Point, values []float32) {
 	for y := range t.height() {
-		row := values[y/t.scale*t.cols:]
+		row := values[y/t.scale*t.cols*t.channels:]
 		for x := range t.width() {
-			dst.SetRGBA(at.X+x, at.Y+y, shade(row[x/t.scale]))
+			pixel := row[x/t.scale*t.channels:]
+			c := shade(pixel[0])
+			if t.channels == 3 {
+				c = mix(c, shade(pixel[1]), shade(pixel[2]))
+			}
+			dst.SetRGBA(at.X+x, at.Y+y, c)
 		}
 	}
 }
@@ -171,4 +186,14 @@ func shade(v float32) color.RGBA {
 	}
 	grey := uint8(math.Round(255 * float64(min(max(v, 0), 1))))
 	return color.RGBA{grey, grey, grey, 255}
+}
+
+// mix takes red, green and blue from three shades; a NaN in any of them makes the whole pixel red.
+func mix(r, g, b color.RGBA) color.RGBA {
+	for _, c := range []color.RGBA{r, g, b} {
+		if c.R != c.G {
+			return c
+		}
+	}
+	return color.RGBA{r.R, g.R, b.R, 255}
 }

@@ -9,6 +9,8 @@ import (
 	"math"
 	"testing"
 
+	"elbo/cmd/elbo/internal/chart"
+
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -58,7 +60,7 @@ func TestGridPutsEveryPixelInItsPlaceAndPadsTheLastRow(t *testing.T) {
 		-3, 7, -inf, inf, 0, 1,
 		1, 0, 1, 0, 1, 0,
 	}
-	img := Grid(images, 2, 3, 2)
+	img := Grid(images, 2, 3, 1, 2)
 	wantSize(t, img, 1048, 700)
 
 	grey := func(g uint8) color.RGBA { return color.RGBA{g, g, g, 255} }
@@ -92,7 +94,7 @@ func TestGridIsAboutAThousandPixelsWideForMNIST(t *testing.T) {
 		if want < 900 || want > 1200 {
 			t.Fatalf("%d columns: the test wants a width of %d, not within 900 to 1200", columns, want)
 		}
-		img := Grid(make([]float32, 28*28*3), 28, 28, columns)
+		img := Grid(make([]float32, 28*28*3), 28, 28, 1, columns)
 		if got := img.Bounds().Dx(); got != want {
 			t.Errorf("%d columns: %d pixels wide, want %d", columns, got, want)
 		}
@@ -108,7 +110,7 @@ func TestCaptionedCentresEachCaptionUnderItsImage(t *testing.T) {
 		images[6*i+5] = float32(i+1) / 5
 	}
 	captions := []string{"1.3 %", "", "98.7 %"}
-	img := Captioned(images, 2, 3, 2, captions)
+	img := Captioned(images, 2, 3, 1, 2, captions)
 	wantSize(t, img, 2*wide+gap, 3*(high+strip)+2*gap)
 
 	for i := range 5 {
@@ -147,10 +149,10 @@ func TestCaptionedCentresEachCaptionUnderItsImage(t *testing.T) {
 
 func TestCaptionedIgnoresCaptionsWithoutAnImage(t *testing.T) {
 	images, captions := make([]float32, 3), []string{"a", "b", "c", "d", "e"}
-	if !same(Captioned(images, 1, 1, 2, captions), Captioned(images, 1, 1, 2, captions[:3])) {
+	if !same(Captioned(images, 1, 1, 1, 2, captions), Captioned(images, 1, 1, 1, 2, captions[:3])) {
 		t.Error("captions beyond the last image change the picture")
 	}
-	if !same(Captioned(images, 1, 1, 2, []string{}), Grid(images, 1, 1, 2)) {
+	if !same(Captioned(images, 1, 1, 1, 2, []string{}), Grid(images, 1, 1, 1, 2)) {
 		t.Error("without captions the picture is not that of Grid")
 	}
 }
@@ -168,7 +170,7 @@ func TestCaptionsStayUnderTheirOwnImage(t *testing.T) {
 	for i := range captions {
 		captions[i] = "a weight\nof many words and of more than one line"
 	}
-	img := Captioned(make([]float32, len(captions)*28*28), 28, 28, 10, captions)
+	img := Captioned(make([]float32, len(captions)*28*28), 28, 28, 1, 10, captions)
 	wantSize(t, img, 10*(side+gap)-gap, 2*(side+strip+gap)-gap)
 	for i := range captions {
 		x, y := i%10*(side+gap), i/10*(side+strip+gap)
@@ -195,7 +197,7 @@ func inkIn(img image.Image, r image.Rectangle) (drawn image.Rectangle) {
 
 // A pair of 1 x 1 images in 3 columns: beside the captions the sheet is 3*2 - 1 image pixels wide.
 func TestPairsPutsEachReconstructionUnderItsOriginal(t *testing.T) {
-	img := Pairs([]float32{0, 1, 0, 0}, []float32{0, 0.2, 1}, 1, 1, 3)
+	img := Pairs([]float32{0, 1, 0, 0}, []float32{0, 0.2, 1}, 1, 1, 1, 3)
 	b := img.Bounds()
 
 	// The images start where the first column that is black from the top does: captions are lower than the corner.
@@ -264,7 +266,7 @@ func TestManifoldHasItsTicksAtTheCentresOfTheImages(t *testing.T) {
 	const n = 4
 	images := make([]float32, n*n) // 1 x 1, all black but the first and the last
 	images[0], images[n*n-1] = 1, 0.2
-	img := Manifold(images, 1, 1, n, 0, 2.9)
+	img := Manifold(images, 1, 1, 1, n, 0, 2.9)
 	left, top, side := findBlack(img, n)
 
 	corner := func(i int) (x, y int) { return left + i%n*side, top + i/n*side }
@@ -334,33 +336,33 @@ func TestSheetsThatCannotBeLaidOutSayWhy(t *testing.T) {
 	const huge = 1 << 40
 	one := []float32{1}
 	for name, img := range map[string]image.Image{
-		"no images":              Grid(nil, 28, 28, 10),
-		"no columns":             Grid(one, 1, 1, 0),
-		"negative columns":       Grid(one, 1, 1, -1),
-		"no rows":                Grid(one, 0, 1, 1),
-		"negative cols":          Grid(one, 1, -1, 1),
-		"left over":              Grid(make([]float32, 785), 28, 28, 10),
-		"rows x cols overflows":  Grid(one, huge, huge, 1),
-		"too many columns":       Grid(one, 1, 1, math.MaxInt),
-		"captioned: none":        Captioned(nil, 28, 28, 10, []string{"a"}),
-		"captioned: no columns":  Captioned(one, 1, 1, 0, []string{"a"}),
-		"captioned: left over":   Captioned(make([]float32, 785), 28, 28, 10, []string{"a"}),
-		"captioned: too high":    Captioned(make([]float32, 1<<21), 1, 1, 1, []string{"a"}), // 2^21 strips of 32 pixels, and images
-		"pairs: none":            Pairs(nil, nil, 28, 28, 10),
-		"pairs: no columns":      Pairs(one, one, 1, 1, 0),
-		"pairs: originals":       Pairs(make([]float32, 3), nil, 2, 2, 1),
-		"pairs: reconstructions": Pairs(nil, make([]float32, 3), 2, 2, 1),
-		"pairs: too large":       Pairs(one, one, 1, 1, math.MaxInt),
-		"manifold: none":         Manifold(nil, 1, 1, 0, -1, 1),
-		"manifold: too few":      Manifold(one, 1, 1, 2, -1, 1),
-		"manifold: n overflows":  Manifold(nil, 1, 1, 1<<32, -1, 1),
-		"manifold: no rows":      Manifold(one, 0, 1, 1, -1, 1),
+		"no images":              Grid(nil, 28, 28, 1, 10),
+		"no columns":             Grid(one, 1, 1, 1, 0),
+		"negative columns":       Grid(one, 1, 1, 1, -1),
+		"no rows":                Grid(one, 0, 1, 1, 1),
+		"negative cols":          Grid(one, 1, -1, 1, 1),
+		"left over":              Grid(make([]float32, 785), 28, 28, 1, 10),
+		"rows x cols overflows":  Grid(one, huge, huge, 1, 1),
+		"too many columns":       Grid(one, 1, 1, 1, math.MaxInt),
+		"captioned: none":        Captioned(nil, 28, 28, 1, 10, []string{"a"}),
+		"captioned: no columns":  Captioned(one, 1, 1, 1, 0, []string{"a"}),
+		"captioned: left over":   Captioned(make([]float32, 785), 28, 28, 1, 10, []string{"a"}),
+		"captioned: too high":    Captioned(make([]float32, 1<<21), 1, 1, 1, 1, []string{"a"}), // 2^21 strips of 32 pixels, and images
+		"pairs: none":            Pairs(nil, nil, 28, 28, 1, 10),
+		"pairs: no columns":      Pairs(one, one, 1, 1, 1, 0),
+		"pairs: originals":       Pairs(make([]float32, 3), nil, 2, 2, 1, 1),
+		"pairs: reconstructions": Pairs(nil, make([]float32, 3), 2, 2, 1, 1),
+		"pairs: too large":       Pairs(one, one, 1, 1, 1, math.MaxInt),
+		"manifold: none":         Manifold(nil, 1, 1, 1, 0, -1, 1),
+		"manifold: too few":      Manifold(one, 1, 1, 1, 2, -1, 1),
+		"manifold: n overflows":  Manifold(nil, 1, 1, 1, 1<<32, -1, 1),
+		"manifold: no rows":      Manifold(one, 0, 1, 1, 1, -1, 1),
 	} {
 		if img.Bounds() != image.Rect(0, 0, 1200, 80) || !inked(img, img.Bounds()) {
 			t.Errorf("%s: picture of %v, want one line of text in 1200 x 80", name, img.Bounds())
 		}
 	}
-	if _, err := count(make([]float32, 785), 28, 28); err == nil || err.Error() != "785 values are not a whole number of 28×28 images: 1 left over" {
+	if _, err := count(make([]float32, 785), 28, 28, 1); err == nil || err.Error() != "785 values are not a whole number of 28×28 images: 1 left over" {
 		t.Errorf("count: %v", err)
 	}
 }
@@ -372,7 +374,7 @@ func TestManifoldTakesAnyAxis(t *testing.T) {
 		{0, 0}, {1, -1}, {nan, 1}, {-1, nan}, {-inf, inf}, {-math.MaxFloat64, math.MaxFloat64}, {-1e300, 1e300},
 		{0, 5e-324}, {1e16, 1e16 + 2}, {1, math.Nextafter(1, 2)},
 	} {
-		if got := Manifold(one, 1, 1, 2, ends[0], ends[1]).Bounds().Dx(); got < 900 || got > 1200 {
+		if got := Manifold(one, 1, 1, 1, 2, ends[0], ends[1]).Bounds().Dx(); got < 900 || got > 1200 {
 			t.Errorf("ends %v: %d pixels wide, want 900 to 1200", ends, got)
 		}
 	}
@@ -386,7 +388,7 @@ func TestSheetsNeverPanicNorOutgrowTheirBound(t *testing.T) {
 		b := rapid.SliceOfN(rapid.Float32(), 0, 40).Draw(t, "b")
 		captions := rapid.SliceOfN(rapid.String(), 0, 10).Draw(t, "captions")
 		for _, img := range []image.Image{
-			Grid(a, rows, cols, columns), Captioned(a, rows, cols, columns, captions), Pairs(a, b, rows, cols, columns),
+			Grid(a, rows, cols, 1, columns), Captioned(a, rows, cols, 1, columns, captions), Pairs(a, b, rows, cols, 1, columns),
 		} {
 			if s := img.Bounds().Size(); s.X < 1 || s.Y < 1 || s.X*s.Y > maxPixels {
 				t.Fatalf("picture of %v", s)
@@ -416,7 +418,7 @@ type full struct{}
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
 
 func TestEncodeWritesThePixelsAndReportsFailure(t *testing.T) {
-	img := Grid([]float32{0, 0.5, 1, float32(math.NaN())}, 2, 2, 1)
+	img := Grid([]float32{0, 0.5, 1, float32(math.NaN())}, 2, 2, 1, 1)
 	var b bytes.Buffer
 	if err := Encode(&b, img); err != nil {
 		t.Fatal(err)
@@ -440,5 +442,30 @@ func TestEncodeWritesThePixelsAndReportsFailure(t *testing.T) {
 		if err == nil || err.Error() != want {
 			t.Errorf("error %v, want %s", err, want)
 		}
+	}
+}
+
+// In colour the three levels of a pixel are one pixel of the picture, and NaN in one of
+// them is as red as it is in grey.
+func TestColourImagesAreDrawnInColour(t *testing.T) {
+	nan := float32(math.NaN())
+	values := []float32{1, 0, 0.5, 0, 1, 0, 0.2, nan, 0.2, 0, 0, 0}
+	img := Grid(values, 1, 2, 3, 2)
+	side := img.Bounds().Dy()
+	fault := color.RGBAModel.Convert(chart.Fault)
+	for i, want := range []color.Color{color.RGBA{255, 0, 128, 255}, color.RGBA{0, 255, 0, 255}, fault, color.RGBA{0, 0, 0, 255}} {
+		at := i*side + side/2
+		if i > 1 {
+			at += gapAt(side)
+		}
+		if got := img.At(at, side/2); got != want {
+			t.Errorf("pixel %d is %v, want %v", i, got, want)
+		}
+	}
+	if _, err := count(values, 2, 2, 3); err != nil {
+		t.Errorf("12 values for an image of 2×2 in colour: %v", err)
+	}
+	if _, err := count(values, 2, 2, 2); err == nil {
+		t.Error("two channels are drawn")
 	}
 }

@@ -39,8 +39,8 @@ func between(lo, hi float64, i, n int) float64 {
 // Manifold lays the n x n images decoded from [ManifoldCodes] out without gaps, in the order of the codes, with the values of
 // z1 (left to right) under them and those of z2 (bottom to top) at their left. A value stands at the centre of the images it
 // belongs to. Axes whose ends are not finite, or equal, carry no values.
-func Manifold(images []float32, rows, cols, n int, lo, hi float64) image.Image {
-	have, err := count(images, rows, cols)
+func Manifold(images []float32, rows, cols, channels, n int, lo, hi float64) image.Image {
+	have, err := count(images, rows, cols, channels)
 	if err != nil {
 		return message("%v", err)
 	}
@@ -55,12 +55,12 @@ func Manifold(images []float32, rows, cols, n int, lo, hi float64) image.Image {
 	if !ok {
 		return tooLarge(have, rows, cols, n)
 	}
-	t := tile{rows: rows, cols: cols, scale: scale}
+	t := tile{rows: rows, cols: cols, channels: channels, scale: scale}
 	size := image.Pt(n*t.width(), n*t.height()).Add(margins)
 	sheet := newPage(size.X, size.Y)
 	for i := range have {
 		at := image.Pt(m.left+i%n*t.width(), m.top+i/n*t.height())
-		t.draw(sheet.Image(), at, images[i*rows*cols:][:rows*cols])
+		t.draw(sheet.Image(), at, images[i*t.levels():][:t.levels()])
 	}
 	m.draw(sheet, t)
 	return sheet.Image()

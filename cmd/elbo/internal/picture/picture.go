@@ -4,8 +4,8 @@
 // Every function is pure: it takes plain slices and returns an image. It reads no file, no clock and no
 // random source, so the same slices give the same pixels. The one way out is [Encode].
 //
-// Images are float32 slices, image after image and row after row, of length images x rows x cols. A value
-// v in [0, 1] is drawn as the grey level round(255 v): 0 is black and 1 is white. Values outside [0, 1] are
+// Images are float32 slices, image after image and row after row, of length images x rows x cols x channels: in colour, the
+// red, green and blue of a pixel are neighbours. A value v in [0, 1] is drawn as the grey level round(255 v): 0 is black and 1 is white. Values outside [0, 1] are
 // clamped, and NaN is drawn in red. Where slices cannot be laid out at all, the picture is a short text
 // that says why: a picture is the last thing a run writes, and must not be what makes it fail.
 //

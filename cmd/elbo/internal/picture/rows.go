@@ -9,10 +9,10 @@ import (
 // Rows lays rows of images out under a title, the i-th images of all rows under one another, with the name of each row
 // at its left and lines of captions, of each the i-th, where there is one, under column i: what several ways of seeing
 // make of the same images.
-func Rows(title string, names []string, images [][]float32, rows, cols int, captions ...[]string) image.Image {
+func Rows(title string, names []string, images [][]float32, rows, cols, channels int, captions ...[]string) image.Image {
 	columns := 0
 	for i, row := range images {
-		n, err := count(row, rows, cols)
+		n, err := count(row, rows, cols, channels)
 		if err != nil {
 			return message("%s, row %d: %v", title, i+1, err)
 		}
@@ -34,14 +34,14 @@ func Rows(title string, names []string, images [][]float32, rows, cols int, capt
 		return tooLarge(columns*len(images), rows, cols, columns)
 	}
 	gap := gapAt(scale)
-	t := tile{rows: rows, cols: cols, scale: scale}
+	t := tile{rows: rows, cols: cols, channels: channels, scale: scale}
 	across, down := t.width()+gap, t.height()+gap
 	width := max(left+columns*across-gap+right, pixels(label(title).Width())+40)
 	sheet := newPage(width, top+len(images)*down-gap+foot)
 	sheet.write(label(title), 10, top/4, below, width-20)
 	for row, line := range images {
-		for i := range len(line) / (rows * cols) {
-			t.draw(sheet.Image(), image.Pt(left+i*across, top+row*down), line[i*rows*cols:][:rows*cols])
+		for i := range len(line) / (rows * cols * channels) {
+			t.draw(sheet.Image(), image.Pt(left+i*across, top+row*down), line[i*t.levels():][:t.levels()])
 		}
 		sheet.beside(caption(names[row]), left-12, top+row*down+t.height()/2)
 	}

@@ -10,7 +10,7 @@ import (
 func TestRowsPutImagesUnderOneAnother(t *testing.T) {
 	first := []float32{0, 1, 0, 1, 0, 1, 1, 1, 1, 0, 0, 0}
 	second := []float32{1, 1, 1, 1, 1, 1}
-	img := Rows("a title", []string{"one", "two"}, [][]float32{first, second}, 2, 3, []string{"1.0"})
+	img := Rows("a title", []string{"one", "two"}, [][]float32{first, second}, 2, 3, 1, []string{"1.0"})
 	// The rightmost column ends with the picture's left margin and two images: find the
 	// lower row's only image by its colour, and the upper images from there.
 	b := img.Bounds()
@@ -38,9 +38,9 @@ func TestRowsPutImagesUnderOneAnother(t *testing.T) {
 	}
 	wantBlock(t, img, image.Rect(left, top+2*scale+4, left+3*scale, top+4*scale+4), white)
 	for _, bad := range []image.Image{
-		Rows("t", []string{"one"}, [][]float32{first, second}, 2, 3, nil),
-		Rows("t", []string{"one", "two"}, [][]float32{first, second[:5]}, 2, 3, nil),
-		Rows("t", nil, nil, 2, 3, nil),
+		Rows("t", []string{"one"}, [][]float32{first, second}, 2, 3, 1, nil),
+		Rows("t", []string{"one", "two"}, [][]float32{first, second[:5]}, 2, 3, 1, nil),
+		Rows("t", nil, nil, 2, 3, 1, nil),
 	} {
 		wantSize(t, bad, messageWidth, 80)
 	}
@@ -50,7 +50,7 @@ func TestRowsPutImagesUnderOneAnother(t *testing.T) {
 // without captions is as high as one with a line.
 func TestRowsHaveLinesOfCaptionsAndAMargin(t *testing.T) {
 	rows := func(captions ...[]string) image.Image {
-		return Rows("t", []string{"one"}, [][]float32{make([]float32, 12*28*28)}, 28, 28, captions...)
+		return Rows("t", []string{"one"}, [][]float32{make([]float32, 12*28*28)}, 28, 28, 1, captions...)
 	}
 	line := []string{"1.00", "", "", "", "", "", "", "", "", "", "", "a very long caption"}
 	none, one, two := rows().Bounds().Dy(), rows(line).Bounds().Dy(), rows(line, line).Bounds().Dy()

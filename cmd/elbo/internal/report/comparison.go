@@ -103,15 +103,15 @@ type Pass struct {
 
 // Image is what a model makes of one image, in nats.
 type Image struct {
-	Number int // in its part of the data set
-	Label  int // -1 for none
-	Recon  float64
-	KL     float64
-	ELBO   float64
-	IW     float64
-	ESS    float64
-	LogP   float64
-	Error  float64 // of LogP
+	Number int     `json:"number"` // in its part of the data set
+	Label  int     `json:"label"`  // -1 for none
+	Recon  float64 `json:"recon"`
+	KL     float64 `json:"kl"`
+	ELBO   float64 `json:"elbo"`
+	IW     float64 `json:"iw"`
+	ESS    float64 `json:"ess"`
+	LogP   float64 `json:"log_p"`
+	Error  float64 `json:"error"` // of LogP
 }
 
 // NewFigure returns the mean of values and its standard error.
