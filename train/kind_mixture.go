@@ -22,9 +22,6 @@ func mixtureKind() Kind {
 		},
 		New: func(s *Setup) (Model, error) {
 			own := s.Config.Settings.(*MixtureSettings)
-			if own.Components > s.Train.N() {
-				return nil, &ConfigError{fmt.Errorf("components is %d, but there are %d training images: want no more than one a component", own.Components, s.Train.N())}
-			}
 			m, err := model.NewMixture(own.Model(s.Config, s.Dataset.D()), s.Engine)
 			if err != nil {
 				return nil, err
@@ -103,6 +100,14 @@ func (s *MixtureSettings) Validate(c Config) error {
 }
 
 func (s *MixtureSettings) Fit(int) {}
+
+// enough fails where components cannot begin at different images.
+func (s *MixtureSettings) enough(images int) error {
+	if s.Components > images {
+		return fmt.Errorf("components is %d, but there are %d training images: want no more than one a component", s.Components, images)
+	}
+	return nil
+}
 
 // Bytes counts components with their statistics, the values of a chunk, and the table.
 func (s *MixtureSettings) Bytes(_ Config, pixels, images int) float64 {

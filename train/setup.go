@@ -34,7 +34,7 @@ func NewSetup(c Config, cpus int, engine func(workers int) *graph.Engine) (*Setu
 	if err != nil {
 		return nil, err
 	}
-	return newSetup(c, ds, cpus, engine)
+	return newSetup(c, ds, true, cpus, engine)
 }
 
 // NewSetupOn is NewSetup for a model that was trained before, with the data at path in
@@ -49,10 +49,11 @@ func NewSetupOn(path, sha256 string, c Config, cpus int, engine func(workers int
 	if err != nil {
 		return nil, err
 	}
-	if ds.SHA256 != sha256 {
+	own := ds.SHA256 == sha256
+	if !own {
 		c.Split, c.SplitBy, c.Limit, c.Quick = nil, "", 0, false
 	}
-	return newSetup(c, ds, cpus, engine)
+	return newSetup(c, ds, own, cpus, engine)
 }
 
 // open validates c and opens its data.
@@ -94,8 +95,9 @@ func (c Config) FindData(near, sha256 string) string {
 	return ""
 }
 
-// newSetup makes the model of a valid configuration on data.
-func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *graph.Engine) (*Setup, error) {
+// newSetup makes the model of a valid configuration on data. own says that it is to be fitted
+// to them: of others, of which there may be few, nothing is asked.
+func newSetup(c Config, ds *data.Dataset, own bool, cpus int, engine func(workers int) *graph.Engine) (*Setup, error) {
 	c, err := c.Clone().Resolve(ds, cpus)
 	if err != nil {
 		return nil, &ConfigError{err}
@@ -127,8 +129,14 @@ func newSetup(c Config, ds *data.Dataset, cpus int, engine func(workers int) *gr
 	s.Validation = data.View{Subset: validation, Mode: c.Binarise, Seed: c.Seed}
 	s.Test = data.View{Subset: test, Mode: c.Binarise, Seed: c.Seed}
 	s.All = data.View{Subset: ds.All(), Mode: c.Binarise, Seed: c.Seed}
-	if err := oneClass(s.Train); err != nil {
-		return nil, &ConfigError{err}
+	if own {
+		err = oneClass(s.Train)
+		if m, ok := c.Settings.(interface{ enough(images int) error }); ok && err == nil {
+			err = m.enough(train.N())
+		}
+		if err != nil {
+			return nil, &ConfigError{err}
+		}
 	}
 	s.Model, err = c.Settings.Kind().New(s)
 	return s, err

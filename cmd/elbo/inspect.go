@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -58,12 +60,7 @@ func runInspect(p *program, o inspectOptions) error {
 		_, err = io.WriteString(p.stdout, dot)
 		return err
 	}
-	state, path, passed, err := p.loadState(o.path, o.checkpoint)
-	if err != nil {
-		return err
-	}
-	p.sayPassedOver(passed)
-	in, err := inspect(state, path)
+	state, in, err := p.inspectState(o)
 	if err != nil {
 		return err
 	}
@@ -80,6 +77,26 @@ func runInspect(p *program, o inspectOptions) error {
 	}
 	in.write(p.stdout)
 	return nil
+}
+
+// inspectState loads a checkpoint and describes it. A run in training removes its older ones:
+// where one is gone before it is described, the next newest is taken.
+func (p *program) inspectState(o inspectOptions) (*run.State, *inspection, error) {
+	const tries = 20
+	for try := 1; ; try++ {
+		state, path, passed, err := p.loadState(o.path, o.checkpoint)
+		if err != nil {
+			return nil, nil, err
+		}
+		in, err := inspect(state, path)
+		if errors.Is(err, fs.ErrNotExist) && try < tries {
+			continue
+		}
+		if err == nil {
+			p.sayPassedOver(passed)
+		}
+		return state, in, err
+	}
 }
 
 // dot draws the graph of a training step; of a model with a table, its E-graph.

@@ -295,7 +295,7 @@ func (p *program) openState(state *run.State, file, dataPath string) (*trained, 
 // trainedOn makes the model of t's checkpoint with the configuration c, on the data at
 // dataPath, "" for those that c names. Where it has other data than the run, it says so,
 // and how they are split.
-func (p *program) trainedOn(dataPath string, t *trained, run string, c train.Config, engine func(workers int) *graph.Engine) (*trained, error) {
+func (p *program) trainedOn(dataPath string, t *trained, of string, c train.Config, engine func(workers int) *graph.Engine) (*trained, error) {
 	var err error
 	if dataPath == "" {
 		t.Setup, err = train.NewSetup(c, p.cpus, engine)
@@ -310,6 +310,9 @@ func (p *program) trainedOn(dataPath string, t *trained, run string, c train.Con
 	}
 	p.heed(t.Dataset)
 	if err := t.Load(t.State); err != nil {
+		if t.Dataset.SHA256 != t.State.Data {
+			return nil, fmt.Errorf("%s %w: it has images of %d×%d with %s, and %s was trained on images of another size: want images of that size (`%s inspect` lists its tensors)", t.Dataset.Name, run.ErrMismatch, t.Dataset.Rows(), t.Dataset.Cols(), count(t.Dataset.Channels(), "channel"), of, p.name)
+		}
 		return nil, fmt.Errorf("%s: %w", t.Path, err)
 	}
 	if err := t.CheckData(t.State); err != nil {
@@ -317,7 +320,7 @@ func (p *program) trainedOn(dataPath string, t *trained, run string, c train.Con
 			return nil, err
 		}
 		t.other = true
-		p.say("%s is not the data set that %s was trained on: all %s of it are taken, or with --split its %d training, %d validation and %s", dataPath, run, count(t.All.N(), "image"), t.Train.N(), t.Validation.N(), count(t.Test.N(), "test image"))
+		p.say("%s is not the data set that %s was trained on: all %s of it are taken, or with --split its %d training, %d validation and %s", dataPath, of, count(t.All.N(), "image"), t.Train.N(), t.Validation.N(), count(t.Test.N(), "test image"))
 	}
 	return t, nil
 }
