@@ -1,0 +1,17 @@
+//go:build !amd64
+
+package gemm
+
+var best = kernels()[0]
+
+func kernels() []*kernel { return []*kernel{&portable} }
+
+const unreachable = "gemm: there is no assembly for this CPU"
+
+func (g *kernel) panel(*panel) { panic(unreachable) }
+
+func block(int, []float32, int, []float32, int, int) { panic(unreachable) }
+
+// FMAs does about n fused multiply-adds and nothing else, and returns how many additions
+// and multiplications these were: what no product can surpass on one core.
+func FMAs(n int) float64 { return portableFMAs(n) }
