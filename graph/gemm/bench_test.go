@@ -38,9 +38,12 @@ func shapes() []shape {
 			list = append(list, layer(images, l[0], l[1])...)
 		}
 	}
+	list = append(list, layer(128, 1024, 1024)...) // steps of a power of two hit the same lines of a cache
 	return append(list,
 		shape{"EM log p(x|z)", false, true, 1000, 500, 784},
 		shape{"EM sums", true, false, 500, 784, 1000},
+		shape{"square 1000", false, false, 1000, 1000, 1000},
+		shape{"square 2000", false, false, 2000, 2000, 2000},
 		shape{"square 512", false, false, 512, 512, 512},
 		shape{"square 1024", false, false, 1024, 1024, 1024},
 		shape{"square 2048", false, false, 2048, 2048, 2048},

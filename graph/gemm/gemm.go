@@ -50,7 +50,7 @@ func Width() int { return best.width() }
 type kernel struct {
 	name  string
 	lanes int    // of a vector
-	rows  [3]int // most rows of a tile, by how many vectors it is wide
+	rows  [4]int // most rows of a tile, by how many vectors it is wide; 0: none is
 }
 
 func (g *kernel) width() int { return 2 * g.lanes }
@@ -125,80 +125,85 @@ type product struct {
 	rc      int
 }
 
-// Extents of blocks. A panel of B, depth x 32 or 16, is to stay in the first-level cache,
-// a block of A, tall x depth, in the second-level one.
+// Extents of blocks. A panel of B, depth x 32 or 16, is to stay in the first-level cache or
+// near it; a block of A, tall x depth, and one of C, tall x broad, in the second-level one.
 const (
-	depth = 384
-	tall  = 336 // rows; a multiple of all heights of full tiles
-	broad = 2048
+	depth = 512
+	tall  = 168 // a multiple of the heights of full tiles
+	broad = 512
+	group = 8 // blocks of k for which B is packed at once
 )
 
-// worthPacking is how often a block has to be read for it to be packed first although it
-// can be read where it is.
-const (
-	worthPackingA = 24 // by panels of B
-	worthPackingB = 4  // by tiles of A
-)
-
-// packedRows is how far one k is from the next in a packed tile of A.
-const packedRows = 16
+// worthPacking is how many tiles have to read a panel of B that could be read where it is
+// for it to be packed first. A is read where it is: packing it gained nothing, also where
+// its rows lie so that they push each other out of the cache.
+const worthPacking = 16
 
 // blocked computes the product with the assembly of g.
 func (p *product) blocked(g *kernel, x *buffer) {
-	width := g.width()
-	packA := p.n >= worthPackingA*width
-	for j0 := 0; j0 < p.n; j0 += broad {
-		j1 := min(j0+broad, p.n)
-		for k0 := 0; k0 < p.k; k0 += depth {
-			k1 := min(k0+depth, p.k)
-			panelSize := (k1 - k0) * width
-			several := p.m > tall // blocks of A that read the same panels
-			count := 1
-			if several {
-				count = (j1 - j0 + width - 1) / width
-			}
-			panels := grow(&x.b, count*panelSize)
-			for i0 := 0; i0 < p.m; i0 += tall {
-				i1 := min(i0+tall, p.m)
-				t := panel{k: k1 - k0, ldc: 4 * p.rc, load: min(k0, 1)}
-				var packed []float32
-				high := g.rows[2]
-				if packA {
-					packed = grow(&x.a, (i1-i0+high-1)/high*packedRows*(k1-k0))
-					p.packA(g, packed, i0, i1, k0, k1, high)
-				}
-				for j := j0; j < j1; j += width {
-					t.cols = min(width, j1-j)
-					t.b, t.bs = &p.b[k0*p.rb+j*p.cb], 4*p.rb
-					if p.cb != 1 || t.cols%g.lanes != 0 || p.m > worthPackingB*g.rows[2] {
-						to := panels
-						if several {
-							to = panels[(j-j0)/width*panelSize:]
-						}
-						if i0 == 0 || !several {
-							p.packB(g, to, j, j+t.cols, k0, k1)
-						}
-						t.b, t.bs = &to[0], 4*width
-					}
-					t.bias = nil
-					if p.bias != nil && k1 == p.k {
-						t.bias = &p.bias[j]
-					}
-					if packed != nil {
-						t.rs, t.cs = 4, 4*packedRows
-						for i := i0; i < i1; i += high { // packed tiles are of full height
-							t.a, t.c = &packed[(i-i0)/high*packedRows*(k1-k0)], &p.c[i*p.rc+j]
-							t.height, t.tiles = min(high, i1-i), 1
-							g.panel(&t)
-						}
-						continue
-					}
-					t.rs, t.cs = 4*p.ra, 4*p.ca
-					p.tiles(g, &t, i0, i1, j, k0)
+	slices := (p.k + depth - 1) / depth
+	start := func(slice int) int { return p.k * min(slice, slices) / slices }
+	for s := 0; s < slices; s += group {
+		for j := 0; j < p.n; j += broad {
+			b := blockB{p: p, g: g, x: x, j0: j, j1: min(j+broad, p.n), k0: start(s)}
+			for i := 0; i < p.m; i += tall {
+				for slice := s; slice < min(s+group, slices); slice++ {
+					b.rows(i, min(i+tall, p.m), start(slice), start(slice+1))
 				}
 			}
 		}
 	}
+}
+
+// blockB is a block of columns of B and C.
+type blockB struct {
+	p      *product
+	g      *kernel
+	x      *buffer
+	j0, j1 int
+	k0     int // the first k for which it is packed
+}
+
+// rows adds the terms from k0 to k1 to rows i0 to i1 of the block of C.
+func (b *blockB) rows(i0, i1, k0, k1 int) {
+	p, g, x := b.p, b.g, b.x
+	packB := p.cb != 1 || p.m > worthPacking*g.rows[2]
+	several := p.m > tall // blocks of A that read the same panels
+	var panels []float32
+	if size := b.j1 - b.j0 + g.lanes; several && packB {
+		panels = grow(&x.b, size*min(group*depth, p.k))[size*(k0-b.k0):]
+	} else if packB {
+		panels = grow(&x.b, 3*g.lanes*(k1-k0))
+	}
+	t := panel{rs: 4 * p.ra, cs: 4 * p.ca, k: k1 - k0, ldc: 4 * p.rc, load: min(k0, 1)}
+	for j := b.j0; j < b.j1; j += t.cols {
+		t.cols = min(b.j1-j, g.columns(b.j1-j))
+		t.b, t.bs = &p.b[k0*p.rb+j*p.cb], 4*p.rb
+		if packB {
+			to, width := panels, (t.cols+g.lanes-1)/g.lanes*g.lanes
+			if several {
+				to = panels[(j-b.j0)*(k1-k0):]
+			}
+			if i0 == 0 || !several {
+				p.packB(g, to, width, j, j+t.cols, k0, k1)
+			}
+			t.b, t.bs = &to[0], 4*width
+		}
+		t.bias = nil
+		if p.bias != nil && k1 == p.k {
+			t.bias = &p.bias[j]
+		}
+		p.tiles(g, &t, i0, i1, j, k0)
+	}
+}
+
+// columns is how many columns to compute together where so many are left: two vectors,
+// and in the end three, if a tile can be as wide, rather than one alone.
+func (g *kernel) columns(left int) int {
+	if left > 2*g.lanes && left <= 3*g.lanes && g.rows[3] > 0 {
+		return 3 * g.lanes
+	}
+	return 2 * g.lanes
 }
 
 // tiles computes rows i0 to i1 of a panel, of an A that is read where it is, in tiles of
@@ -219,49 +224,14 @@ func (p *product) tiles(g *kernel, t *panel, i0, i1, j, k0 int) {
 	}
 }
 
-// packB writes columns j0 to j1 of op(B), for k from k0 to k1, as rows of a panel, with
-// zeros to the end of a vector.
-func (p *product) packB(g *kernel, to []float32, j0, j1, k0, k1 int) {
-	width := g.width()
-	if j1-j0 < width {
-		clear(to[:(k1-k0)*width])
-	}
+// packB writes columns j0 to j1 of op(B), for k from k0 to k1, as rows of a panel
+// that are so wide. What is behind the last column is not written, nor ever read.
+func (p *product) packB(g *kernel, to []float32, width, j0, j1, k0, k1 int) {
 	if p.cb == 1 {
-		copyRows(to, width, p.b[k0*p.rb+j0:], p.rb, k1-k0, j1-j0)
+		g.copy(to, width, p.b[k0*p.rb+j0:], p.rb, k1-k0, j1-j0)
 		return
 	}
 	transpose(g, to, width, p.b[j0*p.cb+k0:], p.cb, j1-j0, k1-k0)
-}
-
-// packA writes rows i0 to i1 of op(A), for k from k0 to k1, as tiles of so many rows.
-func (p *product) packA(g *kernel, to []float32, i0, i1, k0, k1, height int) {
-	for i := i0; i < i1; i += height {
-		rows := min(height, i1-i)
-		if p.ra == 1 {
-			copyRows(to, packedRows, p.a[k0*p.ca+i:], p.ca, k1-k0, rows)
-		} else {
-			transpose(g, to, packedRows, p.a[i*p.ra+k0:], p.ra, rows, k1-k0)
-		}
-		to = to[min(len(to), packedRows*(k1-k0)):]
-	}
-}
-
-// copyRows copies a matrix of so many rows and columns.
-func copyRows(to []float32, ldt int, from []float32, ldf, rows, cols int) {
-	switch cols {
-	case 32:
-		for r := range rows {
-			*(*[32]float32)(to[r*ldt:]) = *(*[32]float32)(from[r*ldf:])
-		}
-	case 16:
-		for r := range rows {
-			*(*[16]float32)(to[r*ldt:]) = *(*[16]float32)(from[r*ldf:])
-		}
-	default:
-		for r := range rows {
-			copy(to[r*ldt:][:cols], from[r*ldf:][:cols])
-		}
-	}
 }
 
 // transpose writes to[j][i] = from[i][j] for so many rows and columns of from.
@@ -288,8 +258,8 @@ func transpose(g *kernel, to []float32, ldt int, from []float32, ldf, rows, cols
 
 // buffer is memory for packed blocks.
 type buffer struct {
-	a, b, c []float32
-	wide    []float64
+	b, c []float32
+	wide []float64
 }
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}

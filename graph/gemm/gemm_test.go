@@ -165,7 +165,7 @@ func shapes(rng *rand.Rand) [][3]int {
 	}
 	return append(list, [][3]int{
 		{1, 1, 1}, {128, 400, 20}, {20, 100, 784}, {57, 33, depth}, {15, 40, depth + 1}, {61, 35, 2*depth + 7},
-		{tall, 48, 9}, {tall + 1, 37, 17}, {2*tall + 5, 33, depth + 3}, {30, 800, 21}, {40, 770, depth + 5}, {3, broad + 40, 5}, {tall + 30, 790, 30},
+		{35, broad + 40, 2*depth + 7}, {tall + 70, 70, (group+1)*depth - 7}, {9, 40, group*depth + 100}, {tall, 48, 9}, {tall + 1, 37, 17}, {2*tall + 5, 33, depth + 3}, {30, 800, 21}, {40, 770, depth + 5}, {3, broad + 40, 5}, {tall + 30, 790, 30},
 	}...)
 }
 

@@ -1,7 +1,7 @@
 package gemm
 
 // panel is what the assembly works on: some rows of C, all columns of which stand in one
-// or two vectors. Strides are in bytes.
+// to three vectors. Strides are in bytes.
 //
 //	C[i,j] = (load ? C[i,j] : 0) + Σ_k A[i,k] B[k,j] + bias[j]
 //
@@ -10,12 +10,12 @@ type panel struct {
 	a      *float32
 	rs, cs int // from one row of A to the next, from one k to the next
 	b      *float32
-	bs     int // from one k to the next; whole vectors are read
+	bs     int // from one k to the next; columns behind cols are not read
 	c      *float32
 	ldc    int
 	bias   *float32 // nil for none
 	k      int      // positive
-	cols   int      // positive, at most two vectors
+	cols   int      // positive, at most the widest tile's
 	height int      // rows of a tile
 	tiles  int      // of that height, one below the other; positive
 	load   int      // 0, or 1

@@ -6,6 +6,9 @@ import "golang.org/x/sys/cpu"
 func panelAVX512(p *panel)
 
 //go:noescape
+func copyAVX512(dst *float32, ldd int, src *float32, lds int, rows, cols int)
+
+//go:noescape
 func transposeAVX512(dst *float32, ldd int, src *float32, lds int, blocks int)
 
 //go:noescape
@@ -15,14 +18,17 @@ func peakAVX512(n int)
 func panelAVX2(p *panel)
 
 //go:noescape
+func copyAVX2(dst *float32, ldd int, src *float32, lds int, rows, cols int)
+
+//go:noescape
 func transposeAVX2(dst *float32, ldd int, src *float32, lds int, blocks int)
 
 //go:noescape
 func peakAVX2(n int)
 
 var (
-	avx512 = kernel{name: "avx512", lanes: 16, rows: [3]int{0, 14, 14}}
-	avx2   = kernel{name: "avx2", lanes: 8, rows: [3]int{0, 12, 6}}
+	avx512 = kernel{name: "avx512", lanes: 16, rows: [4]int{0, 14, 14, 9}}
+	avx2   = kernel{name: "avx2", lanes: 8, rows: [4]int{0, 12, 6}}
 )
 
 var best = kernels()[0]
@@ -47,6 +53,16 @@ func (g *kernel) panel(p *panel) {
 		panelAVX512(p)
 	} else {
 		panelAVX2(p)
+	}
+}
+
+// copy copies a matrix of so many rows and columns, at most three vectors, with zeros to
+// the end of the last one.
+func (g *kernel) copy(to []float32, ldt int, from []float32, ldf, rows, cols int) {
+	if g.lanes == 16 {
+		copyAVX512(&to[0], 4*ldt, &from[0], 4*ldf, rows, cols)
+	} else {
+		copyAVX2(&to[0], 4*ldt, &from[0], 4*ldf, rows, cols)
 	}
 }
 

@@ -10,8 +10,12 @@ const unreachable = "gemm: there is no assembly for this CPU"
 
 func (g *kernel) panel(*panel) { panic(unreachable) }
 
+func (g *kernel) copy([]float32, int, []float32, int, int, int) { panic(unreachable) }
+
 func block(int, []float32, int, []float32, int, int) { panic(unreachable) }
 
 // FMAs does about n fused multiply-adds and nothing else, and returns how many additions
 // and multiplications these were: what no product can surpass on one core.
-func FMAs(n int) float64 { return portableFMAs(n) }
+func FMAs(n int) float64 { return best.fmas(n) }
+
+func (g *kernel) fmas(n int) float64 { return portableFMAs(n) }

@@ -29,8 +29,8 @@ func main() {
 // Files are the files of package gemm that are written, by name.
 func Files() map[string]string {
 	return map[string]string{
-		"avx512_amd64.s": amd64{name: "AVX512", reg: "Z", lanes: 16, heights: [3]int{0, 14, 14}}.source(),
-		"avx2_amd64.s":   amd64{name: "AVX2", reg: "Y", lanes: 8, heights: [3]int{0, 12, 6}}.source(),
+		"avx512_amd64.s": amd64{name: "AVX512", reg: "Z", lanes: 16, heights: [4]int{0, 14, 14, 9}}.source(),
+		"avx2_amd64.s":   amd64{name: "AVX2", reg: "Y", lanes: 8, heights: [4]int{0, 12, 6}}.source(),
 	}
 }
 
@@ -41,7 +41,7 @@ type amd64 struct {
 	name    string
 	reg     string
 	lanes   int
-	heights [3]int // most rows of a tile, by how many vectors it is wide
+	heights [4]int // most rows of a tile, by how many vectors it is wide
 }
 
 func (g amd64) wide() bool { return g.lanes == 16 }
@@ -86,27 +86,17 @@ func (g amd64) source() string {
 	p("MOVQ panel_bs(DI), R11")
 	p("MOVQ panel_c(DI), R13")
 	p("MOVQ panel_ldc(DI), R15")
-	// The lanes of the last vector: 1 to all.
-	p("MOVQ panel_cols(DI), CX")
-	p("DECQ CX")
-	p("ANDQ $%d, CX", g.lanes-1)
-	if g.wide() {
-		p("MOVL $2, AX")
-		p("SHLL CX, AX")
-		p("DECL AX")
-		p("KMOVW AX, K1")
-	} else {
-		p("LEAQ lanes<>+28(SB), AX")
-		p("SHLQ $2, CX")
-		p("SUBQ CX, AX")
-		p("VMOVUPS (AX), Y15")
-	}
+	g.last(p, "panel_cols(DI)")
 	p("MOVQ panel_height(DI), AX")
 	p("CMPQ panel_cols(DI), $%d", g.lanes)
 	p("JGT w2")
-	for width := 1; width <= 2; width++ {
-		if width == 2 {
-			p("w2:")
+	for width := 1; width <= 3 && g.heights[width] > 0; width++ {
+		if width > 1 {
+			p("w%d:", width)
+		}
+		if width == 2 && g.heights[3] > 0 {
+			p("CMPQ panel_cols(DI), $%d", 2*g.lanes)
+			p("JGT w3")
 		}
 		for height := g.heights[width]; height > 1; height-- {
 			p("CMPQ AX, $%d", height)
@@ -119,6 +109,7 @@ func (g amd64) source() string {
 	p("done:")
 	p("VZEROUPPER")
 	p("RET")
+	g.copy(&s, p)
 	g.transpose(&s, p)
 	g.peak(&s, p)
 	return s.String()
@@ -129,9 +120,12 @@ func (g amd64) tile(p func(string, ...any), width, height int) {
 	label := fmt.Sprintf("w%dh%d", width, height)
 	acc := func(row, v int) string { return fmt.Sprintf("%s%d", g.reg, row*width+v) }
 	size := 4 * g.lanes
-	first := g.heights[2] * 2 // the first register that no accumulator has
+	first := g.heights[width] * width // the first register that no accumulator has
+	if width == 1 {
+		first = g.heights[2] * 2
+	}
 	b := func(v int) string { return fmt.Sprintf("%s%d", g.reg, first+v) }
-	temp := fmt.Sprintf("%s%d", g.reg, first+2)
+	temp := fmt.Sprintf("%s%d", g.reg, first+width)
 
 	// rows goes over the rows of C, R12 at the present one.
 	rows := func(f func(row int)) {
@@ -169,7 +163,11 @@ func (g amd64) tile(p func(string, ...any), width, height int) {
 	p("MOVQ panel_k(DI), R12")
 	p("%sk:", label)
 	for v := range width {
-		p("VMOVUPS %d(SI), %s", v*size, b(v))
+		if v == width-1 {
+			g.loadLast(p, fmt.Sprintf("%d(SI)", v*size), b(v))
+		} else {
+			p("VMOVUPS %d(SI), %s", v*size, b(v))
+		}
 	}
 	for row := range height {
 		at := fmt.Sprintf(element(row), bases[row/4])
@@ -238,6 +236,16 @@ func (g amd64) tile(p func(string, ...any), width, height int) {
 			}
 		}
 	})
+	// The next tile's part of C, while this one is computed.
+	p("ADDQ R15, R12")
+	for row := range height {
+		for v := range width {
+			p("PREFETCHT0 %d(R12)", v*size)
+		}
+		if row < height-1 {
+			p("ADDQ R15, R12")
+		}
+	}
 	p("JMP %sbegin", label)
 
 	if g.wide() {
@@ -269,6 +277,68 @@ func (g amd64) tile(p func(string, ...any), width, height int) {
 		p("%spart0row%d:", label, row)
 	})
 	p("JMP %snext", label)
+}
+
+// last makes the mask of the lanes of the last vector: 1 to all. It changes AX and CX.
+func (g amd64) last(p func(string, ...any), cols string) {
+	p("MOVQ %s, CX", cols)
+	p("DECQ CX")
+	p("ANDQ $%d, CX", g.lanes-1)
+	if g.wide() {
+		p("MOVL $2, AX")
+		p("SHLL CX, AX")
+		p("DECL AX")
+		p("KMOVW AX, K1")
+	} else {
+		p("LEAQ lanes<>+28(SB), AX")
+		p("SHLQ $2, CX")
+		p("SUBQ CX, AX")
+		p("VMOVUPS (AX), Y15")
+	}
+}
+
+// copy writes the copying of rows of one to three vectors.
+func (g amd64) copy(s *strings.Builder, p func(string, ...any)) {
+	fmt.Fprintf(s, "\n// func copy%s(dst *float32, ldd int, src *float32, lds int, rows, cols int)\n", g.name)
+	fmt.Fprintf(s, "// dst[i][j] = src[i][j] for all rows i, and for cols columns j, with zeros to a multiple of %d.\n", g.lanes)
+	fmt.Fprintf(s, "TEXT ·copy%s(SB), NOSPLIT, $0-48\n", g.name)
+	p("MOVQ dst+0(FP), DI")
+	p("MOVQ ldd+8(FP), R11")
+	p("MOVQ src+16(FP), SI")
+	p("MOVQ lds+24(FP), R8")
+	p("MOVQ rows+32(FP), R12")
+	g.last(p, "cols+40(FP)")
+	p("MOVQ cols+40(FP), CX")
+	for width := 1; width <= 3; width++ {
+		if width < 3 {
+			p("CMPQ CX, $%d", width*g.lanes)
+			p("JGT w%d", width+1)
+		}
+		p("loop%d:", width)
+		for v := range width {
+			if v*4*g.lanes%64 == 0 {
+				p("PREFETCHT0 %d(SI)(R8*8)", 4*v*g.lanes)
+			}
+		}
+		for v := range width {
+			at := fmt.Sprintf("%d(SI)", 4*v*g.lanes)
+			if v == width-1 {
+				g.loadLast(p, at, fmt.Sprintf("%s%d", g.reg, v))
+			} else {
+				p("VMOVUPS %s, %s%d", at, g.reg, v)
+			}
+			p("VMOVUPS %s%d, %d(DI)", g.reg, v, 4*v*g.lanes)
+		}
+		p("ADDQ R8, SI")
+		p("ADDQ R11, DI")
+		p("DECQ R12")
+		p("JNZ loop%d", width)
+		p("VZEROUPPER")
+		p("RET")
+		if width < 3 {
+			p("w%d:", width+1)
+		}
+	}
 }
 
 // loadLast loads the lanes that there are of the last vector.
