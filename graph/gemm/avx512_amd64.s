@@ -72,6 +72,8 @@ w1h1k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h1k
+
+w1h1bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h1store
@@ -120,6 +122,8 @@ w1h2k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h2k
+
+w1h2bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h2store
@@ -179,6 +183,8 @@ w1h3k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h3k
+
+w1h3bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h3store
@@ -249,6 +255,8 @@ w1h4k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h4k
+
+w1h4bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h4store
@@ -332,6 +340,8 @@ w1h5k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h5k
+
+w1h5bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h5store
@@ -426,6 +436,8 @@ w1h6k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h6k
+
+w1h6bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h6store
@@ -531,6 +543,8 @@ w1h7k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h7k
+
+w1h7bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h7store
@@ -647,6 +661,8 @@ w1h8k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h8k
+
+w1h8bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h8store
@@ -776,6 +792,8 @@ w1h9k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h9k
+
+w1h9bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h9store
@@ -916,6 +934,8 @@ w1h10k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h10k
+
+w1h10bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h10store
@@ -1067,6 +1087,8 @@ w1h11k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h11k
+
+w1h11bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h11store
@@ -1229,6 +1251,8 @@ w1h12k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h12k
+
+w1h12bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h12store
@@ -1404,6 +1428,8 @@ w1h13k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h13k
+
+w1h13bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h13store
@@ -1590,6 +1616,8 @@ w1h14k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w1h14k
+
+w1h14bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w1h14store
@@ -1760,6 +1788,8 @@ w2h1k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h1k
+
+w2h1bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h1store
@@ -1822,6 +1852,8 @@ w2h2k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h2k
+
+w2h2bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h2store
@@ -1903,6 +1935,8 @@ w2h3k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h3k
+
+w2h3bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h3store
@@ -2003,6 +2037,8 @@ w2h4k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h4k
+
+w2h4bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h4store
@@ -2124,6 +2160,8 @@ w2h5k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h5k
+
+w2h5bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h5store
@@ -2264,6 +2302,8 @@ w2h6k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h6k
+
+w2h6bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h6store
@@ -2423,6 +2463,8 @@ w2h7k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h7k
+
+w2h7bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h7store
@@ -2601,6 +2643,8 @@ w2h8k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h8k
+
+w2h8bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h8store
@@ -2800,6 +2844,8 @@ w2h9k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h9k
+
+w2h9bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h9store
@@ -3018,6 +3064,8 @@ w2h10k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h10k
+
+w2h10bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h10store
@@ -3255,6 +3303,8 @@ w2h11k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h11k
+
+w2h11bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h11store
@@ -3511,6 +3561,8 @@ w2h12k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h12k
+
+w2h12bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h12store
@@ -3788,6 +3840,8 @@ w2h13k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h13k
+
+w2h13bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h13store
@@ -4084,6 +4138,8 @@ w2h14k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w2h14k
+
+w2h14bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w2h14store
@@ -4303,6 +4359,8 @@ w3h1k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w3h1k
+
+w3h1bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w3h1store
@@ -4377,6 +4435,8 @@ w3h2k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w3h2k
+
+w3h2bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w3h2store
@@ -4477,6 +4537,8 @@ w3h3k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w3h3k
+
+w3h3bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w3h3store
@@ -4603,6 +4665,8 @@ w3h4k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w3h4k
+
+w3h4bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w3h4store
@@ -4757,6 +4821,8 @@ w3h5k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w3h5k
+
+w3h5bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w3h5store
@@ -4937,6 +5003,8 @@ w3h6k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w3h6k
+
+w3h6bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w3h6store
@@ -5143,6 +5211,8 @@ w3h7k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w3h7k
+
+w3h7bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w3h7store
@@ -5375,6 +5445,8 @@ w3h8k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w3h8k
+
+w3h8bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w3h8store
@@ -5635,6 +5707,8 @@ w3h9k:
 	ADDQ R11, SI
 	DECQ R12
 	JNZ w3h9k
+
+w3h9bias:
 	MOVQ panel_bias(DI), SI
 	TESTQ SI, SI
 	JZ w3h9store

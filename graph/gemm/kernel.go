@@ -1,5 +1,7 @@
 package gemm
 
+//go:generate go run ./internal/asm .
+
 // panel is what the assembly works on: some rows of C, all columns of which stand in one
 // to three vectors. Strides are in bytes.
 //

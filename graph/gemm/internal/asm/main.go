@@ -161,31 +161,17 @@ func (g amd64) tile(p func(string, ...any), width, height int) {
 	}
 	p("%sbegin:", label)
 	p("MOVQ panel_k(DI), R12")
-	p("%sk:", label)
-	for v := range width {
-		if v == width-1 {
-			g.loadLast(p, fmt.Sprintf("%d(SI)", v*size), b(v))
-		} else {
-			p("VMOVUPS %d(SI), %s", v*size, b(v))
-		}
+	if !g.wide() { // a load with a mask takes time, in eight lanes
+		p("TESTQ $%d, panel_cols(DI)", g.lanes-1)
+		p("JZ %swhole", label)
 	}
-	for row := range height {
-		at := fmt.Sprintf(element(row), bases[row/4])
-		if g.wide() && width == 1 {
-			p("VFMADD231PS.BCST %s, %s, %s", at, b(0), acc(row, 0))
-			continue
-		}
-		p("VBROADCASTSS %s, %s", at, temp)
-		for v := range width {
-			p("VFMADD231PS %s, %s, %s", b(v), temp, acc(row, v))
-		}
+	g.loop(p, label+"k", width, height, true, acc, b, temp)
+	if !g.wide() {
+		p("JMP %sbias", label)
+		p("%swhole:", label)
+		g.loop(p, label+"wholek", width, height, false, acc, b, temp)
 	}
-	for i := 0; 4*i < height; i++ {
-		p("ADDQ R10, %s", bases[i])
-	}
-	p("ADDQ R11, SI")
-	p("DECQ R12")
-	p("JNZ %sk", label)
+	p("%sbias:", label)
 
 	// The bias is added in the end, once.
 	p("MOVQ panel_bias(DI), SI")
@@ -277,6 +263,35 @@ func (g amd64) tile(p func(string, ...any), width, height int) {
 		p("%spart0row%d:", label, row)
 	})
 	p("JMP %snext", label)
+}
+
+// loop writes the loop over k, which reads the last vector of B by a mask or whole.
+func (g amd64) loop(p func(string, ...any), label string, width, height int, masked bool, acc func(row, v int) string, b func(v int) string, temp string) {
+	p("%s:", label)
+	for v := range width {
+		if at := fmt.Sprintf("%d(SI)", 4*v*g.lanes); masked && v == width-1 {
+			g.loadLast(p, at, b(v))
+		} else {
+			p("VMOVUPS %s, %s", at, b(v))
+		}
+	}
+	for row := range height {
+		at := fmt.Sprintf(element(row), bases[row/4])
+		if g.wide() && width == 1 {
+			p("VFMADD231PS.BCST %s, %s, %s", at, b(0), acc(row, 0))
+			continue
+		}
+		p("VBROADCASTSS %s, %s", at, temp)
+		for v := range width {
+			p("VFMADD231PS %s, %s, %s", b(v), temp, acc(row, v))
+		}
+	}
+	for i := 0; 4*i < height; i++ {
+		p("ADDQ R10, %s", bases[i])
+	}
+	p("ADDQ R11, SI")
+	p("DECQ R12")
+	p("JNZ %s", label)
 }
 
 // last makes the mask of the lanes of the last vector: 1 to all. It changes AX and CX.
