@@ -19,6 +19,8 @@ import (
 	"fmt"
 	"sync"
 	"unsafe"
+
+	"elbo/graph/fma"
 )
 
 // Sgemm computes C = α op(A) op(B) + β C, where op(A) is [m,k], op(B) [k,n] and C [m,n],
@@ -42,9 +44,9 @@ func Product(transA, transB bool, m, n, k int, a []float32, lda int, b []float32
 // Kernel says what the products run on: "avx512", "avx2" or "go".
 func Kernel() string { return best.name }
 
-// Width is how many columns of C are computed together: shards of columns are best cut at
+// Columns is how many columns of C stand in a vector: shards of columns are best cut at
 // multiples of it.
-func Width() int { return best.width() }
+func Columns() int { return best.lanes }
 
 // kernel is a way to compute panels.
 type kernel struct {
@@ -52,8 +54,6 @@ type kernel struct {
 	lanes int    // of a vector
 	rows  [4]int // most rows of a tile, by how many vectors it is wide; 0: none is
 }
-
-func (g *kernel) width() int { return 2 * g.lanes }
 
 // portable computes without assembly.
 var portable = kernel{name: "go", lanes: 8}
@@ -74,7 +74,7 @@ func (g *kernel) sgemm(transA, transB bool, m, n, k int, alpha float32, a []floa
 			if beta == 0 {
 				row[j] = alpha * v
 			} else {
-				row[j] = FMA(alpha, v, beta*row[j])
+				row[j] = fma.FMA(alpha, v, beta*row[j])
 			}
 		}
 	}
