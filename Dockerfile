@@ -1,5 +1,4 @@
-# Build: one static-as-can-be binary, MNIST included. (It loads libc and OpenBLAS
-# at run time; no compiler but Go's is needed.)
+# Build: one static-as-can-be binary, MNIST included. (No compiler but Go's is needed.)
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -7,11 +6,8 @@ RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -o /usr/local/bin/elbo ./cmd/elbo
 
-# Run: Debian with OpenBLAS, a user without rights, and a volume for runs.
+# Run: Debian, a user without rights, and a volume for runs.
 FROM debian:bookworm-slim
-RUN apt-get update \
- && apt-get install -y --no-install-recommends libopenblas0-pthread \
- && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home --home-dir /home/elbo elbo \
  && mkdir /runs && chown elbo:elbo /runs
 COPY --from=build /usr/local/bin/elbo /usr/local/bin/elbo

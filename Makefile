@@ -43,7 +43,7 @@ bench-peers: build ## elbo next to PyTorch and numpy, in alternating runs (it sa
 	/usr/bin/python3 train/testdata/peers/peers.py --elbo ./elbo
 
 fuzz:             ## each fuzz target for FUZZTIME
-	@for package in ./data ./train/run; do \
+	@for package in ./data ./train/run ./graph/gemm; do \
 	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 	    echo "$$package $$target"; \
 	    go test -run xxx -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$package || exit 1; \

@@ -30,25 +30,27 @@ func (e *Engine) Serial() *Engine { return NewEngine(1, e.BLAS) }
 // sums counts the ways in which this program has cut and ordered its sums: it goes up with
 // every change of an operation, a block or a chunk after which the same run has other
 // bits.
-const sums = "3"
+const sums = "4"
 
 // Numerics identifies all that decides how a sum of float32 numbers is rounded.
 // Two runs of the same seed and configuration agree in every bit if their
 // numerics do.
 func (e *Engine) Numerics() map[string]string {
 	id := map[string]string{
-		"go":      runtime.Version(),
-		"arch":    runtime.GOARCH,
-		"blas":    e.BLAS.Name,
-		"workers": strconv.Itoa(e.Workers),
-		"simd":    simd.Name(),
-		"sums":    sums,
+		"go":   runtime.Version(),
+		"arch": runtime.GOARCH,
+		"blas": e.BLAS.Name,
+		"sums": sums,
 	}
 	if e.BLAS.Version != "" {
 		id["blas_version"] = e.BLAS.Version
 	}
-	if e.BLAS.Kernel != "" {
-		id["blas_kernel"] = e.BLAS.Kernel
+	if !e.BLAS.SameEverywhere() { // else neither the kernels nor the number of shards change a bit
+		id["workers"] = strconv.Itoa(e.Workers)
+		id["simd"] = simd.Name()
+		if e.BLAS.Kernel != "" {
+			id["blas_kernel"] = e.BLAS.Kernel
+		}
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
@@ -87,15 +89,12 @@ func (e *Engine) layer(transA, transB bool, m, n, k int, a, b, bias []float32, f
 			}
 			return row*ld + col
 		}
-		beta := float32(0)
-		if bias != nil { // the product is added to it
-			beta = 1
-			for r := rowLo; r < rowHi; r++ {
-				copy(c[r*n+colLo:r*n+colHi], bias[colLo:colHi])
-			}
+		part := bias
+		if part != nil {
+			part = bias[colLo:colHi]
 		}
-		e.BLAS.Sgemm(transA, transB, rowHi-rowLo, colHi-colLo, k, 1,
-			a[first(transA, rowLo, 0, lda):], lda, b[first(transB, 0, colLo, ldb):], ldb, beta, c[rowLo*n+colLo:], n)
+		e.BLAS.Layer(transA, transB, rowHi-rowLo, colHi-colLo, k,
+			a[first(transA, rowLo, 0, lda):], lda, b[first(transB, 0, colLo, ldb):], ldb, part, c[rowLo*n+colLo:], n)
 		if f != Identity {
 			for r := rowLo; r < rowHi; r++ {
 				f.apply(c[r*n+colLo : r*n+colHi])
@@ -105,6 +104,7 @@ func (e *Engine) layer(transA, transB bool, m, n, k int, a, b, bias []float32, f
 	if m >= n {
 		e.Split(m, 1+productGrain/(n*k), func(lo, hi int) { block(lo, hi, 0, n) })
 	} else {
-		e.Split(n, 1+productGrain/(m*k), func(lo, hi int) { block(0, m, lo, hi) })
+		unit := e.BLAS.Columns()
+		e.Split((n+unit-1)/unit, 1+productGrain/(m*k*unit), func(lo, hi int) { block(0, m, lo*unit, min(hi*unit, n)) })
 	}
 }

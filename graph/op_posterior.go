@@ -107,7 +107,7 @@ func softmax(q, a []float32) float32 {
 
 // expectation is Σ p a, where p = 0 counts 0 whatever a is.
 func expectation(p, a []float32) float32 {
-	if sum := vek32.Dot(p, a); sum-sum == 0 {
+	if sum := simd.Dot(p, a); sum-sum == 0 {
 		return sum
 	}
 	sum := 0.0 // 0 · ∞

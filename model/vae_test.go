@@ -195,7 +195,7 @@ func TestPaddingChangesNoGradient(t *testing.T) {
 }
 
 // TestAStepAllocatesNoTensor counts bytes: a step allocates for the bookkeeping of
-// Gorgonia (10 kB) and, without OpenBLAS, of gonum's products (100 kB).
+// Gorgonia (10 kB) and, with gonum, of its products (100 kB).
 func TestAStepAllocatesNoTensor(t *testing.T) {
 	c := smallConfig()
 	c.Pixels, c.Hidden, c.Latent = 784, []int{400}, 100

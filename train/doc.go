@@ -6,7 +6,7 @@
 //
 //	c := train.With(train.DefaultConfig(train.VAEModel), func(s *train.VAESettings) { s.Latent = 2 })
 //	s, err := train.NewSetup(c, runtime.NumCPU(), func(workers int) *graph.Engine {
-//		return graph.NewEngine(workers, lib) // lib, _ := blas.Open("")
+//		return graph.NewEngine(workers, lib) // lib := blas.BuiltIn()
 //	})
 //	dir, err := train.CreateRun("runs/first", s.Config)
 //	result, err := train.Run(ctx, s, dir, nil, nil, time.Now)

@@ -18,6 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"elbo/cmd/elbo/internal/bench"
+	"elbo/graph"
+	"elbo/graph/blas"
 	"elbo/train"
 )
 
@@ -33,14 +35,16 @@ func newBenchCmd(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "How fast this machine fits and scores models, next to what it could do",
-		Long: `Measure sgemm, training, EM and evaluation on the built-in MNIST, and say for each which
-fraction of the roofline it reaches: the time of its matrix products at the speed of sgemm,
-measured next to it in the same process and on the same cores, divided by the time it took.
-Every row is measured in short windows, of which the best counts. Nothing is kept.
+		Long: `Measure training, EM and evaluation on the built-in MNIST, and say for each which fraction
+of the roofline it reaches: the time of its matrix products in a loop of nothing but fused
+multiply-adds, measured next to it in the same process and on the same cores, divided by the
+time it took. Every row is measured in short windows, of which the best counts. Nothing is
+kept.
 
-The goals in images a second were set on a machine with 460 GFLOP/s; the goals for the
-fraction are what travels, and decide the verdict. A goal that is not met is no failure:
-the exit code is 0 when everything was measured.
+The goals in images a second were set on a machine with 540 GFLOP/s; the goals for the
+fraction are what travels. They are this program's, not yours: a share below 1 says what is
+left to do here, and the exit code is 0 when everything was measured. Where other work shares
+the cores, no figure is judged.
 
 Rows: ` + strings.Join(bench.Names(), ", ") + `.`,
 		Example: "  elbo bench\n  elbo bench --only vae,mixture --seconds 10 --json",
@@ -85,22 +89,27 @@ type benchReport struct {
 	System       string      `json:"system"`
 	CPUs         int         `json:"cpus"`
 	Workers      int         `json:"workers"`
+	LimitOne     float64     `json:"limit_gflops_one_core"` // of fused multiply-adds
+	LimitAll     float64     `json:"limit_gflops_all_workers"`
+	Stream       float64     `json:"stream_gb_s"` // read and written by a copy through memory, all workers
 	SgemmOne     float64     `json:"sgemm_gflops_one_core"`
 	SgemmAll     float64     `json:"sgemm_gflops_all_workers"`
+	BuiltInOne   float64     `json:"built_in_gflops_one_core,omitempty"` // of the built-in product, beside another one
+	BuiltInAll   float64     `json:"built_in_gflops_all_workers,omitempty"`
 	Reference    float64     `json:"reference_gflops"` // of the machine of the goals
 	Busy         bool        `json:"busy"`             // the machine did other work: no figure can be trusted
 	Rows         []bench.Row `json:"rows"`
 }
 
-// steady is by how much sgemm may vary in one run on a machine that does nothing else.
+// steady is by how much the limit may vary in one run on a machine that does nothing else.
 const steady = 1.25
 
-// sgemmRange returns the least and the most GFLOP/s of sgemm on all workers.
-func (r benchReport) sgemmRange() (least, most float64) {
-	least, most = r.SgemmAll, r.SgemmAll
+// limits returns the least and the most GFLOP/s of fused multiply-adds on all workers.
+func (r benchReport) limits() (least, most float64) {
+	least, most = r.LimitAll, r.LimitAll
 	for _, row := range r.Rows {
-		if row.SgemmGFLOPS > 0 {
-			least, most = min(least, row.SgemmGFLOPS), max(most, row.SgemmGFLOPS)
+		if row.LimitGFLOPS > 0 {
+			least, most = min(least, row.LimitGFLOPS), max(most, row.LimitGFLOPS)
 		}
 	}
 	return least, most
@@ -120,7 +129,11 @@ func runBench(ctx context.Context, p *program, o benchOptions) error {
 	report := benchReport{
 		BLAS: engine.BLAS.String(), BLASPath: engine.BLAS.Path, Kernel: engine.BLAS.Kernel, Restrictions: engine.BLAS.Restrictions(os.Getenv),
 		Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, CPUs: p.cpus, Workers: o.workers, Reference: bench.ReferenceGFLOPS,
+		LimitOne: b.Limit(1, o.seconds/8), LimitAll: b.Limit(o.workers, o.seconds/8), Stream: b.Stream(o.workers, o.seconds/8),
 		SgemmOne: b.Sgemm(1, o.seconds/4), SgemmAll: b.Sgemm(o.workers, o.seconds/4),
+	}
+	if own := (&bench.Bench{Seconds: o.seconds, Engine: graph.NewEngine(o.workers, blas.BuiltIn()), Now: p.now}); !engine.BLAS.SameEverywhere() {
+		report.BuiltInOne, report.BuiltInAll = own.Sgemm(1, o.seconds/4), own.Sgemm(o.workers, o.seconds/4)
 	}
 	if !o.json {
 		report.writeMachine(p.stdout)
@@ -131,7 +144,7 @@ func runBench(ctx context.Context, p *program, o benchOptions) error {
 	if err != nil {
 		return err
 	}
-	least, most := report.sgemmRange()
+	least, most := report.limits()
 	report.Busy = most > steady*least
 	if o.json {
 		return writeJSON(p.stdout, report)
@@ -149,7 +162,11 @@ func (r benchReport) writeMachine(w io.Writer) {
 	for _, line := range r.Restrictions {
 		fmt.Fprintln(w, line)
 	}
+	fmt.Fprintf(w, "limit: %.0f GFLOP/s on one core, %.0f on all workers (fused multiply-adds); %.0f GB/s through memory\n", r.LimitOne, r.LimitAll, r.Stream)
 	fmt.Fprintf(w, "sgemm: %.0f GFLOP/s on one core, %.0f on all workers\n", r.SgemmOne, r.SgemmAll)
+	if r.BuiltInOne > 0 {
+		fmt.Fprintf(w, "built-in product: %.0f GFLOP/s on one core, %.0f on all workers\n", r.BuiltInOne, r.BuiltInAll)
+	}
 }
 
 func (r benchReport) writeRows(w io.Writer) {
@@ -161,8 +178,8 @@ func (r benchReport) writeRows(w io.Writer) {
 			fraction, goal = fmt.Sprintf("%.1f %%", 100*row.Fraction), fmt.Sprintf("%.1f %%", 100*row.FractionGoal)
 		}
 		verdict := row.Verdict
-		if r.Busy && row.FractionGoal > 0 {
-			verdict = "not judged: the machine is busy"
+		if r.Busy {
+			verdict = "-"
 		}
 		limit := ""
 		if row.AtMost {
@@ -171,11 +188,11 @@ func (r benchReport) writeRows(w io.Writer) {
 		fmt.Fprintf(t, "%s\t%s %s\t%s%s\t%s\t%s\t%s\t%s\n", row.Name, benchFigure(row.Figure), row.Unit, limit, benchFigure(row.Goal), fraction, goal, verdict, row.What)
 	}
 	t.Flush()
-	fmt.Fprintf(w, "* of a machine with %.0f GFLOP/s; the roofline is what this one would do if it did nothing but the matrix products\n", r.Reference)
-	fmt.Fprintln(w, "  at the speed of sgemm (training: 6 FLOP a weight and image, without the first layer's gradient for the pixels)")
+	fmt.Fprintf(w, "* of a machine with %.0f GFLOP/s; the roofline is what this one would do if it did nothing but the matrix products,\n", r.Reference)
+	fmt.Fprintln(w, "  a fused multiply-add in every cycle (training: 6 FLOP a weight and image, without the first layer's gradient for the pixels)")
 	if r.Busy {
-		least, most := r.sgemmRange()
-		fmt.Fprintf(w, "sgemm varied from %.0f to %.0f GFLOP/s in this run: the machine does other work, so trust no figure\n", least, most)
+		least, most := r.limits()
+		fmt.Fprintf(w, "the limit varied from %.0f to %.0f GFLOP/s in this run: other work shares the cores, and nothing is judged\n", least, most)
 	}
 }
 

@@ -14,15 +14,14 @@ import (
 	"elbo/graph/blas"
 )
 
-// openBLAS opens the matrix product that the user chose, or the best there is. A library
-// that the user names may be anything, also one that crashes whoever calls it: it is
+// openBLAS returns the matrix product that the user chose, the program's own unless it is
+// another. A library may be anything, also one that crashes or hangs whoever calls it: it is
 // tried in a process of its own first.
 func (p *program) openBLAS() (*blas.Library, string) {
-	if p.blas == "" || p.blas == "gonum" {
-		return blas.Open(p.blas)
-	}
-	if err := tryInChild(p.blas); err != nil {
-		return blas.Gonum(), err.Error()
+	if blas.Opens(p.blas) {
+		if err := tryInChild(p.blas); err != nil {
+			return blas.BuiltIn(), err.Error()
+		}
 	}
 	return blas.Open(p.blas)
 }
@@ -38,8 +37,11 @@ func tryInChild(library string) error {
 		return nil // then there is no child to ask
 	}
 	output, err := exec.CommandContext(ctx, self, "try-blas", library).Output()
+	if ctx.Err() != nil {
+		return fmt.Errorf("BLAS %s hangs (no answer within %v): going on with the built-in product", library, tryTimeout)
+	}
 	if failed, ended := errors.AsType[*exec.ExitError](err); ended {
-		return fmt.Errorf("BLAS %s crashes (%v): going on with pure Go, which is several times slower", library, failed)
+		return fmt.Errorf("BLAS %s crashes (%v): going on with the built-in product", library, failed)
 	}
 	if note := strings.TrimSpace(string(output)); err == nil && note != "" {
 		return errors.New(note)

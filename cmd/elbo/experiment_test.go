@@ -26,7 +26,7 @@ func tinyProgram(t *testing.T, stdout, stderr io.Writer) (*program, string) {
 	if err := writeDataset(filepath.Join(dir, "data"), 48, 12, 12); err != nil {
 		t.Fatal(err)
 	}
-	return &program{name: "elbo", stdout: stdout, stderr: stderr, now: time.Now, cpus: 1, blas: "gonum"}, dir
+	return &program{name: "elbo", stdout: stdout, stderr: stderr, now: time.Now, cpus: 1}, dir
 }
 
 // tinyPriorFreedom returns a small experiment on synthetic digits of 12 × 12 pixels, of

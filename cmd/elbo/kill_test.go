@@ -47,7 +47,7 @@ func (r *runner) start(args ...string) *process {
 	r.t.Helper()
 	p := &process{Cmd: exec.Command("elbo", args...)} // TestMain put it on PATH
 	p.Dir, p.Stdout, p.Stderr = r.dir, &p.stdout, &p.stderr
-	p.Env = append(os.Environ(), "ELBO_BLAS=gonum")
+	p.Env = append(os.Environ(), "ELBO_BLAS=")
 	if err := p.Start(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestAnInterruptSavesThoughNobodyReadsWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &process{Cmd: exec.Command("elbo", append(r.flags, "--out", "run")...)}
-	p.Dir, p.Stderr, p.Env = r.dir, write, append(os.Environ(), "ELBO_BLAS=gonum")
+	p.Dir, p.Stderr, p.Env = r.dir, write, append(os.Environ(), "ELBO_BLAS=")
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}

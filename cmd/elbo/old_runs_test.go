@@ -131,7 +131,7 @@ func continueOldRun(t *testing.T, name, expected string) {
 func runCommand(t *testing.T, args ...string) []byte {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	p := &program{name: "elbo", stdout: &stdout, stderr: &stderr, now: time.Now, cpus: 1, blas: "gonum"}
+	p := &program{name: "elbo", stdout: &stdout, stderr: &stderr, now: time.Now, cpus: 1}
 	cmd := newRootCmd(p)
 	cmd.SetArgs(args)
 	if err := cmd.ExecuteContext(t.Context()); err != nil {

@@ -1,11 +1,10 @@
-// Package blas finds the fastest single-precision matrix product there is on
-// this machine, without cgo.
+// Package blas has the single-precision matrix product that the program computes with: its
+// own, of package gemm, unless the user asks for a library.
 //
-// OpenBLAS (or MKL, BLIS or, on macOS, Accelerate) is opened at run time; where there is
-// none, gonum's pure Go product takes its place and everything works, slower.
-// The library is asked for one thread: its own threads spin and starve Go's,
-// and a fixed number of goroutines on fixed shards keeps results bit-equal from
-// run to run.
+// OpenBLAS (or MKL, BLIS or, on macOS, Accelerate) is opened at run time, without cgo, and
+// only when it is asked for. It is asked for one thread: its own threads spin and starve
+// Go's, and a fixed number of goroutines on fixed shards keeps results bit-equal from run
+// to run.
 package blas
 
 import (
@@ -13,15 +12,17 @@ import (
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/gonum"
+
+	"elbo/graph/gemm"
 )
 
 // Library is one implementation of sgemm and what is known of it. It is safe
 // for concurrent use.
 type Library struct {
-	Name    string // "OpenBLAS", "MKL", "BLIS", "Accelerate", "gonum", or "BLAS" for another
+	Name    string // "built-in", "OpenBLAS", "MKL", "BLIS", "Accelerate", "gonum", or "BLAS" for another
 	Version string // as the library reports itself, "" if it does not
 	Kernel  string // the CPU kernel that the library chose, e.g. "SkylakeX"
-	Path    string // the file that was opened, "" for gonum
+	Path    string // the file that was opened, "" for none
 
 	sgemm sgemmFunc
 }
@@ -29,33 +30,62 @@ type Library struct {
 // sgemmFunc is C = α op(A) op(B) + β C on row-major matrices, C [m,n].
 type sgemmFunc func(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int)
 
-// Gonum is the pure Go product, the same everywhere.
+// BuiltIn returns the program's own product, which has the same bits on every machine.
+func BuiltIn() *Library {
+	return &Library{Name: builtIn, Kernel: gemm.Kernel(), sgemm: gemm.Sgemm}
+}
+
+const builtIn = "built-in"
+
+// SameEverywhere reports whether a product has the same bits on every machine, and however
+// it is cut into shards.
+func (l *Library) SameEverywhere() bool { return l.Name == builtIn }
+
+// Gonum is gonum's product in pure Go, to compare with.
 func Gonum() *Library {
 	return &Library{Name: "gonum", Version: "v0.17.0", sgemm: gonumSgemm}
 }
 
-// Open returns the library that choice names: "" for the best there is,
-// "gonum" for pure Go, or the path of a shared library that exports sgemm_
-// (Fortran calling convention, 32- or 64-bit integers).
+// The choices of Open that are no paths.
+const (
+	choiceGonum    = "gonum"
+	choiceOpenBLAS = "openblas"
+)
+
+// Opens reports whether a choice is one for which Open loads a shared library.
+func Opens(choice string) bool { return choice != "" && choice != builtIn && choice != choiceGonum }
+
+// Open returns the product that choice names: "" or "built-in" for the program's own,
+// "openblas" for the best library that is installed, the path of a shared library that
+// exports sgemm_ (Fortran calling convention, 32- or 64-bit integers), or "gonum".
 //
-// It never fails: where the choice cannot be had, the pure Go product is
-// returned and the note says why, and what to do. The note is "" when all is
-// well.
+// It never fails: where the choice cannot be had, the built-in product is returned and the
+// note says why, and what to do. The note is "" when all is well.
 func Open(choice string) (lib *Library, note string) {
-	if choice == "gonum" {
+	if choice == choiceGonum {
 		return Gonum(), ""
 	}
-	lib, err := open(choice)
+	if !Opens(choice) {
+		return BuiltIn(), ""
+	}
+	path := choice
+	if choice == choiceOpenBLAS {
+		path = ""
+	}
+	err := roomForLibrary()
+	if err == nil {
+		lib, err = open(path)
+	}
 	if err == nil {
 		err = lib.check()
 	}
 	if err == nil {
 		return lib, ""
 	}
-	if choice != "" {
-		return Gonum(), fmt.Sprintf("BLAS %s cannot be used (%v): going on with pure Go, which is several times slower", choice, err)
+	if path == "" {
+		return BuiltIn(), fmt.Sprintf("no OpenBLAS can be used (%v): going on with the built-in product; %s", err, installHint)
 	}
-	return Gonum(), fmt.Sprintf("no OpenBLAS found (%v): going on with pure Go, which is several times slower; %s", err, installHint)
+	return BuiltIn(), fmt.Sprintf("BLAS %s cannot be used (%v): going on with the built-in product", choice, err)
 }
 
 // Sgemm computes C = α op(A) op(B) + β C, where op(A) is [m,k], op(B) [k,n]
@@ -68,9 +98,38 @@ func (l *Library) Sgemm(transA, transB bool, m, n, k int, alpha float32, a []flo
 	l.sgemm(transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 }
 
-// String names the library in one line, for people.
+// Layer computes C = op(A) op(B) + bias in the way of Sgemm: bias [n] is added to every row
+// of C, nil is for none.
+func (l *Library) Layer(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, bias, c []float32, ldc int) {
+	if l.SameEverywhere() {
+		gemm.Product(transA, transB, m, n, k, a, lda, b, ldb, bias, c, ldc)
+		return
+	}
+	beta := float32(0)
+	if bias != nil { // the product is added to it
+		beta = 1
+		for r := range m {
+			copy(c[r*ldc:][:n], bias)
+		}
+	}
+	l.Sgemm(transA, transB, m, n, k, 1, a, lda, b, ldb, beta, c, ldc)
+}
+
+// Columns is how many columns of C the product is best cut at multiples of, for workers to
+// share it.
+func (l *Library) Columns() int {
+	if l.SameEverywhere() {
+		return gemm.Columns()
+	}
+	return 1
+}
+
+// String names the product in one line, for people.
 func (l *Library) String() string {
 	s := l.Name
+	if l.SameEverywhere() {
+		s = "built-in product"
+	}
 	if l.Version != "" {
 		s += " " + l.Version
 	}
@@ -91,7 +150,7 @@ func checkMatrix(name string, trans bool, rows, cols int, x []float32, ld int) {
 	}
 }
 
-// check compares the library with gonum on small products of every kind, so
+// check compares the library with the built-in product on small products of every kind, so
 // that a library of another calling convention is found out before it is used.
 func (l *Library) check() error {
 	const m, n, k = 5, 7, 3
@@ -115,7 +174,7 @@ func (l *Library) check() error {
 			got[i], want[i] = 1, 1
 		}
 		l.sgemm(trans[0], trans[1], m, n, k, 2, a, lda, b, ldb, 1, got, n)
-		gonumSgemm(trans[0], trans[1], m, n, k, 2, a, lda, b, ldb, 1, want, n)
+		gemm.Sgemm(trans[0], trans[1], m, n, k, 2, a, lda, b, ldb, 1, want, n)
 		for i := range got {
 			if got[i] != want[i] { // small integers: both must be exact
 				return fmt.Errorf("%s computes a wrong product: element %d is %g, want %g", l.Path, i, got[i], want[i])

@@ -14,8 +14,8 @@ import (
 // TestEveryLibraryComputesTheProduct compares with a naive float64 loop over all
 // transposes, odd sizes, padded leading dimensions and values of alpha and beta.
 func TestEveryLibraryComputesTheProduct(t *testing.T) {
-	libraries := []*Library{Gonum()}
-	for _, choice := range []string{"", "libblis.so.4", "libmkl_rt.so.2"} { // those that are installed
+	libraries := []*Library{BuiltIn(), Gonum()}
+	for _, choice := range []string{"openblas", "libblis.so.4", "libmkl_rt.so.2"} { // those that are installed
 		if lib, note := Open(choice); note == "" {
 			libraries = append(libraries, lib)
 		} else {
@@ -101,7 +101,7 @@ func randomMatrix(rng *rand.Rand, rows, cols, pad int) []float32 {
 // TestProductsOfSeveralCallersAreRight: also in OpenBLAS built with OpenMP, where callers
 // that do not ask for one thread share buffers, and wait for each other.
 func TestProductsOfSeveralCallersAreRight(t *testing.T) {
-	choices := []string{""}
+	choices := []string{"", "openblas"}
 	openmp, err := filepath.Glob("/usr/lib/*/openblas-openmp/libopenblas.so.0")
 	if err != nil {
 		t.Fatal(err)
@@ -142,12 +142,14 @@ func TestAnUnusableLibraryFallsBackAndSaysSo(t *testing.T) {
 	}
 	for _, choice := range choices {
 		lib, note := Open(choice)
-		if lib.Name != "gonum" || !strings.Contains(note, choice) || !strings.Contains(note, "pure Go") {
-			t.Errorf("Open(%q) = %v, note %q; want gonum and a note that names the choice", choice, lib, note)
+		if !lib.SameEverywhere() || !strings.Contains(note, choice) || !strings.Contains(note, "built-in") {
+			t.Errorf("Open(%q) = %v, note %q; want the built-in product and a note that names the choice", choice, lib, note)
 		}
 	}
-	if lib, note := Open("gonum"); lib.Name != "gonum" || note != "" {
-		t.Errorf("Open(gonum) = %v, %q; want gonum without a note", lib, note)
+	for choice, name := range map[string]string{"": "built-in", "built-in": "built-in", "gonum": "gonum"} {
+		if lib, note := Open(choice); lib.Name != name || lib.Path != "" || note != "" || Opens(choice) {
+			t.Errorf("Open(%q) = %v from %q, %q; want %s, and that nothing is loaded", choice, lib, lib.Path, note, name)
+		}
 	}
 }
 
@@ -166,7 +168,7 @@ func TestShortSlicesNeverReachForeignCode(t *testing.T) {
 			t.Error("a matrix shorter than its shape was passed on")
 		}
 	}()
-	lib, _ := Open("")
+	lib, _ := Open("openblas")
 	lib.Sgemm(false, false, 4, 4, 4, 1, make([]float32, 15), 4, make([]float32, 16), 4, 0, make([]float32, 16), 4)
 }
 
@@ -178,4 +180,25 @@ func BenchmarkSgemm256(b *testing.B) {
 		lib.Sgemm(false, false, n, n, n, 1, x, n, y, n, 0, z, n)
 	}
 	b.ReportMetric(2*n*n*n*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+}
+
+// TestALayerIsAProductAndItsBias: in every library.
+func TestALayerIsAProductAndItsBias(t *testing.T) {
+	lib, _ := Open("openblas")
+	for _, lib := range []*Library{BuiltIn(), Gonum(), lib} {
+		for _, bias := range [][]float32{nil, {10, 20, 30}} {
+			// A = [1 2; 3 4], Bᵀ = [1 0; 0 1; 1 1], C in a matrix that is wider.
+			c := []float32{9, 9, 9, 7, 9, 9, 9}
+			lib.Layer(false, true, 2, 3, 2, []float32{1, 2, 3, 4}, 2, []float32{1, 0, 0, 1, 1, 1}, 2, bias, c, 4)
+			want := []float32{1, 2, 3, 7, 3, 4, 7}
+			for i := range want {
+				if bias != nil && i != 3 {
+					want[i] += bias[i%4]
+				}
+				if c[i] != want[i] {
+					t.Fatalf("%v, bias %v: %g, want %g", lib, bias, c, want)
+				}
+			}
+		}
+	}
 }

@@ -30,14 +30,14 @@ func (l *Library) restrictions(getenv func(name string) string, avx512 bool, cpu
 	if choice := getenv("ELBO_BLAS"); choice != "" {
 		line("ELBO_BLAS=%s chooses the matrix product", choice)
 	}
-	if core := getenv("OPENBLAS_CORETYPE"); core != "" && l.Kernel != "" {
+	if core := getenv("OPENBLAS_CORETYPE"); core != "" && l.Name == "OpenBLAS" {
 		if avx512 && !slices.Contains(wideKernels, strings.ToLower(l.Kernel)) {
 			line("OPENBLAS_CORETYPE=%s keeps OpenBLAS from the AVX-512 of this CPU (%s kernel), about half the speed: unset it", core, l.Kernel)
 		} else {
 			line("OPENBLAS_CORETYPE=%s chooses the kernel", core)
 		}
 	}
-	if size := getenv("OPENBLAS_L2_SIZE"); size != "" && l.Kernel != "" {
+	if size := getenv("OPENBLAS_L2_SIZE"); size != "" && l.Name == "OpenBLAS" {
 		line("OPENBLAS_L2_SIZE=%s sets the blocks of OpenBLAS, which may cost half the speed: unset it", size)
 	}
 	if n, err := strconv.Atoi(getenv("GOMAXPROCS")); err == nil && n < cpus {

@@ -17,6 +17,7 @@ func TestWhatRestrictsTheLibraryIsSaid(t *testing.T) {
 		{openblas("Haswell"), map[string]string{"OPENBLAS_CORETYPE": "Haswell"}, true, []string{"OPENBLAS_CORETYPE=Haswell keeps OpenBLAS from the AVX-512"}},
 		{openblas("Haswell"), map[string]string{"OPENBLAS_CORETYPE": "Haswell"}, false, []string{"OPENBLAS_CORETYPE=Haswell chooses the kernel"}},
 		{openblas("Cooperlake"), map[string]string{"OPENBLAS_CORETYPE": "COOPERLAKE"}, true, []string{"OPENBLAS_CORETYPE=COOPERLAKE chooses the kernel"}},
+		{BuiltIn(), map[string]string{"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_L2_SIZE": "0x100000"}, true, nil},
 		{Gonum(), map[string]string{"OPENBLAS_CORETYPE": "Haswell", "ELBO_BLAS": "gonum"}, true, []string{"ELBO_BLAS=gonum"}},
 		{openblas("Zen"), map[string]string{"OPENBLAS_L2_SIZE": "0x100000", "GOMAXPROCS": "1"}, false, []string{"OPENBLAS_L2_SIZE=0x100000", "GOMAXPROCS=1 leaves 3 of 4 CPUs unused"}},
 		{openblas("Zen"), map[string]string{"GOMAXPROCS": "4"}, false, nil},

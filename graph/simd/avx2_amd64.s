@@ -117,21 +117,24 @@ done:
 	RET
 
 // func expSumAVX2(q, a *float32, top float32, n int) float64
-// q = exp(a - top), and 0 below exp -87; returns Σ q. n is a multiple of 8.
+// q = exp(a - top), and 0 below exp -87; returns Σ q, of sixteen lanes. n is a multiple of
+// 16.
 TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 	MOVQ         q+0(FP), DI
 	MOVQ         a+8(FP), SI
 	VBROADCASTSS top+16(FP), Y8
 	MOVQ         n+24(FP), CX
-	SHRQ         $3, CX
-	VXORPS       Y9, Y9, Y9
-	VXORPS       Y10, Y10, Y10
+	SHRQ         $4, CX
+	VXORPS       Y9, Y9, Y9    // lanes 0 to 3
+	VXORPS       Y10, Y10, Y10 // 4 to 7
+	VXORPS       Y14, Y14, Y14 // 8 to 11
+	VXORPS       Y15, Y15, Y15 // 12 to 15
 	VMOVUPS      least<>(SB), Y12
 	VMOVUPS      most<>(SB), Y13
 	JZ           done
 
 loop:
-	VMOVUPS      (SI), Y5
+	VMOVUPS      0(SI), Y5
 	VSUBPS       Y8, Y5, Y5
 	VCMPPS       $1, least<>(SB), Y5, Y6
 	VMAXPS       Y5, Y12, Y0
@@ -139,23 +142,80 @@ loop:
 	REDUCE(Y0, Y1, Y2, Y3)
 	VFMADD213PS  Y2, Y2, Y1
 	VANDNPS      Y1, Y6, Y1
-	VMOVUPS      Y1, (DI)
+	VMOVUPS      Y1, 0(DI)
 	VCVTPS2PD    X1, Y4
 	VADDPD       Y4, Y9, Y9
 	VEXTRACTF128 $1, Y1, X1
 	VCVTPS2PD    X1, Y4
 	VADDPD       Y4, Y10, Y10
-	ADDQ         $32, SI
-	ADDQ         $32, DI
+	VMOVUPS      32(SI), Y5
+	VSUBPS       Y8, Y5, Y5
+	VCMPPS       $1, least<>(SB), Y5, Y6
+	VMAXPS       Y5, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	REDUCE(Y0, Y1, Y2, Y3)
+	VFMADD213PS  Y2, Y2, Y1
+	VANDNPS      Y1, Y6, Y1
+	VMOVUPS      Y1, 32(DI)
+	VCVTPS2PD    X1, Y4
+	VADDPD       Y4, Y14, Y14
+	VEXTRACTF128 $1, Y1, X1
+	VCVTPS2PD    X1, Y4
+	VADDPD       Y4, Y15, Y15
+	ADDQ         $64, SI
+	ADDQ         $64, DI
 	DECQ         CX
 	JNZ          loop
 
 done:
+	VADDPD       Y14, Y9, Y9
+	VADDPD       Y15, Y10, Y10
 	VADDPD       Y10, Y9, Y9
 	VEXTRACTF128 $1, Y9, X10
 	VADDPD       X10, X9, X9
 	VHADDPD      X9, X9, X9
 	VMOVSD       X9, ret+32(FP)
+	VZEROUPPER
+	RET
+
+// func dotAVX2(x, y *float32, n int) float32
+// Σ x y, of 32 lanes. n is a multiple of 32.
+TEXT ·dotAVX2(SB), NOSPLIT, $0-28
+	MOVQ   x+0(FP), SI
+	MOVQ   y+8(FP), DI
+	MOVQ   n+16(FP), CX
+	SHRQ   $5, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	JZ     done
+
+loop:
+	VMOVUPS     (SI), Y4
+	VMOVUPS     32(SI), Y5
+	VMOVUPS     64(SI), Y6
+	VMOVUPS     96(SI), Y7
+	VFMADD231PS (DI), Y4, Y0
+	VFMADD231PS 32(DI), Y5, Y1
+	VFMADD231PS 64(DI), Y6, Y2
+	VFMADD231PS 96(DI), Y7, Y3
+	ADDQ        $128, SI
+	ADDQ        $128, DI
+	DECQ        CX
+	JNZ         loop
+
+done:
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, ret+24(FP)
 	VZEROUPPER
 	RET
 
@@ -193,20 +253,23 @@ done:
 	RET
 
 // func bernoulliAVX2(residual, x, l *float32, n int) (sum, product float64)
-// For n pixels, a multiple of 8 and at most 512, with e = exp(-|l|):
+// For n pixels, a multiple of 16 and at most 512, with e = exp(-|l|):
 //
 //	residual = x - σ(l),  sum = Σ x l - max(l, 0),  product = Π (1 + e)
 //
-// Where residual is nil it is not computed.
+// in sixteen lanes. Where residual is nil it is not computed.
 TEXT ·bernoulliAVX2(SB), NOSPLIT, $0-48
 	MOVQ    residual+0(FP), DI
 	MOVQ    x+8(FP), DX
 	MOVQ    l+16(FP), SI
 	MOVQ    n+24(FP), CX
-	SHRQ    $3, CX
-	VXORPS  Y8, Y8, Y8        // Σ x l
+	SHRQ    $4, CX
+	VXORPS  Y8, Y8, Y8        // Σ x l, lanes 0 to 7
+	VXORPS  Y14, Y14, Y14     // and 8 to 15
 	VXORPS  Y9, Y9, Y9        // Σ max(l, 0)
+	VXORPS  Y15, Y15, Y15
 	VMOVUPS one<>(SB), Y10    // Π (1 + e)
+	VMOVUPS one<>(SB), Y7
 	VMOVUPS one<>(SB), Y11
 	VXORPS  Y12, Y12, Y12
 	VMOVUPS least<>(SB), Y13
@@ -215,8 +278,8 @@ TEXT ·bernoulliAVX2(SB), NOSPLIT, $0-48
 	JZ      value
 
 loop:
-	VMOVUPS     (SI), Y5
-	VMOVUPS     (DX), Y6
+	VMOVUPS     0(SI), Y5
+	VMOVUPS     0(DX), Y6
 	VFMADD231PS Y5, Y6, Y8
 	VMAXPS      Y12, Y5, Y4
 	VADDPS      Y4, Y9, Y9
@@ -229,17 +292,32 @@ loop:
 	VBLENDVPS   Y5, Y1, Y11, Y4     // the numerator of σ(l): e where l < 0, else 1
 	VDIVPS      Y3, Y4, Y4
 	VSUBPS      Y4, Y6, Y4
-	VMOVUPS     Y4, (DI)
-	ADDQ        $32, SI
-	ADDQ        $32, DX
-	ADDQ        $32, DI
+	VMOVUPS     Y4, 0(DI)
+	VMOVUPS     32(SI), Y5
+	VMOVUPS     32(DX), Y6
+	VFMADD231PS Y5, Y6, Y14
+	VMAXPS      Y12, Y5, Y4
+	VADDPS      Y4, Y15, Y15
+	VORPS       sign<>(SB), Y5, Y0
+	VMAXPS      Y0, Y13, Y0
+	REDUCE(Y0, Y1, Y2, Y3)
+	VFMADD213PS Y2, Y2, Y1          // e
+	VADDPS      Y11, Y1, Y3         // 1 + e
+	VMULPS      Y3, Y7, Y7
+	VBLENDVPS   Y5, Y1, Y11, Y4     // the numerator of σ(l): e where l < 0, else 1
+	VDIVPS      Y3, Y4, Y4
+	VSUBPS      Y4, Y6, Y4
+	VMOVUPS     Y4, 32(DI)
+	ADDQ        $64, SI
+	ADDQ        $64, DX
+	ADDQ        $64, DI
 	DECQ        CX
 	JNZ         loop
 	JMP         done
 
 value:
-	VMOVUPS     (SI), Y5
-	VFMADD231PS (DX), Y5, Y8
+	VMOVUPS     0(SI), Y5
+	VFMADD231PS 0(DX), Y5, Y8
 	VMAXPS      Y12, Y5, Y4
 	VADDPS      Y4, Y9, Y9
 	VORPS       sign<>(SB), Y5, Y0
@@ -248,25 +326,46 @@ value:
 	VFMADD213PS Y2, Y2, Y1
 	VADDPS      Y11, Y1, Y3
 	VMULPS      Y3, Y10, Y10
-	ADDQ        $32, SI
-	ADDQ        $32, DX
+	VMOVUPS     32(SI), Y5
+	VFMADD231PS 32(DX), Y5, Y14
+	VMAXPS      Y12, Y5, Y4
+	VADDPS      Y4, Y15, Y15
+	VORPS       sign<>(SB), Y5, Y0
+	VMAXPS      Y0, Y13, Y0
+	REDUCE(Y0, Y1, Y2, Y3)
+	VFMADD213PS Y2, Y2, Y1
+	VADDPS      Y11, Y1, Y3
+	VMULPS      Y3, Y7, Y7
+	ADDQ        $64, SI
+	ADDQ        $64, DX
 	DECQ        CX
 	JNZ         value
 
 done:
-	// The eight lanes in float64: a product of 64 terms of a lane is below 2⁶⁴.
+	// The sixteen lanes in float64: a product of 32 terms of a lane is at most 2³².
 	VSUBPS       Y9, Y8, Y8
+	VSUBPS       Y15, Y14, Y14
 	VCVTPS2PD    X8, Y0
+	VCVTPS2PD    X14, Y2
+	VADDPD       Y2, Y0, Y0
 	VEXTRACTF128 $1, Y8, X8
+	VEXTRACTF128 $1, Y14, X14
 	VCVTPS2PD    X8, Y1
+	VCVTPS2PD    X14, Y2
+	VADDPD       Y2, Y1, Y1
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $1, Y0, X1
 	VADDPD       X1, X0, X0
 	VHADDPD      X0, X0, X0
 	VMOVSD       X0, sum+32(FP)
 	VCVTPS2PD    X10, Y0
+	VCVTPS2PD    X7, Y2
+	VMULPD       Y2, Y0, Y0
 	VEXTRACTF128 $1, Y10, X10
+	VEXTRACTF128 $1, Y7, X7
 	VCVTPS2PD    X10, Y1
+	VCVTPS2PD    X7, Y2
+	VMULPD       Y2, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VEXTRACTF128 $1, Y0, X1
 	VMULPD       X1, X0, X0

@@ -1,7 +1,7 @@
 #include "textflag.h"
 
 // The loops that cost the most, sixteen numbers at a time. They compute what their
-// twins for AVX2 compute, in the same order but for sums over lanes.
+// twins for AVX2 compute, in the same order.
 
 DATA log2e<>+0(SB)/4, $0x3fb8aa3b
 GLOBL log2e<>(SB), RODATA|NOPTR, $4
@@ -130,6 +130,41 @@ done:
 	VADDPD        X10, X9, X9
 	VHADDPD       X9, X9, X9
 	VMOVSD        X9, ret+32(FP)
+	VZEROUPPER
+	RET
+
+// func dotAVX512(x, y *float32, n int) float32
+// n is a multiple of 32.
+TEXT ·dotAVX512(SB), NOSPLIT, $0-28
+	MOVQ   x+0(FP), SI
+	MOVQ   y+8(FP), DI
+	MOVQ   n+16(FP), CX
+	SHRQ   $5, CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	JZ     done
+
+loop:
+	VMOVUPS     (SI), Z4
+	VMOVUPS     64(SI), Z5
+	VFMADD231PS (DI), Z4, Z0
+	VFMADD231PS 64(DI), Z5, Z1
+	ADDQ        $128, SI
+	ADDQ        $128, DI
+	DECQ        CX
+	JNZ         loop
+
+done:
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $1, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $1, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVHLPS      X0, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDSS        X1, X0, X0
+	VMOVSS        X0, ret+24(FP)
 	VZEROUPPER
 	RET
 

@@ -94,25 +94,57 @@ func (f function) plain(x []float32) {
 // is above top by more than 88. The slices are of one length.
 func ExpSum(q, a []float32, top float32) float64 {
 	q = q[:len(a)]
-	if lanes == 1 {
-		return expSumGo(q, a, top)
-	}
-	sum := 0.0
-	if n := whole(len(a), 16); lanes == 16 && n > 0 {
-		sum = expSumAVX512(&q[0], &a[0], top, n)
-		q, a = q[n:], a[n:]
-	}
-	n := whole(len(a), 8)
+	sum, n := 0.0, whole(len(a), 16)
 	if n > 0 {
-		sum += expSumAVX2(&q[0], &a[0], top, n)
+		sum = expSum(q[:n], a[:n], top)
 	}
 	if n < len(a) {
-		pad := filled(float32(math.Inf(-1)))
-		copy(pad[:], a[n:])
-		sum += expSumAVX2(&pad[0], &pad[0], top, 8)
+		var pad [16]float32
+		fill(&pad, float32(math.Inf(-1)), a[n:])
+		sum += expSum(pad[:], pad[:], top)
 		copy(q[n:], pad[:])
 	}
 	return sum
+}
+
+// expSum is ExpSum of a positive multiple of 16 numbers: each of sixteen lanes sums its
+// own, and then the lanes fold in halves.
+func expSum(q, a []float32, top float32) float64 {
+	switch lanes {
+	case 16:
+		return expSumAVX512(&q[0], &a[0], top, len(a))
+	case 8:
+		return expSumAVX2(&q[0], &a[0], top, len(a))
+	}
+	return expSumGo(q, a, top)
+}
+
+// Dot returns Σ x y in float32. The slices are of one length.
+func Dot(x, y []float32) float32 {
+	y = y[:len(x)]
+	sum, n := float32(0), whole(len(x), 32)
+	if n > 0 {
+		sum = dot(x[:n], y[:n])
+	}
+	if n < len(x) {
+		var padX, padY [32]float32
+		copy(padX[:], x[n:])
+		copy(padY[:], y[n:])
+		sum += dot(padX[:], padY[:])
+	}
+	return sum
+}
+
+// dot is Dot of a positive multiple of 32 numbers: each of 32 lanes sums its own, fused,
+// and then the lanes fold in halves.
+func dot(x, y []float32) float32 {
+	switch lanes {
+	case 16:
+		return dotAVX512(&x[0], &y[0], len(x))
+	case 8:
+		return dotAVX2(&x[0], &y[0], len(x))
+	}
+	return dotGo(x, y)
 }
 
 // Bernoulli returns the log-likelihood of pixels x with logits l,
@@ -138,32 +170,36 @@ func Bernoulli(residual, x, l []float32) float64 {
 
 // bernoulli returns Σ x l - max(l, 0) and Π 1 + exp(-|l|) of up to a block of pixels.
 func bernoulli(residual, x, l []float32) (sum, product float64) {
-	if lanes == 1 {
-		return bernoulliGo(residual, x, l)
-	}
 	product = 1
-	if n := whole(len(l), 16); lanes == 16 && n > 0 {
-		sum, product = bernoulliAVX512(first(residual), &x[0], &l[0], n)
+	n := whole(len(l), 16)
+	if n > 0 {
+		sum, product = bernoulliWhole(residual, x[:n], l[:n])
 		residual, x, l = from(residual, n), x[n:], l[n:]
 	}
-	n := whole(len(l), 8)
-	if n > 0 {
-		s, p := bernoulliAVX2(first(residual), &x[0], &l[0], n)
-		sum, product = sum+s, product*p
-	}
-	if n < len(l) {
+	if len(l) > 0 {
 		// A logit of -∞ would be 0 · ∞; at -1000 a black pixel costs nothing.
-		var padX [8]float32
-		padL := filled(-1000)
-		copy(padX[:], x[n:])
-		copy(padL[:], l[n:])
-		s, p := bernoulliAVX2(&padX[0], &padX[0], &padL[0], 8)
+		var padX, padL [16]float32
+		fill(&padX, 0, x)
+		fill(&padL, -1000, l)
+		s, p := bernoulliWhole(padX[:], padX[:], padL[:])
 		if residual != nil {
-			copy(residual[n:], padX[:])
+			copy(residual, padX[:])
 		}
 		sum, product = sum+s, product*p
 	}
 	return sum, product
+}
+
+// bernoulliWhole is bernoulli of a positive multiple of 16 pixels: each of sixteen lanes
+// has sums and a product of its own, and then the lanes fold in halves, in float64.
+func bernoulliWhole(residual, x, l []float32) (sum, product float64) {
+	switch lanes {
+	case 16:
+		return bernoulliAVX512(first(residual), &x[0], &l[0], len(l))
+	case 8:
+		return bernoulliAVX2(first(residual), &x[0], &l[0], len(l))
+	}
+	return bernoulliGo(residual, x, l)
 }
 
 // first is where a slice begins, nil for none.
@@ -232,9 +268,9 @@ func Adam(theta, g, m, v []float32, d1, d2, rate, epsilon float32) {
 	adamGo(theta[n:], g[n:], m[n:], v[n:], d1, d2, rate, epsilon)
 }
 
-func filled(v float32) (pad [8]float32) {
-	for i := range pad {
+// fill writes x, and v to the end.
+func fill(pad *[16]float32, v float32, x []float32) {
+	for i := copy(pad[:], x); i < len(pad); i++ {
 		pad[i] = v
 	}
-	return pad
 }

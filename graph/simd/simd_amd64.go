@@ -23,6 +23,12 @@ func expm1AVX2(x *float32, n int)
 func expSumAVX2(q, a *float32, top float32, n int) float64
 
 //go:noescape
+func dotAVX2(x, y *float32, n int) float32
+
+//go:noescape
+func dotAVX512(x, y *float32, n int) float32
+
+//go:noescape
 func tanhAVX2(x *float32, n int)
 
 //go:noescape

@@ -186,47 +186,126 @@ func testPlaces(t *testing.T) {
 	}
 }
 
-// TestExactFunctionsHaveTheBitsOfThePlainLoop: they are additions, products, quotients
-// and square roots, each rounded as IEEE 754 says.
-func TestExactFunctionsHaveTheBitsOfThePlainLoop(t *testing.T) {
+// TestEveryWayHasTheSameBits: of every function, over numbers of all sizes and what are
+// none, at all lengths, with and without a rest.
+func TestEveryWayHasTheSameBits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
-	for _, n := range lengths {
-		y, dy := random(rng, n, 1), random(rng, n, 1)
-		if n > 0 {
-			y[0], y[n-1] = float32(math.Copysign(0, -1)), float32(math.Copysign(0, -1))
+	var all []float32
+	for exponent := range uint32(256) {
+		for range 60 {
+			all = append(all, math.Float32frombits(exponent<<23|rng.Uint32()&(1<<31|1<<23-1)))
 		}
-		want := append([]float32(nil), y...)
-		reluGo(want)
-		ReLU(y)
-		equal(t, fmt.Sprintf("relu of %d", n), y, want)
-
-		got := make([]float32, n)
-		reluChainGo(want, y, dy)
-		ReLUChain(got, y, dy)
-		equal(t, fmt.Sprintf("relu' of %d", n), got, want)
-
-		state := func() [][]float32 {
-			rng := rand.New(rand.NewPCG(9, 10))
-			s := [][]float32{random(rng, n, 1), random(rng, n, 1), random(rng, n, 1), random(rng, n, 1)}
-			for i, v := range s[3] {
-				s[3][i] = v * v
+	}
+	all = append(all, random(rng, 20_000, 1)...)
+	all = append(all, random(rng, 20_000, 30)...)
+	for _, v := range []float64{0, math.Copysign(0, -1), math.Inf(1), math.Inf(-1), math.NaN(), -87, 88, -87.5, 88.5, 20, 10, 0.5} {
+		x := float32(v)
+		all = append(all, x, math.Nextafter32(x, 1e9), math.Nextafter32(x, -1e9))
+	}
+	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	tame := func(n int, scale float64) []float32 { return random(rng, n, scale) }
+	type computed struct {
+		out  []float32
+		sums []float64
+	}
+	each := func(what string, f func() computed) {
+		best := lanes
+		defer func() { lanes = best }()
+		lanes = 1
+		want := f()
+		for _, lanes = range []int{8, 16} {
+			if lanes > best {
+				continue
 			}
-			return s
+			got := f()
+			for i, w := range want.out {
+				if g := got.out[i]; math.Float32bits(g) != math.Float32bits(w) && (g == g || w == w) {
+					t.Fatalf("%s, %s: element %d is %x, in plain Go %x", what, Name(), i, g, w)
+				}
+			}
+			for i, w := range want.sums {
+				if g := got.sums[i]; math.Float64bits(g) != math.Float64bits(w) && (g == g || w == w) {
+					t.Fatalf("%s, %s: sum %d is %x, in plain Go %x", what, Name(), i, g, w)
+				}
+			}
 		}
-		a, p := state(), state()
-		Adam(a[0], a[1], a[2], a[3], 0.1, 0.001, 1e-3, 1e-8)
-		adamGo(p[0], p[1], p[2], p[3], 0.1, 0.001, 1e-3, 1e-8)
-		for i, name := range []string{"θ", "g", "m", "v"} {
-			equal(t, fmt.Sprintf("adam's %s of %d", name, n), a[i], p[i])
+	}
+	functions := map[string]func([]float32){"exp": Exp, "expm1": Expm1, "tanh": Tanh, "relu": ReLU, "elu": ELU, "softplus": Softplus}
+	for name, f := range functions {
+		each(name, func() computed {
+			x := append([]float32(nil), all...)
+			f(x)
+			return computed{out: x}
+		})
+	}
+	chains := map[string]func(da, y, dy []float32){"relu'": ReLUChain, "tanh'": TanhChain, "softplus'": SoftplusChain}
+	dy := tame(len(all), 1)
+	for name, f := range chains {
+		each(name, func() computed {
+			da := make([]float32, len(all))
+			f(da, all, dy)
+			return computed{out: da}
+		})
+	}
+	for n := range 101 {
+		for _, n := range []int{n, n * 11} {
+			for name, f := range functions {
+				x := tame(n, 3)
+				each(fmt.Sprintf("%s of %d", name, n), func() computed {
+					x := append([]float32(nil), x...)
+					f(x)
+					return computed{out: x}
+				})
+			}
+			a, b := tame(n, 20), tame(n, 1)
+			each(fmt.Sprintf("exp sum of %d", n), func() computed {
+				q := make([]float32, n)
+				return computed{q, []float64{ExpSum(q, a, 30)}}
+			})
+			each(fmt.Sprintf("dot of %d", n), func() computed { return computed{sums: []float64{float64(Dot(a, b))}} })
+			each(fmt.Sprintf("bernoulli of %d", n), func() computed {
+				r := make([]float32, n)
+				return computed{r, []float64{Bernoulli(r, b, a), Bernoulli(nil, b, a)}}
+			})
+			each(fmt.Sprintf("adam of %d", n), func() computed {
+				rng := rand.New(rand.NewPCG(9, 10))
+				theta, g, m, v := random(rng, n, 1), random(rng, n, 1), random(rng, n, 1), random(rng, n, 1)
+				for i := range v {
+					v[i] *= v[i]
+				}
+				Adam(theta, g, m, v, 0.1, 0.001, 1e-3, 1e-8)
+				return computed{out: append(append(theta, m...), v...)}
+			})
 		}
+	}
+	for i := 0; i+64 <= len(all); i += 64 { // sums over what may be no number
+		x, y := all[i:i+64], all[len(all)-64-i:][:64]
+		each("dot", func() computed { return computed{sums: []float64{float64(Dot(x, y))}} })
+		each("exp sum", func() computed {
+			q := make([]float32, 64)
+			return computed{q, []float64{ExpSum(q, x, 1)}}
+		})
+		each("bernoulli", func() computed {
+			r := make([]float32, 64)
+			return computed{r, []float64{Bernoulli(r, dy[i:i+64], x)}}
+		})
 	}
 }
 
-func equal(t *testing.T, what string, got, want []float32) {
-	t.Helper()
-	for i := range want {
-		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
-			t.Fatalf("%s: element %d is %g, the plain loop gives %g", what, i, got[i], want[i])
+// TestDotIsTheSumOfProducts within its roundings: fewer than n, of sums below Σ|x y|.
+func TestDotIsTheSumOfProducts(t *testing.T) { eachWay(t, testDot) }
+
+func testDot(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	for _, n := range lengths {
+		x, y := random(rng, n, 1), random(rng, n, 1)
+		sum, size := 0.0, 0.0
+		for i, v := range x {
+			sum += float64(v) * float64(y[i])
+			size += math.Abs(float64(v) * float64(y[i]))
+		}
+		if got := float64(Dot(x, y)); math.Abs(got-sum) > float64(n)*0x1p-24*size {
+			t.Errorf("length %d: %g, want %g", n, got, sum)
 		}
 	}
 }
@@ -243,6 +322,7 @@ func BenchmarkSIMD(b *testing.B) {
 		run  func()
 	}{
 		{"exp", func() { copy(z, x); Exp(z) }},
+		{"dot", func() { Dot(x, y) }},
 		{"expsum", func() { ExpSum(z, x, 1) }},
 		{"tanh", func() { copy(z, x); Tanh(z) }},
 		{"bernoulli", func() { Bernoulli(z, y, x) }},
