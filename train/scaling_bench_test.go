@@ -36,7 +36,7 @@ func (s scale) flop() float64 {
 
 // BenchmarkScaling times an epoch of a VAE, or an iteration of EM, and divides it by what
 // a straight line through the first of its kind would say: cost in proportion to the
-// matrix products. The README has its table.
+// matrix products. cmd/elbo/doc/speed.md has its table.
 func BenchmarkScaling(b *testing.B) {
 	vae := scale{images: 10_000, side: 28, hidden: 400, latent: 20, batch: 128}
 	em := scale{images: 10_000, side: 28, components: 200}

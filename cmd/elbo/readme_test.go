@@ -109,11 +109,36 @@ func TestReadmeReadsSizesFromTheCheckpoint(t *testing.T) {
 	}
 }
 
+// readme is the README with the pages that it sends its readers to.
 func readme(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
+	var text []byte
+	for _, page := range []string{"README.md", "cmd/elbo/doc/numbers.md", "cmd/elbo/doc/models.md", "cmd/elbo/doc/compare.md", "cmd/elbo/doc/runs.md", "cmd/elbo/doc/speed.md"} {
+		one, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(page)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(append(text, one...), '\n')
 	}
 	return string(text)
+}
+
+// TestLinksOfThePagesLeadSomewhere: each file that the README or a page under doc links to, or
+// shows, exists.
+func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(root, "cmd/elbo/doc/*.md"))
+	if err != nil || len(pages) < 6 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	for _, page := range append(pages, filepath.Join(root, "README.md")) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), filepath.FromSlash(link[1]))); err != nil {
+				t.Errorf("%s: %v", filepath.Base(page), err)
+			}
+		}
+	}
 }

@@ -1,6 +1,6 @@
-"""The README's lines for PyTorch, run as they stand there: python3 readme.py --elbo ./elbo
+"""The lines for PyTorch of cmd/elbo/doc/runs.md, run as they stand there: python3 readme.py --elbo ./elbo
 
-Trains small VAEs on MNIST, of other sizes and activations, loads each by the README's lines and compares
+Trains small VAEs on MNIST, of other sizes and activations, loads each by those lines and compares
 E[x|z] at z = E[z|x] with `elbo reconstruct`. Ends with 1 where a pixel is off by more than 1e-5.
 """
 import argparse
@@ -17,7 +17,7 @@ import torch
 arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 arguments.add_argument("--elbo", default="./elbo", help="the program (default: ./elbo)")
 program = pathlib.Path(arguments.parse_args().elbo).resolve()
-readme = pathlib.Path(__file__).resolve().parents[3] / "README.md"
+readme = pathlib.Path(__file__).resolve().parents[3] / "cmd/elbo/doc/runs.md"
 lines, = re.findall(r"```python\n(.*?)```", readme.read_text(), re.S)
 worst = 0.0
 with tempfile.TemporaryDirectory() as directory:
