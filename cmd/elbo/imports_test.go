@@ -124,7 +124,7 @@ func TestOnlyCommandsPrintOrExit(t *testing.T) {
 				return true
 			}
 			used = used || f.folder == "cmd"
-			if f.folder != "cmd" {
+			if f.folder != "cmd" && f.File.Name.Name != "main" { // a generator is a command as well
 				t.Errorf("%s: %s.%s is for commands", f.at(n), pkg.Name, selector.Sel.Name)
 			}
 			return true
