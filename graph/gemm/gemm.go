@@ -10,7 +10,7 @@
 // like is left to the CPU.
 //
 // The loop over k has a tile of C in registers (assembly for AVX-512 and AVX2, written by
-// internal/asm); around it the operands are cut into blocks that fit the caches. A block
+// cmd/elbo/internal/gemmasm); around it the operands are cut into blocks that fit the caches. A block
 // is copied, "packed", into the order in which the loop reads it where that is worth it:
 // where vectors would have to be gathered otherwise, or where it is read many times.
 package gemm

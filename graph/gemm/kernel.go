@@ -1,6 +1,6 @@
 package gemm
 
-//go:generate go run ./internal/asm .
+//go:generate go run ../../cmd/elbo/internal/gemmasm .
 
 // panel is what the assembly works on: some rows of C, all columns of which stand in one
 // to three vectors. Strides are in bytes.

@@ -134,7 +134,7 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 	JZ           done
 
 loop:
-	VMOVUPS      0(SI), Y5
+	VMOVUPS      (SI), Y5
 	VSUBPS       Y8, Y5, Y5
 	VCMPPS       $1, least<>(SB), Y5, Y6
 	VMAXPS       Y5, Y12, Y0
@@ -142,7 +142,7 @@ loop:
 	REDUCE(Y0, Y1, Y2, Y3)
 	VFMADD213PS  Y2, Y2, Y1
 	VANDNPS      Y1, Y6, Y1
-	VMOVUPS      Y1, 0(DI)
+	VMOVUPS      Y1, (DI)
 	VCVTPS2PD    X1, Y4
 	VADDPD       Y4, Y9, Y9
 	VEXTRACTF128 $1, Y1, X1
@@ -278,8 +278,8 @@ TEXT ·bernoulliAVX2(SB), NOSPLIT, $0-48
 	JZ      value
 
 loop:
-	VMOVUPS     0(SI), Y5
-	VMOVUPS     0(DX), Y6
+	VMOVUPS     (SI), Y5
+	VMOVUPS     (DX), Y6
 	VFMADD231PS Y5, Y6, Y8
 	VMAXPS      Y12, Y5, Y4
 	VADDPS      Y4, Y9, Y9
@@ -292,7 +292,7 @@ loop:
 	VBLENDVPS   Y5, Y1, Y11, Y4     // the numerator of σ(l): e where l < 0, else 1
 	VDIVPS      Y3, Y4, Y4
 	VSUBPS      Y4, Y6, Y4
-	VMOVUPS     Y4, 0(DI)
+	VMOVUPS     Y4, (DI)
 	VMOVUPS     32(SI), Y5
 	VMOVUPS     32(DX), Y6
 	VFMADD231PS Y5, Y6, Y14
@@ -316,8 +316,8 @@ loop:
 	JMP         done
 
 value:
-	VMOVUPS     0(SI), Y5
-	VFMADD231PS 0(DX), Y5, Y8
+	VMOVUPS     (SI), Y5
+	VFMADD231PS (DX), Y5, Y8
 	VMAXPS      Y12, Y5, Y4
 	VADDPS      Y4, Y9, Y9
 	VORPS       sign<>(SB), Y5, Y0
