@@ -9,7 +9,7 @@
 // What comes after the chain is rounded once for each operation. Only what a NaN looks
 // like is left to the CPU.
 //
-// The loop over k has a tile of C in registers (assembly for AVX-512 and AVX2, written by
+// The loop over k has a tile of C in registers (assembly for AVX-512, AVX2 and NEON, written by
 // cmd/elbo/internal/gemmasm); around it the operands are cut into blocks that fit the caches. A block
 // is copied, "packed", into the order in which the loop reads it where that is worth it:
 // where vectors would have to be gathered otherwise, or where it is read many times.
@@ -41,7 +41,7 @@ func Product(transA, transB bool, m, n, k int, a []float32, lda int, b []float32
 	best.multiply(transA, transB, m, n, k, a, lda, b, ldb, bias, c, ldc)
 }
 
-// Kernel says what the products run on: "avx512", "avx2" or "go".
+// Kernel says what the products run on: "avx512", "avx2", "neon" or "go".
 func Kernel() string { return best.name }
 
 // Columns is how many columns of C stand in a vector: shards of columns are best cut at
@@ -53,6 +53,7 @@ type kernel struct {
 	name  string
 	lanes int    // of a vector
 	rows  [4]int // most rows of a tile, by how many vectors it is wide; 0: none is
+	whole bool   // vectors of B are read whole, also behind the last column
 }
 
 // portable computes without assembly.
@@ -167,7 +168,7 @@ type blockB struct {
 // rows adds the terms from k0 to k1 to rows i0 to i1 of the block of C.
 func (b *blockB) rows(i0, i1, k0, k1 int) {
 	p, g, x := b.p, b.g, b.x
-	packB := p.cb != 1 || p.m > worthPacking*g.rows[2]
+	packB := p.cb != 1 || p.m > worthPacking*g.rows[2] || g.whole && p.n%g.lanes != 0
 	several := p.m > tall // blocks of A that read the same panels
 	var panels []float32
 	if size := b.j1 - b.j0 + g.lanes; several && packB {

@@ -12,7 +12,7 @@ type panel struct {
 	a      *float32
 	rs, cs int // from one row of A to the next, from one k to the next
 	b      *float32
-	bs     int // from one k to the next; columns behind cols are not read
+	bs     int // from one k to the next; columns behind cols are not read, but where the kernel says so
 	c      *float32
 	ldc    int
 	bias   *float32 // nil for none

@@ -31,6 +31,7 @@ func Files() map[string]string {
 	return map[string]string{
 		"avx512_amd64.s": amd64{name: "AVX512", reg: "Z", lanes: 16, heights: [4]int{0, 14, 14, 9}}.source(),
 		"avx2_amd64.s":   amd64{name: "AVX2", reg: "Y", lanes: 8, heights: [4]int{0, 12, 6}}.source(),
+		"neon_arm64.s":   neon(),
 	}
 }
 
