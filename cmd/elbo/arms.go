@@ -101,7 +101,7 @@ type oneEngine struct {
 func (e *oneEngine) setup(c train.Config) (*train.Setup, error) {
 	s, err := train.NewSetup(c, e.p.cpus, e.make)
 	if err == nil {
-		e.p.heed(s.Dataset)
+		e.p.announce(s.Dataset)
 	}
 	return s, err
 }

@@ -106,7 +106,7 @@ func writeTable(w io.Writer, c report.Comparison, width int) {
 	}
 	note := "* the highest log p(x)"
 	if len(left) > 0 {
-		note += "; for want of room without " + strings.Join(left, ", ") + ": --json has them"
+		note += "; left out, as the terminal is narrow: " + strings.Join(left, ", ") + "; --json has them"
 	}
 	fmt.Fprintln(w, note)
 }

@@ -294,7 +294,7 @@ func (p *program) exported(o exportOptions) (data.View, error) {
 	if err != nil {
 		return data.View{}, err
 	}
-	p.heed(ds)
+	p.announce(ds)
 	if o.config.SplitBy != train.ByOrder && !ds.OwnSplit() {
 		ds = ds.Shuffled(o.config.SplitSeed)
 	}

@@ -240,7 +240,11 @@ func (e *evalReport) write(w io.Writer) {
 		if bits != 0 {
 			bitsText = fmt.Sprintf("%.4f", bits)
 		}
-		fmt.Fprintf(t, "%s\t%.2f\t± %.2f\t%s\t\n", name, value, se, bitsText)
+		error := "-" // of one image there is none
+		if e.Images > 1 {
+			error = fmt.Sprintf("± %.2f", se)
+		}
+		fmt.Fprintf(t, "%s\t%.2f\t%s\t%s\t\n", name, value, error, bitsText)
 	}
 	fmt.Fprintf(t, "%s\tnats/image\tstd. error\tbits/pixel\t\n", e.Split)
 	row("reconstruction", e.Recon, e.ReconSE, 0)

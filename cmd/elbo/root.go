@@ -233,14 +233,14 @@ func (p *program) engine(workers int) *graph.Engine {
 func (p *program) setup(c train.Config) (*train.Setup, error) {
 	s, err := train.NewSetup(c, p.cpus, p.engine)
 	if err == nil {
-		p.heed(s.Dataset)
+		p.announce(s.Dataset)
 	}
 	return s, err
 }
 
-// heed says, once, what a data set left open and how it was read, and has the command end
+// announce says, once, what a data set left open and how it was read, and has the command end
 // with an error if its files change meanwhile.
-func (p *program) heed(ds *data.Dataset) {
+func (p *program) announce(ds *data.Dataset) {
 	for _, other := range p.opened {
 		if other.SHA256 == ds.SHA256 {
 			return
@@ -308,7 +308,7 @@ func (p *program) trainedOn(dataPath string, t *trained, of string, c train.Conf
 	if err != nil {
 		return nil, p.moved(err, dataPath)
 	}
-	p.heed(t.Dataset)
+	p.announce(t.Dataset)
 	if err := t.Load(t.State); err != nil {
 		if t.Dataset.SHA256 != t.State.Data {
 			return nil, fmt.Errorf("%s %w: it has images of %d×%d with %s, and %s was trained on images of another size: want images of that size (`%s inspect` lists its tensors)", t.Dataset.Name, run.ErrMismatch, t.Dataset.Rows(), t.Dataset.Cols(), count(t.Dataset.Channels(), "channel"), of, p.name)
