@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,8 +48,12 @@ func writeComparison(w io.Writer, c report.Comparison, width int) {
 	if d.Binarise == string(data.Static) || d.Binarise == string(data.Dynamic) {
 		seeded = fmt.Sprintf(" (seed %d)", d.BinariseSeed)
 	}
-	fmt.Fprintf(w, "%s of %s (SHA-256 %.12s…), binarise %s%s; %s of z an image (seed %d); nats per image ± standard error over images, of differences over pairs\n",
-		count(d.Images, d.Split+" image"), d.Name, d.SHA256, d.Binarise, seeded, count(c.Samples, "draw"), c.Seed)
+	drawn := ""
+	if slices.ContainsFunc(c.Models, func(m report.Model) bool { return m.IW != nil }) {
+		drawn = fmt.Sprintf("; %s of z an image (seed %d)", count(c.Samples, "draw"), c.Seed)
+	}
+	fmt.Fprintf(w, "%s of %s (SHA-256 %.12s…), binarise %s%s%s; nats per image ± standard error over images, of differences over pairs\n",
+		count(d.Images, d.Split+" image"), d.Name, d.SHA256, d.Binarise, seeded, drawn)
 	if d.Measure == report.NoLikelihood {
 		fmt.Fprintln(w, "grey-bernoulli is the cross-entropy of grey levels, not a likelihood: these are no bounds on log p(x)")
 	}

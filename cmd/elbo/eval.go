@@ -207,8 +207,9 @@ type evalReport struct {
 	Checkpoint   string `json:"checkpoint,omitempty"`
 	Step         int64  `json:"step,omitempty"` // of the checkpoint
 
-	pixels int  // D
-	fitted bool // these are the images that the model was fitted to, all of them
+	pixels   int  // D
+	channels int  // 3 of colour
+	fitted   bool // these are the images that the model was fitted to, all of them
 }
 
 // evaluate scores a view: a VAE as asked, a model with a table exactly.
@@ -222,7 +223,7 @@ func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, as
 		BitsPerDim: model.BitsPerDim(e.ELBO, v.D()),
 		Data:       s.Dataset.Name, DataSHA256: s.Dataset.SHA256, Split: split,
 		Binarise: string(v.Mode), BinariseSeed: v.Seed, PixelsSHA256: v.Hash(),
-		pixels:     v.D(),
+		pixels: v.D(), channels: s.Dataset.Channels(),
 		fitted:     split == "train" && v.N() == s.Train.N(),
 		Likelihood: string(s.Config.Likelihood), Seed: ask.Seed,
 	}
@@ -246,7 +247,11 @@ func (e *evalReport) write(w io.Writer) {
 		}
 		fmt.Fprintf(t, "%s\t%.2f\t%s\t%s\t\n", name, value, error, bitsText)
 	}
-	fmt.Fprintf(t, "%s\tnats/image\tstd. error\tbits/pixel\t\n", e.Split)
+	price := "bits/pixel"
+	if e.channels > 1 {
+		price = "bits/dim" // of a number: a pixel has several
+	}
+	fmt.Fprintf(t, "%s\tnats/image\tstd. error\t%s\t\n", e.Split, price)
 	row("reconstruction", e.Recon, e.ReconSE, 0)
 	row("KL", e.KL, e.KLSE, 0)
 	if e.Table != nil {

@@ -72,10 +72,10 @@ func Open(choice string) (lib *Library, note string) {
 	if choice == choiceOpenBLAS {
 		path = ""
 	}
-	err := roomForLibrary()
-	if err == nil {
-		lib, err = open(path)
+	if err := roomForLibrary(); err != nil {
+		return BuiltIn(), fmt.Sprintf("no BLAS library is opened (%v): going on with the built-in product", err)
 	}
+	lib, err := open(path)
 	if err == nil {
 		err = lib.check()
 	}
