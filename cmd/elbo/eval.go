@@ -100,43 +100,19 @@ func addModelFlags(cmd *cobra.Command, checkpoint, dataPath *string) {
 }
 
 func runEval(ctx context.Context, p *program, o evalOptions) error {
-	t, err := p.openTrained(o.run, o.checkpoint, o.data)
+	t, view, err := p.openScored(&o)
 	if err != nil {
 		return err
-	}
-	o.split = t.chosenSplit(o.split)
-	view, err := t.view(o.split, o.limit)
-	if err != nil {
-		return err
-	}
-	if err := p.mayIntegrate(t, &o); err != nil {
-		return err
-	}
-	if o.ais.on {
-		if err := p.mayAnneal(t, o.run); err != nil {
-			return err
-		}
 	}
 	if o.export != "" {
 		if err := exportPosterior(ctx, t.Setup, view, o.export, o.top); err != nil {
 			return err
 		}
 	}
-	if !o.seedGiven {
-		o.seed = t.Config.Seed
-	}
-	ask := train.ScoreOptions{Samples: o.samples, Seed: o.seed, Exact: o.exact}
-	if o.ais.on {
-		ask.AIS = &o.ais.AISOptions
-	}
-	bar := newBar(p)
-	defer bar.done()
-	bar.assessing(&ask, view.N())
-	e, err := evaluate(ctx, t.Setup, view, o.split, ask)
+	e, err := p.scoreAll(ctx, t, view, o)
 	if err != nil {
 		return err
 	}
-	e.Checkpoint, e.Step = t.Path, t.State.Step
 	p.sayVariance(t.Setup)
 	if o.json {
 		return writeJSON(p.stdout, e)
@@ -147,6 +123,49 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 		writeContingency(p.stdout, e.Table.Clusters)
 	}
 	return nil
+}
+
+// openScored opens the model and the images that are to be scored, after it has checked what was
+// asked of them; of o it settles the split and the seed.
+func (p *program) openScored(o *evalOptions) (*trained, data.View, error) {
+	t, err := p.openTrained(o.run, o.checkpoint, o.data)
+	if err != nil {
+		return nil, data.View{}, err
+	}
+	o.split = t.chosenSplit(o.split)
+	v, err := t.view(o.split, o.limit)
+	if err != nil {
+		return nil, v, err
+	}
+	if err := p.mayIntegrate(t, o); err != nil {
+		return nil, v, err
+	}
+	if o.ais.on {
+		if err := p.mayAnneal(t, o.run); err != nil {
+			return nil, v, err
+		}
+	}
+	if !o.seedGiven {
+		o.seed = t.Config.Seed
+	}
+	return t, v, nil
+}
+
+// scoreAll scores images under a bar, as asked.
+func (p *program) scoreAll(ctx context.Context, t *trained, v data.View, o evalOptions) (*evalReport, error) {
+	ask := train.ScoreOptions{Samples: o.samples, Seed: o.seed, Exact: o.exact}
+	if o.ais.on {
+		ask.AIS = &o.ais.AISOptions
+	}
+	bar := newBar(p)
+	defer bar.done()
+	bar.assessing(&ask, v.N())
+	e, err := evaluate(ctx, t.Setup, v, o.split, ask)
+	if err != nil {
+		return nil, err
+	}
+	e.Checkpoint, e.Step = t.Path, t.State.Step
+	return e, nil
 }
 
 // assessing has the bar show an assessment of images: its draws, quadrature and annealing.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"image"
 	"math"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -88,12 +86,8 @@ func runImpute(ctx context.Context, p *program, o imputeOptions) error {
 	if o.fill != fillMean && o.fill != fillDraw {
 		return usagef("fill is %q, want mean or draw", o.fill)
 	}
-	if o.out == "" {
-		if info, err := os.Stat(o.run); err == nil && !info.IsDir() {
-			return usagef("%s is a checkpoint: name the picture with --out", o.run)
-		}
-		o.out = filepath.Join(o.run, imputeFile)
-	} else if _, err := outFile(o.out, ".png", ".npy"); err != nil {
+	var err error
+	if o.out, err = outFileOf(o.run, o.out, imputeFile, "picture", ".png", ".npy"); err != nil {
 		return err
 	}
 	t, err := p.openTrained(o.run, o.checkpoint, o.data)

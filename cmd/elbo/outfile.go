@@ -23,6 +23,20 @@ func outFile(out string, endings ...string) (string, error) {
 	return ext, nil
 }
 
+// outFileOf is the file that is to be written of a run: out, checked as outFile does it, or
+// where none is given, name in the run's directory. A single checkpoint has no such directory:
+// what says what then has to be named.
+func outFileOf(path, out, name, what string, endings ...string) (string, error) {
+	if out != "" {
+		_, err := outFile(out, endings...)
+		return out, err
+	}
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return "", usagef("%s is a checkpoint: name the %s with --out", path, what)
+	}
+	return filepath.Join(path, name), nil
+}
+
 // orList lists words, as in ".csv, .npy or .npz".
 func orList(words []string) string {
 	last := len(words) - 1

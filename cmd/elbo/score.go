@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -15,7 +13,6 @@ import (
 	"elbo/data"
 	"elbo/model"
 	"elbo/model/infer"
-	"elbo/train"
 	"elbo/train/run"
 )
 
@@ -97,12 +94,8 @@ type aurocReport struct {
 }
 
 func runScore(ctx context.Context, p *program, o scoreOptions) error {
-	if o.out == "" {
-		if info, err := os.Stat(o.run); err == nil && !info.IsDir() {
-			return usagef("%s is a checkpoint: name the file with --out", o.run)
-		}
-		o.out = filepath.Join(o.run, scoresFile)
-	} else if _, err := outFile(o.out, ".csv"); err != nil {
+	var err error
+	if o.out, err = outFileOf(o.run, o.out, scoresFile, "file", ".csv"); err != nil {
 		return err
 	}
 	r := &scoreReport{Out: o.out}
@@ -132,38 +125,15 @@ func runScore(ctx context.Context, p *program, o scoreOptions) error {
 
 // score scores the images of one set.
 func (r *scoreReport) score(ctx context.Context, p *program, o scoreOptions, dataPath string) (*evalReport, error) {
-	t, err := p.openTrained(o.run, o.checkpoint, dataPath)
+	o.data = dataPath
+	t, v, err := p.openScored(&o.evalOptions)
 	if err != nil {
 		return nil, err
 	}
-	o.split = t.chosenSplit(o.split)
-	v, err := t.view(o.split, o.limit)
+	e, err := p.scoreAll(ctx, t, v, o.evalOptions)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.mayIntegrate(t, &o.evalOptions); err != nil {
-		return nil, err
-	}
-	if o.ais.on {
-		if err := p.mayAnneal(t, o.run); err != nil {
-			return nil, err
-		}
-	}
-	if !o.seedGiven {
-		o.seed = t.Config.Seed
-	}
-	ask := train.ScoreOptions{Samples: o.samples, Seed: o.seed, Exact: o.exact}
-	if o.ais.on {
-		ask.AIS = &o.ais.AISOptions
-	}
-	bar := newBar(p)
-	defer bar.done()
-	bar.assessing(&ask, v.N())
-	e, err := evaluate(ctx, t.Setup, v, o.split, ask)
-	if err != nil {
-		return nil, err
-	}
-	e.Checkpoint, e.Step = t.Path, t.State.Step
 	r.sets = append(r.sets, scoredSet{v, e})
 	return e, nil
 }

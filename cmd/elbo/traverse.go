@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"image"
 	"math"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -68,12 +66,8 @@ func runTraverse(ctx context.Context, p *program, o traverseOptions) error {
 	if !(o.reach > 0) || math.IsInf(o.reach, 0) {
 		return usagef("reach is %g, want a positive number of standard deviations", o.reach)
 	}
-	if o.out == "" {
-		if info, err := os.Stat(o.run); err == nil && !info.IsDir() {
-			return usagef("%s is a checkpoint: name the picture with --out", o.run)
-		}
-		o.out = filepath.Join(o.run, traverseFile)
-	} else if _, err := outFile(o.out, ".png", ".npy"); err != nil {
+	var err error
+	if o.out, err = outFileOf(o.run, o.out, traverseFile, "picture", ".png", ".npy"); err != nil {
 		return err
 	}
 	t, err := p.openTrained(o.run, o.checkpoint, o.data)
