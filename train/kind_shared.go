@@ -132,6 +132,14 @@ func (c Config) HasTable() bool {
 	return ok
 }
 
+// PassUnit is what a pass over the data is called: "iteration" of EM, else "epoch".
+func (c Config) PassUnit() string {
+	if c.HasTable() {
+		return "iteration"
+	}
+	return "epoch"
+}
+
 func (t *TableSettings) table() *TableSettings { return t }
 
 func (t *TableSettings) prior() Option {

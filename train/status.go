@@ -77,14 +77,13 @@ func stands(r *run.Dir, kinds ...Kind) (Standing, *run.State, []error, error) {
 	if s == nil {
 		return Standing{Status: NoCheckpoint}, nil, passed, nil
 	}
-	at := Standing{Done: s.Epoch - 1, Of: c.Epochs, Unit: "epoch"}
+	at := Standing{Done: s.Epoch - 1, Of: c.Epochs, Unit: c.PassUnit()}
 	if !c.HasTable() {
 		if at.Done >= at.Of {
 			at.Status = Finished
 		}
 		return at, s, passed, nil
 	}
-	at.Unit = "iteration"
 	metrics, err := r.ReadMetrics()
 	if err != nil {
 		return at, s, passed, err

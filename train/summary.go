@@ -122,10 +122,7 @@ func Summarise(path string) Summary {
 	if err != nil {
 		return damaged(fmt.Errorf("%s: %w", dir.File(run.ConfigFile), err))
 	}
-	s.Model, s.Description, s.Data, s.Of, s.Unit = c.Model, c.Model, c.Data, c.Epochs, "epoch"
-	if c.HasTable() {
-		s.Unit = "iteration"
-	}
+	s.Model, s.Description, s.Data, s.Of, s.Unit = c.Model, c.Model, c.Data, c.Epochs, c.PassUnit()
 	metrics, err := dir.ReadMetrics()
 	if err != nil {
 		return damaged(err)

@@ -388,10 +388,7 @@ func (c *contestant) addHistory(p *program, m *report.Model) error {
 	for _, fault := range faults {
 		p.say("warning: %v; times and curves are without it", fault)
 	}
-	m.Passes = "epoch"
-	if c.setup.Config.HasTable() {
-		m.Passes = "iteration"
-	}
+	m.Passes = c.setup.Config.PassUnit()
 	for _, line := range metrics {
 		m.Seconds += line.Seconds
 		pass := report.Pass{Pass: line.Epoch, Seconds: m.Seconds}

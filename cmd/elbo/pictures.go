@@ -169,9 +169,9 @@ func pictured(s *train.Setup) data.View {
 
 // curvesOf are the bounds over epochs, and their parts below.
 func curvesOf(s *train.Setup, metrics []run.Metrics) chart.Sheet {
-	bound, pass := "ELBO", "epoch"
+	bound, pass := "ELBO", s.Config.PassUnit()
 	if s.Config.HasTable() {
-		bound, pass = "log p(x)", "iteration"
+		bound = "log p(x)"
 	}
 	if vae := train.SettingsOf[train.VAESettings](s.Config); vae.Objective == model.IWAE {
 		bound = fmt.Sprintf("L_%d", vae.K)

@@ -254,9 +254,9 @@ func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *r
 
 // finish tests the best model, draws its pictures and says what to do next.
 func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, result train.Result, o trainOptions) error {
-	unit, check := "epoch", " --samples 1000"+scoredSplit(s)
+	unit, check := s.Config.PassUnit(), " --samples 1000"+scoredSplit(s)
 	if s.Config.HasTable() {
-		unit, check = "iteration", " --split train"
+		check = " --split train"
 	}
 	model := "the last model"
 	if result.Best != nil {
