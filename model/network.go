@@ -16,19 +16,42 @@ type Network interface {
 
 var _ Network = (*graph.MLP)(nil)
 
+// NetworkName is the kind of a network's layers, by its name in flags and files.
+type NetworkName string
+
+// The kinds of layers.
+const (
+	Dense NetworkName = "dense" // f(W x + b), see graph.MLP
+)
+
+// Networks lists them all.
+var Networks = []NetworkName{Dense}
+
+// ParseNetwork returns the kind of that name.
+func ParseNetwork(name string) (NetworkName, error) { return oneOf("network", name, Networks) }
+
 // Init returns the source of a parameter's first values, by its name.
 type Init func(param string) graph.Uniform
 
-// newEncoder returns the dense encoder of images of the given number of pixels, with out
-// numbers an image.
-func newEncoder(pixels int, hidden []int, out int, f graph.Activation, init Init) Network {
-	return graph.NewMLP(string(EncoderPart), slices.Concat([]int{pixels}, hidden, []int{out}), f, init)
+// newEncoder returns the encoder of a VAE for images, with out numbers an image.
+func (c VAEConfig) newEncoder(out int, init Init) Network {
+	return newNetwork(c.Network, EncoderPart, slices.Concat([]int{c.Pixels}, c.Hidden, []int{out}), c.Activation, init)
 }
 
-// newDecoder returns the dense decoder of latent codes that has an encoder's hidden layers
-// in reverse, with out numbers a code.
-func newDecoder(latent int, hidden []int, out int, f graph.Activation, init Init) Network {
+// newDecoder returns the decoder of a VAE for latent codes, with out numbers a code: it has
+// the encoder's hidden layers in reverse.
+func (c VAEConfig) newDecoder(out int, init Init) Network {
+	return newNetwork(c.Network, DecoderPart, slices.Concat([]int{c.Latent}, reversed(c.Hidden), []int{out}), c.Activation, init)
+}
+
+// newNetwork returns a network whose layers have the given sizes, first the input's, last
+// the output's. Its parameters are named after the part.
+func newNetwork(_ NetworkName, part Part, sizes []int, f graph.Activation, init Init) Network {
+	return graph.NewMLP(string(part), sizes, f, init)
+}
+
+func reversed(hidden []int) []int {
 	up := slices.Clone(hidden)
 	slices.Reverse(up)
-	return graph.NewMLP(string(DecoderPart), slices.Concat([]int{latent}, up, []int{out}), f, init)
+	return up
 }

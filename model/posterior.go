@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 
 	"elbo/graph"
@@ -20,6 +21,38 @@ type Posterior interface {
 	// Draw adds draws z = z(h, ε) to a graph, with ε ~ N(0, I) from outside: h is [B, H],
 	// eps [B·S, E], z [B·S, Z]. logQ adds log q(z|h) of the draws, [B·S], in nats.
 	Draw(b *graph.Builder, h, eps graph.Node) (z graph.Node, logQ func() graph.Node)
+}
+
+// PosteriorName is a family of posteriors by its name in flags and files.
+type PosteriorName string
+
+// The families that have a name.
+const (
+	DiagonalPosterior PosteriorName = "diagonal" // N(μ, diag σ²), see DiagonalGaussian
+)
+
+// Posteriors lists them all.
+var Posteriors = []PosteriorName{DiagonalPosterior}
+
+// ParsePosterior returns the family of that name.
+func ParsePosterior(name string) (PosteriorName, error) {
+	return oneOf("posterior", name, Posteriors)
+}
+
+// PosteriorConfig is a family of posteriors and what it has to be told.
+type PosteriorConfig struct {
+	Name PosteriorName // "": diagonal
+}
+
+// check adds every fault.
+func (c PosteriorConfig) check(f *faults) {
+	_, err := ParsePosterior(string(cmp.Or(c.Name, DiagonalPosterior)))
+	f.add(err != nil, "%w", err)
+}
+
+// newPosterior returns the family of posteriors of a VAE.
+func (c VAEConfig) newPosterior(_ Init) (Posterior, error) {
+	return DiagonalGaussian{Latent: c.Latent}, nil
 }
 
 // ClosedKL is a family whose divergence from some priors has a closed form.

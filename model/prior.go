@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 
 	"elbo/graph"
@@ -18,6 +19,36 @@ type Prior interface {
 	LogProb(b *graph.Builder, z graph.Node) graph.Node
 	// Draw fills z, [Z], with a draw.
 	Draw(z []float64, noise Noise)
+}
+
+// PriorName is a prior of a VAE by its name in flags and files.
+type PriorName string
+
+// The priors that have a name.
+const (
+	NormalPrior PriorName = "normal" // N(0, I), see StandardNormal
+)
+
+// Priors lists them all.
+var Priors = []PriorName{NormalPrior}
+
+// ParsePrior returns the prior of that name.
+func ParsePrior(name string) (PriorName, error) { return oneOf("prior", name, Priors) }
+
+// PriorConfig is a prior and what it has to be told.
+type PriorConfig struct {
+	Name PriorName // "": normal
+}
+
+// check adds every fault.
+func (c PriorConfig) check(f *faults) {
+	_, err := ParsePrior(string(cmp.Or(c.Name, NormalPrior)))
+	f.add(err != nil, "%w", err)
+}
+
+// newPrior returns the prior of a VAE whose posterior is q.
+func (c VAEConfig) newPrior(_ Q, _ Init) (Prior, error) {
+	return StandardNormal{}, nil
 }
 
 // ClosedDensity is a prior whose log-density needs no graph.

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -38,13 +39,15 @@ func ParsePart(name string) (Part, error) {
 	return oneOf("part", name, []Part{EncoderPart, DecoderPart})
 }
 
-// VAEConfig is the architecture and the objective of a VAE with dense networks, a diagonal
-// Gaussian posterior and the prior N(0, I).
+// VAEConfig is the architecture and the objective of a VAE.
 type VAEConfig struct {
-	Pixels     int   // D
-	Hidden     []int // hidden layers of the encoder; the decoder has them in reverse
-	Latent     int   // Z
+	Pixels     int         // D
+	Hidden     []int       // hidden layers of the encoder; the decoder has them in reverse
+	Latent     int         // Z
+	Network    NetworkName // "": dense
 	Activation graph.Activation
+	Prior      PriorConfig
+	Posterior  PosteriorConfig
 	Likelihood LikelihoodName
 	Variance   float64 // of the Gaussian likelihood, for all pixels; 0: learned
 	Objective  Objective
@@ -63,8 +66,12 @@ func (c VAEConfig) Validate() error {
 	}
 	f.add(!(c.Variance >= 0) || math.IsInf(c.Variance, 0), "variance is %g, want a positive number, or \"learned\"", c.Variance)
 	f.add(c.Variance != 0 && !c.Likelihood.HasVariance(), "variance is %g, but likelihood is %s: only gaussian has a variance", c.Variance, c.Likelihood)
-	_, err := graph.ParseActivation(string(c.Activation))
+	_, err := ParseNetwork(string(cmp.Or(c.Network, Dense)))
+	f.add(err != nil, "%w", err)
+	_, err = graph.ParseActivation(string(c.Activation))
 	f.add(err != nil, "activation: %w", err)
+	c.Prior.check(&f)
+	c.Posterior.check(&f)
 	_, err = ParseLikelihood(string(c.Likelihood))
 	f.add(err != nil, "likelihood: %w", err)
 	_, err = ParseObjective(string(c.Objective))
@@ -102,16 +109,24 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 	if err != nil {
 		return nil, err
 	}
-	posterior := DiagonalGaussian{Latent: c.Latent}
+	posterior, err := c.newPosterior(init)
+	if err != nil {
+		return nil, err
+	}
 	h, _ := posterior.Sizes()
+	q := Q{Encoder: c.newEncoder(h, init), Posterior: posterior}
+	prior, err := c.newPrior(q, init)
+	if err != nil {
+		return nil, err
+	}
 	return &VAE{
 		Joint: &Joint{
 			Pixels: c.Pixels, Latent: c.Latent, Engine: engine,
-			Prior:      StandardNormal{},
-			Decoder:    newDecoder(c.Latent, c.Hidden, likelihood.Outputs(c.Pixels), c.Activation, init),
+			Prior:      prior,
+			Decoder:    c.newDecoder(likelihood.Outputs(c.Pixels), init),
 			Likelihood: likelihood,
 		},
-		Q:         Q{Encoder: newEncoder(c.Pixels, c.Hidden, h, c.Activation, init), Posterior: posterior},
+		Q:         q,
 		Objective: c.Objective, Draws: c.Draws, Freeze: c.Freeze,
 	}, nil
 }

@@ -19,8 +19,11 @@ func vaeKind() Kind {
 		Name: VAEModel, Usage: "variational autoencoder", Epochs: 10, Binarise: data.Dynamic,
 		Defaults: func() Settings {
 			return &VAESettings{
-				NetworkSettings: NetworkSettings{Hidden: []int{400}, Latent: 20, Activation: graph.ReLU, LR: 1e-3},
-				Objective:       model.ELBO, K: 1, Beta: 1, Batch: 128,
+				NetworkSettings:   NetworkSettings{Hidden: []int{400}, Latent: 20, Activation: graph.ReLU, LR: 1e-3},
+				PriorSettings:     defaultPrior(),
+				PosteriorSettings: defaultPosterior(),
+				Network:           model.Dense,
+				Objective:         model.ELBO, K: 1, Beta: 1, Batch: 128,
 			}
 		},
 		New: func(s *Setup) (Model, error) {
@@ -40,6 +43,9 @@ func vaeKind() Kind {
 // VAESettings are those of a VAE.
 type VAESettings struct {
 	NetworkSettings
+	PriorSettings
+	PosteriorSettings
+	Network         model.NetworkName
 	Variance        float64 // of the Gaussian likelihood; 0: learned
 	Objective       model.Objective
 	K               int     // draws of z for an image in a step
@@ -59,11 +65,16 @@ func (s *VAESettings) Clone() Settings {
 }
 
 func (s *VAESettings) Options() []Option {
-	return []Option{
+	options := []Option{
 		{Key: "variance", Usage: "variance of the gaussian likelihood, the same for all pixels; learned: the mean squared residual, at every step", Value: learned(&s.Variance)},
 		s.hidden(),
 		s.latent(),
 		s.activation(),
+		{Key: "network", Usage: "layers of encoder and decoder: dense", Value: name(&s.Network, "NAME"), Unwritten: []string{string(model.Dense)}},
+	}
+	options = append(options, s.PriorSettings.options()...)
+	options = append(options, s.PosteriorSettings.options()...)
+	return append(options, []Option{
 		{Key: "objective", Usage: "what is maximised: elbo or iwae", Value: name(&s.Objective, "NAME")},
 		{Key: "k", Usage: "draws of z for each image in a step (iwae: the k of L_k)", Value: integer(&s.K)},
 		{Key: "beta", Usage: "weight of KL in the objective elbo", Value: number(&s.Beta)},
@@ -73,7 +84,7 @@ func (s *VAESettings) Options() []Option {
 		s.initFrom(),
 		{Key: "freeze", Usage: "leave decoder or encoder as --init-from has it", Value: name(&s.Freeze, "PART")},
 		{Key: "checkpoint-every", Usage: "steps between checkpoints within an epoch (0: at the end of each epoch)", Value: integer(&s.CheckpointEvery)},
-	}
+	}...)
 }
 
 func (s *VAESettings) Validate(c Config) error {
@@ -118,7 +129,10 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Pixels:     pixels,
 		Hidden:     s.Hidden,
 		Latent:     s.Latent,
+		Network:    s.Network,
 		Activation: s.Activation,
+		Prior:      s.PriorSettings.model(),
+		Posterior:  s.PosteriorSettings.model(),
 		Likelihood: c.Likelihood,
 		Variance:   s.Variance,
 		Objective:  s.Objective,

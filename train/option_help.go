@@ -43,7 +43,11 @@ func valuesOf(key string) []string {
 	case "freeze":
 		return words([]model.Part{model.EncoderPart, model.DecoderPart})
 	case "prior":
-		return words(model.TablePriors)
+		return append(words(model.Priors), words(model.TablePriors)...)
+	case "posterior":
+		return words(model.Posteriors)
+	case "network":
+		return words(model.Networks)
 	case "grid-rule":
 		return words(model.GridRules)
 	case "init":
