@@ -254,6 +254,8 @@ func checks() map[string][]check {
 		Terms: 1,
 	}}
 	addStateChecks(all)
+	addFullChecks(all)
+	addFlowChecks(all)
 	return all
 }
 
