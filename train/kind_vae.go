@@ -29,7 +29,9 @@ func vaeKind() Kind {
 		},
 		New: func(s *Setup) (Model, error) {
 			own := s.Config.Settings.(*VAESettings)
-			m, err := model.NewVAE(own.Model(s.Config, s.Dataset.D()), s.Engine, s.InitStream)
+			c := own.Model(s.Config, s.Dataset.D())
+			c.Channels = s.Dataset.Channels()
+			m, err := model.NewVAE(c, s.Engine, s.InitStream)
 			if err != nil {
 				return nil, err
 			}
@@ -48,7 +50,9 @@ type VAESettings struct {
 	PosteriorSettings
 	OptimiserSettings
 	Network         model.NetworkName
-	Variance        float64 // of the Gaussian likelihood; 0: learned
+	Variance        float64 // of the Gaussian likelihood; 0: learned, or that of each pixel
+	PixelVariance   bool    // the decoder gives a variance for each pixel
+	Mixtures        int     // components of a pixel's mixture; 0: as the likelihood has it
 	Objective       model.Objective
 	K               int     // draws of z for an image in a step
 	Beta            float64 // weight of the divergence in the ELBO
@@ -68,7 +72,8 @@ func (s *VAESettings) Clone() Settings {
 
 func (s *VAESettings) Options() []Option {
 	options := []Option{
-		{Key: "variance", Usage: "variance of the gaussian likelihood, the same for all pixels; learned: the mean squared residual, at every step", Value: learned(&s.Variance)},
+		{Key: "variance", Usage: "variance of the gaussian likelihood: a number, the same for all pixels; learned: the mean squared residual, at every step; pixel: by the decoder, for each pixel", Value: newVariance(&s.Variance, &s.PixelVariance)},
+		{Key: "mixtures", Usage: "components for each pixel (discretized-logistic-mixture; 0: 5)", Value: integer(&s.Mixtures), Unwritten: []string{"0"}},
 		s.hidden(),
 		s.latent(),
 		s.activation(),
@@ -144,9 +149,9 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Prior:      s.PriorSettings.model(),
 		Posterior:  s.PosteriorSettings.model(),
 		Likelihood: c.Likelihood,
-		Variance:   s.Variance,
-		Objective:  s.Objective,
-		Draws:      s.K,
-		Freeze:     s.Freeze,
+		Variance:   s.Variance, PixelVariance: s.PixelVariance, Mixtures: s.Mixtures,
+		Objective: s.Objective,
+		Draws:     s.K,
+		Freeze:    s.Freeze,
 	}
 }

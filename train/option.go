@@ -254,6 +254,38 @@ func learned(field *float64) Value {
 	}}
 }
 
+// variance is a variance as learned has it, or goes by the name "pixel": the decoder gives one
+// for each pixel.
+type variance struct {
+	setting[float64]
+	pixel *bool
+}
+
+func newVariance(field *float64, pixel *bool) variance {
+	return variance{learned(field).(setting[float64]), pixel}
+}
+
+func (variance) Type() string { return "X|learned|pixel" }
+
+func (v variance) String() string {
+	if *v.pixel {
+		return "pixel"
+	}
+	return v.setting.String()
+}
+
+func (v variance) Set(text string) error {
+	if strings.TrimSpace(text) == "pixel" {
+		*v.field, *v.pixel = 0, true
+		return nil
+	}
+	if err := v.setting.Set(text); err != nil {
+		return fmt.Errorf("%w, or pixel", err)
+	}
+	*v.pixel = false
+	return nil
+}
+
 func wrong(err error, got, want string) error {
 	if err == nil {
 		return nil
@@ -427,7 +459,7 @@ func jsonOf(v Value) []byte {
 	switch v.(type) {
 	case setting[[]int]:
 		value = json.RawMessage("[" + text + "]")
-	case setting[int], setting[uint64], setting[float64], setting[bool]:
+	case setting[int], setting[uint64], setting[float64], setting[bool], variance:
 		value = json.RawMessage(text)
 	}
 	written, err := json.Marshal(value)
