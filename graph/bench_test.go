@@ -81,6 +81,9 @@ func timings() map[string]timed {
 		}, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
 			return b.Affine(p[0], p[1], p[2], s.activation)
 		}},
+		"Gate": {vaes, func(s sizes) []*graph.Param {
+			return []*graph.Param{random("hg", 19, 1, s.images, 2*s.hidden)}
+		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Gate(p[0]) }},
 		"Reparameterise": {vaes, posterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Reparameterise(p[0], in[0]) }},
 		"KLStdNormal":    {vaes, posterior, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.KLStdNormal(p[0]) }},
 		"LogPriorRatio": {vaes, func(s sizes) []*graph.Param {

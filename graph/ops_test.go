@@ -54,6 +54,20 @@ func checks() map[string][]check {
 		Twin:   func(p, in wide) []float64 { return naiveAffine(in[0], p[0], p[1], graph.ReLU) },
 		Terms:  D,
 	})
+	all["Gate"] = []check{{
+		Name:   "gate",
+		Params: []*graph.Param{random("a", 28, 3, B, 2*Z)},
+		Build:  func(b *graph.Builder, p, _ nodes) graph.Node { return b.Gate(p[0]) },
+		Twin: func(p, _ wide) (y []float64) {
+			for r := range B {
+				for j := range Z {
+					y = append(y, p[0][r*2*Z+j]/(1+math.Exp(-p[0][r*2*Z+Z+j])))
+				}
+			}
+			return y
+		},
+		Terms: 4,
+	}}
 	all["Reparameterise"] = []check{{
 		Name:   "reparameterise",
 		Params: []*graph.Param{posterior}, Inputs: []*graph.Param{eps},

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -66,13 +65,10 @@ func (c VAEConfig) Validate() error {
 	}
 	f.add(!(c.Variance >= 0) || math.IsInf(c.Variance, 0), "variance is %g, want a positive number, or \"learned\"", c.Variance)
 	f.add(c.Variance != 0 && !c.Likelihood.HasVariance(), "variance is %g, but likelihood is %s: only gaussian has a variance", c.Variance, c.Likelihood)
-	_, err := ParseNetwork(string(cmp.Or(c.Network, Dense)))
-	f.add(err != nil, "%w", err)
-	_, err = graph.ParseActivation(string(c.Activation))
-	f.add(err != nil, "activation: %w", err)
+	f = append(f, ValidateLayers(c.Network, c.Activation))
 	c.Prior.check(&f)
 	c.Posterior.check(&f)
-	_, err = ParseLikelihood(string(c.Likelihood))
+	_, err := ParseLikelihood(string(c.Likelihood))
 	f.add(err != nil, "likelihood: %w", err)
 	_, err = ParseObjective(string(c.Objective))
 	f.add(err != nil, "objective: %w", err)

@@ -19,10 +19,9 @@ func vaeKind() Kind {
 		Name: VAEModel, Usage: "variational autoencoder", Epochs: 10, Binarise: data.Dynamic,
 		Defaults: func() Settings {
 			return &VAESettings{
-				NetworkSettings:   NetworkSettings{Hidden: []int{400}, Latent: 20, Activation: graph.ReLU, LR: 1e-3},
+				NetworkSettings:   NetworkSettings{Hidden: []int{400}, Latent: 20, Layers: model.Dense, Activation: graph.ReLU, LR: 1e-3},
 				PriorSettings:     defaultPrior(),
 				PosteriorSettings: defaultPosterior(),
-				Network:           model.Dense,
 				Objective:         model.ELBO, K: 1, Beta: 1, Batch: 128,
 			}
 		},
@@ -45,7 +44,6 @@ type VAESettings struct {
 	NetworkSettings
 	PriorSettings
 	PosteriorSettings
-	Network         model.NetworkName
 	Variance        float64 // of the Gaussian likelihood; 0: learned
 	Objective       model.Objective
 	K               int     // draws of z for an image in a step
@@ -70,7 +68,7 @@ func (s *VAESettings) Options() []Option {
 		s.hidden(),
 		s.latent(),
 		s.activation(),
-		{Key: "network", Usage: "layers of encoder and decoder: dense", Value: name(&s.Network, "NAME"), Unwritten: []string{string(model.Dense)}},
+		s.layers(),
 	}
 	options = append(options, s.PriorSettings.options()...)
 	options = append(options, s.PosteriorSettings.options()...)
@@ -120,7 +118,7 @@ func (s *VAESettings) Describe(c Config, pixels int) string {
 	if s.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", s.K)
 	}
-	return fmt.Sprintf("VAE %s %s, %s, %s", layerSizes(pixels, s.Hidden, s.Latent), s.Activation, c.Likelihood, objective)
+	return fmt.Sprintf("VAE %s %s, %s, %s", layerSizes(pixels, s.Hidden, s.Latent), s.nonlinearity(), c.Likelihood, objective)
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.
@@ -129,7 +127,7 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Pixels:     pixels,
 		Hidden:     s.Hidden,
 		Latent:     s.Latent,
-		Network:    s.Network,
+		Network:    s.Layers,
 		Activation: s.Activation,
 		Prior:      s.PriorSettings.model(),
 		Posterior:  s.PosteriorSettings.model(),

@@ -25,6 +25,7 @@ type torchCase struct {
 	Config struct {
 		Rows, Cols, Latent, K, Batch      int
 		Hidden                            []int
+		Network                           model.NetworkName // missing: dense
 		Activation, Likelihood, Objective string
 		Beta, LR                          float64
 		Variance                          any
@@ -68,8 +69,8 @@ func TestTermsGradientsAndTenAdamStepsMatchPyTorch(t *testing.T) {
 	if err := json.Unmarshal(text, &ref); err != nil {
 		t.Fatal(err)
 	}
-	if len(ref.Cases) != 9 {
-		t.Fatalf("%d cases, want 9", len(ref.Cases))
+	if len(ref.Cases) != 10 {
+		t.Fatalf("%d cases, want 10", len(ref.Cases))
 	}
 	for _, c := range ref.Cases {
 		t.Run(c.Name, func(t *testing.T) { compareWithTorch(t, c) })
@@ -81,7 +82,7 @@ func compareWithTorch(t *testing.T, c torchCase) {
 	engine := graphtest.Engine(2)
 	m, err := model.NewVAE(model.VAEConfig{
 		Pixels: c.Config.Rows * c.Config.Cols, Hidden: c.Config.Hidden, Latent: c.Config.Latent,
-		Activation: graph.Activation(c.Config.Activation), Likelihood: model.LikelihoodName(c.Config.Likelihood),
+		Network: c.Config.Network, Activation: graph.Activation(c.Config.Activation), Likelihood: model.LikelihoodName(c.Config.Likelihood),
 		Variance: variance, Objective: model.Objective(c.Config.Objective), Draws: c.Config.K,
 	}, engine, func(string) graph.Uniform { return half{} })
 	if err != nil {

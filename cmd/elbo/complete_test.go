@@ -41,7 +41,7 @@ func TestShellsCompleteValuesAndRuns(t *testing.T) {
 		"train --freeze ":         {"encoder", "decoder"},
 		"train --prior ":          {"normal", "fixed", "shared", "per-image"},
 		"train --posterior ":      {"diagonal"},
-		"train --network ":        {"dense"},
+		"train --network ":        {"dense", "gated"},
 		"train --init ":           {"images", "kmeans++", "random"},
 		"train --grid-rule ":      {"equal-mass", "gauss-hermite", "lattice"},
 		"train --split ":          nil,

@@ -2,6 +2,7 @@
 
     python3 reference.py            # rewrites reference.json beside this file
     python3 reference.py OUT.json   # writes elsewhere, e.g. to compare
+    python3 reference.py --add      # leaves the cases that are there as they are, and adds what is missing
 
 Each case holds a configuration, initial parameters, ten batches with their noise,
 the terms and every gradient of the first batch, and the state after ten Adam steps.
@@ -34,10 +35,11 @@ PIXELS = ROWS * COLS
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "softplus": nn.Softplus}
 
 
-def config(hidden, activation, likelihood, objective="elbo", k=1, beta=1.0, variance=None):
-    return {"rows": ROWS, "cols": COLS, "hidden": hidden, "latent": LATENT,
-            "activation": activation, "likelihood": likelihood, "objective": objective,
-            "k": k, "beta": beta, "variance": variance, "batch": BATCH, "lr": LR}
+def config(hidden, activation, likelihood, objective="elbo", k=1, beta=1.0, variance=None, network=None):
+    c = {"rows": ROWS, "cols": COLS, "hidden": hidden, "latent": LATENT,
+         "activation": activation, "likelihood": likelihood, "objective": objective,
+         "k": k, "beta": beta, "variance": variance, "batch": BATCH, "lr": LR}
+    return c if network is None else {**c, "network": network}
 
 
 CASES = {
@@ -50,6 +52,7 @@ CASES = {
     "gaussian_fixed_tanh_elbo": config([13], "tanh", "gaussian", variance=0.1),
     "gaussian_learned_relu_elbo": config([13], "relu", "gaussian", variance="learned"),
     "gaussian_learned_tanh_iwae": config([13], "tanh", "gaussian", "iwae", k=3, variance="learned"),
+    "bernoulli_gated_iwae": config([16, 12], "relu", "bernoulli", "iwae", k=2, network="gated"),
 }
 FULL_FRAME = {"bernoulli_relu_elbo"}
 
@@ -67,13 +70,21 @@ def layer_sizes(c):
     return {"encoder": encoder, "decoder": decoder}
 
 
+def linear_sizes(c, sizes):
+    """Inputs and outputs of the affine maps: of gated layers, [h | g], twice the outputs but
+    for the last."""
+    last = len(sizes) - 2
+    return [(n_in, 2 * n_out if c.get("network") == "gated" and i < last else n_out)
+            for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:]))]
+
+
 def initial_parameters(c, rng):
     """Glorot-uniform weights and small biases that are not zero, so that a bias
     added to the wrong unit shows. Biases sit a little off the grid of weight times
     pixel, or a relu input would now and then be exactly 0."""
     params = {}
     for part, sizes in layer_sizes(c).items():
-        for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:])):
+        for i, (n_in, n_out) in enumerate(linear_sizes(c, sizes)):
             bound = math.sqrt(6 / (n_in + n_out))
             params[f"{part}.{2 * i}.weight"] = grid(rng.uniform(-bound, bound, (n_out, n_in)))
             params[f"{part}.{2 * i}.bias"] = grid(rng.uniform(-0.25, 0.25, n_out)) + 2.0**-12
@@ -121,8 +132,9 @@ class VAE(nn.Module):
         self.config = c
         for part, sizes in layer_sizes(c).items():
             layers = []
-            for n_in, n_out in zip(sizes, sizes[1:]):
-                layers += [nn.Linear(n_in, n_out), ACTIVATIONS[c["activation"]]()]
+            between = nn.GLU if c.get("network") == "gated" else ACTIVATIONS[c["activation"]]
+            for n_in, n_out in linear_sizes(c, sizes):
+                layers += [nn.Linear(n_in, n_out), between()]
             setattr(self, part, nn.Sequential(*layers[:-1]))
         if c["variance"] == "learned":
             self.likelihood = nn.Module()
@@ -426,11 +438,22 @@ def main():
         "recipe": "train/testdata/torch/reference.py",
         "torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version(),
         "seed": SEED,
-        "cases": [run_case(i, name, c) for i, (name, c) in enumerate(CASES.items())],
+        "cases": [],
     }
+    out = Path(__file__).with_name("reference.json")
+    if sys.argv[1:] == ["--add"]:
+        reference = json.loads(out.read_text(encoding="ascii"))
+    elif len(sys.argv) > 1:
+        out = Path(sys.argv[1])
+    there = [c["name"] for c in reference["cases"]]
+    for i, (name, c) in enumerate(CASES.items()):  # its place decides a case's random numbers: new ones come last
+        if name not in there:
+            case = run_case(i, name, c)
+            if str(torch.__version__) != reference["torch"]:
+                case["torch"] = str(torch.__version__)
+            reference["cases"].append(case)
     text = dump(reference) + "\n"
     assert json.loads(text) == reference
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("reference.json")
     out.write_text(text, encoding="ascii")
 
 
