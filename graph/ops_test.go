@@ -93,6 +93,7 @@ func checks() map[string][]check {
 		},
 		Terms: Z,
 	}}
+	addMixture(all)
 	all["LogPriorRatio"] = []check{{
 		Name:   "logratio",
 		Params: []*graph.Param{posterior, random("z", 8, 1, B*S, Z)}, Inputs: []*graph.Param{eps},
@@ -267,6 +268,8 @@ func checks() map[string][]check {
 		Terms: 1,
 	}}
 	addStateChecks(all)
+	addFullChecks(all)
+	addFlowChecks(all)
 	return all
 }
 
