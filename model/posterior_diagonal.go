@@ -18,6 +18,7 @@ var (
 	_ ClosedRatio = DiagonalGaussian{}
 	_ Moments     = DiagonalGaussian{}
 	_ MemberRatio = DiagonalGaussian{}
+	_ Evaluable   = DiagonalGaussian{}
 	_ Scaled      = DiagonalGaussian{}
 )
 
@@ -32,6 +33,11 @@ func (DiagonalGaussian) Params() []*graph.Param { return nil }
 // Draw adds z = μ + σ ε.
 func (DiagonalGaussian) Draw(b *graph.Builder, h, eps graph.Node) (graph.Node, func() graph.Node) {
 	return b.Reparameterise(h, eps), func() graph.Node { return b.LogDiagonalNormal(h, eps) }
+}
+
+// LogProb adds log N(z; μ, diag σ²).
+func (DiagonalGaussian) LogProb(b *graph.Builder, h, z graph.Node) graph.Node {
+	return b.LogNormal(h, z)
 }
 
 // KL has a closed form for the prior N(0, I).

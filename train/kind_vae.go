@@ -23,7 +23,7 @@ func vaeKind() Kind {
 				PriorSettings:     defaultPrior(),
 				PosteriorSettings: defaultPosterior(),
 				Network:           model.Dense,
-				Objective:         model.ELBO, K: 1, Beta: 1, Batch: 128,
+				Objective:         model.ELBO, Gradient: model.StandardGradient, K: 1, Beta: 1, Batch: 128,
 			}
 		},
 		New: func(s *Setup) (Model, error) {
@@ -48,6 +48,7 @@ type VAESettings struct {
 	Network         model.NetworkName
 	Variance        float64 // of the Gaussian likelihood; 0: learned
 	Objective       model.Objective
+	Gradient        model.Gradient
 	K               int     // draws of z for an image in a step
 	Beta            float64 // weight of the divergence in the ELBO
 	Warmup          int     // epochs over which the weight rises from 0 to Beta
@@ -77,6 +78,7 @@ func (s *VAESettings) Options() []Option {
 	return append(options, []Option{
 		{Key: "objective", Usage: "what is maximised: elbo or iwae", Value: name(&s.Objective, "NAME")},
 		{Key: "k", Usage: "draws of z for each image in a step (iwae: the k of L_k)", Value: integer(&s.K)},
+		{Key: "gradient", Usage: "estimator of its gradient: standard, stl (of elbo) or dreg (of iwae), both of less noise", Value: name(&s.Gradient, "NAME"), Unwritten: []string{string(model.StandardGradient)}},
 		{Key: "beta", Usage: "weight of KL in the objective elbo", Value: number(&s.Beta)},
 		{Key: "warmup", Usage: "epochs over which the weight of KL rises from 0 to beta", Value: integer(&s.Warmup)},
 		{Key: "batch", Usage: "images in a step", Value: integer(&s.Batch)},
@@ -136,6 +138,7 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Likelihood: c.Likelihood,
 		Variance:   s.Variance,
 		Objective:  s.Objective,
+		Gradient:   s.Gradient,
 		Draws:      s.K,
 		Freeze:     s.Freeze,
 	}
