@@ -37,6 +37,7 @@ func TestShellsCompleteValuesAndRuns(t *testing.T) {
 		"train --likelihood ":     {"bernoulli", "continuous-bernoulli", "gaussian", "grey-bernoulli"},
 		"train --activation ":     {"relu", "tanh", "elu", "softplus"},
 		"train --objective ":      {"elbo", "iwae"},
+		"train --gradient ":       {"standard", "stl", "dreg"},
 		"train --binarise ":       {"threshold", "static", "dynamic", "none"},
 		"train --freeze ":         {"encoder", "decoder"},
 		"train --prior ":          {"normal", "fixed", "shared", "per-image"},
