@@ -50,31 +50,49 @@ func logBinomials() (l [Levels]float64) {
 }
 
 // BetaBinomialMasses are the masses of the levels, of a mean and a concentration as
-// [Builder.BetaBinomialLogLik] takes them.
+// [Builder.BetaBinomialLogLik] takes them, by the ratios of neighbours:
+//
+//	P(v+1)/P(v) = (255 - v)(v + α) / ((v + 1)(254 - v + β))
 func BetaBinomialMasses(logit, logC float64) (masses [Levels]float64) {
-	for v, choose := range logBinomials() {
-		logP, _, _ := betaBinomial(float64(v), logit, logC)
-		masses[v] = math.Exp(choose + logP)
+	alpha, beta, _ := betaBinomialShape(logit, logC)
+	top := 0.0
+	for v := range Levels - 1 {
+		v := float64(v)
+		next := masses[int(v)] + math.Log((Levels-1-v)*(v+alpha)/((v+1)*(Levels-2-v+beta)))
+		masses[int(v)+1] = next
+		top = max(top, next)
+	}
+	sum := 0.0
+	for v, l := range masses {
+		masses[v] = math.Exp(l - top)
+		sum += masses[v]
+	}
+	for v := range masses {
+		masses[v] /= sum
 	}
 	return masses
+}
+
+// betaBinomialShape returns α, β and the share m.
+func betaBinomialShape(logit, logC float64) (alpha, beta, m float64) {
+	c := math.Exp(min(max(logC, LeastLogConcentration), MostLogConcentration))
+	// Of a share m below 1e-12 nothing is told from 0.
+	m = min(max(1/(1+math.Exp(-logit)), 1e-12), 1-1e-12)
+	return c * m, c * (1 - m), m
 }
 
 // betaBinomial is the logarithm of the mass of a level but for its binomial coefficient, with
 // its derivatives.
 func betaBinomial(v, logit, logC float64) (logP, dLogit, dLogC float64) {
 	const n = Levels - 1
-	held := min(max(logC, LeastLogConcentration), MostLogConcentration)
-	c := math.Exp(held)
-	// Of a share m below 1e-12 nothing is told from 0.
-	m := min(max(1/(1+math.Exp(-logit)), 1e-12), 1-1e-12)
-	alpha, beta := c*m, c*(1-m)
+	alpha, beta, m := betaBinomialShape(logit, logC)
 	la, da := rising(alpha, v)  // log Γ(α+v) - log Γ(α)
 	lb, db := rising(beta, n-v) // log Γ(β+255-v) - log Γ(β)
 	lc, dc := rising(alpha+beta, n)
 	logP = la + lb - lc
-	dLogit = (da - db) * c * m * (1 - m)
-	if held == logC {
-		dLogC = da*alpha + db*beta - dc*c
+	dLogit = (da - db) * alpha * (1 - m)
+	if logC >= LeastLogConcentration && logC <= MostLogConcentration {
+		dLogC = da*alpha + db*beta - dc*(alpha+beta)
 	}
 	return logP, dLogit, dLogC
 }
