@@ -42,15 +42,20 @@ func vaeKind() Kind {
 	}
 }
 
+// Variance is that of a Gaussian likelihood: of all pixels, or of each by itself.
+type Variance struct {
+	Value float64 // of all; 0: learned
+	Pixel bool    // the decoder gives that of each
+}
+
 // VAESettings are those of a VAE.
 type VAESettings struct {
 	NetworkSettings
 	PriorSettings
 	PosteriorSettings
 	OptimiserSettings
-	Variance        float64 // of the Gaussian likelihood; 0: learned, or that of each pixel
-	PixelVariance   bool    // the decoder gives a variance for each pixel
-	Mixtures        int     // components of a pixel's mixture; 0: as the likelihood has it
+	Variance        Variance // of the Gaussian likelihood
+	Mixtures        int      // components of a pixel's mixture; 0: as the likelihood has it
 	Objective       model.Objective
 	Gradient        model.Gradient
 	K               int     // draws of z for an image in a step
@@ -71,7 +76,7 @@ func (s *VAESettings) Clone() Settings {
 
 func (s *VAESettings) Options() []Option {
 	options := []Option{
-		{Key: "variance", Usage: "variance of the gaussian likelihood: a number, the same for all pixels; learned: the mean squared residual, at every step; pixel: by the decoder, for each pixel", Value: newVariance(&s.Variance, &s.PixelVariance)},
+		{Key: "variance", Usage: "variance of the gaussian likelihood: a number, the same for all pixels; learned: the mean squared residual, at every step; pixel: by the decoder, for each pixel", Value: variance(&s.Variance)},
 		{Key: "mixtures", Usage: "components for each pixel (discretized-logistic-mixture; 0: 5)", Value: integer(&s.Mixtures), Unwritten: []string{"0"}},
 		s.hidden(),
 		s.latent(),
@@ -149,7 +154,7 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Prior:      s.PriorSettings.model(),
 		Posterior:  s.PosteriorSettings.model(),
 		Likelihood: c.Likelihood,
-		Variance:   s.Variance, PixelVariance: s.PixelVariance, Mixtures: s.Mixtures,
+		Variance:   s.Variance.Value, PixelVariance: s.Variance.Pixel, Mixtures: s.Mixtures,
 		Objective: s.Objective,
 		Gradient:  s.Gradient,
 		Draws:     s.K,

@@ -254,36 +254,24 @@ func learned(field *float64) Value {
 	}}
 }
 
-// variance is a variance as learned has it, or goes by the name "pixel": the decoder gives one
-// for each pixel.
-type variance struct {
-	setting[float64]
-	pixel *bool
-}
-
-func newVariance(field *float64, pixel *bool) variance {
-	return variance{learned(field).(setting[float64]), pixel}
-}
-
-func (variance) Type() string { return "X|learned|pixel" }
-
-func (v variance) String() string {
-	if *v.pixel {
-		return "pixel"
-	}
-	return v.setting.String()
-}
-
-func (v variance) Set(text string) error {
-	if strings.TrimSpace(text) == "pixel" {
-		*v.field, *v.pixel = 0, true
-		return nil
-	}
-	if err := v.setting.Set(text); err != nil {
-		return fmt.Errorf("%w, or pixel", err)
-	}
-	*v.pixel = false
-	return nil
+// variance is one that is learned or a number, or goes by the name "pixel".
+func variance(field *Variance) Value {
+	v := learned(&field.Value).(setting[float64])
+	return setting[Variance]{field, "X|learned|pixel", func(s string) (Variance, error) {
+		if s == "pixel" {
+			return Variance{Pixel: true}, nil
+		}
+		x, err := v.parse(s)
+		if err != nil {
+			err = fmt.Errorf("%w, or pixel", err)
+		}
+		return Variance{Value: x}, err
+	}, func(x Variance) string {
+		if x.Pixel {
+			return "pixel"
+		}
+		return v.format(x.Value)
+	}}
 }
 
 func wrong(err error, got, want string) error {
@@ -459,7 +447,7 @@ func jsonOf(v Value) []byte {
 	switch v.(type) {
 	case setting[[]int]:
 		value = json.RawMessage("[" + text + "]")
-	case setting[int], setting[uint64], setting[float64], setting[bool], variance:
+	case setting[int], setting[uint64], setting[float64], setting[bool], setting[Variance]:
 		value = json.RawMessage(text)
 	}
 	written, err := json.Marshal(value)
