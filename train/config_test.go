@@ -114,7 +114,7 @@ func TestEveryFaultOfAConfigurationFileIsNamed(t *testing.T) {
 func TestEveryImpossibleValueIsNamed(t *testing.T) {
 	c := Config{Model: VAEModel, Limit: -1, Split: []int{1}, Binarise: "maybe", Likelihood: "bernoulli", Epochs: 0, Workers: -1, Settings: &VAESettings{
 		NetworkSettings: NetworkSettings{Hidden: []int{0}, Activation: "relu", LR: 0},
-		Variance:        2, Objective: "iwae", K: 0, Beta: -2, Warmup: -1, Batch: 0, CheckpointEvery: -1,
+		Variance:        Variance{Value: 2}, Objective: "iwae", K: 0, Beta: -2, Warmup: -1, Batch: 0, CheckpointEvery: -1,
 	}}
 	err := c.Validate()
 	if err == nil {
