@@ -25,6 +25,7 @@ var (
 	deep784 = sizes{name: "784-200-200-50_b20", images: 20, draws: 1, pixels: 784, hidden: 200, latent: 50, activation: graph.Tanh}
 	table   = sizes{name: "2000x784_k500", images: 2000, pixels: 784, states: 500}
 	iwae    = sizes{name: "20x50_k50", images: 20, draws: 50}
+	mixture = sizes{name: "128x20_k500", images: 128, draws: 1, latent: 20, states: 500}
 )
 
 // timed is an operation to be timed: forward and backward where it has operands with a
@@ -109,6 +110,17 @@ func timings() map[string]timed {
 		"GaussianLogLik": {vaes, func(s sizes) []*graph.Param {
 			return append(logits(s), graph.NewParam("log_variance", 1))
 		}, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.GaussianLogLik(in[0], p[0], p[1]) }},
+		"LogNormalPairs": {[]sizes{mixture}, func(s sizes) []*graph.Param {
+			return []*graph.Param{random("z", 19, 1, s.images, s.latent), random("h", 20, 1, s.states, 2*s.latent)}
+		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogNormalPairs(p[0], p[1]) }},
+		"LogMixture": {[]sizes{mixture}, func(s sizes) []*graph.Param {
+			return []*graph.Param{random("logp", 21, 10, s.images, s.states), random("logits", 22, 1, s.states)}
+		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogMixture(p[0], p[1]) }},
+		"LogMixtureWithout": {[]sizes{mixture}, func(s sizes) []*graph.Param {
+			return []*graph.Param{random("logp", 21, 10, s.images, s.states), random("logits", 22, 1, s.states)}
+		}, func(s sizes) []*graph.Param { return []*graph.Param{ones("own", s.images)} }, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.LogMixtureWithout(p[0], p[1], in[0])
+		}},
 		"SampleMean": {[]sizes{iwae}, draws, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.SampleMean(p[0], s.draws) }},
 		"LogMeanExp": {[]sizes{iwae}, draws, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.LogMeanExp(p[0], s.draws) }},
 		"Add":        {vaes, perImage, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Add(p[0], p[1]) }},

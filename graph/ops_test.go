@@ -79,6 +79,7 @@ func checks() map[string][]check {
 		},
 		Terms: Z,
 	}}
+	addMixture(all)
 	all["LogPriorRatio"] = []check{{
 		Name:   "logratio",
 		Params: []*graph.Param{posterior, random("z", 8, 1, B*S, Z)}, Inputs: []*graph.Param{eps},

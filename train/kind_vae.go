@@ -22,6 +22,7 @@ func vaeKind() Kind {
 				NetworkSettings:   NetworkSettings{Hidden: []int{400}, Latent: 20, Activation: graph.ReLU, LR: 1e-3},
 				PriorSettings:     defaultPrior(),
 				PosteriorSettings: defaultPosterior(),
+				OptimiserSettings: defaultOptimiser(),
 				Network:           model.Dense,
 				Objective:         model.ELBO, K: 1, Beta: 1, Batch: 128,
 			}
@@ -45,6 +46,7 @@ type VAESettings struct {
 	NetworkSettings
 	PriorSettings
 	PosteriorSettings
+	OptimiserSettings
 	Network         model.NetworkName
 	Variance        float64 // of the Gaussian likelihood; 0: learned
 	Objective       model.Objective
@@ -60,7 +62,7 @@ func (s *VAESettings) Kind() Kind { return vaeKind() }
 
 func (s *VAESettings) Clone() Settings {
 	clone := *s
-	clone.NetworkSettings = s.NetworkSettings.clone()
+	clone.NetworkSettings, clone.OptimiserSettings = s.NetworkSettings.clone(), s.OptimiserSettings.clone()
 	return &clone
 }
 
@@ -74,13 +76,16 @@ func (s *VAESettings) Options() []Option {
 	}
 	options = append(options, s.PriorSettings.options()...)
 	options = append(options, s.PosteriorSettings.options()...)
-	return append(options, []Option{
+	options = append(options, []Option{
 		{Key: "objective", Usage: "what is maximised: elbo or iwae", Value: name(&s.Objective, "NAME")},
 		{Key: "k", Usage: "draws of z for each image in a step (iwae: the k of L_k)", Value: integer(&s.K)},
 		{Key: "beta", Usage: "weight of KL in the objective elbo", Value: number(&s.Beta)},
 		{Key: "warmup", Usage: "epochs over which the weight of KL rises from 0 to beta", Value: integer(&s.Warmup)},
 		{Key: "batch", Usage: "images in a step", Value: integer(&s.Batch)},
 		s.lr(),
+	}...)
+	options = append(options, s.OptimiserSettings.options()...)
+	return append(options, []Option{
 		s.initFrom(),
 		{Key: "freeze", Usage: "leave decoder or encoder as --init-from has it", Value: name(&s.Freeze, "PART")},
 		{Key: "checkpoint-every", Usage: "steps between checkpoints within an epoch (0: at the end of each epoch)", Value: integer(&s.CheckpointEvery)},
@@ -99,6 +104,7 @@ func (s *VAESettings) Validate(c Config) error {
 	f.add(s.Objective == model.IWAE && (s.Beta != 1 || s.Warmup != 0), "beta is %g and warmup %d, but the objective iwae has no divergence to weight: want 1 and 0", s.Beta, s.Warmup)
 	f.add(s.Batch < 1, "batch is %d, want at least 1", s.Batch)
 	f.positive("lr", s.LR)
+	s.OptimiserSettings.check(c, &f)
 	f.add(s.Freeze != "" && s.InitFrom == "", "freeze is %s, but init-from is empty: want the run that has it", s.Freeze)
 	f.add(s.CheckpointEvery < 0, "checkpoint-every is %d, want 0 (ends of epochs) or more steps", s.CheckpointEvery)
 	return errors.Join(f...)
@@ -112,7 +118,11 @@ func (s *VAESettings) Fit(images int) { s.Batch = min(s.Batch, images) }
 func (s *VAESettings) Bytes(c Config, pixels, _ int) float64 {
 	units, weights := s.sizes(pixels)
 	batch, d := float64(s.Batch), float64(pixels)
-	return 4 * (2*4*weights + 4*batch*float64(max(1, s.K))*units + feedAhead*batch*d + 4*float64(max(1, c.Workers)*infer.ScoredRows(pixels))*d)
+	kept := 4.0 // of each parameter: its value, gradient and moments
+	if s.EMA > 0 {
+		kept++
+	}
+	return 4 * (2*kept*weights + 4*batch*float64(max(1, s.K))*units + feedAhead*batch*d + 4*float64(max(1, c.Workers)*infer.ScoredRows(pixels))*d)
 }
 
 func (s *VAESettings) Describe(c Config, pixels int) string {
@@ -120,7 +130,7 @@ func (s *VAESettings) Describe(c Config, pixels int) string {
 	if s.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", s.K)
 	}
-	return fmt.Sprintf("VAE %s %s, %s, %s", layerSizes(pixels, s.Hidden, s.Latent), s.Activation, c.Likelihood, objective)
+	return fmt.Sprintf("VAE %s %s, %s, %s%s", layerSizes(pixels, s.Hidden, s.Latent), s.Activation, c.Likelihood, objective, s.OptimiserSettings.describe())
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.
