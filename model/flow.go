@@ -67,6 +67,18 @@ func (c FlowConfig) check(latent int, f *faults) {
 	f.add(latent == 1, "latent is 1, and a flow moves dimensions by each other: want at least 2")
 }
 
+// checkFlow adds every fault of the flows of a VAE.
+func (c VAEConfig) checkFlow(f *faults) {
+	posterior, prior := c.Posterior.Name == FlowedPosterior, c.Prior.Name == FlowedPrior
+	if posterior || prior {
+		c.Flow.check(c.Latent, f)
+	}
+	own, usual := c.Flow.withDefaults(), FlowConfig{}.withDefaults()
+	f.add(own.Name != usual.Name && !posterior, "flow is %s, but posterior is no flow, and a prior's flow is always of couplings: want posterior flow", own.Name)
+	f.add(own.Layers != usual.Layers && !posterior && !prior, "flow-layers is %d, but neither posterior nor prior is a flow: want posterior flow, or prior flow", own.Layers)
+	f.add(own.Hidden != usual.Hidden && !posterior && !prior, "flow-hidden is %d, but neither posterior nor prior is a flow: want posterior flow, or prior flow", own.Hidden)
+}
+
 // flow is a map of Z numbers to Z, given C numbers of context. It begins as the identity.
 type flow struct {
 	name   FlowName
@@ -155,7 +167,7 @@ func (f *flow) push(z []float64, context []float32) float64 {
 	logDet := 0.0
 	for _, l := range f.layers {
 		n := l.net
-		out := n.run(l.kept, z, context, nil)
+		out := n.run(l.kept, z, context)
 		for k, j := range l.moved {
 			s := logScale(out[k])
 			z[j] = z[j]*math.Exp(s) + out[n.out+k]
@@ -165,39 +177,23 @@ func (f *flow) push(z []float64, context []float32) float64 {
 	return logDet
 }
 
-// pull replaces z', [Z], by z, and returns log |det ∂z'/∂z|, in float64. Unless slope is nil it
-// replaces it too, by the gradient with respect to z' of a function whose gradient with
-// respect to z is slope, less that of the logarithm of the determinant: so that with
-// log q₀ of z it is that of log q of z'. That is for couplings.
-func (f *flow) pull(z []float64, context []float32, slope func(z []float64) []float64) (logDet float64, grad []float64) {
-	passes := make([]*flowPass, len(f.layers))
+// pull replaces z', [Z], by z, and returns log |det ∂z'/∂z|, in float64.
+func (f *flow) pull(z []float64, context []float32) float64 {
+	logDet := 0.0
 	for i := len(f.layers) - 1; i >= 0; i-- {
 		l := f.layers[i]
 		if f.name == AutoregressiveFlow {
 			logDet += l.back(z, context)
 			continue
 		}
-		if slope != nil {
-			passes[i] = &flowPass{}
-		}
-		out := l.net.run(l.kept, z, context, passes[i])
+		out := l.net.run(l.kept, z, context)
 		for k, j := range l.moved {
 			s := logScale(out[k])
 			z[j] = (z[j] - out[l.net.out+k]) * math.Exp(-s)
 			logDet += s
 		}
-		if slope != nil {
-			passes[i].z = append([]float64(nil), z...)
-		}
 	}
-	if slope == nil {
-		return logDet, nil
-	}
-	grad = slope(z)
-	for i, l := range f.layers {
-		l.pullBack(grad, passes[i])
-	}
-	return logDet, grad
+	return logDet
 }
 
 // logScale is s = 2 tanh(a/2).
@@ -227,40 +223,11 @@ func (l flowLayer) back(z []float64, context []float32) float64 {
 		logDet += s
 		for k := range a {
 			if n.degree(k) > order {
-				a[k] += float64(n.w1.Value[k*n.in+order]) * z[j]
+				a[k] += float64(n.w1.Value[k*n.width()+order]) * z[j]
 			}
 		}
 	}
 	return logDet
-}
-
-// flowPass is what a pass through a coupling leaves for the way back.
-type flowPass struct {
-	units, out []float64 // tanh of the hidden layer, and [a | t]
-	z          []float64 // before the layer, [Z]
-}
-
-// pullBack takes a gradient with respect to z, before a coupling, to one with respect to
-// z', after it, less the gradient of Σ s.
-func (l flowLayer) pullBack(grad []float64, p *flowPass) {
-	n := l.net
-	dunits := make([]float64, n.hidden)
-	for k, j := range l.moved {
-		tanh := math.Tanh(p.out[k] / 2)
-		scale := math.Exp(-2 * tanh)
-		da := (-grad[j]*p.z[j] - 1) * (1 - tanh*tanh)
-		dt := -grad[j] * scale
-		grad[j] *= scale
-		for u := range dunits {
-			dunits[u] += da*float64(n.w2.Value[k*n.hidden+u]) + dt*float64(n.w2.Value[(n.out+k)*n.hidden+u])
-		}
-	}
-	for u, d := range dunits {
-		d *= 1 - p.units[u]*p.units[u]
-		for k, j := range l.kept {
-			grad[j] += d * float64(n.w1.Value[u*n.width()+k])
-		}
-	}
 }
 
 // flowNet is a net of one hidden layer, tanh, whose outputs are [a | t] of the columns that a
@@ -319,9 +286,8 @@ func (n *flowNet) apply(b *graph.Builder, kept graph.Node, context *graph.Node) 
 	return b.Affine(b.Affine(x, w1, b.Param(n.b1), graph.Tanh), w2, b.Param(n.b2), graph.Identity)
 }
 
-// run is apply for one row in float64, of columns of z. It leaves what the way back wants in
-// pass, unless that is nil.
-func (n *flowNet) run(kept []int, z []float64, context []float32, pass *flowPass) []float64 {
+// run is apply for one row in float64, of columns of z.
+func (n *flowNet) run(kept []int, z []float64, context []float32) []float64 {
 	units := n.contextUnits(context)
 	for k := range units {
 		row := n.w1.Value[k*n.width():]
@@ -340,9 +306,6 @@ func (n *flowNet) run(kept []int, z []float64, context []float32, pass *flowPass
 				out[j] += float64(w) * units[k]
 			}
 		}
-	}
-	if pass != nil {
-		pass.units, pass.out = units, out
 	}
 	return out
 }

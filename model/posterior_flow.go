@@ -31,9 +31,10 @@ var (
 	_ Scaled      = (*FlowPosterior)(nil)
 )
 
-func newFlowPosterior(latent int, c FlowConfig, init Init) *FlowPosterior {
+func newFlowPosterior(latent int, c FlowConfig, init Init) Posterior {
 	c = c.withDefaults()
-	return &FlowPosterior{latent: latent, context: c.Hidden, flow: newFlow(c, string(EncoderPart)+".flow", latent, c.Hidden, init)}
+	q := &FlowPosterior{latent: latent, context: c.Hidden, flow: newFlow(c, string(EncoderPart)+".flow", latent, c.Hidden, init)}
+	return q
 }
 
 func (q *FlowPosterior) String() string {
@@ -45,10 +46,6 @@ func (q *FlowPosterior) Sizes() (h, eps int) { return 2*q.latent + q.context, q.
 
 // Params returns those of the flow's nets.
 func (q *FlowPosterior) Params() []*graph.Param { return q.flow.Params() }
-
-// Parallel reports whether the density of a member is known at any z at the cost of a draw:
-// that of couplings is.
-func (q *FlowPosterior) Parallel() bool { return q.flow.name == CouplingFlow }
 
 // Draw adds z = f(μ + σ ε; c).
 func (q *FlowPosterior) Draw(b *graph.Builder, h, eps graph.Node) (graph.Node, func() graph.Node) {
@@ -88,12 +85,12 @@ func (q *FlowPosterior) LogProbRatio(other, h, eps []float32) float64 {
 	}
 	ratio += q.flow.push(z, context)
 	mu, logVar, context = q.split(other)
-	logDet, _ := q.flow.pull(z, context, nil)
+	ratio -= q.flow.pull(z, context)
 	for j, v := range z {
 		d := v - float64(mu[j])
 		ratio -= (d*d*math.Exp(-float64(logVar[j])) + float64(logVar[j])) / 2
 	}
-	return ratio - logDet
+	return ratio
 }
 
 // The coordinates of a search are those of the base's Gaussian, and the context as it is.

@@ -14,11 +14,14 @@ import (
 type FullGaussian struct{ Latent int } // Z
 
 var (
-	_ Posterior   = FullGaussian{}
-	_ ClosedKL    = FullGaussian{}
-	_ Moments     = FullGaussian{}
-	_ MemberRatio = FullGaussian{}
-	_ Scaled      = FullGaussian{}
+	_ Posterior     = FullGaussian{}
+	_ ClosedKL      = FullGaussian{}
+	_ ClosedTotal   = FullGaussian{}
+	_ Moments       = FullGaussian{}
+	_ MemberRatio   = FullGaussian{}
+	_ Scaled        = FullGaussian{}
+	_ PairDensity   = FullGaussian{}
+	_ MemberDensity = FullGaussian{}
 )
 
 func (FullGaussian) String() string { return "Gaussian with a full covariance" }
@@ -32,6 +35,64 @@ func (FullGaussian) Params() []*graph.Param { return nil }
 // Draw adds z = μ + L ε.
 func (FullGaussian) Draw(b *graph.Builder, h, eps graph.Node) (graph.Node, func() graph.Node) {
 	return b.ReparameteriseFull(h, eps), func() graph.Node { return b.LogFullNormal(h, eps) }
+}
+
+// LogProb adds log N(z; μ, L Lᵀ).
+func (FullGaussian) LogProb(b *graph.Builder, h, z graph.Node) graph.Node {
+	return b.LogFullNormalAt(h, z)
+}
+
+// LogProbs is log N(z_r; μ_k, L_k L_kᵀ).
+func (FullGaussian) LogProbs(b *graph.Builder, z, h graph.Node) graph.Node {
+	return b.LogFullNormalPairs(z, h)
+}
+
+// LogDensity is log N(z; μ, L Lᵀ), with gradient -(L Lᵀ)⁻¹ (z - μ).
+func (q FullGaussian) LogDensity(h []float32, z, slope []float64) float64 {
+	l, y := q.factor(h), make([]float64, q.Latent)
+	sum := float64(q.Latent) * math.Log(2*math.Pi)
+	for i := range y {
+		y[i] = z[i] - float64(h[i])
+		row := l.row(i)
+		for j, v := range row[:i] {
+			y[i] -= v * y[j]
+		}
+		y[i] /= row[i]
+		sum += y[i]*y[i] + 2*float64(h[q.Latent+i])
+	}
+	if slope != nil { // L⁻ᵀ y, from the last
+		for i := q.Latent - 1; i >= 0; i-- {
+			row := l.row(i)
+			y[i] /= row[i]
+			slope[i] = -y[i]
+			for j, v := range row[:i] {
+				y[j] -= v * y[i]
+			}
+		}
+	}
+	return -sum / 2
+}
+
+// DrawMember is z = μ + L ε.
+func (q FullGaussian) DrawMember(z []float64, h []float32, noise Noise) {
+	l, eps := q.factor(h), make([]float64, q.Latent)
+	for i := range z {
+		eps[i], z[i] = noise.NormFloat64(), float64(h[i])
+		for j, v := range l.row(i) {
+			z[i] += v * eps[j]
+		}
+	}
+}
+
+// MassOutside is that of the diagonal Gaussian with the same variances: the bound is a sum
+// over dimensions.
+func (q FullGaussian) MassOutside(h []float32, reach float64) float64 {
+	diagonal := make([]float32, 0, 2*q.Latent)
+	diagonal = append(diagonal, h[:q.Latent]...)
+	for _, v := range q.Variance(h) {
+		diagonal = append(diagonal, float32(math.Log(v)))
+	}
+	return DiagonalGaussian(q).MassOutside(diagonal, reach)
 }
 
 // KL has a closed form for the prior N(0, I): ½ (|μ|² + |L|²_F - Z) - Σ log L_jj.
