@@ -99,7 +99,7 @@ func newFlow(c FlowConfig, part string, dims, context int, init Init) *flow {
 	f := &flow{name: c.Name, dims: dims}
 	for i := range c.Layers {
 		l := flowLayer{}
-		name := fmt.Sprintf("%s.%d", part, i)
+		name := fmt.Sprintf("%s.%d.net", part, i)
 		if c.Name == AutoregressiveFlow {
 			for j := range dims {
 				if i%2 == 1 {

@@ -112,3 +112,11 @@ func (q *FlowPosterior) Pull(du, dh, from []float32) {
 	DiagonalGaussian{q.latent}.Pull(du[:2*q.latent], dh, from)
 	copy(du[2*q.latent:], dh[2*q.latent:])
 }
+
+// IsFlow reports whether a family is that of a flow.
+func IsFlow(q Posterior) bool {
+	_, ok := q.(interface{ isFlow() })
+	return ok
+}
+
+func (*FlowPosterior) isFlow() {}
