@@ -259,3 +259,45 @@ func TestTheDensityOfAFlowsMemberAtAnothersDraw(t *testing.T) {
 		}
 	}
 }
+
+// TestADensityAtAnyCodeIsThatOfTheDraw: log q by the code, of each family that has it so, is
+// that by the noise of the draw; of every code under every member it has the same on its
+// diagonal, and is LogProb elsewhere.
+func TestADensityAtAnyCodeIsThatOfTheDraw(t *testing.T) {
+	const members, latent, context = 3, 4, 3
+	for name, q := range map[string]Posterior{
+		"full":     FullGaussian{latent},
+		"coupling": CouplingPosterior{&FlowPosterior{latent: latent, context: context, flow: bentFlow(CouplingFlow, latent, context, 16)}},
+	} {
+		size, _ := q.Sizes()
+		h, eps := graphtest.Random("h", 17, 0.5, members, size), graphtest.Random("eps", 18, 1, members, latent)
+		var own, at, pairs, cross graph.Node
+		p, err := graph.Build(graphtest.Engine(2), func(b *graph.Builder) {
+			z, logQ := q.Draw(b, b.Param(h), b.Param(eps))
+			own, at, pairs = logQ(), q.(Evaluable).LogProb(b, b.Param(h), z), q.(PairDensity).LogProbs(b, z, b.Param(h))
+			cross = q.(Evaluable).LogProb(b, b.Tile(b.Param(h), members), b.Repeat(z, members))
+			b.Output(own, at, pairs, cross)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Run(); err != nil {
+			t.Fatal(err)
+		}
+		for r := range members {
+			// A code that is rounded to float32, on the way back through maps that stretch.
+			if got, want := p.Values(at)[r], p.Values(own)[r]; math.Abs(float64(got-want)) > 1e-3 {
+				t.Errorf("%s: log q of draw %d is %.6f by its code, %.6f by its noise", name, r, got, want)
+			}
+			for k := range members {
+				got, want := float64(p.Values(pairs)[r*members+k]), float64(p.Values(cross)[r*members+k])
+				if math.Abs(got-want) > 1e-4*math.Max(1, math.Abs(want)) {
+					t.Errorf("%s: log q(z_%d|h_%d) is %.6f, by itself %.6f", name, r, k, got, want)
+				}
+			}
+			if got, want := p.Values(pairs)[r*members+r], p.Values(at)[r]; math.Abs(float64(got-want)) > 1e-4 {
+				t.Errorf("%s: on the diagonal %.6f, want %.6f", name, got, want)
+			}
+		}
+	}
+}

@@ -34,7 +34,32 @@ var (
 func newFlowPosterior(latent int, c FlowConfig, init Init) Posterior {
 	c = c.withDefaults()
 	q := &FlowPosterior{latent: latent, context: c.Hidden, flow: newFlow(c, string(EncoderPart)+".flow", latent, c.Hidden, init)}
+	if c.Name == CouplingFlow {
+		return CouplingPosterior{q}
+	}
 	return q
+}
+
+// CouplingPosterior is a FlowPosterior of couplings: its density is known at any z, at the
+// cost of a draw.
+type CouplingPosterior struct{ *FlowPosterior }
+
+var (
+	_ Evaluable   = CouplingPosterior{}
+	_ PairDensity = CouplingPosterior{}
+)
+
+// LogProb adds log N(z₀; μ, diag σ²) - log |det ∂f/∂z₀|, z₀ = f⁻¹(z; c).
+func (q CouplingPosterior) LogProb(b *graph.Builder, h, z graph.Node) graph.Node {
+	base, context := q.parts(b, h, z.Rows())
+	z0, logDet := q.flow.inverse(b, z, &context)
+	return b.Sub(b.LogNormal(base, z0), logDet)
+}
+
+// LogProbs adds the same of every code under every member.
+func (q CouplingPosterior) LogProbs(b *graph.Builder, z, h graph.Node) graph.Node {
+	members := h.Rows()
+	return b.Rows(q.LogProb(b, b.Tile(h, z.Rows()), b.Repeat(z, members)), members)
 }
 
 func (q *FlowPosterior) String() string {

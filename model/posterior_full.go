@@ -21,6 +21,7 @@ var (
 	_ MemberRatio   = FullGaussian{}
 	_ Scaled        = FullGaussian{}
 	_ PairDensity   = FullGaussian{}
+	_ Evaluable     = FullGaussian{}
 	_ MemberDensity = FullGaussian{}
 )
 

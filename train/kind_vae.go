@@ -19,13 +19,12 @@ func vaeKind() Kind {
 		Name: VAEModel, Usage: "variational autoencoder", Epochs: 10, Binarise: data.Dynamic,
 		Defaults: func() Settings {
 			return &VAESettings{
-				NetworkSettings:   NetworkSettings{Hidden: []int{400}, Latent: 20, Activation: graph.ReLU, LR: 1e-3},
+				NetworkSettings:   NetworkSettings{Hidden: []int{400}, Latent: 20, Layers: model.Dense, Activation: graph.ReLU, LR: 1e-3},
 				PriorSettings:     defaultPrior(),
 				PosteriorSettings: defaultPosterior(),
 				FlowSettings:      defaultFlow(),
 				OptimiserSettings: defaultOptimiser(),
-				Network:           model.Dense,
-				Objective:         model.ELBO, K: 1, Beta: 1, Batch: 128,
+				Objective:         model.ELBO, Gradient: model.StandardGradient, K: 1, Beta: 1, Batch: 128,
 			}
 		},
 		New: func(s *Setup) (Model, error) {
@@ -49,9 +48,9 @@ type VAESettings struct {
 	PosteriorSettings
 	FlowSettings
 	OptimiserSettings
-	Network         model.NetworkName
 	Variance        float64 // of the Gaussian likelihood; 0: learned
 	Objective       model.Objective
+	Gradient        model.Gradient
 	K               int     // draws of z for an image in a step
 	Beta            float64 // weight of the divergence in the ELBO
 	Warmup          int     // epochs over which the weight rises from 0 to Beta
@@ -74,7 +73,7 @@ func (s *VAESettings) Options() []Option {
 		s.hidden(),
 		s.latent(),
 		s.activation(),
-		{Key: "network", Usage: "layers of encoder and decoder: dense", Value: name(&s.Network, "NAME"), Unwritten: []string{string(model.Dense)}},
+		s.layers(),
 	}
 	options = append(options, s.PriorSettings.options()...)
 	options = append(options, s.PosteriorSettings.options()...)
@@ -82,6 +81,7 @@ func (s *VAESettings) Options() []Option {
 	options = append(options, []Option{
 		{Key: "objective", Usage: "what is maximised: elbo or iwae", Value: name(&s.Objective, "NAME")},
 		{Key: "k", Usage: "draws of z for each image in a step (iwae: the k of L_k)", Value: integer(&s.K)},
+		{Key: "gradient", Usage: "estimator of its gradient: standard, stl (of elbo) or dreg (of iwae), both of less noise", Value: name(&s.Gradient, "NAME"), Unwritten: []string{string(model.StandardGradient)}},
 		{Key: "beta", Usage: "weight of KL in the objective elbo", Value: number(&s.Beta)},
 		{Key: "warmup", Usage: "epochs over which the weight of KL rises from 0 to beta", Value: integer(&s.Warmup)},
 		{Key: "batch", Usage: "images in a step", Value: integer(&s.Batch)},
@@ -136,7 +136,7 @@ func (s *VAESettings) Describe(c Config, pixels int) string {
 	if s.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", s.K)
 	}
-	return fmt.Sprintf("VAE %s %s, %s, %s%s", layerSizes(pixels, s.Hidden, s.Latent), s.Activation, c.Likelihood, objective+s.describeFamilies(), s.OptimiserSettings.describe())
+	return fmt.Sprintf("VAE %s %s, %s, %s%s", layerSizes(pixels, s.Hidden, s.Latent), s.nonlinearity(), c.Likelihood, objective+s.describeFamilies(), s.OptimiserSettings.describe())
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.
@@ -145,7 +145,7 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Pixels:     pixels,
 		Hidden:     s.Hidden,
 		Latent:     s.Latent,
-		Network:    s.Network,
+		Network:    s.Layers,
 		Activation: s.Activation,
 		Prior:      s.PriorSettings.model(),
 		Posterior:  s.PosteriorSettings.model(),
@@ -153,6 +153,7 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Likelihood: c.Likelihood,
 		Variance:   s.Variance,
 		Objective:  s.Objective,
+		Gradient:   s.Gradient,
 		Draws:      s.K,
 		Freeze:     s.Freeze,
 	}

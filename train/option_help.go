@@ -17,7 +17,7 @@ func groupOf(key string) string {
 	switch key {
 	case "data", "size", "channels", "background", "range", "limit", "quick", "split", "split-by", "split-seed", "binarise":
 		return "Data"
-	case "objective", "k", "beta", "warmup", "batch", "lr", "lr-schedule", "lr-steps", "lr-factor", "lr-warmup", "clip", "weight-decay":
+	case "objective", "k", "gradient", "beta", "warmup", "batch", "lr", "lr-schedule", "lr-steps", "lr-factor", "lr-warmup", "clip", "weight-decay":
 		return "Objective"
 	case "smoothing", "variance-floor", "init", "restarts", "restart", "accelerate", "incremental", "m-steps", "tolerance":
 		return "EM"
@@ -40,6 +40,8 @@ func valuesOf(key string) []string {
 		return words(graph.Activations)
 	case "objective":
 		return words(model.Objectives)
+	case "gradient":
+		return words(model.Gradients)
 	case "freeze":
 		return words([]model.Part{model.EncoderPart, model.DecoderPart})
 	case "lr-schedule":

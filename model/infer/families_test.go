@@ -85,7 +85,7 @@ func TestAFullCovarianceClosesTheDiagonalGap(t *testing.T) {
 // exact posterior's with a full covariance, whose mean is linear in x and whose covariance
 // is the same for all. Then every importance weight is p(x), and so are ELBO and L_k.
 func TestAnExactFamilyHasItsGapClosedByTraining(t *testing.T) {
-	const images, steps = 60, 2500
+	const images, steps, draws = 60, 2500, 500
 	m, p, v := correlated(t, model.PosteriorConfig{Name: model.FullPosterior}, images)
 	if err := m.CompileStep(images); err != nil {
 		t.Fatal(err)
@@ -105,19 +105,19 @@ func TestAnExactFamilyHasItsGapClosedByTraining(t *testing.T) {
 		adam.Step(m.Grad)
 	}
 	x, short, spread := make([]float32, v.D()), 0.0, 0.0
-	for i, score := range evaluate(t, m, 50, v, 1).PerImage {
+	for i, score := range evaluate(t, m, draws, v, 1).PerImage {
 		v.Pixels(x, i, 0)
 		logP := p.LogEvidence(modeltest.Floats(x))
 		short += (logP - score.ELBO) / images
 		spread = max(spread, math.Abs(score.IW-logP))
 	}
-	// The gap falls with the square of what the steps leave of the noise of the gradient:
-	// 0.001 nats were left; a fortieth of what the best diagonal Gaussian lacks.
-	if short > p.DiagonalGap()/20 {
+	// Five standard errors of the mean over all draws, of which log p(x|z) has the spread of
+	// |ε|²/2 over three dimensions; the best diagonal Gaussian lacks ten times as much.
+	if math.Abs(short) > 5*math.Sqrt(1.5/draws/images) || p.DiagonalGap() < 0.35 {
 		t.Errorf("the ELBO is %.4f nats short of log p(x); the best diagonal Gaussian is by %.4f", short, p.DiagonalGap())
 	}
 	if spread > p.DiagonalGap()/10 {
-		t.Errorf("L_50 of an image is off by %.4f nats", spread)
+		t.Errorf("L_500 of an image is off by %.4f nats", spread)
 	}
 }
 
