@@ -68,7 +68,7 @@ FAMILY_CASES = {
     "coupling_tanh_elbo_k3_beta": config([13], "tanh", "bernoulli", k=3, beta=0.5, posterior="flow", flow="coupling", **FLOW),
     "autoregressive_tanh_iwae": config([13], "tanh", "bernoulli", "iwae", k=3, posterior="flow", flow="autoregressive", **FLOW),
     "flow_prior_tanh_elbo_k2": config([13], "tanh", "bernoulli", k=2, prior="flow", **FLOW),
-    "autoregressive_flow_prior_gaussian_learned": config([13], "tanh", "gaussian", k=2, variance="learned", posterior="flow", flow="autoregressive", prior="flow", **FLOW),
+    "autoregressive_flow_prior_gaussian": config([13], "tanh", "gaussian", k=2, variance=0.1, posterior="flow", flow="autoregressive", prior="flow", **FLOW),
 }
 # The files, each with its cases and the number of the first: the seed depends on it.
 FILES = {"reference": (CASES, 0), "gradients": (GRADIENT_CASES, 100), "networks": (NETWORK_CASES, 200),
