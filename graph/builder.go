@@ -57,7 +57,8 @@ type Builder struct {
 	inputs G.Nodes
 	params map[*Param]Node
 	names  map[string]bool
-	data   map[*G.Node]bool // inputs that are no parameters: nothing asks for their gradient
+	data   map[*G.Node]bool  // inputs that are no parameters: nothing asks for their gradient
+	bits   map[*G.Node]*bits // of inputs that were asked for them
 	serial int
 	err    error
 
@@ -95,6 +96,7 @@ func newBuilder(engine *Engine) *Builder {
 		params: map[*Param]Node{},
 		names:  map[string]bool{},
 		data:   map[*G.Node]bool{},
+		bits:   map[*G.Node]*bits{},
 	}
 }
 
