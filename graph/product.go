@@ -25,6 +25,16 @@ func (e *Engine) compute(p product) {
 	e.Split((p.n+unit-1)/unit, 1+productGrain/(p.m*p.k*unit), func(lo, hi int) { e.block(&p, 0, p.m, lo*unit, min(hi*unit, p.n)) })
 }
 
+// product computes C = op(A) op(B).
+func (e *Engine) product(transA, transB bool, m, n, k int, a, b, c []float32) {
+	e.compute(product{transA: transA, transB: transB, m: m, n: n, k: k, a: a, b: b, c: c})
+}
+
+// layer computes C = f(op(A) op(B) + bias).
+func (e *Engine) layer(transA, transB bool, m, n, k int, a, b, bias []float32, f Activation, c []float32) {
+	e.compute(product{transA: transA, transB: transB, m: m, n: n, k: k, a: a, b: b, bias: bias, f: f, c: c})
+}
+
 // block computes some rows and columns of C.
 func (e *Engine) block(p *product, rowLo, rowHi, colLo, colHi int) {
 	lda, ldb := p.k, p.n
