@@ -91,3 +91,25 @@ func TestTheMemoryOfAFamilyHoldsItsParameters(t *testing.T) {
 		}
 	}
 }
+
+// TestAnEncoderOfAnotherFamilyIsRefused, unless the decoder alone is kept; a family that was
+// not asked for is that of the run to begin with.
+func TestAnEncoderOfAnotherFamilyIsRefused(t *testing.T) {
+	full, flow := withSettings(t, "posterior=full"), withSettings(t, "posterior=flow flow=autoregressive flow-layers=2")
+	own := func(c Config) VAESettings { return SettingsOf[VAESettings](c) }
+	if err := own(full).samePosterior(own(flow)); err == nil || !strings.Contains(err.Error(), "want --posterior flow") {
+		t.Errorf("a full covariance from a flow: %v", err)
+	}
+	if err := own(withSettings(t, "posterior=flow")).samePosterior(own(flow)); err == nil || !strings.Contains(err.Error(), "--flow autoregressive --flow-layers 2 --flow-hidden 64") {
+		t.Errorf("a flow from another: %v", err)
+	}
+	taken := own(DefaultConfig(VAEModel))
+	taken.takePosterior(own(flow), func(string) bool { return false })
+	if err := taken.samePosterior(own(flow)); err != nil {
+		t.Errorf("taken over, and still: %v", err)
+	}
+	taken.takePosterior(own(full), func(key string) bool { return key == "posterior" })
+	if taken.Posterior != model.FlowedPosterior {
+		t.Errorf("posterior %s, though another was given", taken.Posterior)
+	}
+}

@@ -58,6 +58,9 @@ func (c *Config) TakeArchitecture(given func(key string) bool) error {
 	if network == nil {
 		return &ConfigError{fmt.Errorf("init-from: %s: %w", own.InitFrom, errNoNetwork)}
 	}
+	if vae, ok := c.Settings.(*VAESettings); ok && was.Model == VAEModel {
+		vae.takePosterior(SettingsOf[VAESettings](was), given)
+	}
 	taken := network.clone()
 	for key, take := range map[string]func(){
 		"hidden":     func() { own.Hidden = taken.Hidden },
@@ -117,6 +120,11 @@ func (s *Setup) checkWarmStart(was Config, from []safetensors.Tensor) error {
 	f.add(other.Activation != own.Activation, "its activation is %s, and this model's %s: want --activation %[1]s", other.Activation, own.Activation)
 	f.add(was.Likelihood != s.Config.Likelihood, "its likelihood is %s, and this model's %s: want --likelihood %[1]s", was.Likelihood, s.Config.Likelihood)
 	f.add(vae.Freeze == model.DecoderPart && wasVAE.Variance != vae.Variance, "its variance is %s, and this model's %s: want the same of a decoder that is frozen", variance(&wasVAE.Variance), variance(&vae.Variance))
+	family := error(nil)
+	if s.Config.Model == VAEModel && was.Model == VAEModel {
+		family = vae.samePosterior(wasVAE)
+	}
+	f.add(family != nil && vae.Freeze != model.DecoderPart, "%w, or --freeze decoder, which may have any encoder", family)
 	common := map[model.Part]bool{}
 	for _, own := range s.Tensors() {
 		i := slices.IndexFunc(from, func(t safetensors.Tensor) bool { return t.Name == own.Name })
@@ -124,11 +132,14 @@ func (s *Setup) checkWarmStart(was Config, from []safetensors.Tensor) error {
 			continue
 		}
 		common[partOf(own)] = true
+		if family != nil && partOf(own) == model.EncoderPart {
+			continue // of another family what differs begins anew, or has been said
+		}
 		f.add(!slices.Equal(from[i].Shape, own.Shape), "its %s is %v, and this model's %v: want the same --hidden and --latent, and images of the same size", own.Name, from[i].Shape, own.Shape)
 	}
 	for _, t := range from { // a deeper network has names that this one lacks
 		known := slices.ContainsFunc(s.Tensors(), func(own safetensors.Tensor) bool { return own.Name == t.Name })
-		f.add(common[partOf(t)] && !known && partOf(t) != priorPart, "it has %s %v, and this model has no such parameter: want the same --hidden", t.Name, t.Shape)
+		f.add(common[partOf(t)] && !known && partOf(t) != priorPart && !(family != nil && partOf(t) == model.EncoderPart), "it has %s %v, and this model has no such parameter: want the same --hidden", t.Name, t.Shape)
 	}
 	f.add(len(common) == 0, "it has no parameter in common with this model")
 	f.add(vae.Freeze != "" && !common[vae.Freeze], "it has no %s to freeze", vae.Freeze)
