@@ -70,8 +70,8 @@ func (c VAEConfig) Validate() error {
 	f.add(err != nil, "%w", err)
 	_, err = graph.ParseActivation(string(c.Activation))
 	f.add(err != nil, "activation: %w", err)
-	c.Prior.check(&f)
 	c.Posterior.check(&f)
+	c.checkPrior(&f)
 	_, err = ParseLikelihood(string(c.Likelihood))
 	f.add(err != nil, "likelihood: %w", err)
 	_, err = ParseObjective(string(c.Objective))
@@ -115,7 +115,7 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 	}
 	h, _ := posterior.Sizes()
 	q := Q{Encoder: c.newEncoder(h, init), Posterior: posterior}
-	prior, err := c.newPrior(q, init)
+	prior, err := c.newPrior(q, engine, init)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,8 @@ func (m *VAE) Params() []*graph.Param { return append(m.Q.Params(), m.Joint.Para
 func (q Q) Params() []*graph.Param { return append(q.Encoder.Params(), q.Posterior.Params()...) }
 
 // Trained returns the parameters that an optimiser moves along their gradients: all but
-// those of a frozen part, and those that the likelihood solves for.
+// those of a frozen part, those that the likelihood solves for, and what of the prior is set
+// otherwise.
 func (m *VAE) Trained() []*graph.Param {
 	params := m.Params()
 	switch m.Freeze {
@@ -155,8 +156,11 @@ func (m *VAE) Trained() []*graph.Param {
 	case DecoderPart:
 		params = m.Q.Params()
 	}
-	solved := m.solved()
-	return slices.DeleteFunc(params, func(p *graph.Param) bool { return slices.Contains(solved, p) })
+	apart := m.solved()
+	if prior, ok := m.Prior.(Untrained); ok {
+		apart = append(apart, prior.Untrained()...)
+	}
+	return slices.DeleteFunc(params, func(p *graph.Param) bool { return slices.Contains(apart, p) })
 }
 
 // solved returns the parameters that training sets by Solve.
@@ -189,16 +193,21 @@ type Batch struct {
 	X      []float32 // [B, D]
 	Eps    []float32 // [B·k, E], standard normal; row b·k + s is draw s of image b
 	Beta   float32   // weight of the divergence in the ELBO
+	Own    []float32 // [B], the component of the prior that an image makes, see LeavesOut; nil of other priors
 }
 
 // NewBatch returns a batch for up to images images.
 func (m *VAE) NewBatch(images int) *Batch {
 	_, eps := m.Q.Posterior.Sizes()
-	return &Batch{
+	batch := &Batch{
 		X:    make([]float32, images*m.Pixels),
 		Eps:  make([]float32, images*m.Draws*eps),
 		Beta: 1,
 	}
+	if _, ok := m.Prior.(LeavesOut); ok {
+		batch.Own = make([]float32, images)
+	}
+	return batch
 }
 
 // vaeStep is the compiled graph of one step of training.
@@ -206,6 +215,7 @@ type vaeStep struct {
 	program              *graph.Program
 	x, eps, weight, beta []float32
 	of                   []float32 // images of the whole batch
+	own                  []float32 // of a prior that leaves out, else nil
 	recon, kl, bound     graph.Node
 }
 
@@ -225,6 +235,11 @@ func (m *VAE) CompileStep(images int) error {
 		of, s.of = b.Input("of", 1)
 
 		drawn := m.Draw(b, m.Q.Posterior, m.Q.Encoder.Apply(b, x), eps)
+		if prior, ok := m.Prior.(LeavesOut); ok {
+			var own graph.Node
+			own, s.own = b.Input("own", images)
+			drawn.logP = func() graph.Node { return prior.LogProbWithout(b, drawn.Z, own) }
+		}
 		logLik := m.LogLik(b, x, drawn.Z)
 		s.recon, s.kl = b.SampleMean(logLik, m.Draws), drawn.KL()
 		if m.Objective == IWAE {
@@ -258,6 +273,7 @@ func (m *VAE) Step(batch *Batch) (Totals, error) {
 		}
 	}
 	s.of[0] = float32(max(batch.Of, batch.Images))
+	copy(s.own, batch.Own)
 	if s.beta != nil {
 		s.beta[0] = batch.Beta
 	}

@@ -140,6 +140,14 @@ func (g *gradient) validate(ctx context.Context) (*run.EpochTerms, []float64, er
 
 // steps takes the steps from the present position to the end of the epoch.
 func (g *gradient) steps(ctx context.Context) error {
+	if g.position == 0 && g.epoch > 1 && g.own.PriorUpdate == PriorByEM {
+		if err := g.updatePrior(ctx); err != nil {
+			if ctx.Err() != nil {
+				return g.Interrupted()
+			}
+			return err
+		}
+	}
 	for n := g.Train.N(); g.position < n; {
 		batch := g.batches.next()
 		totals, err := g.vae.Step(&batch.Batch)
@@ -155,6 +163,9 @@ func (g *gradient) steps(ctx context.Context) error {
 			return g.Diverged(why)
 		}
 		g.adam.Step(g.vae.Grad)
+		if prior, ok := g.vae.Prior.(model.Projected); ok {
+			prior.Project()
+		}
 		if g.vae.Solves() {
 			g.vae.Solve(g.solvedShare(batch.Of))
 		}

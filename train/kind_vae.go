@@ -28,7 +28,9 @@ func vaeKind() Kind {
 		},
 		New: func(s *Setup) (Model, error) {
 			own := s.Config.Settings.(*VAESettings)
-			m, err := model.NewVAE(own.Model(s.Config, s.Dataset.D()), s.Engine, s.InitStream)
+			c := own.Model(s.Config, s.Dataset.D())
+			s.priorImages(&c.Prior)
+			m, err := model.NewVAE(c, s.Engine, s.InitStream)
 			if err != nil {
 				return nil, err
 			}
@@ -93,6 +95,7 @@ func (s *VAESettings) Validate(c Config) error {
 	own.NetworkSettings = s.NetworkSettings.bound(&f)
 	f.tooLarge("k", s.K)
 	f.tooLarge("batch", s.Batch)
+	s.PriorSettings.check(&f)
 	f = append(f, own.Model(c, 1).Validate())
 	f.add(!(s.Beta >= 0) || math.IsInf(s.Beta, 0), "beta is %g, want 0 or more", s.Beta)
 	f.add(s.Warmup < 0, "warmup is %d, want 0 or more epochs", s.Warmup)
@@ -107,12 +110,13 @@ func (s *VAESettings) Validate(c Config) error {
 // Fit makes a batch no larger than the training images: the rest of it would be padding.
 func (s *VAESettings) Fit(images int) { s.Batch = min(s.Batch, images) }
 
-// Bytes counts parameters with gradients and moments, the values of every layer for a
+// Bytes counts parameters with gradients and moments, what the prior takes, the values of every layer for a
 // batch with their gradients, the batches that wait, and what evaluation holds.
 func (s *VAESettings) Bytes(c Config, pixels, _ int) float64 {
 	units, weights := s.sizes(pixels)
 	batch, d := float64(s.Batch), float64(pixels)
-	return 4 * (2*4*weights + 4*batch*float64(max(1, s.K))*units + feedAhead*batch*d + 4*float64(max(1, c.Workers)*infer.ScoredRows(pixels))*d)
+	prior := s.PriorSettings.bytes(units, d, max(batch*float64(s.K), float64(c.Workers*infer.ScoredRows(pixels))))
+	return prior + 4*(2*4*weights+4*batch*float64(max(1, s.K))*units+feedAhead*batch*d+4*float64(max(1, c.Workers)*infer.ScoredRows(pixels))*d)
 }
 
 func (s *VAESettings) Describe(c Config, pixels int) string {
@@ -120,7 +124,7 @@ func (s *VAESettings) Describe(c Config, pixels int) string {
 	if s.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", s.K)
 	}
-	return fmt.Sprintf("VAE %s %s, %s, %s", layerSizes(pixels, s.Hidden, s.Latent), s.Activation, c.Likelihood, objective)
+	return fmt.Sprintf("VAE %s %s, %s, %s%s", layerSizes(pixels, s.Hidden, s.Latent), s.Activation, c.Likelihood, objective, s.PriorSettings.describe())
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.

@@ -44,6 +44,8 @@ func valuesOf(key string) []string {
 		return words([]model.Part{model.EncoderPart, model.DecoderPart})
 	case "prior":
 		return append(words(model.Priors), words(model.TablePriors)...)
+	case "prior-update":
+		return words(PriorUpdates)
 	case "posterior":
 		return words(model.Posteriors)
 	case "network":

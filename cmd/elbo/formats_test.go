@@ -264,6 +264,10 @@ func tensorsOfEveryKind(t *testing.T) []string {
 	var names []string
 	for i, flags := range []string{
 		"--binarise none --likelihood gaussian --hidden 5 --latent 2 --batch 10",
+		"--binarise static --hidden 5 --latent 2 --batch 10 --prior mixture --prior-components 2",
+		"--binarise static --hidden 5 --latent 2 --batch 10 --prior exemplar --prior-components 2",
+		"--binarise static --hidden 5 --latent 2 --batch 10 --prior vamp --pseudo-inputs 2",
+		"--binarise static --freeze decoder --init-from " + filepath.Join(dir, "run3"),
 		"--model grid --binarise static --grid 2x2 --hidden 5",
 		"--model mixture --binarise static --components 2 --prior per-image",
 		"--model mixture --binarise none --likelihood gaussian --components 2 --incremental 10",

@@ -162,7 +162,10 @@ func NewQuadrature(j *model.Joint, o QuadratureOptions, images int) (*Quadrature
 	if err := o.Validate(j.Latent); err != nil {
 		return nil, &OptionError{err}
 	}
-	given := j
+	given, _, err := j.Fixed()
+	if err != nil {
+		return nil, err
+	}
 	j, pushed := given.Base()
 	prior, ok := j.Prior.(model.Boxed)
 	if !ok {
@@ -187,7 +190,6 @@ func NewQuadrature(j *model.Joint, o QuadratureOptions, images int) (*Quadrature
 		}
 	}
 	l.outside = prior.MassOutside(j.Latent, float64(side)*o.Spacing/2)
-	var err error
 	if l.table, err = NewNodeTable(j, block, k); err != nil {
 		return nil, err
 	}
