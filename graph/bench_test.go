@@ -98,6 +98,9 @@ func timings() map[string]timed {
 		}, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
 			return b.Affine(p[0], p[1], p[2], s.activation)
 		}},
+		"Gate": {vaes, func(s sizes) []*graph.Param {
+			return []*graph.Param{random("hg", 19, 1, s.images, 2*s.hidden)}
+		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Gate(p[0]) }},
 		"Reparameterise": {vaes, posterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Reparameterise(p[0], in[0]) }},
 		"KLStdNormal":    {vaes, posterior, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.KLStdNormal(p[0]) }},
 		"LogPriorRatio": {vaes, func(s sizes) []*graph.Param {
@@ -129,7 +132,15 @@ func timings() map[string]timed {
 			return []*graph.Param{random("z", 16, 1, s.images, s.latent)}
 		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogStdNormal(p[0]) }},
 		"LogDiagonalNormal": {vaes, posterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.LogDiagonalNormal(p[0], in[0]) }},
-		"Neg":               {vaes, func(s sizes) []*graph.Param { return perImage(s)[:1] }, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Neg(p[0]) }},
+		"LogNormal": {vaes, func(s sizes) []*graph.Param {
+			return append(posterior(s), random("z", 16, 1, s.images, s.latent))
+		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogNormal(p[0], p[1]) }},
+		"StopGradient": {vaes, nil, posterior, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.StopGradient(in[0]) }},
+		"ScaleGradient": {vaes, posterior, func(s sizes) []*graph.Param { return perImage(s)[:1] }, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.ScaleGradient(p[0], func() graph.Node { return in[0] })
+		}},
+		"DrawWeights": {[]sizes{iwae}, nil, draws, func(b *graph.Builder, s sizes, _, in nodes) graph.Node { return b.DrawWeights(in[0], s.draws) }},
+		"Neg":         {vaes, func(s sizes) []*graph.Param { return perImage(s)[:1] }, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Neg(p[0]) }},
 		"Bound": {vaes, perImage, func(sizes) []*graph.Param { return []*graph.Param{ones("beta", 1)} },
 			func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Bound(p[0], p[1], in[0]) }},
 		"NegMeanOf": {vaes, func(s sizes) []*graph.Param { return perImage(s)[:1] }, func(s sizes) []*graph.Param { return []*graph.Param{ones("weight", s.images), ones("of", 1)} },

@@ -48,7 +48,8 @@ type EMConfig struct {
 // of a VAE.
 type GridConfig struct {
 	Grid
-	Hidden     []int // hidden layers of the encoder of a VAE with this decoder
+	Hidden     []int       // hidden layers of the encoder of a VAE with this decoder
+	Network    NetworkName // "": dense
 	Activation graph.Activation
 }
 

@@ -20,6 +20,7 @@ var (
 	_ MemberRatio   = DiagonalGaussian{}
 	_ PairDensity   = DiagonalGaussian{}
 	_ MemberDensity = DiagonalGaussian{}
+	_ Evaluable     = DiagonalGaussian{}
 	_ Scaled        = DiagonalGaussian{}
 )
 
@@ -34,6 +35,11 @@ func (DiagonalGaussian) Params() []*graph.Param { return nil }
 // Draw adds z = μ + σ ε.
 func (DiagonalGaussian) Draw(b *graph.Builder, h, eps graph.Node) (graph.Node, func() graph.Node) {
 	return b.Reparameterise(h, eps), func() graph.Node { return b.LogDiagonalNormal(h, eps) }
+}
+
+// LogProb adds log N(z; μ, diag σ²).
+func (DiagonalGaussian) LogProb(b *graph.Builder, h, z graph.Node) graph.Node {
+	return b.LogNormal(h, z)
 }
 
 // KL has a closed form for the prior N(0, I).
