@@ -314,3 +314,37 @@ func TestAllExemplarsAreTheAggregatePosterior(t *testing.T) {
 		t.Errorf("the divergence from the aggregate is %.4f as evaluated, I_q is %.4f ± %.4f", e.KL, information.Mean, se)
 	}
 }
+
+// TestQuadratureGoesWhereThePriorIs: components far outside the default box, where a lattice
+// that stayed there would lose them, against the closed form.
+func TestQuadratureGoesWhereThePriorIs(t *testing.T) {
+	v := plainView(t, 10, 3, 3)
+	v.Mode = data.None
+	m := newVAE(t, model.VAEConfig{Pixels: 9, Latent: 2, Activation: graph.ReLU, Likelihood: model.GaussianName, Variance: 0.1, Objective: model.ELBO, Draws: 1, Prior: priorOf(model.GaussianPrior, v)}, func(string) graph.Uniform { return half{} })
+	rng := rand.New(rand.NewPCG(3, 3))
+	p := modeltest.RandomPPCA(t, rng, 9, 2, 0.05, 0.1, true)
+	var network []*graph.Param
+	for _, param := range m.Params() {
+		if !strings.HasPrefix(param.Name, "prior.") {
+			network = append(network, param)
+		}
+	}
+	p.Fill(t, network)
+	scatter(m.Prior, rng)
+	for i := range 4 {
+		m.Prior.Params()[0].Value[4*i] += 12
+	}
+	h, pi := membersOf(t, m.Joint)
+	evidence := underMixture(t, p, h, pi)
+	exact, _, err := Integrate(context.Background(), m.Joint, v, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := make([]float32, 9)
+	for i, e := range exact {
+		v.Evaluated(x, i)
+		if off := math.Abs(e.LogP - evidence(modeltest.Floats(x))); off > e.Error+1e-4 || off > 0.01 {
+			t.Errorf("image %d: off by %.3g, stated error %.3g", i, off, e.Error)
+		}
+	}
+}
