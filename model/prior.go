@@ -31,10 +31,11 @@ const (
 	GaussianPrior PriorName = "mixture"  // of Gaussians, see MixturePrior
 	PseudoPrior   PriorName = "vamp"     // of the posteriors of pseudo-inputs, see VampPrior
 	ExemplarPrior PriorName = "exemplar" // of the posteriors of training images, see Exemplars
+	FlowedPrior   PriorName = "flow"     // f(N(0, I)), see FlowPrior
 )
 
 // Priors lists them all.
-var Priors = []PriorName{NormalPrior, GaussianPrior, PseudoPrior, ExemplarPrior}
+var Priors = []PriorName{NormalPrior, GaussianPrior, PseudoPrior, ExemplarPrior, FlowedPrior}
 
 // ParsePrior returns the prior of that name.
 func ParsePrior(name string) (PriorName, error) { return oneOf("prior", name, Priors) }
@@ -42,7 +43,7 @@ func ParsePrior(name string) (PriorName, error) { return oneOf("prior", name, Pr
 // PriorConfig is a prior and what it has to be told.
 type PriorConfig struct {
 	Name       PriorName   // "": normal
-	Components int         // K, of all but the normal prior
+	Components int         // K, of the mixtures
 	EM         bool        // the mixture is set by UpdatePrior between epochs, not along gradients
 	Images     []float32   // [K, D]: where pseudo-inputs begin, or the exemplars; nil: to be loaded
 	Places     map[int]int // of training images among the exemplars
@@ -103,6 +104,8 @@ func (c VAEConfig) newPrior(q Q, engine *graph.Engine, init Init) (Prior, error)
 		return newFrozenPrior(exemplars, k, q.Posterior, engine), nil
 	case c.Prior.Name == ExemplarPrior:
 		return Exemplars{newEncodedPrior(exemplars, exemplarsParam, k, c.Pixels, c.Prior.Images, q, engine), c.Prior.Places}, nil
+	case c.Prior.Name == FlowedPrior:
+		return newFlowPrior(c.Latent, c.Flow, init), nil
 	}
 	return StandardNormal{}, nil
 }

@@ -53,15 +53,17 @@ const (
 	membersParam    = "prior.members"       // h of a prior that no longer follows its encoder, [K, H]
 )
 
-// IsLearnedPrior reports whether a tensor of that name is what a prior has learned, or what
-// is left of one that is frozen: another model can begin with it.
-func IsLearnedPrior(name string) bool {
-	return name == componentsParam || name == logitsParam || name == pseudoParam || name == membersParam
-}
-
 // IsPriorImages reports whether a tensor of that name holds the images whose posteriors make
-// up a prior.
+// up a prior, learned or not.
 func IsPriorImages(name string) bool { return name == pseudoParam || name == exemplarsParam }
+
+// IsExemplars reports whether a tensor of that name holds training images, which are those of
+// one training set.
+func IsExemplars(name string) bool { return name == exemplarsParam }
+
+// IsFrozenPrior reports whether a tensor of that name is what is left of a prior that followed
+// an encoder.
+func IsFrozenPrior(name string) bool { return name == membersParam }
 
 // newGaussiansPrior returns a mixture of K diagonal Gaussians of weight 1/K: means from
 // N(0, 1), variances 1. Means that differ are what lets training tell components apart.

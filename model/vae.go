@@ -47,6 +47,7 @@ type VAEConfig struct {
 	Activation graph.Activation
 	Prior      PriorConfig
 	Posterior  PosteriorConfig
+	Flow       FlowConfig // of a posterior and of a prior that are flows
 	Likelihood LikelihoodName
 	Variance   float64 // of the Gaussian likelihood, for all pixels; 0: learned
 	Objective  Objective
@@ -68,6 +69,7 @@ func (c VAEConfig) Validate() error {
 	f.add(c.Variance != 0 && !c.Likelihood.HasVariance(), "variance is %g, but likelihood is %s: only gaussian has a variance", c.Variance, c.Likelihood)
 	f = append(f, ValidateLayers(c.Network, c.Activation))
 	c.Posterior.check(&f)
+	c.checkFlow(&f)
 	c.checkPrior(&f)
 	_, err := ParseLikelihood(string(c.Likelihood))
 	f.add(err != nil, "likelihood: %w", err)

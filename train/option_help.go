@@ -52,6 +52,8 @@ func valuesOf(key string) []string {
 		return words(PriorUpdates)
 	case "posterior":
 		return words(model.Posteriors)
+	case "flow":
+		return words(model.Flows)
 	case "network":
 		return words(model.Networks)
 	case "grid-rule":

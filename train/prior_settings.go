@@ -41,7 +41,7 @@ func defaultPrior() PriorSettings {
 // options are left out of a file where they are as in a file without them.
 func (s *PriorSettings) options() []Option {
 	return []Option{
-		{Key: "prior", Usage: "p(z): normal, a mixture of Gaussians, of the posteriors of pseudo-inputs (vamp) or of training images (exemplar); of EM, who chooses it: fixed, shared (the data) or per-image", Value: name(&s.Prior, "NAME"), Unwritten: []string{string(model.NormalPrior)}},
+		{Key: "prior", Usage: "p(z): normal, flow, a mixture of Gaussians, or of the posteriors of pseudo-inputs (vamp) or of training images (exemplar); of EM, who chooses it: fixed, shared (the data) or per-image", Value: name(&s.Prior, "NAME"), Unwritten: []string{string(model.NormalPrior)}},
 		{Key: "prior-components", Usage: "Gaussians of the prior mixture, or training images of the prior exemplar", Value: integer(&s.PriorComponents), Unwritten: []string{fmt.Sprint(defaultPriorComponents)}},
 		{Key: "pseudo-inputs", Usage: "images of the prior vamp, which are learned", Value: integer(&s.PseudoInputs), Unwritten: []string{fmt.Sprint(defaultPseudoInputs)}},
 		{Key: "prior-update", Usage: "how the prior mixture is fitted: with the rest along gradients, or by em to the codes of all training images between epochs", Value: name(&s.PriorUpdate, "WAY"), Unwritten: []string{string(PriorByGradient)}},
@@ -74,8 +74,11 @@ func (s PriorSettings) check(f *faults) {
 }
 
 // takePrior takes over the prior of another VAE, but for the keys that given reports.
-func (s *VAESettings) takePrior(was PriorSettings, given func(key string) bool) {
+func (s *VAESettings) takePrior(was VAESettings, given func(key string) bool) {
 	s.Prior = was.Prior
+	if s.Prior == model.FlowedPrior && !given("flow-layers") && !given("flow-hidden") {
+		s.FlowLayers, s.FlowHidden = was.FlowLayers, was.FlowHidden
+	}
 	for key, take := range map[string]func(){
 		"prior-components": func() { s.PriorComponents = was.PriorComponents },
 		"pseudo-inputs":    func() { s.PseudoInputs = was.PseudoInputs },

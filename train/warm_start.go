@@ -91,7 +91,7 @@ func (c *Config) TakeArchitecture(given func(key string) bool) error {
 		}
 	}
 	if vae, ok := c.Settings.(*VAESettings); ok && !given("prior") && was.Model == VAEModel {
-		vae.takePrior(SettingsOf[VAESettings](was).PriorSettings, given)
+		vae.takePrior(SettingsOf[VAESettings](was), given)
 	}
 	return nil
 }
@@ -130,7 +130,10 @@ const priorPart model.Part = "prior"
 
 // stays reports whether a tensor of the prior is a model's own: the weights of a table, and
 // training images.
-func stays(t safetensors.Tensor) bool { return partOf(t) == priorPart && !model.IsLearnedPrior(t.Name) }
+func stays(t safetensors.Tensor) bool { return t.Name == tableWeights || model.IsExemplars(t.Name) }
+
+// tableWeights is log p(z) of a model with a table.
+const tableWeights = "prior.log_weight"
 
 // checkWarmStart returns every reason why parameters of a model with the configuration was
 // would mean something else in this one.
@@ -151,7 +154,9 @@ func (s *Setup) checkWarmStart(was Config, from []safetensors.Tensor) error {
 	common := map[model.Part]bool{}
 	for _, own := range s.Tensors() {
 		i := slices.IndexFunc(from, func(t safetensors.Tensor) bool { return t.Name == own.Name })
-		if i < 0 || partOf(own) == priorPart && vae.Freeze != model.DecoderPart {
+		frozen := vae.Freeze == model.DecoderPart && partOf(own) == priorPart && !model.IsFrozenPrior(own.Name)
+		f.add(i < 0 && frozen, "it has no %s: want the same prior of a decoder that is frozen", own.Name)
+		if i < 0 || partOf(own) == priorPart && !frozen {
 			continue
 		}
 		common[partOf(own)] = true
