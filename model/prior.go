@@ -2,6 +2,7 @@ package model
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 
 	"elbo/graph"
@@ -70,8 +71,11 @@ func (c VAEConfig) checkPrior(f *faults) {
 	c.Prior.check(f)
 	f.add(c.Prior.EM && c.Freeze == DecoderPart, "prior-update is em, but freeze is decoder, which leaves p(z) as it is: want prior-update gradient")
 	f.add(c.Prior.EM && c.Objective == IWAE, "prior-update is em, whose closed form is for E_q[log p(z)], but the objective is iwae, which weights its draws: want prior-update gradient")
+	if errors.Join(*f...) != nil {
+		return // there may be no such family
+	}
 	family, err := c.newPosterior(func(string) graph.Uniform { return zeros{} })
-	if err != nil || len(*f) > 0 {
+	if err != nil {
 		return
 	}
 	_, pairs := family.(PairDensity)
