@@ -122,7 +122,7 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 	}
 	h, _ := posterior.Sizes()
 	if _, ok := posterior.(Evaluable); !ok && c.Gradient != "" && c.Gradient != StandardGradient {
-		return nil, fmt.Errorf("gradient is %s, which wants log q(z|x) at any z, and the posterior %v does not know it: want standard", c.Gradient, posterior)
+		return nil, fmt.Errorf("gradient is %s, which wants log q(z|x) at any z, and the posterior %v does not know it: want standard; of flows, flow coupling knows it", c.Gradient, posterior)
 	}
 	q := Q{Encoder: c.newEncoder(h, init), Posterior: posterior}
 	prior, err := c.newPrior(q, engine, init)
