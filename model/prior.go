@@ -93,6 +93,9 @@ func (zeros) Float64() float64 { return 0 }
 
 // newPrior returns the prior of a VAE whose posterior is q.
 func (c VAEConfig) newPrior(q Q, engine *graph.Engine, init Init) (Prior, error) {
+	if c.Layers.Several() {
+		return c.newLayeredPrior(engine, init), nil
+	}
 	k, kept := c.Prior.Components, byGradient
 	if c.Prior.EM {
 		kept = byEM

@@ -83,8 +83,8 @@ func (c *Config) TakeArchitecture(given func(key string) bool) error {
 	}
 	taken := network.clone()
 	for key, take := range map[string]func(){
-		"hidden":     func() { own.Hidden = taken.Hidden },
-		"latent":     func() { own.Latent = taken.Latent },
+		"hidden":     func() { own.Hidden, own.Stochastic.Hidden = taken.Hidden, taken.Stochastic.Hidden },
+		"latent":     func() { own.Latent, own.Stochastic.Latent = taken.Latent, taken.Stochastic.Latent },
 		"network":    func() { own.Layers = taken.Layers },
 		"activation": func() { own.Activation = taken.Activation },
 		"likelihood": func() { c.Likelihood = was.Likelihood },
