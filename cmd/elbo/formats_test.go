@@ -42,6 +42,7 @@ var formats = map[string]reflect.Type{
 	"elbo.m_step":                  reflect.TypeFor[run.MStep](),
 	"elbo train --json":            reflect.TypeFor[trainReport](),
 	"elbo eval --json":             reflect.TypeFor[evalReport](),
+	"rate":                         reflect.TypeFor[infer.Rate](),
 	"iw":                           reflect.TypeFor[infer.IW](),
 	"log_p":                        reflect.TypeFor[infer.LogP](),
 	"gap":                          reflect.TypeFor[infer.PosteriorGap](),
