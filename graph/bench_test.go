@@ -39,6 +39,15 @@ type timed struct {
 
 func operands(make func(s sizes) []*graph.Param) func(sizes) []*graph.Param { return make }
 
+// convAt is a convolution between maps of 14 × 14 and of 7 × 7 positions at the sizes of the VAEs.
+func convAt(s sizes) graph.ConvShape {
+	side := 2
+	if s.pixels == 784 {
+		side = 14
+	}
+	return graph.ConvShape{Rows: side, Cols: side, Fine: 32, Coarse: 64, Kernel: 3, Stride: 2}
+}
+
 // timings has an entry for every operation of Builder, under its name.
 func timings() map[string]timed {
 	random := graphtest.Random
@@ -158,9 +167,22 @@ func timings() map[string]timed {
 		"Mask": {vaes, hidden, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
 			return b.Mask(p[0], ones("keep", s.images, s.hidden).Value)
 		}},
-		"Columns": {vaes, func(s sizes) []*graph.Param { return flowLayer(s)[:1] }, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Columns(p[0], half(s)) }},
-		"Join":    {vaes, flowLayer, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Join(p[0], p[1]) }},
-		"Repeat":  {[]sizes{iwae}, func(s sizes) []*graph.Param { return []*graph.Param{random("context", 23, 1, s.images, 64)} }, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Repeat(p[0], s.draws) }},
+		"Conv": {vaes, func(s sizes) []*graph.Param {
+			c := convAt(s)
+			return []*graph.Param{random("x", 24, 1, s.images, c.FineSize()), random("w", 25, 0.1, c.Weight()...), random("b", 26, 1, c.Coarse)}
+		}, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
+			return b.Conv(p[0], p[1], p[2], convAt(s), s.activation)
+		}},
+		"ConvTranspose": {vaes, func(s sizes) []*graph.Param {
+			c := convAt(s)
+			return []*graph.Param{random("x", 24, 1, s.images, c.CoarseSize()), random("w", 25, 0.1, c.Weight()...), random("b", 26, 1, c.Fine)}
+		}, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
+			return b.ConvTranspose(p[0], p[1], p[2], convAt(s), s.activation)
+		}},
+		"Activate": {vaes, hidden, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Activate(p[0], s.activation) }},
+		"Columns":  {vaes, func(s sizes) []*graph.Param { return flowLayer(s)[:1] }, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Columns(p[0], half(s)) }},
+		"Join":     {vaes, flowLayer, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Join(p[0], p[1]) }},
+		"Repeat":   {[]sizes{iwae}, func(s sizes) []*graph.Param { return []*graph.Param{random("context", 23, 1, s.images, 64)} }, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Repeat(p[0], s.draws) }},
 
 		"Posterior": {[]sizes{table}, nil, posteriors, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node {
 			evidence, _ := b.Posterior(in[0], in[1], in[2])
