@@ -88,6 +88,10 @@ var formats = map[string]reflect.Type{
 	"report.json of an experiment": reflect.TypeFor[priorFreedomReport](),
 	"result.json":                  reflect.TypeFor[armResult](),
 	"test":                         reflect.TypeFor[armTest](),
+	"experiment.json of VAEs":      reflect.TypeFor[vaeFreedomSettings](),
+	"report.json of VAEs":          reflect.TypeFor[vaeFreedomReport](),
+	"result.json of a VAE":         reflect.TypeFor[vaeArmResult](),
+	"Figures of an arm":            reflect.TypeFor[vaeFigures](),
 	"An estimate":                  reflect.TypeFor[infer.Estimate](),
 }
 
@@ -305,6 +309,8 @@ func TestEveryColumnIsOnThePageOfFormats(t *testing.T) {
 		"scores.csv":    (&scoreReport{}).writeCSV,
 		"per-image.csv": func(w io.Writer) error { return writeScores(w, report.Comparison{}) },
 		"table.csv":     priorFreedomReport{}.writeCSV,
+
+		"table.csv of VAEs": vaeFreedomReport{}.writeCSV,
 	} {
 		var header bytes.Buffer
 		if err := write(&header); err != nil {

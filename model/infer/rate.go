@@ -49,7 +49,7 @@ func (e *Evaluator) SplitRate(ctx context.Context, scored Evaluation, seed uint6
 		return nil, nil
 	}
 	drawn := min(n, max(1, ratePairs/n))
-	excess, err := e.excess(ctx, family, scored.posteriors, n, drawn, seed)
+	excess, err := e.excess(ctx, family, scored.posteriors, evenly(n, drawn), scored.posteriors, seed)
 	if err != nil {
 		return nil, err
 	}
@@ -74,11 +74,33 @@ func (e *Evaluator) SplitRate(ctx context.Context, scored Evaluation, seed uint6
 	}, nil
 }
 
-// excess is log q(z|x_i) - log q(z) for a draw z ~ q(z|x_i) of each of drawn images, evenly
-// spread over the n whose posteriors h are, [n, H].
-func (e *Evaluator) excess(ctx context.Context, family model.PairDensity, h []float32, n, drawn int, seed uint64) ([]float64, error) {
+// FromMembers estimates KL(q(z|x) ‖ q(z)) of each image of an evaluation by this evaluator from
+// the mean q(z) of other posteriors, members [M, H], by one draw. It returns nil where the
+// posterior's density is known at its own draws alone.
+func (e *Evaluator) FromMembers(ctx context.Context, scored Evaluation, members []float32, seed uint64) ([]float64, error) {
+	family, ok := e.model.Q.Posterior.(model.PairDensity)
+	n := len(scored.PerImage)
+	if !ok || n == 0 || len(members) == 0 {
+		return nil, nil
+	}
+	return e.excess(ctx, family, scored.posteriors, evenly(n, n), members, seed)
+}
+
+// evenly returns some of the numbers from 0 to n-1, evenly spread.
+func evenly(n, some int) []int {
+	at := make([]int, some)
+	for i := range at {
+		at[i] = i * n / some
+	}
+	return at
+}
+
+// excess is log q(z|x_i) - log q(z) for a draw z ~ q(z|x_i) of each of the posteriors at
+// those places in h, [N, H], where q(z) is the mean of the posteriors mixed, [M, H].
+func (e *Evaluator) excess(ctx context.Context, family model.PairDensity, h []float32, places []int, mixed []float32, seed uint64) ([]float64, error) {
 	q := e.model.Q.Posterior
 	width, noise := q.Sizes()
+	drawn, n := len(places), len(mixed)/width
 	rows, members := min(drawn, rateDraws), min(n, rateMembers)
 	var own, eps, others, present []float32
 	var logOwn, logMixed graph.Node
@@ -99,7 +121,7 @@ func (e *Evaluator) excess(ctx context.Context, family model.PairDensity, h []fl
 	for first := 0; first < drawn; first += rows {
 		count := min(rows, drawn-first)
 		for r := range count {
-			i := (first + r) * n / drawn
+			i := places[first+r]
 			copy(own[r*width:][:width], h[i*width:][:width])
 			stream.Reset(seed, "eps/rate", uint64(i))
 			for j := range noise {
@@ -115,7 +137,7 @@ func (e *Evaluator) excess(ctx context.Context, family model.PairDensity, h []fl
 				return nil, err
 			}
 			block := min(members, n-at)
-			copy(others, h[at*width:][:block*width])
+			copy(others, mixed[at*width:][:block*width])
 			for k := range present {
 				if present[k] = 0; k >= block {
 					present[k] = float32(math.Inf(-1))
@@ -124,8 +146,8 @@ func (e *Evaluator) excess(ctx context.Context, family model.PairDensity, h []fl
 			if err := program.Run(); err != nil {
 				return nil, err
 			}
-			for r, mixed := range program.Values(logMixed)[:count] { // the mean over the block
-				logQ[r] = logSum(logQ[r], float64(mixed)+math.Log(float64(block)))
+			for r, l := range program.Values(logMixed)[:count] { // the mean over the block
+				logQ[r] = logSum(logQ[r], float64(l)+math.Log(float64(block)))
 			}
 		}
 		for r, l := range program.Values(logOwn)[:count] {

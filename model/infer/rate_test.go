@@ -143,11 +143,11 @@ func TestARateOfSomeDrawsAgreesWithThatOfAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	family := m.Q.Posterior.(model.PairDensity)
-	all, err := e.excess(context.Background(), family, scored.posteriors, 1100, 1100, 3)
+	all, err := e.excess(context.Background(), family, scored.posteriors, evenly(1100, 1100), scored.posteriors, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	some, err := e.excess(context.Background(), family, scored.posteriors, 1100, 100, 3)
+	some, err := e.excess(context.Background(), family, scored.posteriors, evenly(1100, 100), scored.posteriors, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
