@@ -239,6 +239,10 @@ func (x *vaeFreedom) plan(named bool, workers int) ([]vaeArm, error) {
 				if err := setComponents(&with, prior, min(set.Components, n)); err != nil {
 					return nil, err
 				}
+				if err := with.Validate(); err != nil { // a flow, say, of one dimension
+					x.p.say("without the prior %s of %s: %v", prior, count(latent, "latent dimension"), err)
+					continue
+				}
 				arms = append(arms, vaeArm{string(prior), latent, n, with})
 			}
 			arms = append(arms, vaeArm{perImagePrior, latent, n, train.With(c, func(s *train.VAESettings) { s.Beta = 0 })})
