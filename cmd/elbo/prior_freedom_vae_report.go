@@ -175,7 +175,7 @@ func (r vaeFreedomReport) writeMarkdown(w io.Writer) error {
 	set := r.Settings
 	fmt.Fprintf(&s, "\nData %s (SHA-256 %s), pixels drawn once, seed %d; a hidden layer of %d, batches of %d, at least %d steps an arm, %d components; an arm's settings are in its `config.json`.\n",
 		set.Data, r.Arms[0].DataSHA256, set.Seed, vaeFreedomHidden, vaeFreedomBatch, set.Steps, set.Components)
-	s.WriteString("\n![train - test, test and the second part of KL over the number of training images, by prior](prior-freedom.png)\n")
+	s.WriteString("\n![train - test, test and the second part of KL over the number of training images, by prior; a p(z) of each image's own beside N(0, I)](prior-freedom.png)\n")
 	_, err := io.WriteString(w, s.String())
 	return err
 }
@@ -310,43 +310,51 @@ func (g vaeGroup) own(fixed, own *vaeArmResult) string {
 		verdict, own.Train.Bound.Value, fixed.Train.Bound.Value, own.Test.Bound.Value, fixed.Test.Bound.Value, penalty)
 }
 
-// plot draws, for each number of latent dimensions, train - test, the test images' bound and
-// the second part of their KL over the number of training images, by prior.
+// plot draws, for each number of latent dimensions, over the number of training images: of the
+// shared priors train - test, the test images' bound and the second part of their KL; and of
+// N(0, I) and a p(z) of each image's own, which lies far from them, both bounds.
 func (r vaeFreedomReport) plot() chart.Sheet {
 	var sheet chart.Sheet
-	panels := []struct {
-		title, axis string
-		value       func(vaeArmResult) float64
-	}{
-		{"train - test", "ELBO, nats per image", vaeArmResult.Difference},
-		{"test images", "ELBO, nats per image", func(a vaeArmResult) float64 { return a.Test.Bound.Value }},
-		{"KL(q(z) ‖ p(z)) of test images", "nats per image", func(a vaeArmResult) float64 {
-			if a.Test.Rate == nil {
-				return math.NaN()
+	curve := func(i, latent int, prior, name string, value func(vaeArmResult) float64) chart.Layer {
+		var x, y []float64
+		for _, a := range r.Arms {
+			if a.Latent == latent && a.Prior == prior && a.measured() {
+				x, y = append(x, float64(a.Images)), append(y, value(a))
 			}
-			return a.Test.Rate.Marginal.Value
-		}},
+		}
+		return chart.Curve(i, name, x, y)
+	}
+	trained := func(a vaeArmResult) float64 { return a.Train.Bound.Value }
+	tested := func(a vaeArmResult) float64 { return a.Test.Bound.Value }
+	marginal := func(a vaeArmResult) float64 {
+		if a.Test.Rate == nil {
+			return math.NaN()
+		}
+		return a.Test.Rate.Marginal.Value
 	}
 	for _, latent := range r.Settings.Latents {
-		var row []chart.Chart
-		for i, panel := range panels {
-			var layers []chart.Layer
-			for j, prior := range r.priors() {
-				if i == 2 && prior == perImagePrior { // it has no p(z) of its own to be far from
-					continue
-				}
-				var x, y []float64
-				for _, a := range r.Arms {
-					if a.Latent == latent && a.Prior == prior && a.measured() {
-						x, y = append(x, float64(a.Images)), append(y, panel.value(a))
-					}
-				}
-				layers = append(layers, chart.Curve(j, prior, x, y))
-			}
-			row = append(row, chart.Chart{Title: fmt.Sprintf("%s, %s: %s", r.Settings.Data, count(latent, "latent dimension"), panel.title), Width: 460, Height: 340,
-				X: chart.Axis{Label: "training images", Log: true}, Y: chart.Axis{Label: panel.axis}, Layers: layers})
+		panel := func(title string, layers []chart.Layer) chart.Chart {
+			return chart.Chart{Title: fmt.Sprintf("%s, Z = %d: %s", r.Settings.Data, latent, title), Width: 440, Height: 340,
+				X: chart.Axis{Label: "training images", Log: true}, Y: chart.Axis{Label: "nats per image"}, Layers: layers}
 		}
-		sheet = append(sheet, row)
+		shared := func(value func(vaeArmResult) float64) (layers []chart.Layer) {
+			for i, prior := range r.priors() {
+				if prior != perImagePrior {
+					layers = append(layers, curve(i, latent, prior, prior, value))
+				}
+			}
+			return layers
+		}
+		normal := string(model.NormalPrior)
+		sheet = append(sheet, []chart.Chart{
+			panel("train - test, ELBO", shared(vaeArmResult.Difference)),
+			panel("test images, ELBO", shared(tested)),
+			panel("test images, KL(q(z) ‖ p(z))", shared(marginal)),
+			panel("a p(z) of each image's own", []chart.Layer{
+				curve(0, latent, normal, "normal, train", trained), curve(1, latent, normal, "test", tested),
+				curve(2, latent, perImagePrior, "per-image, train", trained), curve(3, latent, perImagePrior, "test", tested),
+			}),
+		})
 	}
 	return sheet
 }
