@@ -126,9 +126,6 @@ func (o *priorFreedomOptions) chooseModel() error {
 			}
 		}
 	}
-	if o.workers < 0 || o.workers > train.MaxWorkers {
-		return usagef("workers is %d, want 0 (one for each CPU) to %d", o.workers, train.MaxWorkers)
-	}
 	given, s := o.vae, defaultVAEFreedom(o.quick)
 	s.Data, s.Seed = o.Data, o.Seed
 	for name, take := range map[string]func(){

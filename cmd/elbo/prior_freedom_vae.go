@@ -120,7 +120,8 @@ type vaeFreedom struct {
 	json     bool
 }
 
-func (s vaeFreedomSettings) validate() error {
+// validate returns every fault that can be seen without the data.
+func (s vaeFreedomSettings) validate(workers int) error {
 	var faults []error
 	fault := func(bad bool, format string, args ...any) {
 		if bad {
@@ -139,6 +140,8 @@ func (s vaeFreedomSettings) validate() error {
 	fault(s.Steps < 1, "steps is %d, want at least 1", s.Steps)
 	fault(s.Components < 2, "components is %d, want at least 2", s.Components)
 	fault(s.Scored < 2, "scored is %d, want at least 2", s.Scored)
+	fault(workers < 0, "workers is %d, want 0 (one for each CPU) or more", workers)
+	fault(workers > train.MaxWorkers, "workers is %d, want at most %d", workers, train.MaxWorkers)
 	return errors.Join(faults...)
 }
 
@@ -154,7 +157,7 @@ func runVAEFreedom(ctx context.Context, p *program, o priorFreedomOptions) error
 			return err
 		}
 	}
-	if err := settings.validate(); err != nil {
+	if err := settings.validate(o.workers); err != nil {
 		return &train.ConfigError{Err: err}
 	}
 	x := &vaeFreedom{settings: settings, json: o.json, armFits: armFits[vaeArmResult]{
@@ -235,10 +238,15 @@ func (x *vaeFreedom) plan(named bool, workers int) ([]vaeArm, error) {
 				s.Hidden, s.Latent, s.Batch = []int{vaeFreedomHidden}, latent, min(n, vaeFreedomBatch)
 			})
 			for _, prior := range model.Priors {
-				with := train.With(c, func(s *train.VAESettings) { s.Prior = prior })
-				if err := setComponents(&with, prior, min(set.Components, n)); err != nil {
-					return nil, err
-				}
+				with := train.With(c, func(s *train.VAESettings) {
+					s.Prior = prior
+					switch prior {
+					case model.GaussianPrior, model.ExemplarPrior:
+						s.PriorComponents = min(set.Components, n)
+					case model.PseudoPrior:
+						s.PseudoInputs = min(set.Components, n)
+					}
+				})
 				if err := with.Validate(); err != nil { // a flow, say, of one dimension
 					x.p.say("without the prior %s of %s: %v", prior, count(latent, "latent dimension"), err)
 					continue
@@ -253,17 +261,6 @@ func (x *vaeFreedom) plan(named bool, workers int) ([]vaeArm, error) {
 		err = &train.ConfigError{Err: fmt.Errorf("%s has no test images, and the experiment compares them with training images: give data with more images", ds.Name)}
 	}
 	return arms, err
-}
-
-// setComponents sets the number of components of a prior that has some.
-func setComponents(c *train.Config, prior model.PriorName, k int) error {
-	key := map[model.PriorName]string{"mixture": "prior-components", "exemplar": "prior-components", "vamp": "pseudo-inputs"}[prior]
-	for _, option := range c.Options() {
-		if option.Key == key {
-			return option.Value.Set(fmt.Sprint(k))
-		}
-	}
-	return nil
 }
 
 // measure takes the figures of the parameters after the last epoch: none is chosen by images

@@ -195,7 +195,7 @@ func TestFlagsOfTheOtherExperimentAreRefused(t *testing.T) {
 	}
 	o := priorFreedomOptions{model: "vae", quick: true}
 	o.Data = "mnist"
-	if err := o.chooseModel(); err != nil || o.vae.validate() != nil {
-		t.Errorf("quick: %v, %v", err, o.vae.validate())
+	if err := o.chooseModel(); err != nil || o.vae.validate(0) != nil {
+		t.Errorf("quick: %v, %v", err, o.vae.validate(0))
 	}
 }
