@@ -27,6 +27,7 @@ type Evaluation struct {
 	IW          *IW       `json:"iw,omitempty"`
 	KLPerDim    []float64 `json:"kl_per_dim,omitempty"`   // of each latent dimension; they sum to KL. nil where KL is no such sum
 	ActiveUnits *int      `json:"active_units,omitempty"` // see ActiveThreshold
+	Rate        *Rate     `json:"rate,omitempty"`         // KL in two parts, where asked for
 
 	// Of a model with a table, whose ELBO is log p(x), and of a VAE by quadrature.
 	LogP  *LogP         `json:"log_p,omitempty"`
@@ -36,6 +37,8 @@ type Evaluation struct {
 	AIS *AIS `json:"ais,omitempty"` // of a VAE, where asked for
 
 	PerImage []ImageScore `json:"-"` // in the order of the view
+
+	posteriors []float32 // of a VAE: h of each image, [N, H]
 }
 
 // LogP is log p(x), nats per image.
@@ -261,7 +264,7 @@ func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) (Evalua
 		ELBO: elbo.Mean, ELBOSE: elbo.StandardError(),
 		IW: &IW{K: e.draws, Bound: iw.Mean, SE: iw.StandardError(), ESS: ess.Mean, Bias: bias.Mean},
 
-		PerImage: scores,
+		PerImage: scores, posteriors: posteriors,
 	}
 	result.IW.tails(scores)
 	if hasKL {
