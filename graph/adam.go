@@ -3,6 +3,7 @@ package graph
 import (
 	"math"
 
+	"elbo/graph/elementary"
 	"elbo/graph/simd"
 )
 
@@ -37,8 +38,8 @@ func NewAdam(lr float64, params []*Param, engine *Engine) *Adam {
 // Gradients are read and not changed.
 func (a *Adam) Step(grad func(i int) []float32) {
 	a.Steps++
-	c1 := 1 - math.Pow(a.Beta1, float64(a.Steps))
-	c2 := 1 - math.Pow(a.Beta2, float64(a.Steps))
+	c1 := 1 - elementary.Power(a.Beta1, a.Steps)
+	c2 := 1 - elementary.Power(a.Beta2, a.Steps)
 	// θ -= rate · m / (√v + ε'), with both corrections taken out of the loop.
 	rate := float32(a.LR * math.Sqrt(c2) / c1)
 	epsilon := float32(a.Epsilon * math.Sqrt(c2))

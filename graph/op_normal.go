@@ -1,6 +1,10 @@
 package graph
 
-import "math"
+import (
+	"math"
+
+	"elbo/graph/elementary"
+)
 
 // LogStdNormal returns the log-density of codes under the standard normal, one value a
 // row:
@@ -18,9 +22,9 @@ func (b *Builder) LogStdNormal(z Node) Node {
 		forward: func(y []float32, in [][]float32) {
 			e.Split(rows, 1+elementGrain/n, func(lo, hi int) {
 				for r := lo; r < hi; r++ {
-					sum := float64(n) * math.Log(2*math.Pi)
+					sum := float64(n) * elementary.Log(2*math.Pi)
 					for _, v := range in[0][r*n:][:n] {
-						sum += float64(v) * float64(v)
+						sum += float64(float64(v) * float64(v))
 					}
 					y[r] = float32(-sum / 2)
 				}
@@ -59,9 +63,9 @@ func (b *Builder) LogDiagonalNormal(h, eps Node) Node {
 			e.Split(len(y), 1+elementGrain/d.z, func(lo, hi int) {
 				for r := lo; r < hi; r++ {
 					logVar := in[0][r/d.s*2*d.z+d.z:][:d.z]
-					sum := float64(d.z) * math.Log(2*math.Pi)
+					sum := float64(d.z) * elementary.Log(2*math.Pi)
 					for j, v := range in[1][r*d.z:][:d.z] {
-						sum += float64(v)*float64(v) + float64(logVar[j])
+						sum += float64(float64(v)*float64(v)) + float64(logVar[j])
 					}
 					y[r] = float32(-sum / 2)
 				}
@@ -77,7 +81,7 @@ func (b *Builder) LogDiagonalNormal(h, eps Node) Node {
 					for i := range d.b {
 						sum := float32(0)
 						for _, g := range in[1][i*d.s:][:d.s] {
-							sum -= g / 2
+							sum -= float32(g / 2)
 						}
 						row := dh[i*2*d.z:][:2*d.z]
 						clear(row[:d.z])

@@ -1,9 +1,8 @@
 package model
 
 import (
-	"math"
-
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // DiagonalGaussian is the family N(μ, diag σ²) over Z latent dimensions, with
@@ -75,7 +74,7 @@ func (q DiagonalGaussian) Mean(h []float32) []float64 {
 func (q DiagonalGaussian) Variance(h []float32) []float64 {
 	variance := make([]float64, q.Latent)
 	for j := range variance {
-		variance[j] = math.Exp(float64(h[q.Latent+j]))
+		variance[j] = elementary.Exp(float64(h[q.Latent+j]))
 	}
 	return variance
 }
@@ -86,7 +85,7 @@ func (q DiagonalGaussian) FromMoments(mean, covariance []float64) []float32 {
 	h := make([]float32, 2*q.Latent)
 	for j := range q.Latent {
 		h[j] = float32(mean[j])
-		h[q.Latent+j] = float32(math.Log(max(covariance[j*q.Latent+j], 1e-12)))
+		h[q.Latent+j] = float32(elementary.Log(max(covariance[j*q.Latent+j], 1e-12)))
 	}
 	return h
 }
@@ -96,8 +95,8 @@ func (q DiagonalGaussian) LogProbRatio(other, h, eps []float32) float64 {
 	n, sum := q.Latent, 0.0
 	for j, e := range eps {
 		mu, logVar, e := float64(h[j]), float64(h[n+j]), float64(e)
-		d := mu + math.Exp(logVar/2)*e - float64(other[j])
-		sum += e*e + logVar - d*d*math.Exp(-float64(other[n+j])) - float64(other[n+j])
+		d := mu + float64(elementary.Exp(logVar/2)*e) - float64(other[j])
+		sum += float64(e*e) + logVar - float64(d*d*elementary.Exp(-float64(other[n+j]))) - float64(other[n+j])
 	}
 	return sum / 2
 }
@@ -111,7 +110,7 @@ func (q DiagonalGaussian) Origin(u, from []float32) {
 // At sets h to [μ₀ + σ₀ δ | log σ²] for u = [δ | log σ²].
 func (q DiagonalGaussian) At(h, u, from []float32) {
 	for j := range q.Latent {
-		h[j] = from[j] + q.sigma(from, j)*u[j]
+		h[j] = from[j] + float32(q.sigma(from, j)*u[j])
 	}
 	copy(h[q.Latent:], u[q.Latent:])
 }
@@ -125,5 +124,5 @@ func (q DiagonalGaussian) Pull(du, dh, from []float32) {
 }
 
 func (q DiagonalGaussian) sigma(h []float32, j int) float32 {
-	return float32(math.Exp(float64(h[q.Latent+j]) / 2))
+	return float32(elementary.Exp(float64(h[q.Latent+j]) / 2))
 }

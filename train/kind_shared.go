@@ -87,7 +87,7 @@ func (n NetworkSettings) sizes(d int) (units, weights float64) {
 	for i, width := range layers {
 		units += float64(width)
 		if i > 0 {
-			weights += float64(width) * float64(layers[i-1])
+			weights += float64(float64(width) * float64(layers[i-1]))
 		}
 	}
 	return units, weights

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"elbo/data"
+	"elbo/graph/elementary"
 	"elbo/model"
 	"elbo/model/infer"
 )
@@ -75,7 +76,7 @@ func between(z, a, b []float32, steps int) ([]float32, error) {
 	}
 	for i := range steps {
 		t := float64(i) / float64(steps-1)
-		length := (1-t)*normA + t*normB
+		length := float64((1-t)*normA) + float64(t*normB)
 		wa, wb := 1-t, t
 		if omega > leastAngle {
 			wa, wb = math.Sin((1-t)*omega)/math.Sin(omega), math.Sin(t*omega)/math.Sin(omega)
@@ -88,7 +89,7 @@ func between(z, a, b []float32, steps int) ([]float32, error) {
 // appendSum appends s a + t b.
 func appendSum(to []float32, s float64, a []float32, t float64, b []float32) []float32 {
 	for j := range a {
-		to = append(to, float32(s*float64(a[j])+t*float64(b[j])))
+		to = append(to, float32(float64(s*float64(a[j]))+float64(t*float64(b[j]))))
 	}
 	return to
 }
@@ -96,7 +97,7 @@ func appendSum(to []float32, s float64, a []float32, t float64, b []float32) []f
 func norm(a []float32) float64 {
 	sum := 0.0
 	for _, v := range a {
-		sum += float64(v) * float64(v)
+		sum += float64(float64(v) * float64(v))
 	}
 	return math.Sqrt(sum)
 }
@@ -213,7 +214,7 @@ func klOfGrid(ctx context.Context, m Tabular, v data.View) ([]float64, error) {
 	mean := make([]float64, len(extent))
 	prior := make([]float32, table.Config.States)
 	for k, logP := range table.LogPrior() {
-		prior[k] = float32(math.Exp(float64(logP)))
+		prior[k] = float32(elementary.Exp(float64(logP)))
 	}
 	err := infer.Posteriors(ctx, table, v, func(rows []float32) bool {
 		for q := range slices.Chunk(rows, table.Config.States) {
@@ -221,7 +222,7 @@ func klOfGrid(ctx context.Context, m Tabular, v data.View) ([]float64, error) {
 				p := marginal(prior, extent, j)
 				for i, q := range marginal(q, extent, j) {
 					if q > 0 {
-						mean[j] += q * math.Log(q/p[i]) / float64(v.N())
+						mean[j] += q * elementary.Log(q/p[i]) / float64(v.N())
 					}
 				}
 			}

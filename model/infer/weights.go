@@ -1,6 +1,10 @@
 package infer
 
-import "math"
+import (
+	"math"
+
+	"elbo/graph/elementary"
+)
 
 // Weights accumulates the importance weights of one image,
 // log w = log p(x, z) - log q(z|x) with z ~ q(z|x), without keeping them. The zero
@@ -15,14 +19,14 @@ type Weights struct {
 // Add takes in one weight.
 func (w *Weights) Add(logW float64) {
 	if w.n == 0 || logW > w.top {
-		scale := math.Exp(w.top - logW)
+		scale := elementary.Exp(w.top - logW)
 		if w.n == 0 {
 			scale = 0
 		}
 		w.sum, w.sq, w.top = w.sum*scale, w.sq*scale*scale, logW
 	}
-	e := math.Exp(logW - w.top)
-	w.n, w.sum, w.sq, w.sumOfLog = w.n+1, w.sum+e, w.sq+e*e, w.sumOfLog+logW
+	e := elementary.Exp(logW - w.top)
+	w.n, w.sum, w.sq, w.sumOfLog = w.n+1, w.sum+e, w.sq+float64(e*e), w.sumOfLog+logW
 }
 
 // Bound is the importance-weighted bound of k draws,
@@ -33,7 +37,7 @@ func (w *Weights) Add(logW float64) {
 // expectation, and the tighter the larger k is.
 //
 // Source: Burda, Grosse, Salakhutdinov 2016, equation 8.
-func (w *Weights) Bound() float64 { return w.top + math.Log(w.sum/float64(w.n)) }
+func (w *Weights) Bound() float64 { return w.top + elementary.Log(w.sum/float64(w.n)) }
 
 // MeanLog is the mean of log w, an estimate of the ELBO that uses no closed form
 // of the divergence. It never exceeds Bound.
@@ -47,4 +51,19 @@ func (w *Weights) EffectiveSampleSize() float64 { return w.sum * w.sum / w.sq }
 // of their mean over its square, (k/ESS - 1) / (k - 1). It takes two weights or more.
 func (w *Weights) LogVariance() float64 {
 	return max(0, float64(w.n)/w.EffectiveSampleSize()-1) / float64(w.n-1)
+}
+
+// logSumExp is log Σ exp x, -∞ of none.
+func logSumExp(x ...float64) float64 {
+	top, sum := math.Inf(-1), 0.0
+	for _, v := range x {
+		top = max(top, v)
+	}
+	if math.IsInf(top, 0) {
+		return top
+	}
+	for _, v := range x {
+		sum += elementary.Exp(v - top)
+	}
+	return top + elementary.Log(sum)
 }
