@@ -51,7 +51,7 @@ fuzz:             ## each fuzz target for FUZZTIME
 	done
 
 reference:        ## write the frozen PyTorch figures anew (needs Debian's python3-torch); look at the diff
-	/usr/bin/python3 train/testdata/torch/reference.py
+	/usr/bin/python3 train/testdata/torch/reference.py reference
 
 reference-auroc:  ## write the frozen scikit-learn figures anew (the script says what to install); look at the diff
 	python3 model/infer/testdata/auroc/reference.py > model/infer/testdata/auroc/reference.json

@@ -3,6 +3,8 @@ package graph
 import (
 	"math"
 
+	"github.com/viterin/vek/vek32"
+
 	"elbo/graph/elementary"
 	"elbo/graph/simd"
 )
@@ -13,10 +15,14 @@ import (
 //	m = β₁ m + (1-β₁) g        v = β₂ v + (1-β₂) g²
 //	θ = θ - lr · m/(1-β₁ᵗ) / (√(v/(1-β₂ᵗ)) + ε)
 //
-// This is torch.optim.Adam without weight decay.
+// With a decay λ, every step begins with θ = (1 - lr λ) θ, which has no part in the moments.
+// This is torch.optim.AdamW.
+//
+// Source of the decay: Loshchilov and Hutter 2019.
 type Adam struct {
 	LR, Beta1, Beta2, Epsilon float64
-	Steps                     int64 // t, taken so far
+	Decay                     float64 // λ, 0 for none
+	Steps                     int64   // t, taken so far
 
 	engine *Engine
 	params []*Param
@@ -44,9 +50,13 @@ func (a *Adam) Step(grad func(i int) []float32) {
 	rate := float32(a.LR * math.Sqrt(c2) / c1)
 	epsilon := float32(a.Epsilon * math.Sqrt(c2))
 	d1, d2 := float32(1-a.Beta1), float32(1-a.Beta2)
+	kept := float32(1 - float64(a.LR*a.Decay))
 	for i, p := range a.params {
 		g := grad(i)
 		a.engine.Split(len(g), 1<<13, func(lo, hi int) {
+			if a.Decay != 0 {
+				vek32.MulNumber_Inplace(p.Value[lo:hi], kept)
+			}
 			simd.Adam(p.Value[lo:hi], g[lo:hi], a.m[i][lo:hi], a.v[i][lo:hi], d1, d2, rate, epsilon)
 		})
 	}

@@ -25,6 +25,7 @@ var (
 	deep784 = sizes{name: "784-200-200-50_b20", images: 20, draws: 1, pixels: 784, hidden: 200, latent: 50, activation: graph.Tanh}
 	table   = sizes{name: "2000x784_k500", images: 2000, pixels: 784, states: 500}
 	iwae    = sizes{name: "20x50_k50", images: 20, draws: 50}
+	mixture = sizes{name: "128x20_k500", images: 128, draws: 1, latent: 20, states: 500}
 )
 
 // timed is an operation to be timed: forward and backward where it has operands with a
@@ -37,6 +38,15 @@ type timed struct {
 }
 
 func operands(make func(s sizes) []*graph.Param) func(sizes) []*graph.Param { return make }
+
+// convAt is a convolution between maps of 14 × 14 and of 7 × 7 positions at the sizes of the VAEs.
+func convAt(s sizes) graph.ConvShape {
+	side := 2
+	if s.pixels == 784 {
+		side = 14
+	}
+	return graph.ConvShape{Rows: side, Cols: side, Fine: 32, Coarse: 64, Kernel: 3, Stride: 2}
+}
 
 // timings has an entry for every operation of Builder, under its name.
 func timings() map[string]timed {
@@ -75,12 +85,31 @@ func timings() map[string]timed {
 	statistics := operands(func(s sizes) []*graph.Param {
 		return []*graph.Param{ones("sums", s.states, s.pixels), ones("squares", s.states, s.pixels), ones("counts", s.states)}
 	})
+	fullPosterior := operands(func(s sizes) []*graph.Param {
+		return []*graph.Param{random("h", 19, 0.3, s.images, graph.FullSize(s.latent))}
+	})
+	// half are the dimensions that a layer of a flow moves.
+	half := func(s sizes) (columns []int) {
+		for j := 0; j < s.latent; j += 2 {
+			columns = append(columns, j)
+		}
+		return columns
+	}
+	flowLayer := operands(func(s sizes) []*graph.Param {
+		return []*graph.Param{random("z", 20, 1, s.images, s.latent), random("net", 21, 1, s.images, 2*len(half(s)))}
+	})
+	hidden := operands(func(s sizes) []*graph.Param {
+		return []*graph.Param{random("hidden", 22, 1, s.images, s.hidden)}
+	})
 	return map[string]timed{
 		"Affine": {vaes, func(s sizes) []*graph.Param { // the decoder's last hidden layer to the pixels, the largest product
 			return []*graph.Param{random("x", 13, 1, s.images, s.hidden), random("w", 14, 0.05, s.pixels, s.hidden), random("b", 15, 1, s.pixels)}
 		}, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
 			return b.Affine(p[0], p[1], p[2], s.activation)
 		}},
+		"Gate": {vaes, func(s sizes) []*graph.Param {
+			return []*graph.Param{random("hg", 19, 1, s.images, 2*s.hidden)}
+		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Gate(p[0]) }},
 		"Reparameterise": {vaes, posterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Reparameterise(p[0], in[0]) }},
 		"KLStdNormal":    {vaes, posterior, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.KLStdNormal(p[0]) }},
 		"LogPriorRatio": {vaes, func(s sizes) []*graph.Param {
@@ -93,6 +122,17 @@ func timings() map[string]timed {
 		"GaussianLogLik": {vaes, func(s sizes) []*graph.Param {
 			return append(logits(s), graph.NewParam("log_variance", 1))
 		}, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.GaussianLogLik(in[0], p[0], p[1]) }},
+		"LogNormalPairs": {[]sizes{mixture}, func(s sizes) []*graph.Param {
+			return []*graph.Param{random("z", 19, 1, s.images, s.latent), random("h", 20, 1, s.states, 2*s.latent)}
+		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogNormalPairs(p[0], p[1]) }},
+		"LogMixture": {[]sizes{mixture}, func(s sizes) []*graph.Param {
+			return []*graph.Param{random("logp", 21, 10, s.images, s.states), random("logits", 22, 1, s.states)}
+		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogMixture(p[0], p[1]) }},
+		"LogMixtureWithout": {[]sizes{mixture}, func(s sizes) []*graph.Param {
+			return []*graph.Param{random("logp", 21, 10, s.images, s.states), random("logits", 22, 1, s.states)}
+		}, func(s sizes) []*graph.Param { return []*graph.Param{ones("own", s.images)} }, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.LogMixtureWithout(p[0], p[1], in[0])
+		}},
 		"SampleMean": {[]sizes{iwae}, draws, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.SampleMean(p[0], s.draws) }},
 		"LogMeanExp": {[]sizes{iwae}, draws, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.LogMeanExp(p[0], s.draws) }},
 		"Add":        {vaes, perImage, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Add(p[0], p[1]) }},
@@ -101,7 +141,15 @@ func timings() map[string]timed {
 			return []*graph.Param{random("z", 16, 1, s.images, s.latent)}
 		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogStdNormal(p[0]) }},
 		"LogDiagonalNormal": {vaes, posterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.LogDiagonalNormal(p[0], in[0]) }},
-		"Neg":               {vaes, func(s sizes) []*graph.Param { return perImage(s)[:1] }, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Neg(p[0]) }},
+		"LogNormal": {vaes, func(s sizes) []*graph.Param {
+			return append(posterior(s), random("z", 16, 1, s.images, s.latent))
+		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogNormal(p[0], p[1]) }},
+		"StopGradient": {vaes, nil, posterior, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.StopGradient(in[0]) }},
+		"ScaleGradient": {vaes, posterior, func(s sizes) []*graph.Param { return perImage(s)[:1] }, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.ScaleGradient(p[0], func() graph.Node { return in[0] })
+		}},
+		"DrawWeights": {[]sizes{iwae}, nil, draws, func(b *graph.Builder, s sizes, _, in nodes) graph.Node { return b.DrawWeights(in[0], s.draws) }},
+		"Neg":         {vaes, func(s sizes) []*graph.Param { return perImage(s)[:1] }, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Neg(p[0]) }},
 		"Bound": {vaes, perImage, func(sizes) []*graph.Param { return []*graph.Param{ones("beta", 1)} },
 			func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Bound(p[0], p[1], in[0]) }},
 		"NegMeanOf": {vaes, func(s sizes) []*graph.Param { return perImage(s)[:1] }, func(s sizes) []*graph.Param { return []*graph.Param{ones("weight", s.images), ones("of", 1)} },
@@ -109,6 +157,32 @@ func timings() map[string]timed {
 		"NegMean": {vaes, func(s sizes) []*graph.Param { return perImage(s)[:1] }, func(s sizes) []*graph.Param { return []*graph.Param{ones("weight", s.images)} },
 			func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.NegMean(p[0], in[0]) }},
 		"Dot": {vaes, logits, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Dot(p[0], in[0]) }},
+
+		"ReparameteriseFull": {vaes, fullPosterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.ReparameteriseFull(p[0], in[0]) }},
+		"LogFullNormal":      {vaes, fullPosterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.LogFullNormal(p[0], in[0]) }},
+		"KLFullStdNormal":    {vaes, fullPosterior, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.KLFullStdNormal(p[0], s.latent) }},
+		"Stretch":            {vaes, flowLayer, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Stretch(p[0], p[1], half(s)) }},
+		"Unstretch":          {vaes, flowLayer, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Unstretch(p[0], p[1], half(s)) }},
+		"LogStretch":         {vaes, func(s sizes) []*graph.Param { return flowLayer(s)[1:] }, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogStretch(p[0]) }},
+		"Mask": {vaes, hidden, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
+			return b.Mask(p[0], ones("keep", s.images, s.hidden).Value)
+		}},
+		"Conv": {vaes, func(s sizes) []*graph.Param {
+			c := convAt(s)
+			return []*graph.Param{random("x", 24, 1, s.images, c.FineSize()), random("w", 25, 0.1, c.Weight()...), random("b", 26, 1, c.Coarse)}
+		}, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
+			return b.Conv(p[0], p[1], p[2], convAt(s), s.activation)
+		}},
+		"ConvTranspose": {vaes, func(s sizes) []*graph.Param {
+			c := convAt(s)
+			return []*graph.Param{random("x", 24, 1, s.images, c.CoarseSize()), random("w", 25, 0.1, c.Weight()...), random("b", 26, 1, c.Fine)}
+		}, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
+			return b.ConvTranspose(p[0], p[1], p[2], convAt(s), s.activation)
+		}},
+		"Activate": {vaes, hidden, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Activate(p[0], s.activation) }},
+		"Columns":  {vaes, func(s sizes) []*graph.Param { return flowLayer(s)[:1] }, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Columns(p[0], half(s)) }},
+		"Join":     {vaes, flowLayer, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Join(p[0], p[1]) }},
+		"Repeat":   {[]sizes{iwae}, func(s sizes) []*graph.Param { return []*graph.Param{random("context", 23, 1, s.images, 64)} }, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Repeat(p[0], s.draws) }},
 
 		"Posterior": {[]sizes{table}, nil, posteriors, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node {
 			evidence, _ := b.Posterior(in[0], in[1], in[2])

@@ -56,6 +56,7 @@ type Builder struct {
 	graph  *G.ExprGraph
 	inputs G.Nodes
 	params map[*Param]Node
+	held   map[*Param]Node // constants of the same values; nil but within Held
 	names  map[string]bool
 	data   map[*G.Node]bool // inputs that are no parameters: nothing asks for their gradient
 	serial int
@@ -119,14 +120,41 @@ func (b *Builder) Input(name string, shape ...int) (Node, []float32) {
 	return n, values
 }
 
-// Param adds a parameter, or returns its node if the graph has it already.
+// Param adds a parameter, or returns its node if the graph has it already. Within Held it
+// is a constant.
 func (b *Builder) Param(p *Param) Node {
+	if b.held != nil {
+		return b.constant(p)
+	}
 	if n, ok := b.params[p]; ok {
 		return n
 	}
 	n := b.leaf(p.Name, p.Shape, p.Value)
 	b.params[p] = n
 	return n
+}
+
+// Held adds what build adds, with all parameters held: no gradient flows from there to a
+// parameter, though it does to other nodes.
+func (b *Builder) Held(build func()) {
+	outside := b.held
+	if outside == nil {
+		b.held = map[*Param]Node{}
+	}
+	build()
+	b.held = outside
+}
+
+// constant is a parameter within Held.
+func (b *Builder) constant(p *Param) Node {
+	if n, ok := b.held[p]; ok {
+		return n
+	}
+	held := b.held
+	b.held = nil
+	held[p] = b.StopGradient(b.Param(p))
+	b.held = held
+	return held[p]
 }
 
 func (b *Builder) leaf(name string, shape []int, values []float32) Node {

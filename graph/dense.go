@@ -12,8 +12,7 @@ type Uniform interface{ Float64() float64 }
 // and none after the last.
 type MLP struct {
 	Activation Activation
-	weights    []*Param // [out, in]
-	biases     []*Param // [out]
+	affines
 }
 
 // NewMLP returns a network of the given layer sizes, first the input's, last the
@@ -25,27 +24,9 @@ type MLP struct {
 func NewMLP(name string, sizes []int, f Activation, init func(param string) Uniform) *MLP {
 	m := &MLP{Activation: f}
 	for i := range len(sizes) - 1 {
-		in, out := sizes[i], sizes[i+1]
-		w := NewParam(fmt.Sprintf("%s.%d.weight", name, 2*i), out, in)
-		bias := NewParam(fmt.Sprintf("%s.%d.bias", name, 2*i), out)
-		for _, p := range []*Param{w, bias} {
-			source := init(p.Name)
-			for j := range p.Value {
-				p.Value[j] = float32((2*source.Float64() - 1) / math.Sqrt(float64(in)))
-			}
-		}
-		m.weights, m.biases = append(m.weights, w), append(m.biases, bias)
+		m.add(name, sizes[i], sizes[i+1], init)
 	}
 	return m
-}
-
-// Params returns the parameters, layer by layer, weight before bias.
-func (m *MLP) Params() []*Param {
-	var params []*Param
-	for i := range m.weights {
-		params = append(params, m.weights[i], m.biases[i])
-	}
-	return params
 }
 
 // Apply adds the network to a graph: x is [B, in], the result [B, out].
@@ -58,4 +39,32 @@ func (m *MLP) Apply(b *Builder, x Node) Node {
 		x = b.Affine(x, b.Param(m.weights[i]), b.Param(m.biases[i]), f)
 	}
 	return x
+}
+
+// affines are the weights and biases of affine layers that follow one another.
+type affines struct {
+	weights []*Param // [out, in]
+	biases  []*Param // [out]
+}
+
+// add appends a layer and draws its parameters.
+func (l *affines) add(name string, in, out int, init func(param string) Uniform) {
+	name = fmt.Sprintf("%s.%d", name, 2*len(l.weights))
+	w, bias := NewParam(name+".weight", out, in), NewParam(name+".bias", out)
+	for _, p := range []*Param{w, bias} {
+		source := init(p.Name)
+		for j := range p.Value {
+			p.Value[j] = float32((2*source.Float64() - 1) / math.Sqrt(float64(in)))
+		}
+	}
+	l.weights, l.biases = append(l.weights, w), append(l.biases, bias)
+}
+
+// Params returns the parameters, layer by layer, weight before bias.
+func (l *affines) Params() []*Param {
+	var params []*Param
+	for i := range l.weights {
+		params = append(params, l.weights[i], l.biases[i])
+	}
+	return params
 }

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"sync"
 
 	"elbo/graph/blas"
 	"elbo/graph/simd"
@@ -15,7 +16,8 @@ type Engine struct {
 	BLAS    *blas.Library
 	Workers int
 
-	pool pool
+	pool    pool
+	scratch scratch
 }
 
 // NewEngine returns an engine of the given number of workers, at least one.
@@ -111,4 +113,36 @@ func (e *Engine) layer(transA, transB bool, m, n, k int, a, b, bias []float32, f
 		unit := e.BLAS.Columns()
 		e.Split((n+unit-1)/unit, 1+productGrain/(m*k*unit), func(lo, hi int) { block(0, m, lo*unit, min(hi*unit, n)) })
 	}
+}
+
+// scratch is memory for what an operation needs while it runs, and never after: a worker takes
+// a piece and gives it back, and there are never more than were in use at once.
+type scratch struct {
+	mutex sync.Mutex
+	free  [][]float32
+}
+
+// take returns n numbers of any value.
+func (s *scratch) take(n int) []float32 {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for i, piece := range s.free {
+		if cap(piece) >= n {
+			last := len(s.free) - 1
+			s.free[i] = s.free[last]
+			s.free = s.free[:last]
+			return piece[:n]
+		}
+	}
+	if last := len(s.free) - 1; last >= 0 { // too small a piece makes room for this one
+		s.free = s.free[:last]
+	}
+	return make([]float32, n)
+}
+
+// give takes a piece back.
+func (s *scratch) give(piece []float32) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.free = append(s.free, piece[:0])
 }

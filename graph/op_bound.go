@@ -1,16 +1,21 @@
 package graph
 
-// Add returns a + c, elementwise, of two vectors.
+import (
+	"slices"
+
+	"github.com/viterin/vek/vek32"
+)
+
+// Add returns a + c, elementwise, of two nodes of one shape.
 func (b *Builder) Add(a, c Node) Node {
-	b.want(a.Rows() == c.Rows(), "add: %v and %v differ in shape", a.Shape(), c.Shape())
+	b.want(slices.Equal(a.Shape(), c.Shape()), "add: %v and %v differ in shape", a.Shape(), c.Shape())
+	e := b.engine
 	return b.apply(op{
 		kind: "add",
 		in:   []Node{a, c},
-		out:  []int{a.Rows()},
+		out:  a.Shape(),
 		forward: func(y []float32, in [][]float32) {
-			for i := range y {
-				y[i] = in[0][i] + in[1][i]
-			}
+			e.Split(len(y), elementGrain, func(lo, hi int) { vek32.Add_Into(y[lo:hi], in[0][lo:hi], in[1][lo:hi]) })
 		},
 		wrt:        []bool{true, true},
 		derivative: func(_, dy Node) []Node { return []Node{dy, dy} },

@@ -46,6 +46,27 @@ func (b *Builder) LogMeanExp(v Node, draws int) Node {
 	})
 }
 
+// DrawWeights returns the normalised importance weight of each draw among those of its
+// image:
+//
+//	w̃ = exp v / Σ_S exp v
+//
+// v is [B·S], and so is the result. It has no gradient.
+func (b *Builder) DrawWeights(v Node, draws int) Node {
+	rows := v.Rows()
+	b.want(draws > 0 && rows%max(1, draws) == 0, "drawweights: %v is not %d draws for each image", v.Shape(), draws)
+	return b.apply(op{
+		kind: "drawweights",
+		in:   []Node{v},
+		out:  []int{rows},
+		forward: func(y []float32, in [][]float32) {
+			for i := 0; i < rows; i += draws {
+				softmax(y[i:][:draws], in[0][i:][:draws])
+			}
+		},
+	})
+}
+
 // overSamples reduces the S draws of each image to one number. reduce returns it
 // and leaves its derivative with respect to each draw in weight.
 func (b *Builder) overSamples(kind string, v Node, draws int, reduce func(v, weight []float32) float64) Node {

@@ -54,6 +54,20 @@ func checks() map[string][]check {
 		Twin:   func(p, in wide) []float64 { return naiveAffine(in[0], p[0], p[1], graph.ReLU) },
 		Terms:  D,
 	})
+	all["Gate"] = []check{{
+		Name:   "gate",
+		Params: []*graph.Param{random("a", 28, 3, B, 2*Z)},
+		Build:  func(b *graph.Builder, p, _ nodes) graph.Node { return b.Gate(p[0]) },
+		Twin: func(p, _ wide) (y []float64) {
+			for r := range B {
+				for j := range Z {
+					y = append(y, p[0][r*2*Z+j]/(1+math.Exp(-p[0][r*2*Z+Z+j])))
+				}
+			}
+			return y
+		},
+		Terms: 4,
+	}}
 	all["Reparameterise"] = []check{{
 		Name:   "reparameterise",
 		Params: []*graph.Param{posterior}, Inputs: []*graph.Param{eps},
@@ -79,6 +93,7 @@ func checks() map[string][]check {
 		},
 		Terms: Z,
 	}}
+	addMixture(all)
 	all["LogPriorRatio"] = []check{{
 		Name:   "logratio",
 		Params: []*graph.Param{posterior, random("z", 8, 1, B*S, Z)}, Inputs: []*graph.Param{eps},
@@ -204,6 +219,77 @@ func checks() map[string][]check {
 		},
 		Terms: Z,
 	}}
+	all["LogNormal"] = []check{{
+		Name:   "normal",
+		Params: []*graph.Param{posterior, random("z", 8, 1, B*S, Z)},
+		Build:  func(b *graph.Builder, p, _ nodes) graph.Node { return b.LogNormal(p[0], p[1]) },
+		Twin: func(p, _ wide) []float64 {
+			sum := make([]float64, B*S)
+			eachDraw(p[0], func(r int, mu, logVar float64) float64 {
+				t := (p[1][r] - mu) / math.Exp(logVar/2)
+				sum[r/Z] -= (t*t + logVar + math.Log(2*math.Pi)) / 2
+				return 0
+			})
+			return sum
+		},
+		Terms: 5 * S * Z,
+	}}
+	// What has the values of x and another gradient is x₀ and a difference that is 0.
+	codes := random("z", 8, 1, B*S, Z)
+	fixed := func() []float64 { // x₀
+		var x []float64
+		for _, v := range codes.Value {
+			x = append(x, float64(v))
+		}
+		return x
+	}
+	all["ScaleGradient"] = []check{{
+		Name:   "scalegradient",
+		Params: []*graph.Param{codes}, Inputs: []*graph.Param{random("s", 27, 1, B*S)},
+		Build: func(b *graph.Builder, p, in nodes) graph.Node {
+			return b.ScaleGradient(p[0], func() graph.Node { return in[0] })
+		},
+		Twin: func(p, in wide) []float64 {
+			y := fixed()
+			for i, x := range y {
+				y[i] += in[0][i/Z] * (p[0][i] - x)
+			}
+			return y
+		},
+		Terms: 1,
+	}}
+	all["StopGradient"] = []check{{
+		Name:   "stopgradient",
+		Params: []*graph.Param{posterior, codes},
+		Build: func(b *graph.Builder, p, _ nodes) graph.Node {
+			return b.Add(b.LogNormal(p[0], p[1]), b.LogNormal(p[0], b.StopGradient(p[1])))
+		},
+		Twin: func(p, _ wide) []float64 {
+			sum := make([]float64, B*S)
+			for _, z := range (wide{p[1], fixed()}) {
+				eachDraw(p[0], func(r int, mu, logVar float64) float64 {
+					t := (z[r] - mu) / math.Exp(logVar/2)
+					sum[r/Z] -= (t*t + logVar + math.Log(2*math.Pi)) / 2
+					return 0
+				})
+			}
+			return sum
+		},
+		Terms: 10 * S * Z,
+	}}
+	all["DrawWeights"] = []check{{
+		Name:   "drawweights",
+		Inputs: []*graph.Param{draws},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.DrawWeights(in[0], S) },
+		Twin: func(_, in wide) []float64 {
+			y := make([]float64, B*S)
+			for r, v := range in[0] {
+				y[r] = 1 / (1 + math.Exp(in[0][r^1]-v))
+			}
+			return y
+		},
+		Terms: S,
+	}}
 	all["LogDiagonalNormal"] = []check{{
 		Name:   "logdiagonal",
 		Params: []*graph.Param{posterior}, Inputs: []*graph.Param{eps},
@@ -253,6 +339,9 @@ func checks() map[string][]check {
 		Terms: 1,
 	}}
 	addStateChecks(all)
+	addFullChecks(all)
+	addFlowChecks(all)
+	addConvChecks(all)
 	return all
 }
 

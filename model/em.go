@@ -48,7 +48,8 @@ type EMConfig struct {
 // of a VAE.
 type GridConfig struct {
 	Grid
-	Hidden     []int // hidden layers of the encoder of a VAE with this decoder
+	Hidden     []int       // hidden layers of the encoder of a VAE with this decoder
+	Network    NetworkName // "": dense
 	Activation graph.Activation
 }
 
@@ -145,7 +146,7 @@ func (m *EM) Rounding(s *Statistics, recon float64) float64 {
 			sum += float64(n * math.Abs(float64(base)))
 		}
 	}
-	return math.Exp2(-24) * math.Sqrt(float64(m.Config.Pixels)) * (float64(2*sum/s.Images) + math.Abs(recon))
+	return 0x1p-24 * math.Sqrt(float64(m.Config.Pixels)) * (float64(2*sum/s.Images) + math.Abs(recon))
 }
 
 // FreeParameters counts the parameters that the data choose, for AIC and BIC.

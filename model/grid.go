@@ -168,7 +168,7 @@ func newGridStates(c EMConfig, engine *graph.Engine, logPrior *graph.Param, init
 	k, d, z := c.States, c.Pixels, len(c.Grid.Extent)
 	g := &gridStates{
 		plainStatistics: plainStatistics{k, d},
-		decoder:         newNetwork(Dense, DecoderPart, slices.Concat([]int{z}, reversed(c.Grid.Hidden), []int{d}), c.Grid.Activation, init),
+		decoder:         newNetwork(c.Grid.Network, DecoderPart, slices.Concat([]int{z}, reversed(c.Grid.Hidden), []int{d}), c.Grid.Activation, init),
 		logits:          graph.NewParam("states.logits", k, d), base: graph.NewParam(baseName, k),
 		logPrior: logPrior, prior: c.Prior,
 	}

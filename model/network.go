@@ -1,12 +1,15 @@
 package model
 
 import (
+	"cmp"
+	"errors"
 	"slices"
 
 	"elbo/graph"
 )
 
-// Network maps the rows of a matrix to rows: an encoder, a decoder. [graph.MLP] is one.
+// Network maps the rows of a matrix to rows: an encoder, a decoder. [graph.MLP] is one, and
+// [graph.Gated].
 type Network interface {
 	// Params returns the parameters. The slice is new, the parameters are not.
 	Params() []*graph.Param
@@ -14,7 +17,10 @@ type Network interface {
 	Apply(b *graph.Builder, x graph.Node) graph.Node
 }
 
-var _ Network = (*graph.MLP)(nil)
+var (
+	_ Network = (*graph.MLP)(nil)
+	_ Network = (*graph.Gated)(nil)
+)
 
 // NetworkName is the kind of a network's layers, by its name in flags and files.
 type NetworkName string
@@ -22,13 +28,26 @@ type NetworkName string
 // The kinds of layers.
 const (
 	Dense NetworkName = "dense" // f(W x + b), see graph.MLP
+	Gated NetworkName = "gated" // (W x + b) ⊙ σ(V x + c), see graph.Gated
 )
 
 // Networks lists them all.
-var Networks = []NetworkName{Dense}
+var Networks = []NetworkName{Dense, Gated}
 
 // ParseNetwork returns the kind of that name.
 func ParseNetwork(name string) (NetworkName, error) { return oneOf("network", name, Networks) }
+
+// ValidateLayers returns every fault of a kind of layers, "" for dense, and the activation of
+// dense ones. Gated layers have none: any but the default would be without effect.
+func ValidateLayers(name NetworkName, activation graph.Activation) error {
+	var f faults
+	_, err := ParseNetwork(string(cmp.Or(name, Dense)))
+	f.add(err != nil, "%w", err)
+	_, err = graph.ParseActivation(string(activation))
+	f.add(err != nil, "activation: %w", err)
+	f.add(err == nil && name == Gated && activation != graph.ReLU, "activation is %s, but network is gated, whose units have a gate in its place: leave activation out, or want network dense", activation)
+	return errors.Join(f...)
+}
 
 // Init returns the source of a parameter's first values, by its name.
 type Init func(param string) graph.Uniform
@@ -45,8 +64,12 @@ func (c VAEConfig) newDecoder(out int, init Init) Network {
 }
 
 // newNetwork returns a network whose layers have the given sizes, first the input's, last
-// the output's. Its parameters are named after the part.
-func newNetwork(_ NetworkName, part Part, sizes []int, f graph.Activation, init Init) Network {
+// the output's. Its parameters are named after the part. The activation is that of dense
+// layers; "" are dense.
+func newNetwork(name NetworkName, part Part, sizes []int, f graph.Activation, init Init) Network {
+	if name == Gated {
+		return graph.NewGated(string(part), sizes, init)
+	}
 	return graph.NewMLP(string(part), sizes, f, init)
 }
 

@@ -10,8 +10,8 @@ import (
 // Posterior is a family of approximate posteriors q(z|h): h are the numbers that an
 // encoder gives for an image.
 //
-// What a family knows in closed form it may offer besides: see [ClosedKL], [ClosedRatio]
-// and [Moments].
+// What a family knows in closed form it may offer besides: see [ClosedKL], [ClosedRatio],
+// [Moments], [PairDensity] and [MemberDensity].
 type Posterior interface {
 	fmt.Stringer // its name, "diagonal Gaussian"
 	// Sizes returns how many numbers h has for an image, and the noise ε for a draw.
@@ -86,6 +86,25 @@ type Moments interface {
 type MemberRatio interface {
 	// LogProbRatio is log q(z|other) - log q(z|h) at the draw z(h, ε), in nats.
 	LogProbRatio(other, h, eps []float32) float64
+}
+
+// PairDensity is a family whose density is known at any code, not at its own draws alone:
+// what a mixture of its members needs, and the aggregate (1/N) Σ_n q(z|x_n).
+type PairDensity interface {
+	// LogProbs adds log q(z_r|h_k) of every code r and every member k to a graph: z is
+	// [R, Z], h [K, H], the result [R, K], in nats.
+	LogProbs(b *graph.Builder, z, h graph.Node) graph.Node
+}
+
+// MemberDensity is a family whose members need no graph.
+type MemberDensity interface {
+	// LogDensity returns log q(z|h), in nats, of a code z, [Z], under a member h, [H], and
+	// leaves its gradient with respect to z in slope, [Z], unless that is nil.
+	LogDensity(h []float32, z, slope []float64) float64
+	// DrawMember fills z, [Z], with a draw from the member h, [H].
+	DrawMember(z []float64, h []float32, noise Noise)
+	// MassOutside bounds P(|z_j| > reach for some j) of a draw from the member h, [H].
+	MassOutside(h []float32, reach float64) float64
 }
 
 // Scaled is a family whose members have coordinates u, as many as h, in which a step is as

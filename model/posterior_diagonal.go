@@ -1,6 +1,8 @@
 package model
 
 import (
+	"math"
+
 	"elbo/graph"
 	"elbo/graph/elementary"
 )
@@ -12,12 +14,15 @@ import (
 type DiagonalGaussian struct{ Latent int } // Z
 
 var (
-	_ Posterior   = DiagonalGaussian{}
-	_ ClosedKL    = DiagonalGaussian{}
-	_ ClosedRatio = DiagonalGaussian{}
-	_ Moments     = DiagonalGaussian{}
-	_ MemberRatio = DiagonalGaussian{}
-	_ Scaled      = DiagonalGaussian{}
+	_ Posterior     = DiagonalGaussian{}
+	_ ClosedKL      = DiagonalGaussian{}
+	_ ClosedRatio   = DiagonalGaussian{}
+	_ Moments       = DiagonalGaussian{}
+	_ MemberRatio   = DiagonalGaussian{}
+	_ PairDensity   = DiagonalGaussian{}
+	_ MemberDensity = DiagonalGaussian{}
+	_ Evaluable     = DiagonalGaussian{}
+	_ Scaled        = DiagonalGaussian{}
 )
 
 func (DiagonalGaussian) String() string { return "diagonal Gaussian" }
@@ -31,6 +36,11 @@ func (DiagonalGaussian) Params() []*graph.Param { return nil }
 // Draw adds z = μ + σ ε.
 func (DiagonalGaussian) Draw(b *graph.Builder, h, eps graph.Node) (graph.Node, func() graph.Node) {
 	return b.Reparameterise(h, eps), func() graph.Node { return b.LogDiagonalNormal(h, eps) }
+}
+
+// LogProb adds log N(z; μ, diag σ²).
+func (DiagonalGaussian) LogProb(b *graph.Builder, h, z graph.Node) graph.Node {
+	return b.LogNormal(h, z)
 }
 
 // KL has a closed form for the prior N(0, I).
@@ -99,6 +109,42 @@ func (q DiagonalGaussian) LogProbRatio(other, h, eps []float32) float64 {
 		sum += float64(e*e) + logVar - float64(d*d*elementary.Exp(-float64(other[n+j]))) - float64(other[n+j])
 	}
 	return sum / 2
+}
+
+// LogProbs is log N(z_r; μ_k, diag σ_k²).
+func (DiagonalGaussian) LogProbs(b *graph.Builder, z, h graph.Node) graph.Node {
+	return b.LogNormalPairs(z, h)
+}
+
+// LogDensity is log N(z; μ, diag σ²), with gradient (μ - z)/σ².
+func (q DiagonalGaussian) LogDensity(h []float32, z, slope []float64) float64 {
+	sum := float64(q.Latent) * elementary.Log(2*math.Pi)
+	for j, v := range z {
+		d, logVar := v-float64(h[j]), float64(h[q.Latent+j])
+		precision := elementary.Exp(-logVar)
+		sum += float64(d*d*precision) + logVar
+		if slope != nil {
+			slope[j] = -d * precision
+		}
+	}
+	return -sum / 2
+}
+
+// DrawMember is z = μ + σ ε.
+func (q DiagonalGaussian) DrawMember(z []float64, h []float32, noise Noise) {
+	for j := range z {
+		z[j] = float64(h[j]) + float64(elementary.Exp(float64(h[q.Latent+j])/2)*noise.NormFloat64())
+	}
+}
+
+// MassOutside is at most the sum over the dimensions of the mass of both tails.
+func (q DiagonalGaussian) MassOutside(h []float32, reach float64) float64 {
+	mass := 0.0
+	for j := range q.Latent {
+		mu, scale := float64(h[j]), elementary.Exp(float64(h[q.Latent+j])/2)*math.Sqrt2
+		mass += float64((elementary.Erfc((reach-mu)/scale) + elementary.Erfc((reach+mu)/scale)) / 2)
+	}
+	return mass
 }
 
 // Origin sets u to [0 | log σ²].

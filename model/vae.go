@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -51,8 +50,9 @@ type VAEConfig struct {
 	Likelihood LikelihoodName
 	Variance   float64 // of the Gaussian likelihood, for all pixels; 0: learned
 	Objective  Objective
-	Draws      int  // k
-	Freeze     Part // that training leaves as it is; "": none
+	Gradient   Gradient // "": standard
+	Draws      int      // k
+	Freeze     Part     // that training leaves as it is; "": none
 }
 
 // Validate returns every fault.
@@ -66,16 +66,14 @@ func (c VAEConfig) Validate() error {
 	}
 	f.add(!(c.Variance >= 0) || math.IsInf(c.Variance, 0), "variance is %g, want a positive number, or \"learned\"", c.Variance)
 	f.add(c.Variance != 0 && !c.Likelihood.HasVariance(), "variance is %g, but likelihood is %s: only gaussian has a variance", c.Variance, c.Likelihood)
-	_, err := ParseNetwork(string(cmp.Or(c.Network, Dense)))
-	f.add(err != nil, "%w", err)
-	_, err = graph.ParseActivation(string(c.Activation))
-	f.add(err != nil, "activation: %w", err)
+	f = append(f, ValidateLayers(c.Network, c.Activation))
 	c.Prior.check(&f)
 	c.Posterior.check(&f)
-	_, err = ParseLikelihood(string(c.Likelihood))
+	_, err := ParseLikelihood(string(c.Likelihood))
 	f.add(err != nil, "likelihood: %w", err)
 	_, err = ParseObjective(string(c.Objective))
 	f.add(err != nil, "objective: %w", err)
+	c.Gradient.check(c.Objective, &f)
 	if c.Freeze != "" {
 		_, err = ParsePart(string(c.Freeze))
 		f.add(err != nil, "freeze: %w", err)
@@ -93,6 +91,7 @@ type VAE struct {
 	*Joint
 	Q         Q
 	Objective Objective
+	Gradient  Gradient
 	Draws     int  // k
 	Freeze    Part // that training leaves as it is; "": none
 
@@ -114,6 +113,9 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 		return nil, err
 	}
 	h, _ := posterior.Sizes()
+	if _, ok := posterior.(Evaluable); !ok && c.Gradient != "" && c.Gradient != StandardGradient {
+		return nil, fmt.Errorf("gradient is %s, which wants log q(z|x) at any z, and the posterior %v does not know it: want standard", c.Gradient, posterior)
+	}
 	q := Q{Encoder: c.newEncoder(h, init), Posterior: posterior}
 	prior, err := c.newPrior(q, init)
 	if err != nil {
@@ -127,7 +129,7 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 			Likelihood: likelihood,
 		},
 		Q:         q,
-		Objective: c.Objective, Draws: c.Draws, Freeze: c.Freeze,
+		Objective: c.Objective, Gradient: c.Gradient, Draws: c.Draws, Freeze: c.Freeze,
 	}, nil
 }
 
@@ -214,27 +216,23 @@ type vaeStep struct {
 // changes:
 //
 //	x → encoder → h → z → decoder → log p(x|z), KL → bound → loss = -mean
+//
+// With another gradient than the standard one the loss is made of that of [Gradient].
 func (m *VAE) CompileStep(images int) error {
 	s := &vaeStep{}
 	program, err := graph.Build(m.Engine, func(b *graph.Builder) {
 		_, noise := m.Q.Posterior.Sizes()
-		var x, eps, weight, of, beta graph.Node
+		var x, eps, weight, of, beta, ascent graph.Node
 		x, s.x = b.Input("x", images, m.Pixels)
 		eps, s.eps = b.Input("eps", images*m.Draws, noise)
 		weight, s.weight = b.Input("weight", images)
 		of, s.of = b.Input("of", 1)
-
-		drawn := m.Draw(b, m.Q.Posterior, m.Q.Encoder.Apply(b, x), eps)
-		logLik := m.LogLik(b, x, drawn.Z)
-		s.recon, s.kl = b.SampleMean(logLik, m.Draws), drawn.KL()
-		if m.Objective == IWAE {
-			s.bound = b.LogMeanExp(b.Add(logLik, drawn.LogRatio()), m.Draws)
-		} else {
+		if m.Objective == ELBO {
 			beta, s.beta = b.Input("beta", 1)
-			s.bound = b.Bound(s.recon, s.kl, beta)
 		}
+		s.recon, s.kl, s.bound, ascent = m.bounds(b, x, eps, beta)
 		b.Output(s.recon, s.kl, s.bound)
-		b.Gradients(b.NegMeanOf(s.bound, weight, of), append(m.Trained(), m.solved()...))
+		b.Gradients(b.NegMeanOf(ascent, weight, of), append(m.Trained(), m.solved()...))
 	})
 	if err != nil {
 		return err

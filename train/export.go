@@ -26,9 +26,7 @@ func (s *Setup) EncoderONNX() (*onnx.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	z := int64(vae.Latent)
-	b.g.Constants = append(b.g.Constants, onnx.Tensor{Name: "halves", Shape: []int{2}, Ints: []int64{z, z}})
-	b.g.Nodes = append(b.g.Nodes, onnx.Node{Op: "Split", Inputs: []string{h, "halves"}, Outputs: []string{"mu", "logvar"}, Ints: map[string]int64{"axis": 1}})
+	b.split(h, "halves", vae.Latent, "mu", "logvar")
 	b.output("mu", vae.Latent, "mean of q(z|x)")
 	b.output("logvar", vae.Latent, "log variance of q(z|x)")
 	return s.exported(b, "encoder of a VAE: x to mean and log variance of q(z|x)"), nil
@@ -77,7 +75,7 @@ func (s *Setup) exported(b exported, doc string) *onnx.Model {
 		Metadata: map[string]string{
 			"elbo.model":       s.Config.Model,
 			"elbo.likelihood":  string(s.Config.Likelihood),
-			"elbo.activation":  string(s.Config.Network().Activation),
+			"elbo.activation":  s.Config.Network().nonlinearity(),
 			"elbo.binarise":    string(s.Config.Binarise),
 			"elbo.rows":        fmt.Sprint(s.Dataset.Rows()),
 			"elbo.cols":        fmt.Sprint(s.Dataset.Cols()),
@@ -126,34 +124,52 @@ func operator(f graph.Activation) (string, error) {
 	return "", &ConfigError{fmt.Errorf("the activation %s cannot be exported: want relu, tanh, elu or softplus", f)}
 }
 
-// network adds the layers of a dense network: y = x Wᵀ + b, with an activation between each two.
-// Weights keep their names and shapes, [out, in].
+// network adds the layers of a network: y = x Wᵀ + b, with an activation or a gate between each
+// two. Weights keep their names and shapes, [out, in].
 func (b *exported) network(n model.Network, x, result string) (string, error) {
-	mlp, ok := n.(*graph.MLP)
-	if !ok {
-		return "", &ConfigError{fmt.Errorf("a network of type %T cannot be exported: want dense layers", n)}
+	var between func(layer, y string, width int) string
+	switch n := n.(type) {
+	case *graph.MLP:
+		op, err := operator(n.Activation)
+		if err != nil {
+			return "", err
+		}
+		between = func(_, y string, _ int) string { return b.node(op, y+"."+string(n.Activation), y) }
+	case *graph.Gated:
+		between = b.gate
+	default:
+		return "", &ConfigError{fmt.Errorf("a network of type %T cannot be exported: want dense or gated layers", n)}
 	}
-	params := mlp.Params()
+	params := n.Params()
 	for i := 0; i < len(params); i += 2 {
 		weight, bias := params[i], params[i+1]
 		for _, p := range []*graph.Param{weight, bias} {
 			b.g.Constants = append(b.g.Constants, onnx.Tensor{Name: p.Name, Shape: p.Shape, Floats: p.Value})
 		}
-		y := result
+		layer, y := strings.TrimSuffix(weight.Name, ".weight"), result
 		if i+2 < len(params) {
-			y = strings.TrimSuffix(weight.Name, ".weight") + ".out"
+			y = layer + ".out"
 		}
 		b.g.Nodes = append(b.g.Nodes, onnx.Node{Op: "Gemm", Inputs: []string{x, weight.Name, bias.Name}, Outputs: []string{y}, Ints: map[string]int64{"transB": 1}})
 		x = y
 		if i+2 < len(params) {
-			op, err := operator(mlp.Activation)
-			if err != nil {
-				return "", err
-			}
-			x = b.node(op, y+"."+string(mlp.Activation), y)
+			x = between(layer, y, weight.Shape[0])
 		}
 	}
 	return x, nil
+}
+
+// gate adds h ⊙ σ(g) of the rows y = [h | g] of a layer, of the given width.
+func (b *exported) gate(layer, y string, width int) string {
+	h, g := layer+".h", layer+".g"
+	b.split(y, layer+".halves", width/2, h, g)
+	return b.node("Mul", layer+".gated", h, b.node("Sigmoid", layer+".gate", g))
+}
+
+// split adds the two halves, [N, width], of y.
+func (b *exported) split(y, halves string, width int, first, second string) {
+	b.g.Constants = append(b.g.Constants, onnx.Tensor{Name: halves, Shape: []int{2}, Ints: []int64{int64(width), int64(width)}})
+	b.g.Nodes = append(b.g.Nodes, onnx.Node{Op: "Split", Inputs: []string{y, halves}, Outputs: []string{first, second}, Ints: map[string]int64{"axis": 1}})
 }
 
 // continuousMean adds the mean of the continuous Bernoulli distribution with logits l,

@@ -16,19 +16,25 @@ import (
 )
 
 // TestAnExportedModelComputesWhatTheModelDoes: the files are read back by a reader of the test's
-// own, which evaluates their graphs in float64, for every likelihood and activation. A row or a
+// own, which evaluates their graphs in float64, for every likelihood, activation and kind of layers. A row or a
 // transposition that is wrong would be off by tenths.
 func TestAnExportedModelComputesWhatTheModelDoes(t *testing.T) {
 	for _, likelihood := range []model.LikelihoodName{model.BernoulliName, model.ContinuousBernoulliName, model.GaussianName, model.GreyBernoulliName} {
-		for i, activation := range graph.Activations {
-			t.Run(fmt.Sprintf("%s %s", likelihood, activation), func(t *testing.T) {
+		for _, network := range []NetworkSettings{
+			{Layers: model.Dense, Activation: graph.ReLU, Hidden: []int{9, 7}},
+			{Layers: model.Dense, Activation: graph.Tanh, Hidden: []int{8}},
+			{Layers: model.Dense, Activation: graph.ELU},
+			{Layers: model.Dense, Activation: graph.Softplus, Hidden: []int{5, 4, 3}},
+			{Layers: model.Gated, Activation: graph.ReLU, Hidden: []int{9, 7}},
+		} {
+			t.Run(fmt.Sprintf("%s %s", likelihood, network.nonlinearity()), func(t *testing.T) {
 				c := smallConfig(t)
 				c.Likelihood, c.Binarise = likelihood, data.Static
 				if likelihood != model.BernoulliName {
 					c.Binarise = data.None
 				}
-				c.network().Activation = activation
-				c.network().Hidden = [][]int{{9, 7}, {8}, {}, {5, 4, 3}}[i]
+				n := c.network()
+				n.Layers, n.Activation, n.Hidden = network.Layers, network.Activation, network.Hidden
 				s := newTestSetup(t, c)
 				for _, p := range s.Params() {
 					for i := range p.Value { // logits from 0 to beyond 1, where means are computed in two ways

@@ -18,6 +18,7 @@ type gradient struct {
 	own       VAESettings
 	vae       *model.VAE
 	adam      *Adam
+	average   *runningAverage  // nil where there is none
 	evaluator *infer.Evaluator // nil without validation images
 	batches   *feed
 
@@ -34,7 +35,9 @@ type gradient struct {
 
 // NewGradient is the method that trains a VAE as own has it.
 func NewGradient(f *Fitting, own VAESettings, m *model.VAE) Method {
-	return &gradient{Fitting: f, own: own, vae: m, adam: NewAdam(own.LR, m.Trained(), f.Engine), epoch: 1}
+	g := &gradient{Fitting: f, own: own, vae: m, adam: NewAdam(own.LR, m.Trained(), f.Engine), epoch: 1}
+	g.adam.Decay = own.WeightDecay
+	return g
 }
 
 // Begin compiles a step, and starts to feed batches from where the state left off.
@@ -61,6 +64,14 @@ func (g *gradient) Begin(from *run.State) error {
 	}
 	if err := g.vae.CompileStep(g.own.Batch); err != nil {
 		return err
+	}
+	if g.own.EMA > 0 { // of the parameters that training begins with
+		g.average = newAverage(g.own.EMA, g.vae.Params(), g.Engine)
+		if from != nil {
+			if err := g.average.restore(from.Average); err != nil {
+				return err
+			}
+		}
 	}
 	if g.Validation.N() > 0 {
 		var err error
@@ -90,10 +101,22 @@ func (g *gradient) Close() {
 	}
 }
 
-// Status is Finished after the last epoch of the configuration.
-func (g *gradient) Status() Status {
-	if g.epoch > g.Config.Epochs {
+// Status is Finished after the last epoch of the configuration, and OutOfPatience before it
+// where no epoch of late has raised the best validation bound.
+func (g *gradient) Status() Status { return g.own.stands(g.Config, g.epoch-1, g.Best) }
+
+// stands says whether training would go on after so many epochs, with this best validation
+// bound.
+func (s VAESettings) stands(c Config, done int, best *run.Best) Status {
+	if done >= c.Epochs {
 		return Finished
+	}
+	since := s.Warmup // what comes before has no part in the choice of the best
+	if best != nil {
+		since = max(since, best.Epoch)
+	}
+	if s.Patience > 0 && done-since >= s.Patience {
+		return OutOfPatience
 	}
 	return Unfinished
 }
@@ -118,6 +141,9 @@ func (g *gradient) Pass(ctx context.Context) (run.Metrics, bool, error) {
 		if err == nil && g.epoch == g.Config.Epochs {
 			g.rise, err = g.riseTo(ctx, bounds)
 		}
+		if err == nil && g.average != nil {
+			m.Averaged, v, err = g.betterAverage(ctx, v)
+		}
 		if ctx.Err() != nil {
 			return m, false, g.Interrupted()
 		}
@@ -138,6 +164,18 @@ func (g *gradient) validate(ctx context.Context) (*run.EpochTerms, []float64, er
 	return objectiveTerms(ctx, g.evaluator, g.own.Objective, g.Validation, g.Config.Seed)
 }
 
+// betterAverage validates the average of the parameters, and returns whether it is better than
+// the parameters themselves, whose terms are v, and the terms of the better one.
+func (g *gradient) betterAverage(ctx context.Context, v *run.EpochTerms) (bool, *run.EpochTerms, error) {
+	g.average.Swap()
+	averaged, _, err := g.validate(ctx)
+	g.average.Swap()
+	if err != nil || !(averaged.Bound > v.Bound) {
+		return false, v, err
+	}
+	return true, averaged, nil
+}
+
 // steps takes the steps from the present position to the end of the epoch.
 func (g *gradient) steps(ctx context.Context) error {
 	for n := g.Train.N(); g.position < n; {
@@ -154,9 +192,12 @@ func (g *gradient) steps(ctx context.Context) error {
 		if why := notNumber(totals.Mean()); why != "" {
 			return g.Diverged(why)
 		}
-		g.adam.Step(g.vae.Grad)
+		g.move(batch.Of)
 		if g.vae.Solves() {
 			g.vae.Solve(g.solvedShare(batch.Of))
+		}
+		if g.average != nil {
+			g.average.Step()
 		}
 		g.step++
 		g.position += batch.Of
@@ -173,6 +214,30 @@ func (g *gradient) steps(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// move takes a step of the optimiser along the gradients of so many images.
+func (g *gradient) move(images int) {
+	n := float64(g.Train.N())
+	passed := float64(g.epoch-1) + float64(g.position)/n
+	g.adam.LR = g.own.rateAt(passed, passed+float64(images)/n, g.Config.Epochs)
+	if g.own.Clip > 0 {
+		g.Engine.Clip(g.own.Clip, g.distinctGradients())
+	}
+	g.adam.Step(g.vae.Grad)
+}
+
+// distinctGradients are those of the trained parameters, each once: parameters may share
+// one.
+func (g *gradient) distinctGradients() [][]float32 {
+	var distinct [][]float32
+	for i := range g.vae.Trained() {
+		grad := g.vae.Grad(i)
+		if !slices.ContainsFunc(distinct, func(other []float32) bool { return &other[0] == &grad[0] }) {
+			distinct = append(distinct, grad)
+		}
+	}
+	return distinct
 }
 
 // reduce sums the gradients and the terms of a step over all processes.
@@ -195,6 +260,20 @@ func (g *gradient) Turn(run.Metrics) (Status, bool) {
 func (g *gradient) State() *run.State {
 	s := g.Setup.state(g.step, g.epoch, g.Best)
 	s.Position, s.Sums, s.Moments = g.position, run.Sums(g.totals), g.adam.Moments()
+	if g.average != nil {
+		s.Average = g.average.tensors()
+	}
+	return s
+}
+
+// BestState is State, but with the average of the parameters in their place where it was the
+// better of the two. A run does not go on from it.
+func (g *gradient) BestState(m run.Metrics) *run.State {
+	s := g.State()
+	if !m.Averaged {
+		return s
+	}
+	s.Params, s.Moments, s.Average = g.average.inPlaceOf(s.Params), nil, nil
 	return s
 }
 

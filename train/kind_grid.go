@@ -18,7 +18,7 @@ func gridKind() Kind {
 		Name: GridModel, Usage: "decoder network over a grid of latent points, by EM", Epochs: 100, Binarise: data.Static,
 		Defaults: func() Settings {
 			return &GridSettings{
-				NetworkSettings: NetworkSettings{Hidden: []int{200, 200}, Latent: 2, Activation: graph.ReLU, LR: 2e-3},
+				NetworkSettings: NetworkSettings{Hidden: []int{200, 200}, Latent: 2, Layers: model.Dense, Activation: graph.ReLU, LR: 2e-3},
 				TableSettings:   TableSettings{Prior: model.Fixed, Tolerance: 1e-4},
 				Grid:            []int{20, 20}, GridRule: model.EqualMass, MSteps: 20,
 			}
@@ -64,6 +64,7 @@ func (s *GridSettings) Options() []Option {
 		s.hidden(),
 		s.latent(),
 		s.activation(),
+		s.layers(),
 		{Key: "grid", Usage: "points of a grid along each latent dimension, as in 20x20", Value: extent(&s.Grid)},
 		{Key: "grid-rule", Usage: "where they stand: equal-mass, gauss-hermite or lattice", Value: name(&s.GridRule, "NAME")},
 		s.prior(),
@@ -88,9 +89,7 @@ func (s *GridSettings) Validate(c Config) error {
 	for i, h := range network.Hidden {
 		f.add(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
 	}
-	_, err = graph.ParseActivation(string(s.Activation))
-	f.add(err != nil, "activation: %w", err)
-	f = append(f, model.EMConfig{Pixels: 1, States: 1, Likelihood: c.Likelihood, Prior: s.Prior}.Validate())
+	f = append(f, model.ValidateLayers(s.Layers, s.Activation), model.EMConfig{Pixels: 1, States: 1, Likelihood: c.Likelihood, Prior: s.Prior}.Validate())
 	return errors.Join(f...)
 }
 
@@ -110,7 +109,7 @@ func (s *GridSettings) Bytes(_ Config, pixels, images int) float64 {
 func (s *GridSettings) Describe(c Config, pixels int) string {
 	up := slices.Clone(s.Hidden)
 	slices.Reverse(up)
-	return fmt.Sprintf("grid of %s points, %s, decoder %s %s, %s, %s prior", joined(s.Grid, "x"), s.GridRule, layerSizes(s.Latent, up, pixels), s.Activation, c.Likelihood, s.Prior)
+	return fmt.Sprintf("grid of %s points, %s, decoder %s %s, %s, %s prior", joined(s.Grid, "x"), s.GridRule, layerSizes(s.Latent, up, pixels), s.nonlinearity(), c.Likelihood, s.Prior)
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.
@@ -120,6 +119,6 @@ func (s *GridSettings) Model(c Config, pixels int, grid model.Grid) model.EMConf
 		States:     len(grid.LogWeights),
 		Likelihood: c.Likelihood,
 		Prior:      s.Prior,
-		Grid:       &model.GridConfig{Grid: grid, Hidden: s.Hidden, Activation: s.Activation},
+		Grid:       &model.GridConfig{Grid: grid, Hidden: s.Hidden, Network: s.Layers, Activation: s.Activation},
 	}
 }

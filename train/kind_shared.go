@@ -15,7 +15,8 @@ import (
 type NetworkSettings struct {
 	Hidden     []int // named from the encoder's side
 	Latent     int
-	Activation graph.Activation
+	Layers     model.NetworkName
+	Activation graph.Activation // of dense layers
 	LR         float64
 	InitFrom   string // run or checkpoint whose network's parameters are the first ones; "": drawn
 }
@@ -57,6 +58,10 @@ func (n *NetworkSettings) activation() Option {
 	return Option{Key: "activation", Usage: "nonlinearity of hidden layers: relu, tanh, elu or softplus", Value: name(&n.Activation, "NAME")}
 }
 
+func (n *NetworkSettings) layers() Option {
+	return Option{Key: "network", Usage: "layers of encoder and decoder: dense, f(W x + b) with the activation f, or gated, (W x + b) σ(V x + c)", Value: name(&n.Layers, "NAME"), Unwritten: []string{string(model.Dense)}}
+}
+
 func (n *NetworkSettings) lr() Option {
 	return Option{Key: "lr", After: "epochs", Usage: "learning rate of Adam", Value: number(&n.LR)}
 }
@@ -80,14 +85,26 @@ func (n NetworkSettings) bound(f *faults) NetworkSettings {
 	return n
 }
 
+// nonlinearity names what stands between layers: the activation of dense ones, or gated.
+func (n NetworkSettings) nonlinearity() string {
+	if n.Layers == model.Gated {
+		return string(n.Layers)
+	}
+	return string(n.Activation)
+}
+
 // sizes are the units of all layers of an encoder for images of d pixels, and the weights
-// between them.
+// between them. Hidden layers with gates count twice.
 func (n NetworkSettings) sizes(d int) (units, weights float64) {
 	layers := slices.Concat([]int{d}, n.Hidden, []int{2 * n.Latent})
 	for i, width := range layers {
-		units += float64(width)
+		products := float64(width)
+		if n.Layers == model.Gated && i > 0 && i < len(layers)-1 {
+			products *= 2
+		}
+		units += products
 		if i > 0 {
-			weights += float64(float64(width) * float64(layers[i-1]))
+			weights += float64(products * float64(layers[i-1]))
 		}
 	}
 	return units, weights

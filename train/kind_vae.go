@@ -19,11 +19,11 @@ func vaeKind() Kind {
 		Name: VAEModel, Usage: "variational autoencoder", Epochs: 10, Binarise: data.Dynamic,
 		Defaults: func() Settings {
 			return &VAESettings{
-				NetworkSettings:   NetworkSettings{Hidden: []int{400}, Latent: 20, Activation: graph.ReLU, LR: 1e-3},
+				NetworkSettings:   NetworkSettings{Hidden: []int{400}, Latent: 20, Layers: model.Dense, Activation: graph.ReLU, LR: 1e-3},
 				PriorSettings:     defaultPrior(),
 				PosteriorSettings: defaultPosterior(),
-				Network:           model.Dense,
-				Objective:         model.ELBO, K: 1, Beta: 1, Batch: 128,
+				OptimiserSettings: defaultOptimiser(),
+				Objective:         model.ELBO, Gradient: model.StandardGradient, K: 1, Beta: 1, Batch: 128,
 			}
 		},
 		New: func(s *Setup) (Model, error) {
@@ -45,9 +45,10 @@ type VAESettings struct {
 	NetworkSettings
 	PriorSettings
 	PosteriorSettings
-	Network         model.NetworkName
+	OptimiserSettings
 	Variance        float64 // of the Gaussian likelihood; 0: learned
 	Objective       model.Objective
+	Gradient        model.Gradient
 	K               int     // draws of z for an image in a step
 	Beta            float64 // weight of the divergence in the ELBO
 	Warmup          int     // epochs over which the weight rises from 0 to Beta
@@ -60,7 +61,7 @@ func (s *VAESettings) Kind() Kind { return vaeKind() }
 
 func (s *VAESettings) Clone() Settings {
 	clone := *s
-	clone.NetworkSettings = s.NetworkSettings.clone()
+	clone.NetworkSettings, clone.OptimiserSettings = s.NetworkSettings.clone(), s.OptimiserSettings.clone()
 	return &clone
 }
 
@@ -70,17 +71,21 @@ func (s *VAESettings) Options() []Option {
 		s.hidden(),
 		s.latent(),
 		s.activation(),
-		{Key: "network", Usage: "layers of encoder and decoder: dense", Value: name(&s.Network, "NAME"), Unwritten: []string{string(model.Dense)}},
+		s.layers(),
 	}
 	options = append(options, s.PriorSettings.options()...)
 	options = append(options, s.PosteriorSettings.options()...)
-	return append(options, []Option{
+	options = append(options, []Option{
 		{Key: "objective", Usage: "what is maximised: elbo or iwae", Value: name(&s.Objective, "NAME")},
 		{Key: "k", Usage: "draws of z for each image in a step (iwae: the k of L_k)", Value: integer(&s.K)},
+		{Key: "gradient", Usage: "estimator of its gradient: standard, stl (of elbo) or dreg (of iwae), both of less noise", Value: name(&s.Gradient, "NAME"), Unwritten: []string{string(model.StandardGradient)}},
 		{Key: "beta", Usage: "weight of KL in the objective elbo", Value: number(&s.Beta)},
 		{Key: "warmup", Usage: "epochs over which the weight of KL rises from 0 to beta", Value: integer(&s.Warmup)},
 		{Key: "batch", Usage: "images in a step", Value: integer(&s.Batch)},
 		s.lr(),
+	}...)
+	options = append(options, s.OptimiserSettings.options()...)
+	return append(options, []Option{
 		s.initFrom(),
 		{Key: "freeze", Usage: "leave decoder or encoder as --init-from has it", Value: name(&s.Freeze, "PART")},
 		{Key: "checkpoint-every", Usage: "steps between checkpoints within an epoch (0: at the end of each epoch)", Value: integer(&s.CheckpointEvery)},
@@ -99,6 +104,7 @@ func (s *VAESettings) Validate(c Config) error {
 	f.add(s.Objective == model.IWAE && (s.Beta != 1 || s.Warmup != 0), "beta is %g and warmup %d, but the objective iwae has no divergence to weight: want 1 and 0", s.Beta, s.Warmup)
 	f.add(s.Batch < 1, "batch is %d, want at least 1", s.Batch)
 	f.positive("lr", s.LR)
+	s.OptimiserSettings.check(c, &f)
 	f.add(s.Freeze != "" && s.InitFrom == "", "freeze is %s, but init-from is empty: want the run that has it", s.Freeze)
 	f.add(s.CheckpointEvery < 0, "checkpoint-every is %d, want 0 (ends of epochs) or more steps", s.CheckpointEvery)
 	return errors.Join(f...)
@@ -112,7 +118,11 @@ func (s *VAESettings) Fit(images int) { s.Batch = min(s.Batch, images) }
 func (s *VAESettings) Bytes(c Config, pixels, _ int) float64 {
 	units, weights := s.sizes(pixels)
 	batch, d := float64(s.Batch), float64(pixels)
-	return 4 * (2*4*weights + 4*batch*float64(max(1, s.K))*units + feedAhead*batch*d + 4*float64(max(1, c.Workers)*infer.ScoredRows(pixels))*d)
+	kept := 4.0 // of each parameter: its value, gradient and moments
+	if s.EMA > 0 {
+		kept++
+	}
+	return 4 * (2*kept*weights + 4*batch*float64(max(1, s.K))*units + feedAhead*batch*d + 4*float64(max(1, c.Workers)*infer.ScoredRows(pixels))*d)
 }
 
 func (s *VAESettings) Describe(c Config, pixels int) string {
@@ -120,7 +130,7 @@ func (s *VAESettings) Describe(c Config, pixels int) string {
 	if s.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", s.K)
 	}
-	return fmt.Sprintf("VAE %s %s, %s, %s", layerSizes(pixels, s.Hidden, s.Latent), s.Activation, c.Likelihood, objective)
+	return fmt.Sprintf("VAE %s %s, %s, %s%s", layerSizes(pixels, s.Hidden, s.Latent), s.nonlinearity(), c.Likelihood, objective, s.OptimiserSettings.describe())
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.
@@ -129,13 +139,14 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Pixels:     pixels,
 		Hidden:     s.Hidden,
 		Latent:     s.Latent,
-		Network:    s.Network,
+		Network:    s.Layers,
 		Activation: s.Activation,
 		Prior:      s.PriorSettings.model(),
 		Posterior:  s.PosteriorSettings.model(),
 		Likelihood: c.Likelihood,
 		Variance:   s.Variance,
 		Objective:  s.Objective,
+		Gradient:   s.Gradient,
 		Draws:      s.K,
 		Freeze:     s.Freeze,
 	}

@@ -57,7 +57,7 @@ func (e *DivergedError) Error() string {
 
 // Result is how a run ended.
 type Result struct {
-	Status Status // Finished or Converged
+	Status Status // Finished, Converged or OutOfPatience
 	Step   int64
 	Best   *run.Best // nil without validation images
 
@@ -144,7 +144,12 @@ func (k *Fitting) pass(ctx context.Context) (Status, error) {
 		k.Best = &run.Best{Bound: m.Validation.Bound, Epoch: m.Epoch, Step: m.Step}
 	}
 	status, save := k.method.Turn(m)
+	apart, ok := k.method.(bestApart)
 	switch {
+	case improved && ok && m.Averaged:
+		if err = k.notSaved(k.Dir.SaveBest(apart.BestState(m))); err == nil && save {
+			err = k.Save()
+		}
 	case improved && save:
 		err = k.saveBy(k.Dir.SaveAsBest)
 	case improved:
@@ -157,6 +162,12 @@ func (k *Fitting) pass(ctx context.Context) (Status, error) {
 	}
 	k.Recorder.Epoch(m)
 	return status, nil
+}
+
+// bestApart is a method whose best state is not always one that it goes on from.
+type bestApart interface {
+	// BestState is the state to keep as the best after the pass of m.
+	BestState(m run.Metrics) *run.State
 }
 
 // Save writes a checkpoint of the method's state.

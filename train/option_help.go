@@ -17,11 +17,11 @@ func groupOf(key string) string {
 	switch key {
 	case "data", "size", "channels", "background", "range", "limit", "quick", "split", "split-by", "split-seed", "binarise":
 		return "Data"
-	case "objective", "k", "beta", "warmup", "batch", "lr":
+	case "objective", "k", "gradient", "beta", "warmup", "batch", "lr", "lr-schedule", "lr-steps", "lr-factor", "lr-warmup", "clip", "weight-decay":
 		return "Objective"
 	case "smoothing", "variance-floor", "init", "restarts", "restart", "accelerate", "incremental", "m-steps", "tolerance":
 		return "EM"
-	case "epochs", "seed", "workers", "init-from", "freeze", "checkpoint-every":
+	case "epochs", "patience", "ema", "seed", "workers", "init-from", "freeze", "checkpoint-every":
 		return "Run"
 	}
 	return "Model"
@@ -40,8 +40,12 @@ func valuesOf(key string) []string {
 		return words(graph.Activations)
 	case "objective":
 		return words(model.Objectives)
+	case "gradient":
+		return words(model.Gradients)
 	case "freeze":
 		return words([]model.Part{model.EncoderPart, model.DecoderPart})
+	case "lr-schedule":
+		return words(Schedules)
 	case "prior":
 		return append(words(model.Priors), words(model.TablePriors)...)
 	case "posterior":

@@ -11,16 +11,17 @@ type Status int
 
 // The states of a run.
 const (
-	Unfinished   Status = iota // there are passes to make
-	Finished                   // all passes that the configuration asks for are made
-	Converged                  // EM: an iteration gained less than the tolerance
-	InUse                      // another process is writing to it
-	NoCheckpoint               // it has no checkpoint that can be read
-	Unsaved                    // its last pass is made, but not all that came of it was saved
+	Unfinished    Status = iota // there are passes to make
+	Finished                    // all passes that the configuration asks for are made
+	Converged                   // EM: an iteration gained less than the tolerance
+	OutOfPatience               // no epoch of late has raised the best validation bound
+	InUse                       // another process is writing to it
+	NoCheckpoint                // it has no checkpoint that can be read
+	Unsaved                     // its last pass is made, but not all that came of it was saved
 )
 
 // Ended reports whether the run is at its end.
-func (s Status) Ended() bool { return s == Finished || s == Converged }
+func (s Status) Ended() bool { return s == Finished || s == Converged || s == OutOfPatience }
 
 // Standing is where a run stands.
 type Standing struct {
@@ -40,6 +41,8 @@ func (s Standing) String() string {
 		return fmt.Sprintf("has made its last %s, %d, but was stopped before it had saved what came of it", s.Unit, s.Done)
 	case Finished:
 		return fmt.Sprintf("has made all %d %ss", s.Of, s.Unit)
+	case OutOfPatience:
+		return fmt.Sprintf("has stopped after %d of %d %ss, as the best validation bound did not rise any more (--patience)", s.Done, s.Of, s.Unit)
 	case Converged:
 		return fmt.Sprintf("has converged after %d of %d %ss", s.Done, s.Of, s.Unit)
 	}
@@ -79,9 +82,7 @@ func stands(r *run.Dir, kinds ...Kind) (Standing, *run.State, []error, error) {
 	}
 	at := Standing{Done: s.Epoch - 1, Of: c.Epochs, Unit: c.PassUnit()}
 	if !c.HasTable() {
-		if at.Done >= at.Of {
-			at.Status = Finished
-		}
+		at.Status = SettingsOf[VAESettings](c).stands(c, at.Done, s.Best)
 		return at, s, passed, nil
 	}
 	metrics, err := r.ReadMetrics()

@@ -36,7 +36,8 @@ type RunState string
 const (
 	RunFinished    RunState = "finished"
 	RunConverged   RunState = "converged"
-	RunInterrupted RunState = "interrupted" // `elbo resume` goes on
+	RunStopped     RunState = "stopped early" // by its patience
+	RunInterrupted RunState = "interrupted"   // `elbo resume` goes on
 	RunInTraining  RunState = "in training"
 	RunEmpty       RunState = "no checkpoint"
 	RunDamaged     RunState = "damaged"
@@ -155,6 +156,8 @@ func Summarise(path string) Summary {
 		s.State = RunFinished
 	case Converged:
 		s.State = RunConverged
+	case OutOfPatience:
+		s.State = RunStopped
 	default:
 		s.State = RunInterrupted
 	}

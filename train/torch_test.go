@@ -13,8 +13,7 @@ import (
 	"elbo/model"
 )
 
-// torchReference is testdata/torch/reference.json; the recipe beside it says what
-// it holds.
+// torchReference is a file of testdata/torch; the recipe beside it says what it holds.
 type torchReference struct {
 	Torch string
 	Cases []torchCase
@@ -25,7 +24,9 @@ type torchCase struct {
 	Config struct {
 		Rows, Cols, Latent, K, Batch      int
 		Hidden                            []int
+		Network                           model.NetworkName // missing: dense
 		Activation, Likelihood, Objective string
+		Gradient                          string
 		Beta, LR                          float64
 		Variance                          any
 	}
@@ -60,19 +61,21 @@ const torchTolerance = 1e-4
 // Run sets the variance from that gradient (model's SolveVariance, which has its own
 // tests).
 func TestTermsGradientsAndTenAdamStepsMatchPyTorch(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("testdata", "torch", "reference.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ref torchReference
-	if err := json.Unmarshal(text, &ref); err != nil {
-		t.Fatal(err)
-	}
-	if len(ref.Cases) != 9 {
-		t.Fatalf("%d cases, want 9", len(ref.Cases))
-	}
-	for _, c := range ref.Cases {
-		t.Run(c.Name, func(t *testing.T) { compareWithTorch(t, c) })
+	for file, cases := range map[string]int{"reference.json": 9, "gradients.json": 5, "networks.json": 1} {
+		text, err := os.ReadFile(filepath.Join("testdata", "torch", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ref torchReference
+		if err := json.Unmarshal(text, &ref); err != nil {
+			t.Fatal(err)
+		}
+		if len(ref.Cases) != cases {
+			t.Fatalf("%s: %d cases, want %d", file, len(ref.Cases), cases)
+		}
+		for _, c := range ref.Cases {
+			t.Run(c.Name, func(t *testing.T) { compareWithTorch(t, c) })
+		}
 	}
 }
 
@@ -81,8 +84,8 @@ func compareWithTorch(t *testing.T, c torchCase) {
 	engine := graphtest.Engine(2)
 	m, err := model.NewVAE(model.VAEConfig{
 		Pixels: c.Config.Rows * c.Config.Cols, Hidden: c.Config.Hidden, Latent: c.Config.Latent,
-		Activation: graph.Activation(c.Config.Activation), Likelihood: model.LikelihoodName(c.Config.Likelihood),
-		Variance: variance, Objective: model.Objective(c.Config.Objective), Draws: c.Config.K,
+		Network: c.Config.Network, Activation: graph.Activation(c.Config.Activation), Likelihood: model.LikelihoodName(c.Config.Likelihood),
+		Variance: variance, Objective: model.Objective(c.Config.Objective), Gradient: model.Gradient(c.Config.Gradient), Draws: c.Config.K,
 	}, engine, func(string) graph.Uniform { return half{} })
 	if err != nil {
 		t.Fatal(err)

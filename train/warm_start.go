@@ -21,7 +21,7 @@ import (
 // written.
 //
 // It fails with a *ConfigError where the two models differ in what the parameters mean:
-// in a shape, the activation or the likelihood; or where they have none in common.
+// in a shape, the kind of layers, the activation or the likelihood; or where they have none in common.
 func (s *Setup) WarmStart() error {
 	source := s.Config.Network().InitFrom
 	from, err := openWarmStart(source, s.Config.known())
@@ -38,8 +38,8 @@ func (s *Setup) WarmStart() error {
 	return s.takeOver(from.Params, func(model.Part) bool { return true })
 }
 
-// TakeArchitecture takes over the hidden layers, the latent dimensions, the activation and the
-// likelihood of the model that init-from names, but for the keys that given reports: so that
+// TakeArchitecture takes over the hidden layers and their kind, the latent dimensions, the
+// activation and the likelihood of the model that init-from names, but for the keys that given reports: so that
 // nobody has to repeat them. It fails as WarmStart does where there is no such model.
 func (c *Config) TakeArchitecture(given func(key string) bool) error {
 	own := c.network()
@@ -62,6 +62,7 @@ func (c *Config) TakeArchitecture(given func(key string) bool) error {
 	for key, take := range map[string]func(){
 		"hidden":     func() { own.Hidden = taken.Hidden },
 		"latent":     func() { own.Latent = taken.Latent },
+		"network":    func() { own.Layers = taken.Layers },
 		"activation": func() { own.Activation = taken.Activation },
 		"likelihood": func() { c.Likelihood = was.Likelihood },
 	} {
@@ -112,6 +113,7 @@ func (s *Setup) checkWarmStart(was Config, from []safetensors.Tensor) error {
 	}
 	vae, wasVAE := SettingsOf[VAESettings](s.Config), SettingsOf[VAESettings](was)
 	var f faults
+	f.add(other.Layers != own.Layers, "its network is %s, and this model's %s: want --network %[1]s", other.Layers, own.Layers)
 	f.add(other.Activation != own.Activation, "its activation is %s, and this model's %s: want --activation %[1]s", other.Activation, own.Activation)
 	f.add(was.Likelihood != s.Config.Likelihood, "its likelihood is %s, and this model's %s: want --likelihood %[1]s", was.Likelihood, s.Config.Likelihood)
 	f.add(vae.Freeze == model.DecoderPart && wasVAE.Variance != vae.Variance, "its variance is %s, and this model's %s: want the same of a decoder that is frozen", learned(&wasVAE.Variance), learned(&vae.Variance))

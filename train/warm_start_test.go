@@ -33,14 +33,16 @@ func trainedRun(t *testing.T, c Config) (*Setup, *run.Dir) {
 	return s, dir
 }
 
-// encodedGrid fits a grid and returns it, its run, and the configuration of a VAE that is
+// encodedGrid fits a grid whose decoder has the given layers, and returns it, its run, and the configuration of a VAE that is
 // to have its decoder.
-func encodedGrid(t *testing.T) (*Setup, *run.Dir, Config) {
+func encodedGrid(t *testing.T, layers model.NetworkName) (*Setup, *run.Dir, Config) {
 	t.Helper()
-	g := smallConfig(t).GridTwin([]int{4, 3}, model.EqualMass)
+	c := smallConfig(t)
+	c.network().Layers = layers
+	g := c.GridTwin([]int{4, 3}, model.EqualMass)
 	g.Epochs, g.grid().MSteps, g.Workers = 3, 4, 2
 	grid, dir := trainedRun(t, g)
-	c := grid.Config.VAETwin()
+	c = grid.Config.VAETwin()
 	c.vae().Batch, c.Epochs, c.network().InitFrom, c.vae().Freeze = 16, 2, dir.Path, model.DecoderPart
 	return grid, dir, c
 }
@@ -59,7 +61,14 @@ func tensor(t *testing.T, tensors []safetensors.Tensor, name string) []float32 {
 // TestEMGoesOnWithTheDecoderOfAVAE: the evidence of iteration 0 is that of the VAE's
 // decoder under the grid's table, to the last bit, and EM does not lower it.
 func TestEMGoesOnWithTheDecoderOfAVAE(t *testing.T) {
+	for _, layers := range model.Networks {
+		t.Run(string(layers), func(t *testing.T) { emGoesOn(t, layers) })
+	}
+}
+
+func emGoesOn(t *testing.T, layers model.NetworkName) {
 	c := smallConfig(t)
+	c.network().Layers = layers
 	vae, source := trainedRun(t, c)
 	best, _, err := source.Best()
 	if err != nil {
@@ -108,7 +117,13 @@ func TestEMGoesOnWithTheDecoderOfAVAE(t *testing.T) {
 // TestAFrozenDecoderKeepsItsBytes: of a grid that is given an encoder. The encoder's
 // bound rises towards the evidence, and stays below it.
 func TestAFrozenDecoderKeepsItsBytes(t *testing.T) {
-	grid, source, c := encodedGrid(t)
+	for _, layers := range model.Networks {
+		t.Run(string(layers), func(t *testing.T) { frozenKeepsBytes(t, layers) })
+	}
+}
+
+func frozenKeepsBytes(t *testing.T, layers model.NetworkName) {
+	grid, source, c := encodedGrid(t, layers)
 	best, _, err := source.Best()
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +188,7 @@ func TestAFrozenDecoderKeepsItsBytes(t *testing.T) {
 // TestARunThatAdoptsParametersResumesBitForBit interrupts after every step, and takes the
 // source away as soon as there is a checkpoint.
 func TestARunThatAdoptsParametersResumesBitForBit(t *testing.T) {
-	_, source, c := encodedGrid(t)
+	_, source, c := encodedGrid(t, model.Dense)
 	for _, freeze := range []model.Part{model.DecoderPart, ""} {
 		c.vae().Freeze = freeze
 		_, whole := trainedRun(t, c)
@@ -199,7 +214,7 @@ func TestARunThatAdoptsParametersResumesBitForBit(t *testing.T) {
 
 // TestAdoptedParametersAreACheckpointFromTheStart: before the first step of either method.
 func TestAdoptedParametersAreACheckpointFromTheStart(t *testing.T) {
-	_, source, c := encodedGrid(t)
+	_, source, c := encodedGrid(t, model.Dense)
 	best, _, err := source.Best()
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +259,7 @@ func TestAdoptedParametersAreACheckpointFromTheStart(t *testing.T) {
 
 // TestParametersThatWouldMeanSomethingElseAreRefused, and nothing is changed.
 func TestParametersThatWouldMeanSomethingElseAreRefused(t *testing.T) {
-	_, source, encoder := encodedGrid(t)
+	_, source, encoder := encodedGrid(t, model.Dense)
 	mixture := DefaultConfig(MixtureModel)
 	mixture.Data, mixture.Split, mixture.Binarise, mixture.mixture().Components, mixture.Epochs, mixture.table().Tolerance = encoder.Data, encoder.Split, data.Static, 3, 1, 0
 	_, mixed := trainedRun(t, mixture)
@@ -260,6 +275,7 @@ func TestParametersThatWouldMeanSomethingElseAreRefused(t *testing.T) {
 		"width":      {with(func(c *Config) { c.network().Hidden = []int{13} }), "its decoder.0.weight is [12 2], and this model's [13 2]: want the same --hidden and --latent"},
 		"latent":     {with(func(c *Config) { c.network().Latent = 3 }), "its decoder.0.weight is [12 2], and this model's [12 3]"},
 		"depth":      {with(func(c *Config) { c.network().Hidden = []int{} }), "it has decoder.2.weight [36 12], and this model has no such parameter"},
+		"network":    {with(func(c *Config) { c.network().Layers = model.Gated }), "its network is dense, and this model's gated: want --network dense"},
 		"activation": {with(func(c *Config) { c.network().Activation = graph.Tanh }), "its activation is relu, and this model's tanh: want --activation relu"},
 		"likelihood": {with(func(c *Config) { c.Likelihood = model.ContinuousBernoulliName }), "its likelihood is bernoulli, and this model's continuous-bernoulli: want --likelihood bernoulli"},
 		"encoder":    {with(func(c *Config) { c.vae().Freeze = model.EncoderPart }), "it has no encoder to freeze"},
@@ -296,20 +312,24 @@ func TestParametersThatWouldMeanSomethingElseAreRefused(t *testing.T) {
 // TestAWarmStartTakesTheArchitectureAlong: what is not given comes from the source; what is
 // given stays; a source without a network is refused.
 func TestAWarmStartTakesTheArchitectureAlong(t *testing.T) {
-	source := smallConfig(t)
-	source.network().Hidden, source.network().Latent, source.network().Activation = []int{7, 5}, 3, graph.Tanh
-	s, dir := newTestSetup(t, source), newHastyRun(t, source)
-	if _, err := Run(context.Background(), s, dir, nil, nil, still); err != nil {
-		t.Fatal(err)
-	}
 	c := DefaultConfig(VAEModel)
-	c.Data = source.Data
-	c.network().InitFrom, c.network().Latent = dir.Path, 9
-	if err := c.TakeArchitecture(func(key string) bool { return key == "latent" }); err != nil {
-		t.Fatal(err)
-	}
-	if n := c.Network(); !slices.Equal(n.Hidden, []int{7, 5}) || n.Latent != 9 || n.Activation != graph.Tanh || c.Likelihood != source.Likelihood {
-		t.Errorf("took %+v, %s", n, c.Likelihood)
+	for _, layers := range []NetworkSettings{{Layers: model.Dense, Activation: graph.Tanh}, {Layers: model.Gated, Activation: graph.ReLU}} {
+		source := smallConfig(t)
+		from := source.network()
+		from.Hidden, from.Latent, from.Layers, from.Activation = []int{7, 5}, 3, layers.Layers, layers.Activation
+		s, dir := newTestSetup(t, source), newHastyRun(t, source)
+		if _, err := Run(context.Background(), s, dir, nil, nil, still); err != nil {
+			t.Fatal(err)
+		}
+		c = DefaultConfig(VAEModel)
+		c.Data = source.Data
+		c.network().InitFrom, c.network().Latent = dir.Path, 9
+		if err := c.TakeArchitecture(func(key string) bool { return key == "latent" }); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.Network(); !slices.Equal(n.Hidden, []int{7, 5}) || n.Latent != 9 || n.Layers != layers.Layers || n.Activation != layers.Activation || c.Likelihood != source.Likelihood {
+			t.Errorf("took %+v, %s", n, c.Likelihood)
+		}
 	}
 
 	none := emConfig(t, MixtureModel)

@@ -244,7 +244,7 @@ func TestEveryPartOfACheckpointIsOnThePageOfFormats(t *testing.T) {
 	for _, row := range page.rows(t, "Tensors", "tensor") {
 		described[row[0]] = true
 	}
-	number, moment := regexp.MustCompile(`\.\d+\.`), regexp.MustCompile(`^(adam\.[mv])\..*`)
+	number, moment := regexp.MustCompile(`\.\d+\.`), regexp.MustCompile(`^(adam\.[mv]|ema)\..*`)
 	for _, tensor := range tensorsOfEveryKind(t) {
 		names[moment.ReplaceAllString(number.ReplaceAllString(tensor, ".<n>."), "$1.<parameter>")] = true
 	}
@@ -263,7 +263,7 @@ func tensorsOfEveryKind(t *testing.T) []string {
 	_, dir := tinyProgram(t, io.Discard, io.Discard)
 	var names []string
 	for i, flags := range []string{
-		"--binarise none --likelihood gaussian --hidden 5 --latent 2 --batch 10",
+		"--binarise none --likelihood gaussian --hidden 5 --latent 2 --batch 10 --ema 0.9",
 		"--model grid --binarise static --grid 2x2 --hidden 5",
 		"--model mixture --binarise static --components 2 --prior per-image",
 		"--model mixture --binarise none --likelihood gaussian --components 2 --incremental 10",

@@ -272,6 +272,9 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	if result.Status == train.Converged {
 		p.say("converged after %s: the last gained less than %g nats per image", count(result.Step, "iteration"), s.Config.Table().Tolerance)
 	}
+	if result.Status == train.OutOfPatience {
+		p.say("stopped early: the best validation bound is that of epoch %d, and %s brought no better one", result.Best.Epoch, count(train.SettingsOf[train.VAESettings](s.Config).Patience, "epoch"))
+	}
 	p.sayVariance(s)
 	report := trainReport{Run: dir.Path, Steps: result.Step, Epochs: s.Config.Epochs, ValidationRise: result.Rise}
 	if result.Best != nil {
@@ -315,7 +318,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	fmt.Fprintf(p.stdout, "run    %s\n", dir.Path)
 	run := run.ShellPath(dir.Path)
 	p.say("next:  %[1]s eval %[2]s%[3]s\n       %[1]s sample %[2]s", p.name, run, check)
-	if result.Status != train.Converged {
+	if result.Status == train.Finished && !train.SettingsOf[train.VAESettings](s.Config).ToTheEnd() {
 		p.say("       %s resume %s --epochs %d", p.name, run, 2*s.Config.Epochs)
 	}
 	return nil

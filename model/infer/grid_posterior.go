@@ -74,7 +74,7 @@ func (q *Quadrature) window(e Exact, x []float32, w Window) (GridPosterior, erro
 			p.Points[i*z+j] = float32(w.Lo[j] + (w.Hi[j]-w.Lo[j])*float64(rest%w.Nodes)/float64(w.Nodes-1))
 		}
 	}
-	t, err := NewNodeTable(q.joint, 1, k)
+	t, err := NewNodeTable(q.given, 1, k)
 	if err != nil {
 		return p, err
 	}

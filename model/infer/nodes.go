@@ -54,7 +54,7 @@ func NewNodeTable(j *model.Joint, images, nodes int) (*NodeTable, error) {
 	t.natural, _ = j.Likelihood.(model.Natural)
 	slab := min(nodes, decodeRows)
 	var err error
-	if t.density, err = j.NewPriorDensity(1); err != nil {
+	if t.density, err = j.NewPriorDensity(slab); err != nil {
 		return nil, err
 	}
 	t.decode, err = graph.Build(j.Engine, func(b *graph.Builder) {
@@ -108,15 +108,18 @@ func (t *NodeTable) SetNodes(z []float32) error {
 	if t.natural != nil {
 		t.centre = t.natural.Nodes(t.joint.Engine, t.outputs.Value, t.base.Value)
 	}
-	at := make([]float64, dims)
-	for k := range t.nodes {
-		for a, v := range z[k*dims:][:dims] {
-			at[a] = float64(v)
+	at := make([]float64, slab*dims)
+	for first := 0; first < t.nodes; first += slab {
+		n := min(slab, t.nodes-first)
+		for i, v := range z[first*dims:][:n*dims] {
+			at[i] = float64(v)
 		}
-		if err := t.density.At(at, t.prior[k:k+1], nil); err != nil {
+		if err := t.density.At(at[:n*dims], t.prior[first:][:n], nil); err != nil {
 			return err
 		}
-		t.base.Value[k] += float32(t.prior[k])
+	}
+	for k, logP := range t.prior {
+		t.base.Value[k] += float32(logP)
 	}
 	return nil
 }

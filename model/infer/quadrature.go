@@ -94,7 +94,7 @@ type Exact struct {
 	Level int // halvings of the spacing
 	Nodes int // of the last lattice
 
-	Mean       []float64 // E[z|x], [Z]
+	Mean       []float64 // E[z|x], [Z]: of the prior's codes z, whatever is integrated over
 	Covariance []float64 // of z given x, [Z, Z]
 }
 
@@ -119,7 +119,8 @@ func (x Exact) Missed(bound, scatter float64, images int) bool {
 }
 
 // Quadrature computes log p(x) of a joint distribution by integration over its one to three
-// latent dimensions, under any prior that bounds its mass outside a box.
+// latent dimensions, under any prior that bounds its mass outside a box, or that is the image
+// of N(0, I) under a map: then it integrates over what is mapped (model.Pushforward).
 //
 // The rule is the midpoint rule on a lattice, which converges exponentially once the
 // spacing is below the width of a smooth integrand that vanishes at the boundary
@@ -129,7 +130,9 @@ func (x Exact) Missed(bound, scatter float64, images int) bool {
 // space where the image's posterior has mass; tiles, too, are decoded once for all
 // images that need them.
 type Quadrature struct {
-	joint   *model.Joint
+	joint   *model.Joint  // what is integrated: p(u) p(x|f(u)) where the prior is a push-forward
+	given   *model.Joint  // p(z) p(x|z)
+	push    *model.Pusher // f; nil where u is z
 	options QuadratureOptions
 	first   *lattice
 	tiles   *NodeTable // of one tile
@@ -160,17 +163,19 @@ func NewQuadrature(j *model.Joint, o QuadratureOptions, images int) (*Quadrature
 	if err := o.Validate(j.Latent); err != nil {
 		return nil, &OptionError{err}
 	}
+	given := j
+	j, pushed := given.Base()
 	prior, ok := j.Prior.(model.Boxed)
 	if !ok {
 		return nil, &OptionError{fmt.Errorf("quadrature integrates over a box of the latent space, and the prior %s cannot bound its mass outside one: --samples 5000 bounds log p(x) in its place", j.Prior)}
 	}
-	q := &Quadrature{joint: j, options: o}
+	q := &Quadrature{joint: j, given: given, options: o}
 	side, k := o.side(), 1
 	for range j.Latent {
 		k *= side
 	}
 	block := max(1, min(latticeImages, images))
-	need := 4 * (float64(float64(k)*float64(j.Pixels+block+j.Latent+4)) + float64(batchNodes) + float64(min(images, groupImages)*j.Pixels))
+	need := 4 * (float64(float64(k)*float64(j.Pixels+block+2*j.Latent+4)) + float64(batchNodes) + float64(min(images, groupImages)*j.Pixels))
 	if have := data.AvailableMemory(); have > 0 && need > float64(have) {
 		return nil, &OptionError{fmt.Errorf("quadrature over %d nodes needs about %.1f GB of memory, and %.1f GB are free: want fewer latent dimensions, or --samples 5000 in its place", k, need/1e9, float64(have)/1e9)}
 	}
@@ -190,6 +195,14 @@ func NewQuadrature(j *model.Joint, o QuadratureOptions, images int) (*Quadrature
 	if err := l.table.SetNodes(l.points); err != nil {
 		return nil, err
 	}
+	if pushed {
+		if q.push, err = j.NewPusher(given.Prior.(model.Pushforward), min(k, decodeRows)); err != nil {
+			return nil, err
+		}
+	}
+	if l.codes, err = q.codes(l.points); err != nil {
+		return nil, err
+	}
 	q.first = l
 	t := 1
 	for range j.Latent {
@@ -198,6 +211,14 @@ func NewQuadrature(j *model.Joint, o QuadratureOptions, images int) (*Quadrature
 	q.points = make([]float32, t*j.Latent)
 	q.tiles, err = NewNodeTable(j, min(tileImages, max(1, images)), t)
 	return q, err
+}
+
+// codes returns f(u) of nodes u, [K, Z], nil where u is z.
+func (q *Quadrature) codes(u []float32) ([]float32, error) {
+	if q.push == nil {
+		return nil, nil
+	}
+	return q.push.At(make([]float32, 0, len(u)), u)
 }
 
 // Evidence returns log p(x) of the images of v, as evaluation sees them, in order. It

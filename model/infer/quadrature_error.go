@@ -71,7 +71,7 @@ type sums struct {
 	nodes         int
 
 	total     float64                                 // Σ w
-	mean      [MaxExactLatent]float64                 // Σ w z
+	mean      [MaxExactLatent]float64                 // Σ w z, z the node's code
 	second    [MaxExactLatent][MaxExactLatent]float64 // Σ w z zᵀ, the lower triangle
 	curvature [MaxExactLatent]float64                 // Σ w c
 	coset     [1 << (2 * MaxExactLatent)]float64      // Σ w over nodes m that are alike modulo 4
@@ -85,7 +85,7 @@ type sums struct {
 func newSums(j *model.Joint, level int, spacing float64, highest patch) *sums {
 	return &sums{
 		latent: j.Latent, level: level, h: math.Ldexp(spacing, -level),
-		top: highest.highest(), rounding: math.Exp2(-24) * highest.size(j.Pixels), lik: math.Inf(-1),
+		top: highest.highest(), rounding: 0x1p-24 * highest.size(j.Pixels), lik: math.Inf(-1),
 		density: make([]float32, highest.side),
 	}
 }
@@ -137,6 +137,18 @@ func (s *sums) addLine(p patch, k int, m node, line []float32) {
 	class := 0
 	for a := range z - 1 {
 		class |= m[a]&1<<a | m[a]&2<<(z+a-1)
+	}
+	for c, sum := range sums {
+		s.coset[class|c&1<<(z-1)|c&2<<(2*z-2)] += sum
+	}
+	for a := range z {
+		s.curvature[a] += bent[a]
+	}
+	if p.codes != nil {
+		s.addMapped(p.codes[k*z:], density)
+		return
+	}
+	for a := range z - 1 {
 		v := float64(m[a]) * h
 		s.mean[a] += float64(sum * v)
 		s.second[z-1][a] += float64(moment1 * v)
@@ -146,11 +158,23 @@ func (s *sums) addLine(p patch, k int, m node, line []float32) {
 	}
 	s.mean[z-1] += moment1
 	s.second[z-1][z-1] += moment2
-	for c, sum := range sums {
-		s.coset[class|c&1<<(z-1)|c&2<<(2*z-2)] += sum
-	}
-	for a := range z {
-		s.curvature[a] += bent[a]
+}
+
+// addMapped adds to the moments the codes of a line's nodes by their weights.
+func (s *sums) addMapped(codes, density []float32) {
+	z := s.latent
+	for j, w := range density {
+		if w < leastWeight {
+			continue
+		}
+		at := codes[j*z:][:z]
+		for a, v := range at {
+			weighted := float64(float64(w) * float64(v))
+			s.mean[a] += weighted
+			for b := range a + 1 {
+				s.second[a][b] += float64(weighted * float64(at[b]))
+			}
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ func tileSide(latent int) int { return [...]int{0, 64, 16, 8}[latent] }
 type lattice struct {
 	side      int
 	points    []float32 // [K, Z], the first dimension slowest
+	codes     []float32 // f of them, [K, Z]; nil where they are codes themselves
 	table     *NodeTable
 	outside   float64 // P(z outside the box)
 	perImage  int     // K
@@ -28,6 +29,7 @@ type patch struct {
 	origin node
 	side   int
 	joint  []float32 // log p(x, z) - offset
+	codes  []float32 // the codes of the nodes, [K, Z]; nil where the nodes are codes
 	offset float64
 	at     int     // where joint is largest
 	top    float32 // it is the largest; NaN if one of them is
@@ -36,9 +38,9 @@ type patch struct {
 }
 
 // newPatch describes one row of a table, whose nodes have the given base and log p(z).
-func newPatch(origin node, side int, joint, base []float32, logPrior []float64, offset float64) patch {
+func newPatch(origin node, side int, joint, codes, base []float32, logPrior []float64, offset float64) patch {
 	top := simd.ArgMax(joint)
-	p := patch{origin: origin, side: side, joint: joint, offset: offset, at: top, top: joint[top], base: float64(base[top])}
+	p := patch{origin: origin, side: side, joint: joint, codes: codes, offset: offset, at: top, top: joint[top], base: float64(base[top])}
 	if sum := simd.Sum(joint); sum != sum { // NaN is no maximum
 		p.top = sum
 	}

@@ -87,3 +87,73 @@ func TestQuadratureRefusesAPriorWithoutABound(t *testing.T) {
 		t.Errorf("NewQuadrature = %v, want an error of the options that names the prior and --samples", err)
 	}
 }
+
+// linearPush is the prior of z = A u + c, u ~ N(0, I), which knows no density of z.
+type linearPush struct{ a, c *graph.Param }
+
+func (linearPush) String() string                                { return "A N(0, I) + c" }
+func (p linearPush) Params() []*graph.Param                      { return []*graph.Param{p.a, p.c} }
+func (linearPush) LogProb(*graph.Builder, graph.Node) graph.Node { panic("quadrature is over u") }
+func (linearPush) Draw([]float64, model.Noise)                   { panic("nothing is drawn") }
+func (p linearPush) Push(b *graph.Builder, u graph.Node) graph.Node {
+	return b.Affine(u, b.Param(p.a), b.Param(p.c), graph.Identity)
+}
+
+// TestQuadratureUnderAPushForward: with z = A u + c a linear-Gaussian model in z is one in
+// u, of weights W A and means W c + b. Evidence, and the mean and covariance of z itself,
+// are those of its closed form, from posteriors as wide as the lattice to such as need
+// halvings.
+func TestQuadratureUnderAPushForward(t *testing.T) {
+	const pixels = 12
+	for latent := 1; latent <= 3; latent++ {
+		for _, scale := range []float64{0.3, 3} {
+			rng := rand.New(rand.NewPCG(uint64(latent), uint64(10*scale)))
+			p := modeltest.RandomPPCA(t, rng, pixels, latent, scale, 0.25, false)
+			prior := linearPush{graph.NewParam("a", latent, latent), graph.NewParam("c", latent)}
+			a, c := mat.NewDense(latent, latent, nil), mat.NewVecDense(latent, nil)
+			for i := range latent {
+				prior.c.Value[i] = float32(rng.NormFloat64())
+				c.SetVec(i, float64(prior.c.Value[i]))
+				for j := range latent {
+					prior.a.Value[i*latent+j] = float32(rng.NormFloat64())
+					a.Set(i, j, float64(prior.a.Value[i*latent+j]))
+				}
+			}
+			var w mat.Dense
+			w.Mul(p.W, a)
+			var shift mat.VecDense
+			shift.MulVec(p.W, c)
+			shift.AddVec(&shift, mat.NewVecDense(pixels, p.B))
+			truth := modeltest.NewPPCA(t, &w, shift.RawVector().Data, p.Variance)
+			m, _ := linearVAE(t, p, rng, 1)
+			_, x := linearVAE(t, truth, rng, 10)
+			m.Joint.Prior = prior
+			for i, e := range quadrature(t, m.Joint, DefaultQuadrature(latent), x) {
+				image := modeltest.Floats(x[i*pixels:][:pixels])
+				// W A and W c are rounded to float32 by the closed form, and each pixel is off
+				// by that of a number of size 10, at a residual of a deviation.
+				rounding := 10 * math.Exp2(-24) * math.Sqrt(pixels) / math.Sqrt(p.Variance) * 8
+				if off := math.Abs(e.LogP - truth.LogEvidence(image)); off > e.Error+rounding {
+					t.Errorf("%d dimensions, weights of %g: off by %.3g, stated error %.3g", latent, scale, off, e.Error)
+				}
+				mean, covariance := truth.Posterior(image)
+				var at mat.VecDense
+				at.MulVec(a, mat.NewVecDense(latent, mean))
+				at.AddVec(&at, c)
+				var spread mat.Dense
+				spread.Product(a, covariance, a.T())
+				for j := range latent {
+					sd := math.Sqrt(spread.At(j, j))
+					if d := math.Abs(e.Mean[j] - at.AtVec(j)); d > 0.01*sd+1e-5 {
+						t.Errorf("%d dimensions, weights of %g: E[z_%d|x] = %.5f, want %.5f", latent, scale, j, e.Mean[j], at.AtVec(j))
+					}
+					for k := range latent {
+						if d := math.Abs(e.Covariance[j*latent+k] - spread.At(j, k)); d > 0.01*sd*math.Sqrt(spread.At(k, k))+1e-5 {
+							t.Errorf("%d dimensions, weights of %g: Cov[z_%d, z_%d|x] = %.6f, want %.6f", latent, scale, j, k, e.Covariance[j*latent+k], spread.At(j, k))
+						}
+					}
+				}
+			}
+		}
+	}
+}

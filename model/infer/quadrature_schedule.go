@@ -41,7 +41,7 @@ func (q *Quadrature) group(ctx context.Context, x []float32, results []Exact, pr
 			for i := lo; i < hi; i++ {
 				row := joint[i*k:][:k]
 				r := &refinement{image: first + i, dropped: math.Inf(-1), lik: math.Inf(-1)}
-				p := newPatch(origin, q.first.side, row, base, prior, offset[i])
+				p := newPatch(origin, q.first.side, row, q.first.codes, base, prior, offset[i])
 				next[first+i], faulty[first+i] = q.assess(r, []patch{p}, 0, &results[first+i])
 			}
 		})
@@ -106,6 +106,10 @@ func (q *Quadrature) tabulate(ctx context.Context, x []float32, images []*refine
 		if err := q.tiles.SetNodes(q.points); err != nil {
 			return nil, err
 		}
+		codes, err := q.codes(q.points)
+		if err != nil {
+			return nil, err
+		}
 		block := min(tileImages, q.tiles.Images())
 		for first := 0; first < len(users); first += block {
 			now := users[first:min(first+block, len(users))]
@@ -118,7 +122,7 @@ func (q *Quadrature) tabulate(ctx context.Context, x []float32, images []*refine
 			}
 			for i, u := range now {
 				row := append([]float32(nil), joint[i*nodes:][:nodes]...)
-				patches[u.image][u.tile] = newPatch(origin, side, row, q.tiles.Base(), q.tiles.LogPrior(), offset[i])
+				patches[u.image][u.tile] = newPatch(origin, side, row, codes, q.tiles.Base(), q.tiles.LogPrior(), offset[i])
 			}
 		}
 	}

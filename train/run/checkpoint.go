@@ -76,6 +76,7 @@ type State struct {
 	Numerics json.RawMessage      // numerics identity, a JSON object of strings; empty for none
 	Params   []safetensors.Tensor // of the model, under their PyTorch names
 	Moments  []safetensors.Tensor // optimiser state: adam.m.<param>, adam.v.<param>
+	Average  []safetensors.Tensor // running average of the parameters where there is one: ema.<param>
 
 	// Of a fit by EM.
 	Objective *float64             // evidence plus penalty that the iteration before came to, nats per image; nil before the first
@@ -138,6 +139,9 @@ const (
 	checkpointMoment  = "adam."
 	checkpointMomentM = checkpointMoment + "m."
 	checkpointMomentV = checkpointMoment + "v."
+
+	// Names of averages: "ema." and the parameter's name.
+	checkpointAverage = "ema."
 )
 
 // Save writes s to path atomically (see WriteAtomic). It refuses a state
@@ -286,6 +290,9 @@ func (s *State) checkNames() []error {
 		if strings.HasPrefix(p.Name, checkpointMoment) {
 			faults = append(faults, fmt.Errorf("parameter %q has a name reserved for moments (%s...)", p.Name, checkpointMoment))
 		}
+		if strings.HasPrefix(p.Name, checkpointAverage) {
+			faults = append(faults, fmt.Errorf("parameter %q has a name reserved for averages (%s...)", p.Name, checkpointAverage))
+		}
 		if isTable(p.Name) {
 			faults = append(faults, fmt.Errorf("parameter %q has a name reserved for tables", p.Name))
 		}
@@ -310,6 +317,16 @@ func (s *State) checkNames() []error {
 			faults = append(faults, fmt.Errorf("moment %q has shape %v, its parameter %v", m.Name, m.Shape, shape))
 		}
 	}
+	for _, a := range s.Average {
+		param, ok := strings.CutPrefix(a.Name, checkpointAverage)
+		shape, known := shapes[param]
+		switch {
+		case !ok:
+			faults = append(faults, fmt.Errorf("average %q: want a name that begins with %s", a.Name, checkpointAverage))
+		case !known || !slices.Equal(shape, a.Shape):
+			faults = append(faults, fmt.Errorf("average %q has shape %v: there is no parameter %q of that shape", a.Name, a.Shape, param))
+		}
+	}
 	return faults
 }
 
@@ -324,7 +341,9 @@ func (s *State) bytes() int64 {
 	return total
 }
 
-func (s *State) tensors() []safetensors.Tensor { return slices.Concat(s.Params, s.Tables, s.Moments) }
+func (s *State) tensors() []safetensors.Tensor {
+	return slices.Concat(s.Params, s.Tables, s.Moments, s.Average)
+}
 
 // checkpointFloat is a float64 of the state under its key.
 type checkpointFloat struct {
@@ -435,6 +454,8 @@ func readCheckpoint(r io.ReaderAt, size int64) (*State, error) {
 		switch {
 		case strings.HasPrefix(t.Name, checkpointMoment):
 			s.Moments = append(s.Moments, t)
+		case strings.HasPrefix(t.Name, checkpointAverage):
+			s.Average = append(s.Average, t)
 		case isTable(t.Name):
 			s.Tables = append(s.Tables, t)
 		default:

@@ -29,6 +29,7 @@ type Metrics struct {
 	Step            int64       `json:"step"`                 // optimiser steps at its end
 	Train           *EpochTerms `json:"train,omitempty"`      // while training
 	Validation      *EpochTerms `json:"validation,omitempty"` // at its end; nil without a validation split
+	Averaged        bool        `json:"averaged,omitempty"`   // the average of the parameters was better there than they are, and Validation is of it
 	Beta            float64     `json:"beta"`                 // weight of KL in the objective
 	Seconds         float64     `json:"seconds"`              // of this epoch
 	ImagesPerSecond float64     `json:"images_per_second"`

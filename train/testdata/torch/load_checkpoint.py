@@ -3,7 +3,7 @@ import json, struct, sys
 import torch
 from torch import nn
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "softplus": nn.Softplus}
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "softplus": nn.Softplus, "gated": nn.GLU}
 
 def read(path):
     """The metadata, and the tensors by name; data_offsets count from the end of the header."""
@@ -30,7 +30,8 @@ def sequential(tensors, part, activation):
 
 if __name__ == "__main__":
     metadata, tensors = read(sys.argv[1])
-    activation = json.loads(metadata["elbo.config"])["activation"]
+    config = json.loads(metadata["elbo.config"])
+    activation = "gated" if config.get("network") == "gated" else config["activation"]
     model = nn.ModuleDict({part: sequential(tensors, part, activation) for part in ("encoder", "decoder")})
     print(sum(p.numel() for p in model.parameters()), "parameters in encoder and decoder")
     for name, p in model.named_parameters():

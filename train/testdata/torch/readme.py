@@ -1,6 +1,6 @@
 """The lines for PyTorch of cmd/elbo/doc/runs.md, run as they stand there: python3 readme.py --elbo ./elbo
 
-Trains small VAEs on MNIST, of other sizes and activations, loads each by those lines and compares
+Trains small VAEs on MNIST, of other sizes, layers and activations, loads each by those lines and compares
 E[x|z] at z = E[z|x] with `elbo reconstruct`. Ends with 1 where a pixel is off by more than 1e-5.
 """
 import argparse
@@ -22,14 +22,15 @@ lines, = re.findall(r"```python\n(.*?)```", readme.read_text(), re.S)
 worst = 0.0
 with tempfile.TemporaryDirectory() as directory:
     os.chdir(directory)
-    for activation, hidden in (("relu", "40"), ("tanh", "30,20"), ("elu", "none"), ("softplus", "9,8,7")):
+    for layers, hidden in (("relu", "40"), ("tanh", "30,20"), ("elu", "none"), ("softplus", "9,8,7"), ("gated", "30,20")):
         def elbo(*args):
             subprocess.run([program, *args], check=True, capture_output=True)
 
-        elbo("train", "--activation", activation, "--hidden", hidden, "--latent", "6", "--limit", "1000", "--epochs", "2", "--out", activation)
-        elbo("data", "export", "--run", activation, "--split", "test", "--limit", "100", "--out", "x.npy")
-        elbo("reconstruct", activation, "--n", "100", "--out", "means.npy")
-        os.chdir(activation)
+        chosen = ("--network", layers) if layers == "gated" else ("--activation", layers)
+        elbo("train", *chosen, "--hidden", hidden, "--latent", "6", "--limit", "1000", "--epochs", "2", "--out", layers)
+        elbo("data", "export", "--run", layers, "--split", "test", "--limit", "100", "--out", "x.npy")
+        elbo("reconstruct", layers, "--n", "100", "--out", "means.npy")
+        os.chdir(layers)
         loaded = {}
         exec(lines, loaded)
         os.chdir(directory)
@@ -38,7 +39,7 @@ with tempfile.TemporaryDirectory() as directory:
             mu = loaded["encoder"](x).chunk(2, dim=1)[0]
             mean = torch.sigmoid(loaded["decoder"](mu)).numpy()
         off = float(np.abs(mean - np.load("means.npy")).max())
-        print(f"{activation:10}{hidden:8}{off:10.1e}")
+        print(f"{layers:10}{hidden:8}{off:10.1e}")
         worst = max(worst, off)
 print(f"torch {torch.__version__}: largest difference {worst:.1e}, allowed: 1e-05")
 sys.exit(worst > 1e-5)

@@ -1,7 +1,7 @@
-"""A frozen PyTorch reference for the variational autoencoder of elbo.
+"""Frozen PyTorch references for the variational autoencoder of elbo.
 
-    python3 reference.py            # rewrites reference.json beside this file
-    python3 reference.py OUT.json   # writes elsewhere, e.g. to compare
+    python3 reference.py gradients          # rewrites gradients.json beside this file
+    python3 reference.py gradients OUT.json # writes elsewhere, e.g. to compare
 
 Each case holds a configuration, initial parameters, ten batches with their noise,
 the terms and every gradient of the first batch, and the state after ten Adam steps.
@@ -34,8 +34,8 @@ PIXELS = ROWS * COLS
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "softplus": nn.Softplus}
 
 
-def config(hidden, activation, likelihood, objective="elbo", k=1, beta=1.0, variance=None):
-    return {"rows": ROWS, "cols": COLS, "hidden": hidden, "latent": LATENT,
+def config(hidden, activation, likelihood, objective="elbo", k=1, beta=1.0, variance=None, **more):
+    return {**more, "rows": ROWS, "cols": COLS, "hidden": hidden, "latent": LATENT,
             "activation": activation, "likelihood": likelihood, "objective": objective,
             "k": k, "beta": beta, "variance": variance, "batch": BATCH, "lr": LR}
 
@@ -51,6 +51,18 @@ CASES = {
     "gaussian_learned_relu_elbo": config([13], "relu", "gaussian", variance="learned"),
     "gaussian_learned_tanh_iwae": config([13], "tanh", "gaussian", "iwae", k=3, variance="learned"),
 }
+GRADIENT_CASES = {
+    "stl_relu": config([16, 12], "relu", "bernoulli", gradient="stl"),
+    "stl_tanh_beta_k2_padded": config([13], "tanh", "bernoulli", k=2, beta=0.5, gradient="stl"),
+    "stl_gaussian_learned_elu_k3": config([13], "elu", "gaussian", k=3, variance="learned", gradient="stl"),
+    "dreg_relu_k3": config([13], "relu", "bernoulli", "iwae", k=3, gradient="dreg"),
+    "dreg_gaussian_learned_tanh_k4": config([13], "tanh", "gaussian", "iwae", k=4, variance="learned", gradient="dreg"),
+}
+NETWORK_CASES = {
+    "bernoulli_gated_iwae": config([16, 12], "relu", "bernoulli", "iwae", k=2, network="gated"),
+}
+# The files, each with its cases and the number of the first: the seed depends on it.
+FILES = {"reference": (CASES, 0), "gradients": (GRADIENT_CASES, 100), "networks": (NETWORK_CASES, 200)}
 FULL_FRAME = {"bernoulli_relu_elbo"}
 
 
@@ -67,13 +79,21 @@ def layer_sizes(c):
     return {"encoder": encoder, "decoder": decoder}
 
 
+def linear_sizes(c, sizes):
+    """Inputs and outputs of the affine maps: of gated layers, [h | g], twice the outputs but
+    for the last."""
+    last = len(sizes) - 2
+    return [(n_in, 2 * n_out if c.get("network") == "gated" and i < last else n_out)
+            for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:]))]
+
+
 def initial_parameters(c, rng):
     """Glorot-uniform weights and small biases that are not zero, so that a bias
     added to the wrong unit shows. Biases sit a little off the grid of weight times
     pixel, or a relu input would now and then be exactly 0."""
     params = {}
     for part, sizes in layer_sizes(c).items():
-        for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:])):
+        for i, (n_in, n_out) in enumerate(linear_sizes(c, sizes)):
             bound = math.sqrt(6 / (n_in + n_out))
             params[f"{part}.{2 * i}.weight"] = grid(rng.uniform(-bound, bound, (n_out, n_in)))
             params[f"{part}.{2 * i}.bias"] = grid(rng.uniform(-0.25, 0.25, n_out)) + 2.0**-12
@@ -121,8 +141,9 @@ class VAE(nn.Module):
         self.config = c
         for part, sizes in layer_sizes(c).items():
             layers = []
-            for n_in, n_out in zip(sizes, sizes[1:]):
-                layers += [nn.Linear(n_in, n_out), ACTIVATIONS[c["activation"]]()]
+            between = nn.GLU if c.get("network") == "gated" else ACTIVATIONS[c["activation"]]
+            for n_in, n_out in linear_sizes(c, sizes):
+                layers += [nn.Linear(n_in, n_out), between()]
             setattr(self, part, nn.Sequential(*layers[:-1]))
         if c["variance"] == "learned":
             self.likelihood = nn.Module()
@@ -146,11 +167,17 @@ class VAE(nn.Module):
         return pixel.sum(-1)
 
     def forward(self, x, eps):
-        """The terms of each image, and the intermediate values the checks look at."""
+        """The terms of each image, and the intermediate values the checks look at. Among
+        these is ascent: the bound with the gradient that training follows."""
         c = self.config
         mu, logvar = self.encoder(x).chunk(2, dim=-1)
         rows = lambda t: t.repeat_interleave(c["k"], dim=0)  # [B, .] -> [B*K, .]
         z = rows(mu) + torch.exp(rows(logvar) / 2) * eps
+        drawn = z
+        if c.get("gradient") == "dreg" and z.requires_grad:
+            # What comes back to the draws is weighted once more, see below.
+            z = z.clone()
+            z.register_hook(lambda g: g * torch.softmax(log_w.detach(), 1).reshape(-1, 1))
         out = self.decoder(z)
         log_px = self.log_likelihood(rows(x), out).view(-1, c["k"])
         recon = log_px.mean(1)
@@ -161,8 +188,17 @@ class VAE(nn.Module):
             bound = torch.logsumexp(log_w, 1) - math.log(c["k"])
         else:
             bound = recon - c["beta"] * kl
+        ascent = bound
+        if "gradient" in c:
+            # log q sees its own parameters held: the gradient goes through z alone.
+            ratio = (log_normal(z, torch.zeros_like(z), torch.zeros_like(z))
+                     - log_normal(z, rows(mu).detach(), rows(logvar).detach())).view(-1, c["k"])
+            if c["gradient"] == "stl":
+                ascent = recon + c["beta"] * ratio.mean(1)
+            else:
+                ascent = torch.logsumexp(log_px + ratio, 1) - math.log(c["k"])
         return {"recon": recon, "kl": kl, "bound": bound}, {
-            "mu": mu, "logvar": logvar, "z": z, "out": out, "log_px": log_px, "log_w": log_w}
+            "ascent": ascent, "drawn": drawn, "mu": mu, "logvar": logvar, "z": z, "out": out, "log_px": log_px, "log_w": log_w}
 
 
 def softplus(l):
@@ -198,9 +234,9 @@ def log_normaliser(l):
     return u + torch.where(near, series, direct)
 
 
-def loss_of(terms, weight):
+def loss_of(terms, weight, of="bound"):
     """Minus the weighted mean: rows of weight 0 count neither above nor below the line."""
-    return -(weight * terms["bound"]).sum() / weight.sum()
+    return -(weight * terms[of]).sum() / weight.sum()
 
 
 # ---- checks -------------------------------------------------------------------------
@@ -276,6 +312,34 @@ def check_directional_derivative(model, inputs, grads, rng):
     assert abs(measured - slope) < 1e-7 * (1 + abs(slope)), f"slope {slope}, measured {measured}"
 
 
+def check_path_gradient(model, x, eps, weight, grads):
+    """The gradient of the encoder by its formula, one draw after another: the slope of
+    log w_k in z_k, times 1/k for stl and the squared weight for dreg, pulled back to the
+    encoder through z_k alone. The decoder's is that of the bound as it is."""
+    c = model.config
+    terms, seen = model(x, eps)
+    rows = lambda t: t.repeat_interleave(c["k"], dim=0).detach()
+    z = seen["drawn"].detach().requires_grad_()
+    log_ratio = log_normal(z, torch.zeros_like(z), torch.zeros_like(z)) - log_normal(z, rows(seen["mu"]), rows(seen["logvar"]))
+    log_w = model.log_likelihood(rows(x), model.decoder(z)) + c["beta"] * log_ratio
+    slope, = torch.autograd.grad(log_w.sum(), z)
+    if c["gradient"] == "stl":
+        share = torch.full_like(slope[:, :1], 1 / c["k"])
+    else:
+        share = torch.softmax(log_w.detach().view(-1, c["k"]), 1).reshape(-1, 1) ** 2
+    back = -(weight / weight.sum()).repeat_interleave(c["k"])[:, None] * share * slope
+    encoder = {n: p for n, p in model.named_parameters() if n.startswith("encoder.")}
+    want = torch.autograd.grad(seen["drawn"], list(encoder.values()), back, retain_graph=True)
+    for n, g in zip(encoder, want):
+        assert_close("gradient of " + n, grads[n], g)
+    others = [n for n in grads if n not in encoder]
+    want = torch.autograd.grad(loss_of(terms, weight), [p for n, p in model.named_parameters() if n in others])
+    for n, g in zip(others, want):
+        assert_close("gradient of " + n, grads[n], g)
+    standard = torch.autograd.grad(loss_of(model(x, eps)[0], weight), list(encoder.values()))
+    assert max((grads[n] - g).abs().max() for n, g in zip(encoder, standard)) > 1e-3, "no other than the standard gradient"
+
+
 # ---- one case -----------------------------------------------------------------------
 
 def build(c, params, dtype):
@@ -302,8 +366,9 @@ def train(c, params, data, dtype):
     for batch in data:
         b = {n: torch.from_numpy(v).to(dtype) for n, v in batch.items()}
         adam.zero_grad()
-        loss = loss_of(model(b["x"], b["eps"])[0], b["weight"])
-        loss.backward()
+        terms, seen = model(b["x"], b["eps"])
+        loss = loss_of(terms, b["weight"])
+        loss_of(seen, b["weight"], "ascent").backward()
         first = first or named_gradients(model)
         adam.step()
         losses.append(loss.item())
@@ -339,11 +404,14 @@ def run_case(index, name, c):
     first = {n: torch.from_numpy(v) for n, v in data[0].items()}
     terms, seen = model(first["x"], first["eps"])
     loss = loss_of(terms, first["weight"])
-    loss.backward()
+    loss_of(seen, first["weight"], "ascent").backward()
     grads = named_gradients(model)
     with torch.no_grad():
         check_terms(model, first["x"], first["eps"], terms, seen)
-    check_directional_derivative(model, first, grads, rng)
+    if "gradient" in c:
+        check_path_gradient(model, first["x"], first["eps"], first["weight"], grads)
+    else:
+        check_directional_derivative(model, first, grads, rng)
 
     after, trained = train(c, params, data, torch.float64)
     assert after["losses"][0] == loss.item()
@@ -422,15 +490,17 @@ def main():
     torch.set_num_threads(1)  # the order of sums must not depend on the machine's cores
     torch.use_deterministic_algorithms(True)
     check_log_normaliser()
+    name = sys.argv[1]
+    cases, start = FILES[name]
     reference = {
         "recipe": "train/testdata/torch/reference.py",
         "torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version(),
         "seed": SEED,
-        "cases": [run_case(i, name, c) for i, (name, c) in enumerate(CASES.items())],
+        "cases": [run_case(i, name, c) for i, (name, c) in enumerate(cases.items(), start)],
     }
     text = dump(reference) + "\n"
     assert json.loads(text) == reference
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("reference.json")
+    out = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).with_name(name + ".json")
     out.write_text(text, encoding="ascii")
 
 
