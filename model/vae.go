@@ -47,6 +47,7 @@ type VAEConfig struct {
 	Activation graph.Activation
 	Prior      PriorConfig
 	Posterior  PosteriorConfig
+	Flow       FlowConfig // of a posterior and of a prior that are flows
 	Likelihood LikelihoodName
 	Variance   float64 // of the Gaussian likelihood, for all pixels; 0: learned
 	Objective  Objective
@@ -69,6 +70,7 @@ func (c VAEConfig) Validate() error {
 	f = append(f, ValidateLayers(c.Network, c.Activation))
 	c.Prior.check(&f)
 	c.Posterior.check(&f)
+	c.checkFlow(&f)
 	_, err := ParseLikelihood(string(c.Likelihood))
 	f.add(err != nil, "likelihood: %w", err)
 	_, err = ParseObjective(string(c.Objective))

@@ -22,6 +22,7 @@ func vaeKind() Kind {
 				NetworkSettings:   NetworkSettings{Hidden: []int{400}, Latent: 20, Layers: model.Dense, Activation: graph.ReLU, LR: 1e-3},
 				PriorSettings:     defaultPrior(),
 				PosteriorSettings: defaultPosterior(),
+				FlowSettings:      defaultFlow(),
 				OptimiserSettings: defaultOptimiser(),
 				Objective:         model.ELBO, Gradient: model.StandardGradient, K: 1, Beta: 1, Batch: 128,
 			}
@@ -45,6 +46,7 @@ type VAESettings struct {
 	NetworkSettings
 	PriorSettings
 	PosteriorSettings
+	FlowSettings
 	OptimiserSettings
 	Variance        float64 // of the Gaussian likelihood; 0: learned
 	Objective       model.Objective
@@ -75,6 +77,7 @@ func (s *VAESettings) Options() []Option {
 	}
 	options = append(options, s.PriorSettings.options()...)
 	options = append(options, s.PosteriorSettings.options()...)
+	options = append(options, s.FlowSettings.options()...)
 	options = append(options, []Option{
 		{Key: "objective", Usage: "what is maximised: elbo or iwae", Value: name(&s.Objective, "NAME")},
 		{Key: "k", Usage: "draws of z for each image in a step (iwae: the k of L_k)", Value: integer(&s.K)},
@@ -98,6 +101,7 @@ func (s *VAESettings) Validate(c Config) error {
 	own.NetworkSettings = s.NetworkSettings.bound(&f)
 	f.tooLarge("k", s.K)
 	f.tooLarge("batch", s.Batch)
+	own.FlowSettings = s.FlowSettings.bound(&f)
 	f = append(f, own.Model(c, 1).Validate())
 	f.add(!(s.Beta >= 0) || math.IsInf(s.Beta, 0), "beta is %g, want 0 or more", s.Beta)
 	f.add(s.Warmup < 0, "warmup is %d, want 0 or more epochs", s.Warmup)
@@ -113,8 +117,9 @@ func (s *VAESettings) Validate(c Config) error {
 // Fit makes a batch no larger than the training images: the rest of it would be padding.
 func (s *VAESettings) Fit(images int) { s.Batch = min(s.Batch, images) }
 
-// Bytes counts parameters with gradients and moments, the values of every layer for a
-// batch with their gradients, the batches that wait, and what evaluation holds.
+// Bytes counts parameters with gradients and moments, those of flows among them, the values
+// of every layer for a batch with their gradients, the batches that wait, and what evaluation
+// holds.
 func (s *VAESettings) Bytes(c Config, pixels, _ int) float64 {
 	units, weights := s.sizes(pixels)
 	batch, d := float64(s.Batch), float64(pixels)
@@ -122,7 +127,8 @@ func (s *VAESettings) Bytes(c Config, pixels, _ int) float64 {
 	if s.EMA > 0 {
 		kept++
 	}
-	return 4 * (2*kept*weights + 4*batch*float64(max(1, s.K))*units + feedAhead*batch*d + 4*float64(max(1, c.Workers)*infer.ScoredRows(pixels))*d)
+	own, ownWeights := s.families()
+	return 4 * (kept*(2*weights+ownWeights) + 4*batch*float64(max(1, s.K))*(units+own) + feedAhead*batch*d + 4*float64(max(1, c.Workers)*infer.ScoredRows(pixels))*d)
 }
 
 func (s *VAESettings) Describe(c Config, pixels int) string {
@@ -130,7 +136,7 @@ func (s *VAESettings) Describe(c Config, pixels int) string {
 	if s.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", s.K)
 	}
-	return fmt.Sprintf("VAE %s %s, %s, %s%s", layerSizes(pixels, s.Hidden, s.Latent), s.nonlinearity(), c.Likelihood, objective, s.OptimiserSettings.describe())
+	return fmt.Sprintf("VAE %s %s, %s, %s%s", layerSizes(pixels, s.Hidden, s.Latent), s.nonlinearity(), c.Likelihood, objective+s.describeFamilies(), s.OptimiserSettings.describe())
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.
@@ -143,6 +149,7 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Activation: s.Activation,
 		Prior:      s.PriorSettings.model(),
 		Posterior:  s.PosteriorSettings.model(),
+		Flow:       s.FlowSettings.model(),
 		Likelihood: c.Likelihood,
 		Variance:   s.Variance,
 		Objective:  s.Objective,
