@@ -285,10 +285,10 @@ func (b *Builder) logFull(kind string, h, z Node, out []int, p fullPairs) Node {
 								g := float64(in[2][p.at(r, k)])
 								below := sum[2*p.z:]
 								for i := range p.z {
-									sum[i] += g * w[i]
-									sum[p.z+i] += g * (w[i]*y[i]*math.Exp(float64(h[p.z+i])) - 1)
+									sum[i] += float64(g * w[i])
+									sum[p.z+i] += float64(g * (float64(w[i]*y[i]*elementary.Exp(float64(h[p.z+i]))) - 1))
 									for j := range i {
-										below[j] += g * w[i] * y[j]
+										below[j] += float64(g * w[i] * y[j])
 									}
 									below = below[i:]
 								}
@@ -326,14 +326,14 @@ func (b *Builder) logFull(kind string, h, z Node, out []int, p fullPairs) Node {
 
 // solve fills y with L⁻¹ (z - μ) and returns log N(z; μ, L Lᵀ).
 func (f full) solve(h, z []float32, y []float64) float64 {
-	sum := float64(f.z) * math.Log(2*math.Pi)
+	sum := float64(f.z) * elementary.Log(2*math.Pi)
 	for i := range y {
 		d, logL := float64(z[i])-float64(h[i]), float64(h[f.z+i])
 		for j, l := range f.below(h, i) {
-			d -= float64(l) * y[j]
+			d -= float64(float64(l) * y[j])
 		}
-		y[i] = d * math.Exp(-logL)
-		sum += y[i]*y[i] + 2*logL
+		y[i] = d * elementary.Exp(-logL)
+		sum += float64(y[i]*y[i]) + float64(2*logL)
 	}
 	return -sum / 2
 }
@@ -342,9 +342,9 @@ func (f full) solve(h, z []float32, y []float64) float64 {
 func (f full) solveBack(h []float32, y, w []float64) {
 	copy(w, y)
 	for i := f.z - 1; i >= 0; i-- {
-		w[i] *= math.Exp(-float64(h[f.z+i]))
+		w[i] *= elementary.Exp(-float64(h[f.z+i]))
 		for j, l := range f.below(h, i) {
-			w[j] -= float64(l) * w[i]
+			w[j] -= float64(float64(l) * w[i])
 		}
 	}
 }

@@ -53,16 +53,16 @@ func (s *VAESettings) families() (units, weights float64) {
 		last = float64(s.Hidden[n-1])
 	}
 	flow := func(context float64) {
-		units += layers * (2*context + hidden + 8*z) // joined, hidden, and what is mapped
-		weights += layers * hidden * (3*z + context)
+		units += float64(layers * (float64(2*context) + hidden + float64(8*z))) // joined, hidden, and what is mapped
+		weights += float64(layers * hidden * (float64(3*z) + context))
 	}
 	switch s.Posterior {
 	case model.FullPosterior:
-		units += z * (z - 1) / 2
-		weights += last * z * (z - 1) / 2
+		units += float64(z * (z - 1) / 2)
+		weights += float64(last * z * (z - 1) / 2)
 	case model.FlowedPosterior:
 		units += hidden
-		weights += last * hidden
+		weights += float64(last * hidden)
 		flow(hidden)
 	}
 	if s.Prior == model.FlowedPrior {

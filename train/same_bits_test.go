@@ -33,6 +33,8 @@ var sameBits = []struct {
 	{"vae, gaussian", VAEModel, "likelihood=gaussian binarise=none variance=learned activation=softplus", ScoreOptions{Samples: 20, Exact: true}},
 	{"vae, iwae", VAEModel, "objective=iwae k=3", ScoreOptions{Samples: 20}},
 	{"vae, iwae with less noise", VAEModel, "objective=iwae k=3 gradient=dreg", ScoreOptions{Samples: 20}},
+	{"vae, full covariance", VAEModel, "posterior=full", ScoreOptions{Samples: 20, Exact: true}},
+	{"vae, flows", VAEModel, "posterior=flow prior=flow latent=3", ScoreOptions{Samples: 20}},
 	{"mixture", MixtureModel, "", ScoreOptions{}},
 	{"mixture, accelerated", MixtureModel, "accelerate=true init=kmeans++", ScoreOptions{}},
 	{"mixture, prior per image", MixtureModel, "prior=per-image init=random", ScoreOptions{}},

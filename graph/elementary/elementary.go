@@ -131,6 +131,12 @@ func Log1p(x float64) float64 {
 	return Log(u) + lost/u
 }
 
+// Tanh returns the hyperbolic tangent of x, to three units in the last place.
+func Tanh(x float64) float64 {
+	e := Expm1(-2 * math.Abs(x))
+	return math.Copysign(e/(2+e), x)
+}
+
 // Power returns xⁿ for n ≥ 0, to n units in the last place.
 func Power(x float64, n int64) float64 {
 	y := 1.0

@@ -117,6 +117,7 @@ func TestFunctionsAgreeWithPackageMath(t *testing.T) {
 			{"expm1", Expm1(x), math.Expm1(x), 5e-16, 0},
 			{"log", Log(x), math.Log(x), 4e-16, 0},
 			{"log1p", Log1p(x), math.Log1p(x), 6e-16, 0},
+			{"tanh", Tanh(x), math.Tanh(x), 8e-16, 0},
 			{"erfc", Erfc(x), math.Erfc(x), 1e-12, 1e-300},
 		} {
 			if c.name == "log" && x > 0 && x < 0x1p-1022 {
