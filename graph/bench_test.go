@@ -88,6 +88,12 @@ func timings() map[string]timed {
 	fullPosterior := operands(func(s sizes) []*graph.Param {
 		return []*graph.Param{random("h", 19, 0.3, s.images, graph.FullSize(s.latent))}
 	})
+	// perPixel is a decoder's output of so many numbers a pixel.
+	perPixel := func(numbers int) func(s sizes) []*graph.Param {
+		return operands(func(s sizes) []*graph.Param {
+			return []*graph.Param{random("out", 24, 0.3, s.images, numbers*s.pixels)}
+		})
+	}
 	// half are the dimensions that a layer of a flow moves.
 	half := func(s sizes) (columns []int) {
 		for j := 0; j < s.latent; j += 2 {
@@ -118,6 +124,16 @@ func timings() map[string]timed {
 		"BernoulliLogLik": {vaes, logits, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.BernoulliLogLik(in[0], p[0]) }},
 		"ContinuousBernoulliLogLik": {vaes, logits, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
 			return b.ContinuousBernoulliLogLik(in[0], p[0])
+		}},
+		"DiscretizedLogisticLogLik": {vaes, perPixel(2), pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.DiscretizedLogisticLogLik(in[0], p[0], 1)
+		}},
+		"LogisticMixtureLogLik": {vaes, perPixel(graph.LogisticMixtureOutputs(5, 1)), pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.LogisticMixtureLogLik(in[0], p[0], 5, 1)
+		}},
+		"BetaBinomialLogLik": {vaes, perPixel(2), pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.BetaBinomialLogLik(in[0], p[0], 1) }},
+		"PixelGaussianLogLik": {vaes, perPixel(2), pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.PixelGaussianLogLik(in[0], p[0], 1)
 		}},
 		"GaussianLogLik": {vaes, func(s sizes) []*graph.Param {
 			return append(logits(s), graph.NewParam("log_variance", 1))

@@ -29,7 +29,9 @@ func vaeKind() Kind {
 		},
 		New: func(s *Setup) (Model, error) {
 			own := s.Config.Settings.(*VAESettings)
-			m, err := model.NewVAE(own.Model(s.Config, s.Dataset.D()), s.Engine, s.InitStream)
+			c := own.Model(s.Config, s.Dataset.D())
+			c.Channels = s.Dataset.Channels()
+			m, err := model.NewVAE(c, s.Engine, s.InitStream)
 			if err != nil {
 				return nil, err
 			}
@@ -41,6 +43,12 @@ func vaeKind() Kind {
 	}
 }
 
+// Variance is that of a Gaussian likelihood: of all pixels, or of each by itself.
+type Variance struct {
+	Value float64 // of all; 0: learned
+	Pixel bool    // the decoder gives that of each
+}
+
 // VAESettings are those of a VAE.
 type VAESettings struct {
 	NetworkSettings
@@ -48,7 +56,8 @@ type VAESettings struct {
 	PosteriorSettings
 	FlowSettings
 	OptimiserSettings
-	Variance        float64 // of the Gaussian likelihood; 0: learned
+	Variance        Variance // of the Gaussian likelihood
+	Mixtures        int      // components of a pixel's mixture; 0: as the likelihood has it
 	Objective       model.Objective
 	Gradient        model.Gradient
 	K               int     // draws of z for an image in a step
@@ -69,7 +78,8 @@ func (s *VAESettings) Clone() Settings {
 
 func (s *VAESettings) Options() []Option {
 	options := []Option{
-		{Key: "variance", Usage: "variance of the gaussian likelihood, the same for all pixels; learned: the mean squared residual, at every step", Value: learned(&s.Variance)},
+		{Key: "variance", Usage: "variance of the gaussian likelihood: a number, the same for all pixels; learned: the mean squared residual, at every step; pixel: by the decoder, for each pixel", Value: variance(&s.Variance)},
+		{Key: "mixtures", Usage: "components for each pixel (discretized-logistic-mixture; 0: 5)", Value: integer(&s.Mixtures), Unwritten: []string{"0"}},
 		s.hidden(),
 		s.latent(),
 		s.activation(),
@@ -151,10 +161,10 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Posterior:  s.PosteriorSettings.model(),
 		Flow:       s.FlowSettings.model(),
 		Likelihood: c.Likelihood,
-		Variance:   s.Variance,
-		Objective:  s.Objective,
-		Gradient:   s.Gradient,
-		Draws:      s.K,
-		Freeze:     s.Freeze,
+		Variance:   s.Variance.Value, PixelVariance: s.Variance.Pixel, Mixtures: s.Mixtures,
+		Objective: s.Objective,
+		Gradient:  s.Gradient,
+		Draws:     s.K,
+		Freeze:    s.Freeze,
 	}
 }

@@ -120,6 +120,9 @@ func newSetup(c Config, ds *data.Dataset, own bool, cpus int, engine func(worker
 	if c.Quick {
 		train, validation, test = train.First(QuickImages), validation.First(QuickImages), test.First(QuickImages)
 	}
+	if err := c.wantsLevels(ds); err != nil {
+		return nil, &ConfigError{err}
+	}
 	c.Settings.Fit(train.N())
 	if need, have := c.Settings.Bytes(c, ds.D(), train.N()), data.AvailableMemory(); have > 0 && need > float64(have) {
 		return nil, &ConfigError{fmt.Errorf("the model and its batches need about %.1f GB of memory, and %.1f GB are free: want a smaller hidden, latent, batch, k, components or grid", need/1e9, float64(have)/1e9)}
