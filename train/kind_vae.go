@@ -30,6 +30,7 @@ func vaeKind() Kind {
 		New: func(s *Setup) (Model, error) {
 			own := s.Config.Settings.(*VAESettings)
 			c := own.Model(s.Config, s.Dataset.D())
+			s.priorImages(&c.Prior)
 			c.Channels = s.Dataset.Channels()
 			m, err := model.NewVAE(c, s.Engine, s.InitStream)
 			if err != nil {
@@ -111,6 +112,7 @@ func (s *VAESettings) Validate(c Config) error {
 	own.NetworkSettings = s.NetworkSettings.bound(&f)
 	f.tooLarge("k", s.K)
 	f.tooLarge("batch", s.Batch)
+	s.PriorSettings.check(&f)
 	own.FlowSettings = s.FlowSettings.bound(&f)
 	f = append(f, own.Model(c, 1).Validate())
 	f.add(!(s.Beta >= 0) || math.IsInf(s.Beta, 0), "beta is %g, want 0 or more", s.Beta)
@@ -127,18 +129,19 @@ func (s *VAESettings) Validate(c Config) error {
 // Fit makes a batch no larger than the training images: the rest of it would be padding.
 func (s *VAESettings) Fit(images int) { s.Batch = min(s.Batch, images) }
 
-// Bytes counts parameters with gradients and moments, those of flows among them, the values
-// of every layer for a batch with their gradients, the batches that wait, and what evaluation
-// holds.
+// Bytes counts parameters with gradients and moments, those of flows among them, what the
+// prior takes, the values of every layer for a batch with their gradients, the batches that
+// wait, and what evaluation holds.
 func (s *VAESettings) Bytes(c Config, pixels, _ int) float64 {
 	units, weights := s.sizes(pixels)
 	batch, d := float64(s.Batch), float64(pixels)
+	prior := s.PriorSettings.bytes(units, d, max(batch*float64(s.K), float64(c.Workers*infer.ScoredRows(pixels))))
 	kept := 4.0 // of each parameter: its value, gradient and moments
 	if s.EMA > 0 {
 		kept++
 	}
 	own, ownWeights := s.families()
-	return 4 * (kept*(2*weights+ownWeights) + 4*batch*float64(max(1, s.K))*(units+own) + feedAhead*batch*d + 4*float64(max(1, c.Workers)*infer.ScoredRows(pixels))*d)
+	return prior + 4*(kept*(2*weights+ownWeights)+4*batch*float64(max(1, s.K))*(units+own)+feedAhead*batch*d+4*float64(max(1, c.Workers)*infer.ScoredRows(pixels))*d)
 }
 
 func (s *VAESettings) Describe(c Config, pixels int) string {
@@ -146,7 +149,7 @@ func (s *VAESettings) Describe(c Config, pixels int) string {
 	if s.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", s.K)
 	}
-	return fmt.Sprintf("VAE %s %s, %s, %s%s", layerSizes(pixels, s.Hidden, s.Latent), s.nonlinearity(), c.Likelihood, objective+s.describeFamilies(), s.OptimiserSettings.describe())
+	return fmt.Sprintf("VAE %s %s, %s, %s%s", layerSizes(pixels, s.Hidden, s.Latent), s.nonlinearity(), c.Likelihood, objective+s.PriorSettings.describe()+s.describeFamilies(), s.OptimiserSettings.describe())
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.
