@@ -137,7 +137,8 @@ func (s *Setup) Traverse(ctx context.Context, v data.View, from []float32, dimen
 	codes := make([]float32, 0, len(all)*steps*joint.Latent)
 	for i := range all {
 		j := all[i].Dimension
-		lo, hi := s.within(j, mean[j]-reach*sd[j], mean[j]+reach*sd[j])
+		span := float64(reach * sd[j])
+		lo, hi := s.within(j, mean[j]-span, mean[j]+span)
 		for k := range steps {
 			at := lo + (hi-lo)*float64(k)/float64(max(1, steps-1))
 			all[i].At = append(all[i].At, at)

@@ -137,6 +137,21 @@ func Tanh(x float64) float64 {
 	return math.Copysign(e/(2+e), x)
 }
 
+// LogSumExp returns log Σ exp x, -∞ of none.
+func LogSumExp(x ...float64) float64 {
+	top, sum := math.Inf(-1), 0.0
+	for _, v := range x {
+		top = max(top, v)
+	}
+	if math.IsInf(top, 0) {
+		return top
+	}
+	for _, v := range x {
+		sum += Exp(v - top)
+	}
+	return top + Log(sum)
+}
+
 // Power returns xⁿ for n ≥ 0, to n units in the last place.
 func Power(x float64, n int64) float64 {
 	y := 1.0

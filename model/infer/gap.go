@@ -211,7 +211,7 @@ func scorePairs(ctx context.Context, j *model.Joint, q model.Posterior, v data.V
 			// Both halves use the same ε: what is independent is a pair of draws.
 			var pairs Weights
 			for draw, a := range logW[i] {
-				pairs.Add(logSumExp(a, logWStar[i][draw]) - math.Ln2)
+				pairs.Add(elementary.LogSumExp(a, logWStar[i][draw]) - math.Ln2)
 			}
 			score := GapScore{
 				Image: v.Index(image), LogP: pairs.Bound(),

@@ -337,7 +337,7 @@ func (s *sums) narrow() float64 {
 	if len(missed) == 0 {
 		return 0
 	}
-	return log1pExp(logSumExp(missed...) - elementary.Log(s.total))
+	return log1pExp(elementary.LogSumExp(missed...) - elementary.Log(s.total))
 }
 
 // log1pExp is log(1 + exp(x)), without overflow.

@@ -166,11 +166,11 @@ func (q *Quadrature) refine(r *refinement, patches []patch, s *sums) *refinement
 	dropped := elementary.Log(left) + mean // a peak between nodes rises so far above them
 	for _, n := range s.peaks {
 		if !s.worthIt(n) {
-			dropped = logSumExp(dropped, n.joint+rise(n.c[:])-s.top)
+			dropped = elementary.LogSumExp(dropped, n.joint+rise(n.c[:])-s.top)
 		}
 	}
 	next := &refinement{image: r.image, lik: r.lik, edge: r.edge}
-	next.dropped = logSumExp(r.dropped, dropped+s.top+float64(float64(s.latent)*elementary.Log(s.h)))
+	next.dropped = elementary.LogSumExp(r.dropped, dropped+s.top+float64(float64(s.latent)*elementary.Log(s.h)))
 	for tile := range tiles {
 		next.tiles = append(next.tiles, tile)
 	}

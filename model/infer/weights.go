@@ -1,10 +1,6 @@
 package infer
 
-import (
-	"math"
-
-	"elbo/graph/elementary"
-)
+import "elbo/graph/elementary"
 
 // Weights accumulates the importance weights of one image,
 // log w = log p(x, z) - log q(z|x) with z ~ q(z|x), without keeping them. The zero
@@ -51,19 +47,4 @@ func (w *Weights) EffectiveSampleSize() float64 { return w.sum * w.sum / w.sq }
 // of their mean over its square, (k/ESS - 1) / (k - 1). It takes two weights or more.
 func (w *Weights) LogVariance() float64 {
 	return max(0, float64(w.n)/w.EffectiveSampleSize()-1) / float64(w.n-1)
-}
-
-// logSumExp is log Σ exp x, -∞ of none.
-func logSumExp(x ...float64) float64 {
-	top, sum := math.Inf(-1), 0.0
-	for _, v := range x {
-		top = max(top, v)
-	}
-	if math.IsInf(top, 0) {
-		return top
-	}
-	for _, v := range x {
-		sum += elementary.Exp(v - top)
-	}
-	return top + elementary.Log(sum)
 }
