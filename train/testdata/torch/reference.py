@@ -70,9 +70,18 @@ FAMILY_CASES = {
     "flow_prior_tanh_elbo_k2": config([13], "tanh", "bernoulli", k=2, prior="flow", **FLOW),
     "autoregressive_flow_prior_gaussian": config([13], "tanh", "gaussian", k=2, variance=0.1, posterior="flow", flow="autoregressive", prior="flow", **FLOW),
 }
+OWN = [2, -1, 0, 1, -1, 3]  # the exemplar that each image of a batch is, -1 for none
+PRIOR_CASES = {
+    "mixture_tanh_elbo_k2": config([13], "tanh", "bernoulli", k=2, prior="mixture", components=20),
+    "mixture_full_tanh_iwae": config([13], "tanh", "bernoulli", "iwae", k=3, posterior="full", prior="mixture", components=5),
+    "vamp_tanh_elbo_beta": config([13], "tanh", "bernoulli", k=2, beta=0.5, prior="vamp", components=4),
+    "vamp_full_tanh_iwae": config([13], "tanh", "bernoulli", "iwae", k=3, posterior="full", prior="vamp", components=17),
+    "exemplar_tanh_elbo_k2": config([13], "tanh", "bernoulli", k=2, prior="exemplar", components=5, own=OWN),
+    "exemplar_gaussian_learned_iwae": config([13], "tanh", "gaussian", "iwae", k=3, variance="learned", prior="exemplar", components=18, own=OWN),
+}
 # The files, each with its cases and the number of the first: the seed depends on it.
 FILES = {"reference": (CASES, 0), "gradients": (GRADIENT_CASES, 100), "networks": (NETWORK_CASES, 200),
-         "families": (FAMILY_CASES, 300)}
+         "families": (FAMILY_CASES, 300), "priors": (PRIOR_CASES, 400)}
 FULL_FRAME = {"bernoulli_relu_elbo"}
 
 
@@ -129,6 +138,14 @@ def initial_parameters(c, rng):
         params["likelihood.log_variance"] = np.array([-1.25])
     if c.get("prior") == "flow":
         add_flow("prior", "coupling", 0)
+    k = c.get("components")
+    if c.get("prior") == "mixture":
+        params["prior.components"] = np.hstack([grid(rng.standard_normal((k, LATENT))), grid(rng.uniform(-1.5, 0.5, (k, LATENT)))])
+        params["prior.logits"] = grid(rng.uniform(-1, 1, k))
+    if c.get("prior") == "vamp":  # some pixels are at an end of [0, 1], which a step leaves
+        params["prior.pseudo_inputs"] = np.clip(grid(rng.uniform(-0.2, 1.2, (k, PIXELS))), 0, 1)
+    if c.get("prior") == "exemplar":
+        params["prior.exemplars"] = grid(rng.uniform(0, 1, (k, PIXELS)), 16)
     return params
 
 
@@ -248,6 +265,37 @@ class VAE(nn.Module):
         if c.get("prior") == "flow":
             self.prior = nn.Module()
             self.prior.flow = Flow(c, "coupling", 0)
+        if "components" in c:
+            self.prior, k = nn.Module(), c["components"]
+            if c["prior"] == "mixture":
+                self.prior.components = nn.Parameter(torch.zeros(k, 2 * LATENT))
+                self.prior.logits = nn.Parameter(torch.zeros(k))
+            elif c["prior"] == "vamp":
+                self.prior.pseudo_inputs = nn.Parameter(torch.zeros(k, PIXELS))
+            else:
+                self.prior.exemplars = nn.Parameter(torch.zeros(k, PIXELS), requires_grad=False)
+
+    def project(self):
+        """Pseudo-inputs stay images."""
+        if self.config.get("prior") == "vamp":
+            self.prior.pseudo_inputs.data.clamp_(0, 1)
+
+    def log_mixture(self, z):
+        """log p(z) of a mixture, of each row: components apart, by torch's own densities."""
+        c = self.config
+        log_pi = torch.full((c["components"],), -math.log(c["components"]), dtype=z.dtype)
+        if c["prior"] == "mixture":
+            h, log_pi, full = self.prior.components, torch.log_softmax(self.prior.logits, 0), False
+        else:
+            h = self.encoder(self.prior.pseudo_inputs if c["prior"] == "vamp" else self.prior.exemplars)
+            full = c.get("posterior") == "full"
+        logs = log_pi + member_densities(z, h, full)
+        if "own" in c:
+            own = torch.tensor(c["own"]).repeat_interleave(c["k"])
+            masked = torch.arange(c["components"]) == own[:, None]
+            logs = logs.masked_fill(masked, -math.inf)
+            logs = logs - torch.log((log_pi.exp() * ~masked).sum(1, keepdim=True))
+        return torch.logsumexp(logs, 1)
 
     def log_variance(self, like):
         if self.config["variance"] == "learned":
@@ -328,6 +376,8 @@ class VAE(nn.Module):
         if c.get("prior") == "flow":
             u, log_det = self.prior.flow.run(z, none, inverse=True)
             log_p = log_normal(u, torch.zeros_like(u), torch.zeros_like(u)) - log_det
+        elif "components" in c:
+            log_p = self.log_mixture(z)
         else:
             log_p = log_normal(z, torch.zeros_like(z), torch.zeros_like(z))
         out = self.decoder(z)
@@ -348,6 +398,17 @@ class VAE(nn.Module):
 def softplus(l):
     """log(1 + e^l). F.softplus is not used: above 20 it drops the 2e-9 that is left."""
     return -F.logsigmoid(-l)
+
+
+def member_densities(z, h, full):
+    """log q(z_r|h_k), [R, K]."""
+    z, mu, second = z[:, None], h[:, :LATENT], h[:, LATENT:2 * LATENT]
+    if not full:
+        return td.Normal(mu, torch.exp(second / 2)).log_prob(z).sum(-1)
+    scale = torch.diag_embed(torch.exp(second))
+    lower = torch.tril_indices(LATENT, LATENT, -1)
+    scale[:, lower[0], lower[1]] = h[:, 2 * LATENT:]
+    return td.MultivariateNormal(mu, scale_tril=scale, validate_args=False).log_prob(z)
 
 
 def log_normal(z, mean, logvar):
@@ -444,16 +505,16 @@ def check_directional_derivative(model, inputs, grads, rng):
     """The gradient along one random direction, by central differences. The step 1e-6
     leaves rounding of about 1e-16 * loss / 1e-6 = 1e-9; 1e-7 relative to a slope of
     order one holds with room."""
-    start = {n: p.detach().clone() for n, p in model.named_parameters()}
+    start = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     direction = {n: torch.from_numpy(rng.standard_normal(tuple(p.shape))) for n, p in start.items()}
 
     def loss_at(h):
-        model.load_state_dict({n: p + h * direction[n] for n, p in start.items()})
+        model.load_state_dict({n: p + h * direction[n] for n, p in start.items()}, strict=False)
         with torch.no_grad():
             return loss_of(model(inputs["x"], inputs["eps"])[0], inputs["weight"]).item()
 
     measured = (loss_at(1e-6) - loss_at(-1e-6)) / 2e-6
-    model.load_state_dict(start)
+    model.load_state_dict(start, strict=False)
     slope = sum((grads[n] * direction[n]).sum().item() for n in start)
     assert abs(measured - slope) < 1e-7 * (1 + abs(slope)), f"slope {slope}, measured {measured}"
 
@@ -479,6 +540,26 @@ def check_families(model, eps, seen):
             j = jacobian(lambda b: model.encoder.flow.run(b, context)[0], base)[0, :, 0]
             own = td.Normal(h[r, :LATENT], torch.exp(h[r, LATENT:2 * LATENT] / 2)).log_prob(base[0]).sum()
             assert_close("log q", seen["log_q"][r], own - torch.linalg.slogdet(j)[1])
+    if "components" in c:  # log p(z) by plain loops, row by row
+        h, pi = None, np.full(c["components"], 1 / c["components"])
+        if c["prior"] == "mixture":
+            h, pi = model.prior.components, torch.softmax(model.prior.logits, 0).numpy()
+        else:
+            h = model.encoder(model.prior.pseudo_inputs if c["prior"] == "vamp" else model.prior.exemplars)
+        for r in range(len(z)):
+            own = c["own"][r // c["k"]] if "own" in c else -1
+            p = rest = 0.0
+            for k in range(c["components"]):
+                if k == own:
+                    continue
+                mean, scale = h[k, :LATENT], torch.diag(torch.exp(h[k, LATENT:2 * LATENT] / 2))
+                if c["prior"] != "mixture" and c.get("posterior") == "full":
+                    scale = torch.diag(torch.exp(h[k, LATENT:2 * LATENT]))
+                    scale[1, 0], scale[2, 0], scale[2, 1] = h[k, 2 * LATENT:]
+                u = torch.linalg.solve(scale, z[r] - mean)
+                log_q = -0.5 * (u @ u).item() - torch.linalg.slogdet(scale)[1].item() - LATENT / 2 * math.log(2 * math.pi)
+                p, rest = p + pi[k] * math.exp(log_q), rest + pi[k]
+            assert abs(seen["log_p"][r].item() - math.log(p / rest)) < 1e-9, (r, seen["log_p"][r], math.log(p / rest))
     if c.get("prior") == "flow":
         none = z[:, :0]
         for r in range(4):
@@ -527,7 +608,7 @@ def build(c, params, dtype):
 
 
 def named_gradients(model):
-    return {n: p.grad.detach().clone() for n, p in model.named_parameters()}
+    return {n: p.grad.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
 
 
 def train(c, params, data, dtype):
@@ -548,14 +629,15 @@ def train(c, params, data, dtype):
         loss_of(seen, b["weight"], "ascent").backward()
         first = first or named_gradients(model)
         adam.step()
+        model.project()
         losses.append(loss.item())
     # A unit this close to the kink could fall on the other side in float32.
     assert min(clearance) > 1e-6, f"relu input {min(clearance):g} from its kink: choose another SEED"
     named = dict(model.named_parameters())
     return {"grads": first,
             "params": {n: p.detach() for n, p in named.items()},
-            "exp_avg": {n: adam.state[p]["exp_avg"] for n, p in named.items()},
-            "exp_avg_sq": {n: adam.state[p]["exp_avg_sq"] for n, p in named.items()},
+            "exp_avg": {n: adam.state[p]["exp_avg"] for n, p in named.items() if p.requires_grad},
+            "exp_avg_sq": {n: adam.state[p]["exp_avg_sq"] for n, p in named.items() if p.requires_grad},
             "losses": losses}, model
 
 
