@@ -3,12 +3,10 @@ package model
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/stat/distuv"
-
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // Grid is a set of points in a latent space of one to three dimensions, with the
@@ -76,8 +74,8 @@ func (r GridRule) line(n int) (points, logWeights []float64, err error) {
 	switch r {
 	case EqualMass:
 		for i := range n {
-			points[i] = distuv.UnitNormal.Quantile((float64(i) + 0.5) / float64(n))
-			logWeights[i] = -math.Log(float64(n))
+			points[i] = elementary.NormalQuantile((float64(i) + 0.5) / float64(n))
+			logWeights[i] = -elementary.Log(float64(n))
 		}
 	case Hermite:
 		hermite(points, logWeights)
@@ -100,10 +98,10 @@ func (r GridRule) line(n int) (points, logWeights []float64, err error) {
 func normalise(logs []float64) {
 	top, sum := slices.Max(logs), 0.0
 	for _, l := range logs {
-		sum += math.Exp(l - top)
+		sum += elementary.Exp(l - top)
 	}
 	for i := range logs {
-		logs[i] -= top + math.Log(sum)
+		logs[i] -= top + elementary.Log(sum)
 	}
 }
 
@@ -254,7 +252,7 @@ func (m *GridModel) Expected() (float64, error) {
 	sum, images := 0.0, 0.0
 	for k, v := range g.program.Values(g.expected) {
 		if n := float64(g.counts[k]); n > 0 {
-			sum, images = sum+n*float64(v), images+n
+			sum, images = sum+float64(n*float64(v)), images+n
 		}
 	}
 	return sum / images, nil

@@ -222,7 +222,7 @@ func (s *Setup) Sizes() Sizes {
 	for _, p := range s.Params() {
 		sizes.Parameters += len(p.Value)
 	}
-	sizes.Checkpoint = 4*float64(sizes.Parameters) + s.Kept()
+	sizes.Checkpoint = float64(4*sizes.Parameters) + s.Kept()
 	return sizes
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"elbo/data"
 	"elbo/graph"
+	"elbo/graph/elementary"
 	"elbo/model"
 )
 
@@ -186,7 +187,7 @@ func (f *localFit) round(ctx context.Context, images []int, round int) error {
 			return err
 		}
 		each(f.scaled.Pull, f.grad, dh)
-		adam.LR = f.o.LR * (1 + math.Cos(math.Pi*float64(step)/float64(f.o.Steps))) / 2
+		adam.LR = f.o.LR * (1 + elementary.Cos(math.Pi*float64(step)/float64(f.o.Steps))) / 2
 		adam.Step(func(int) []float32 { return f.grad })
 		each(f.scaled.At, h, u)
 	}
