@@ -324,9 +324,20 @@ func (e *evalReport) writeMore(w io.Writer) {
 	e.writeExact(w)
 	e.writeTrust(w)
 	e.writeRate(w)
+	if e.KLPerLayer != nil {
+		e.writeLayers(w)
+		return
+	}
 	fmt.Fprintf(w, "%d of %d latent dimensions active (variance of E[z|x] over images above %g)\n", *e.ActiveUnits, e.latent, infer.ActiveThreshold)
 	if e.KLPerDim != nil {
 		fmt.Fprintf(w, "KL per dimension, nats%s\n", largestFirst(e.KLPerDim))
+	}
+}
+
+// writeLayers prints what each of several stochastic layers carries.
+func (e *evalReport) writeLayers(w io.Writer) {
+	for l, kl := range e.KLPerLayer {
+		fmt.Fprintf(w, "layer %d: KL %.2f nats given the layers beside it, %s active (variance of its code over images above %g)\n", l+1, kl, count(e.ActivePerLayer[l], "dimension"), infer.ActiveThreshold)
 	}
 }
 
