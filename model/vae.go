@@ -45,6 +45,7 @@ type VAEConfig struct {
 	Latent     int         // Z
 	Network    NetworkName // "": dense
 	Activation graph.Activation
+	Conv       ConvConfig // of conv and residual
 	Prior      PriorConfig
 	Posterior  PosteriorConfig
 	Likelihood LikelihoodName
@@ -67,6 +68,7 @@ func (c VAEConfig) Validate() error {
 	f.add(!(c.Variance >= 0) || math.IsInf(c.Variance, 0), "variance is %g, want a positive number, or \"learned\"", c.Variance)
 	f.add(c.Variance != 0 && !c.Likelihood.HasVariance(), "variance is %g, but likelihood is %s: only gaussian has a variance", c.Variance, c.Likelihood)
 	f = append(f, ValidateLayers(c.Network, c.Activation))
+	c.architecture().check(&f)
 	c.Prior.check(&f)
 	c.Posterior.check(&f)
 	_, err := ParseLikelihood(string(c.Likelihood))
@@ -101,7 +103,7 @@ type VAE struct {
 // NewVAE returns a VAE whose parameters are drawn from the sources that init
 // returns for their names. It computes on engine.
 func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
-	if err := c.Validate(); err != nil {
+	if err := errors.Join(c.Validate(), c.architecture().known()); err != nil {
 		return nil, err
 	}
 	likelihood, err := NewLikelihood(c.Likelihood, c.Variance)
@@ -116,7 +118,7 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 	if _, ok := posterior.(Evaluable); !ok && c.Gradient != "" && c.Gradient != StandardGradient {
 		return nil, fmt.Errorf("gradient is %s, which wants log q(z|x) at any z, and the posterior %v does not know it: want standard", c.Gradient, posterior)
 	}
-	q := Q{Encoder: c.newEncoder(h, init), Posterior: posterior}
+	q := Q{Encoder: c.architecture().encoder(h, init), Posterior: posterior}
 	prior, err := c.newPrior(q, init)
 	if err != nil {
 		return nil, err
@@ -125,7 +127,7 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 		Joint: &Joint{
 			Pixels: c.Pixels, Latent: c.Latent, Engine: engine,
 			Prior:      prior,
-			Decoder:    c.newDecoder(likelihood.Outputs(c.Pixels), init),
+			Decoder:    c.architecture().decoder(likelihood.Outputs(c.Pixels), init),
 			Likelihood: likelihood,
 		},
 		Q:         q,

@@ -42,7 +42,7 @@ func TestShellsCompleteValuesAndRuns(t *testing.T) {
 		"train --freeze ":         {"encoder", "decoder"},
 		"train --prior ":          {"normal", "fixed", "shared", "per-image"},
 		"train --posterior ":      {"diagonal"},
-		"train --network ":        {"dense", "gated"},
+		"train --network ":        {"dense", "gated", "conv", "residual"},
 		"train --init ":           {"images", "kmeans++", "random"},
 		"train --grid-rule ":      {"equal-mass", "gauss-hermite", "lattice"},
 		"train --split ":          nil,
