@@ -39,8 +39,9 @@ race:             ## the race detector on what is concurrent (it alone needs cgo
 bench:            ## benchmarks, in benchstat's format
 	go test -run xxx -bench . -benchmem ./graph/... ./model/... ./data ./train/...
 
-bench-peers: build ## elbo next to PyTorch and numpy, in alternating runs (it says what to install); some ten minutes on an idle machine
-	/usr/bin/python3 train/testdata/peers/peers.py --elbo ./elbo
+PEERS_PYTHON ?= $(firstword $(wildcard $(HOME)/elbo-peers/bin/python) python3)
+bench-peers: build ## elbo next to PyTorch, JAX and numpy, in alternating runs (it says what to install); some twenty minutes on an idle machine
+	$(PEERS_PYTHON) train/testdata/peers/peers.py --elbo ./elbo $(PEERS)
 
 fuzz:             ## each fuzz target for FUZZTIME
 	@for package in ./data ./train/run ./graph/gemm; do \

@@ -89,6 +89,10 @@ func (im *Images) blocks(show func(bytes []uint8, floats []float32) bool) {
 	}
 }
 
+// EightBit reports whether every pixel is one of 256 grey levels, v/255, as the source has
+// whole numbers from 0 to 255.
+func (im *Images) EightBit() bool { return im.isBytes() }
+
 // isBytes tells whether the pixels are bytes.
 func (im *Images) isBytes() bool {
 	if im.disk != nil {

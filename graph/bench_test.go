@@ -88,6 +88,12 @@ func timings() map[string]timed {
 	fullPosterior := operands(func(s sizes) []*graph.Param {
 		return []*graph.Param{random("h", 19, 0.3, s.images, graph.FullSize(s.latent))}
 	})
+	// perPixel is a decoder's output of so many numbers a pixel.
+	perPixel := func(numbers int) func(s sizes) []*graph.Param {
+		return operands(func(s sizes) []*graph.Param {
+			return []*graph.Param{random("out", 24, 0.3, s.images, numbers*s.pixels)}
+		})
+	}
 	// half are the dimensions that a layer of a flow moves.
 	half := func(s sizes) (columns []int) {
 		for j := 0; j < s.latent; j += 2 {
@@ -118,6 +124,16 @@ func timings() map[string]timed {
 		"BernoulliLogLik": {vaes, logits, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.BernoulliLogLik(in[0], p[0]) }},
 		"ContinuousBernoulliLogLik": {vaes, logits, pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
 			return b.ContinuousBernoulliLogLik(in[0], p[0])
+		}},
+		"DiscretizedLogisticLogLik": {vaes, perPixel(2), pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.DiscretizedLogisticLogLik(in[0], p[0], 1)
+		}},
+		"LogisticMixtureLogLik": {vaes, perPixel(graph.LogisticMixtureOutputs(5, 1)), pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.LogisticMixtureLogLik(in[0], p[0], 5, 1)
+		}},
+		"BetaBinomialLogLik": {vaes, perPixel(2), pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.BetaBinomialLogLik(in[0], p[0], 1) }},
+		"PixelGaussianLogLik": {vaes, perPixel(2), pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.PixelGaussianLogLik(in[0], p[0], 1)
 		}},
 		"GaussianLogLik": {vaes, func(s sizes) []*graph.Param {
 			return append(logits(s), graph.NewParam("log_variance", 1))
@@ -161,9 +177,17 @@ func timings() map[string]timed {
 		"ReparameteriseFull": {vaes, fullPosterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.ReparameteriseFull(p[0], in[0]) }},
 		"LogFullNormal":      {vaes, fullPosterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.LogFullNormal(p[0], in[0]) }},
 		"KLFullStdNormal":    {vaes, fullPosterior, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.KLFullStdNormal(p[0], s.latent) }},
-		"Stretch":            {vaes, flowLayer, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Stretch(p[0], p[1], half(s)) }},
-		"Unstretch":          {vaes, flowLayer, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Unstretch(p[0], p[1], half(s)) }},
-		"LogStretch":         {vaes, func(s sizes) []*graph.Param { return flowLayer(s)[1:] }, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogStretch(p[0]) }},
+		"LogFullNormalAt": {vaes, func(s sizes) []*graph.Param {
+			return append(fullPosterior(s), random("z", 16, 1, s.images, s.latent))
+		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogFullNormalAt(p[0], p[1]) }},
+		"LogFullNormalPairs": {vaes, func(s sizes) []*graph.Param {
+			return append(fullPosterior(s), random("z", 16, 1, s.images, s.latent))
+		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogFullNormalPairs(p[1], p[0]) }},
+		"Tile":       {[]sizes{iwae}, func(s sizes) []*graph.Param { return []*graph.Param{random("context", 23, 1, s.images, 64)} }, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Tile(p[0], s.draws) }},
+		"Rows":       {[]sizes{iwae}, draws, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Rows(p[0], s.draws) }},
+		"Stretch":    {vaes, flowLayer, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Stretch(p[0], p[1], half(s)) }},
+		"Unstretch":  {vaes, flowLayer, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Unstretch(p[0], p[1], half(s)) }},
+		"LogStretch": {vaes, func(s sizes) []*graph.Param { return flowLayer(s)[1:] }, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.LogStretch(p[0]) }},
 		"Mask": {vaes, hidden, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
 			return b.Mask(p[0], ones("keep", s.images, s.hidden).Value)
 		}},

@@ -58,7 +58,8 @@ type Builder struct {
 	params map[*Param]Node
 	held   map[*Param]Node // constants of the same values; nil but within Held
 	names  map[string]bool
-	data   map[*G.Node]bool // inputs that are no parameters: nothing asks for their gradient
+	data   map[*G.Node]bool  // inputs that are no parameters: nothing asks for their gradient
+	bits   map[*G.Node]*bits // of inputs that were asked for them
 	serial int
 	err    error
 
@@ -96,6 +97,7 @@ func newBuilder(engine *Engine) *Builder {
 		params: map[*Param]Node{},
 		names:  map[string]bool{},
 		data:   map[*G.Node]bool{},
+		bits:   map[*G.Node]*bits{},
 	}
 }
 

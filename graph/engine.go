@@ -64,53 +64,6 @@ func (e *Engine) Numerics() map[string]string {
 	return id
 }
 
-// productGrain is the least number of multiplications that makes a shard of a
-// matrix product worth a hand-off: about 10 microseconds of work.
-const productGrain = 1 << 20
-
-// product computes C = op(A) op(B), C [m,n], all row-major without padding, as
-// shards of rows or of columns of C, whichever there are more of.
-func (e *Engine) product(transA, transB bool, m, n, k int, a, b, c []float32) {
-	e.layer(transA, transB, m, n, k, a, b, nil, Identity, c)
-}
-
-// layer computes C = f(op(A) op(B) + bias), bias [n] or nil for none, in the way of
-// product: a shard does all of its part while it is in the cache.
-func (e *Engine) layer(transA, transB bool, m, n, k int, a, b, bias []float32, f Activation, c []float32) {
-	lda, ldb := k, n
-	if transA {
-		lda = m
-	}
-	if transB {
-		ldb = k
-	}
-	block := func(rowLo, rowHi, colLo, colHi int) {
-		first := func(trans bool, row, col, ld int) int {
-			if trans {
-				row, col = col, row
-			}
-			return row*ld + col
-		}
-		part := bias
-		if part != nil {
-			part = bias[colLo:colHi]
-		}
-		e.BLAS.Layer(transA, transB, rowHi-rowLo, colHi-colLo, k,
-			a[first(transA, rowLo, 0, lda):], lda, b[first(transB, 0, colLo, ldb):], ldb, part, c[rowLo*n+colLo:], n)
-		if f != Identity {
-			for r := rowLo; r < rowHi; r++ {
-				f.apply(c[r*n+colLo : r*n+colHi])
-			}
-		}
-	}
-	if m >= n {
-		e.Split(m, 1+productGrain/(n*k), func(lo, hi int) { block(lo, hi, 0, n) })
-	} else {
-		unit := e.BLAS.Columns()
-		e.Split((n+unit-1)/unit, 1+productGrain/(m*k*unit), func(lo, hi int) { block(0, m, lo*unit, min(hi*unit, n)) })
-	}
-}
-
 // scratch is memory for what an operation needs while it runs, and never after: a worker takes
 // a piece and gives it back, and there are never more than were in use at once.
 type scratch struct {

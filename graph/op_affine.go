@@ -22,15 +22,24 @@ func (b *Builder) Affine(x, w, bias Node, f Activation) Node {
 	b.want(w.Cols() == in && bias.Rows() == out, "affine: x %v, w %v, bias %v: want [B in], [out in], [out]", x.Shape(), w.Shape(), bias.Shape())
 	e := b.engine
 	dxWanted := !b.data[x.node]
+	operands, found := []Node{x, w, bias}, b.bitsOf(x)
+	if found != nil {
+		operands = append(operands, found.found)
+	}
 	return b.apply(op{
 		kind: "affine",
 		note: string(f),
-		in:   []Node{x, w, bias},
+		in:   operands,
 		out:  []int{rows, out},
 		forward: func(y []float32, in32 [][]float32) {
-			e.layer(false, true, rows, out, in, in32[0], in32[1], in32[2], f, y)
+			p := product{transB: true, m: rows, n: out, k: in, a: in32[0], b: in32[1], bias: in32[2], f: f, c: y}
+			if found != nil && in32[3][0] == 1 {
+				e.computeOfBits(p, found.matrix)
+			} else {
+				e.compute(p)
+			}
 		},
-		wrt: []bool{dxWanted, true, true},
+		wrt: []bool{dxWanted, true, true, false}[:len(operands)],
 		derivative: func(y, dy Node) []Node {
 			delta := dy
 			if f != Identity {
@@ -40,7 +49,8 @@ func (b *Builder) Affine(x, w, bias Node, f Activation) Node {
 			if dxWanted {
 				dx = b.product("affine.dx", false, false, delta, w, rows, in, out)
 			}
-			return []Node{dx, b.product("affine.dw", true, false, delta, x, out, in, rows), b.sumRows(delta)}
+			dw := b.sums("affine.dw", delta, x)
+			return []Node{dx, dw, b.sumRows(delta), none}[:len(operands)]
 		},
 	})
 }
@@ -67,11 +77,38 @@ func (b *Builder) chain(f Activation, y, dy Node) Node {
 func (b *Builder) product(kind string, transA, transC bool, a, c Node, m, n, k int) Node {
 	e := b.engine
 	return b.apply(op{
-		kind:    kind,
-		note:    fmt.Sprintf("%d×%d×%d", m, k, n),
-		in:      []Node{a, c},
-		out:     []int{m, n},
-		forward: func(y []float32, in [][]float32) { e.product(transA, transC, m, n, k, in[0], in[1], y) },
+		kind: kind,
+		note: fmt.Sprintf("%d×%d×%d", m, k, n),
+		in:   []Node{a, c},
+		out:  []int{m, n},
+		forward: func(y []float32, in [][]float32) {
+			e.compute(product{transA: transA, transB: transC, m: m, n: n, k: k, a: in[0], b: in[1], c: y})
+		},
+	})
+}
+
+// sums is Σ_rows aᵀ x, [columns of a, columns of x]; with images for x, the black pixels
+// are left out.
+func (b *Builder) sums(kind string, a, x Node) Node {
+	m, n, k, e := a.Cols(), x.Cols(), a.Rows(), b.engine
+	found := b.bitsOf(x)
+	if found == nil {
+		return b.product(kind, true, false, a, x, m, n, k)
+	}
+	found.wantTransposed(k, n)
+	return b.apply(op{
+		kind: kind,
+		note: fmt.Sprintf("%d×%d×%d", m, k, n),
+		in:   []Node{a, x, found.found},
+		out:  []int{m, n},
+		forward: func(y []float32, in [][]float32) {
+			p := product{transA: true, m: m, n: n, k: k, a: in[0], b: in[1], c: y}
+			if in[2][0] == 1 {
+				e.computeByBits(p, found.transposed)
+			} else {
+				e.compute(p)
+			}
+		},
 	})
 }
 

@@ -124,3 +124,57 @@ func (b *Builder) Repeat(x Node, draws int) Node {
 		},
 	})
 }
+
+// Tile puts x below itself so many times: x is [K, N], the result [R·K, N], whose row
+// r·K + k is row k.
+func (b *Builder) Tile(x Node, times int) Node {
+	rows, n := x.Rows(), x.Cols()
+	b.want(times > 0 && n > 0, "tile: %v, %d times: want a matrix, and at least once", x.Shape(), times)
+	return b.apply(op{
+		kind: "tile",
+		in:   []Node{x},
+		out:  []int{rows * times, n},
+		forward: func(y []float32, in [][]float32) {
+			for r := range times {
+				copy(y[r*rows*n:][:rows*n], in[0])
+			}
+		},
+		wrt: []bool{true},
+		derivative: func(_, dy Node) []Node {
+			return []Node{b.apply(op{
+				kind: "tile.dx",
+				in:   []Node{dy},
+				out:  x.Shape(),
+				forward: func(dx []float32, in [][]float32) {
+					copy(dx, in[0])
+					for r := 1; r < times; r++ {
+						for i, g := range in[0][r*rows*n:][:rows*n] {
+							dx[i] += g
+						}
+					}
+				},
+			})}
+		},
+	})
+}
+
+// Rows cuts a vector into rows: x is [R·K], the result [R, K], whose row r begins with
+// element r·K.
+func (b *Builder) Rows(x Node, columns int) Node {
+	n := x.Rows()
+	b.want(columns > 0 && n%max(1, columns) == 0, "rows: %v into rows of %d", x.Shape(), columns)
+	if b.err != nil {
+		return none
+	}
+	same := func(y []float32, in [][]float32) { copy(y, in[0]) }
+	return b.apply(op{
+		kind:    "rows",
+		in:      []Node{x},
+		out:     []int{n / columns, columns},
+		forward: same,
+		wrt:     []bool{true},
+		derivative: func(_, dy Node) []Node {
+			return []Node{b.apply(op{kind: "rows.dx", in: []Node{dy}, out: x.Shape(), forward: same})}
+		},
+	})
+}

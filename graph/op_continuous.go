@@ -16,6 +16,7 @@ import "math"
 // Source: Loaiza-Ganem and Cunningham 2019, with the normaliser as a function of
 // the logit.
 func (b *Builder) ContinuousBernoulliLogLik(x, l Node) Node {
+	b.onePerPixel("continuous-bernoulli", x, l)
 	return b.pixelLogLik("continuous-bernoulli", x, l, func(x, l, residual []float32) float64 {
 		sum := 0.0
 		for j, v := range l {

@@ -195,3 +195,152 @@ func KLFullStdNormal(h []float32, latent int) float64 {
 	}
 	return sum / 2
 }
+
+// LogFullNormalAt returns the log-density of codes under Gaussians with a full covariance,
+// one value a code: with y = L⁻¹ (z - μ),
+//
+//	log N(z; μ, L Lᵀ) = -½ Σ_Z (y² + log 2π) - Σ_Z log L_jj
+//
+// h is [B, 2Z + Z(Z-1)/2], z [B·S, Z] with S codes for each Gaussian; the result is [B·S],
+// in nats. Gradients, with w = L⁻ᵀ y: dz = -w, dμ = w, dL_ij = w_i y_j and
+// d log L_jj = w_j y_j L_jj - 1, each times dy. Where z is a draw μ + L ε, and ε is at hand,
+// LogFullNormal rounds less.
+func (b *Builder) LogFullNormalAt(h, z Node) Node {
+	f := b.full("logfullat", h, z)
+	return b.logFull("logfullat", h, z, []int{z.Rows()}, fullPairs{
+		full:    f,
+		codes:   func(k int) (lo, hi int) { return k * f.s, (k + 1) * f.s },
+		members: func(r int) (lo, hi int) { return r / f.s, r/f.s + 1 },
+		at:      func(r, _ int) int { return r },
+	})
+}
+
+// LogFullNormalPairs returns the log-density of every code under every one of K Gaussians
+// with a full covariance: z is [R, Z], h [K, 2Z + Z(Z-1)/2]; the result is [R, K], in nats.
+// See LogFullNormalAt.
+func (b *Builder) LogFullNormalPairs(z, h Node) Node {
+	f := full{b: h.Rows(), s: 1, z: z.Cols(), h: h.Cols()}
+	b.want(f.h == FullSize(f.z), "fullpairs: codes %v, Gaussians %v: want [R Z] and [K 2Z+Z(Z-1)/2]", z.Shape(), h.Shape())
+	rows := z.Rows()
+	return b.logFull("fullpairs", h, z, []int{rows, f.b}, fullPairs{
+		full:    f,
+		codes:   func(int) (lo, hi int) { return 0, rows },
+		members: func(int) (lo, hi int) { return 0, f.b },
+		at:      func(r, k int) int { return r*f.b + k },
+	})
+}
+
+// fullPairs says which codes are scored under which Gaussians.
+type fullPairs struct {
+	full
+	codes   func(k int) (lo, hi int) // of Gaussian k
+	members func(r int) (lo, hi int) // of code r
+	at      func(r, k int) int       // where the output has the pair
+}
+
+func (b *Builder) logFull(kind string, h, z Node, out []int, p fullPairs) Node {
+	e, rows := b.engine, z.Rows()
+	work := max(1, p.z*p.z/2)
+	// each calls do for the pairs of the codes from lo to hi.
+	each := func(h, z []float32, lo, hi int, do func(r, k int, h, z []float32)) {
+		for r := lo; r < hi; r++ {
+			first, end := p.members(r)
+			for k := first; k < end; k++ {
+				do(r, k, h[k*p.h:][:p.h], z[r*p.z:][:p.z])
+			}
+		}
+	}
+	return b.apply(op{
+		kind: kind,
+		in:   []Node{h, z},
+		out:  out,
+		forward: func(v []float32, in [][]float32) {
+			e.Split(rows, 1+elementGrain/work, func(lo, hi int) {
+				y := make([]float64, p.z)
+				each(in[0], in[1], lo, hi, func(r, k int, h, z []float32) {
+					v[p.at(r, k)] = float32(p.solve(h, z, y))
+				})
+			})
+		},
+		wrt: []bool{true, true},
+		derivative: func(_, dv Node) []Node {
+			dh := b.apply(op{
+				kind: kind + ".dh",
+				in:   []Node{h, z, dv},
+				out:  h.Shape(),
+				forward: func(dh []float32, in [][]float32) {
+					e.Split(p.b, 1, func(lo, hi int) {
+						y, w, sum := make([]float64, p.z), make([]float64, p.z), make([]float64, p.h)
+						for k := lo; k < hi; k++ {
+							clear(sum)
+							h := in[0][k*p.h:][:p.h]
+							first, end := p.codes(k)
+							for r := first; r < end; r++ {
+								p.solve(h, in[1][r*p.z:][:p.z], y)
+								p.solveBack(h, y, w)
+								g := float64(in[2][p.at(r, k)])
+								below := sum[2*p.z:]
+								for i := range p.z {
+									sum[i] += g * w[i]
+									sum[p.z+i] += g * (w[i]*y[i]*math.Exp(float64(h[p.z+i])) - 1)
+									for j := range i {
+										below[j] += g * w[i] * y[j]
+									}
+									below = below[i:]
+								}
+							}
+							for j, v := range sum {
+								dh[k*p.h+j] = float32(v)
+							}
+						}
+					})
+				},
+			})
+			dz := b.apply(op{
+				kind: kind + ".dz",
+				in:   []Node{h, z, dv},
+				out:  z.Shape(),
+				forward: func(dz []float32, in [][]float32) {
+					clear(dz)
+					e.Split(rows, 1+elementGrain/work, func(lo, hi int) {
+						y, w := make([]float64, p.z), make([]float64, p.z)
+						each(in[0], in[1], lo, hi, func(r, k int, h, z []float32) {
+							p.solve(h, z, y)
+							p.solveBack(h, y, w)
+							g := float64(in[2][p.at(r, k)])
+							for j, v := range w {
+								dz[r*p.z+j] -= float32(g * v)
+							}
+						})
+					})
+				},
+			})
+			return []Node{dh, dz}
+		},
+	})
+}
+
+// solve fills y with L⁻¹ (z - μ) and returns log N(z; μ, L Lᵀ).
+func (f full) solve(h, z []float32, y []float64) float64 {
+	sum := float64(f.z) * math.Log(2*math.Pi)
+	for i := range y {
+		d, logL := float64(z[i])-float64(h[i]), float64(h[f.z+i])
+		for j, l := range f.below(h, i) {
+			d -= float64(l) * y[j]
+		}
+		y[i] = d * math.Exp(-logL)
+		sum += y[i]*y[i] + 2*logL
+	}
+	return -sum / 2
+}
+
+// solveBack fills w with L⁻ᵀ y.
+func (f full) solveBack(h []float32, y, w []float64) {
+	copy(w, y)
+	for i := f.z - 1; i >= 0; i-- {
+		w[i] *= math.Exp(-float64(h[f.z+i]))
+		for j, l := range f.below(h, i) {
+			w[j] -= float64(l) * w[i]
+		}
+	}
+}

@@ -1,10 +1,48 @@
 package graph
 
+import (
+	"fmt"
+
+	"elbo/graph/gemm"
+)
+
 // Sums returns the sufficient statistics Σ_B q x of each state: q is [B, K], x
 // [B, D], the result [K, D]. It has no gradient.
+//
+// Where x is an input of black and white images, states to which an image does not belong at
+// all, q = 0, are left out, or black pixels, whichever there are more of: either has the bits
+// of the whole sum.
 func (b *Builder) Sums(q, x Node) Node {
-	b.want(q.Rows() == x.Rows(), "sums: q %v and x %v: want [B K] and [B D]", q.Shape(), x.Shape())
-	return b.product("sums", true, false, q, x, q.Cols(), x.Cols(), q.Rows())
+	rows, k, d, e := x.Rows(), q.Cols(), x.Cols(), b.engine
+	b.want(q.Rows() == rows, "sums: q %v and x %v: want [B K] and [B D]", q.Shape(), x.Shape())
+	found := b.bitsOf(x)
+	if found == nil || k < leastBits {
+		return b.sums("sums", q, x)
+	}
+	found.wantTransposed(rows, d)
+	member, transposed := gemm.NewBits(rows, k), gemm.NewBits(k, rows)
+	return b.apply(op{
+		kind: "sums",
+		note: fmt.Sprintf("%d×%d×%d", k, rows, d),
+		in:   []Node{q, x, found.found},
+		out:  []int{k, d},
+		forward: func(y []float32, in [][]float32) {
+			p := product{transA: true, m: k, n: d, k: rows, a: in[0], b: in[1], c: y}
+			if in[2][0] == 0 {
+				e.compute(p)
+				return
+			}
+			members, ok := e.rowsOfBits(rows, k, func(lo, hi int) (int, bool) { return member.SetNonzero(in[0], lo, hi) })
+			if !ok || float64(members)*float64(d) > float64(found.ones)*float64(k) {
+				e.computeByBits(p, found.transposed)
+				return
+			}
+			e.transposeBits(transposed, member, rows, k)
+			e.ofBits(k, d, rows, func(lo, hi int) {
+				transposed.Weighted(in[0], k, hi-lo, in[1][lo:], d, y[lo:], d)
+			})
+		},
+	})
 }
 
 // Counts returns Σ_B q, the weight of each state: q is [B, K], the result [K]. It has

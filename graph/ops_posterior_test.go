@@ -73,6 +73,44 @@ func addFullChecks(all map[string][]check) {
 		},
 		Terms: 2 * Z,
 	}}
+	// logDensity is log N(z; μ, L Lᵀ) of member k, by the inverse of L.
+	logDensity := func(h, z []float64, k int) float64 {
+		mu, l := factor(h, k)
+		var y [Z]float64
+		sum := -0.5 * Z * math.Log(2*math.Pi)
+		for i := range Z {
+			y[i] = (z[i] - mu[i] - inner(l[i][:i], y[:i])) / l[i][i]
+			sum -= 0.5*y[i]*y[i] + math.Log(l[i][i])
+		}
+		return sum
+	}
+	codes := random("z", 36, 1, B*S, Z)
+	all["LogFullNormalAt"] = []check{{
+		Name:   "logfullat",
+		Params: []*graph.Param{posterior, codes},
+		Build:  func(b *graph.Builder, p, _ nodes) graph.Node { return b.LogFullNormalAt(p[0], p[1]) },
+		Twin: func(p, _ wide) (y []float64) {
+			for r := range B * S {
+				y = append(y, logDensity(p[0], p[1][r*Z:][:Z], r/S))
+			}
+			return y
+		},
+		Terms: 8,
+	}}
+	all["LogFullNormalPairs"] = []check{{
+		Name:   "fullpairs",
+		Params: []*graph.Param{codes, posterior},
+		Build:  func(b *graph.Builder, p, _ nodes) graph.Node { return b.LogFullNormalPairs(p[0], p[1]) },
+		Twin: func(p, _ wide) (y []float64) {
+			for r := range B * S {
+				for k := range B {
+					y = append(y, logDensity(p[1], p[0][r*Z:][:Z], k))
+				}
+			}
+			return y
+		},
+		Terms: 8,
+	}}
 }
 
 // addFlowChecks adds those of flows.
@@ -174,5 +212,24 @@ func addFlowChecks(all map[string][]check) {
 			return y
 		},
 		Terms: S,
+	}}
+	all["Tile"] = []check{{
+		Name:   "tile",
+		Params: []*graph.Param{random("x", 35, 1, B, Z)},
+		Build:  func(b *graph.Builder, p, _ nodes) graph.Node { return b.Tile(p[0], S) },
+		Twin: func(p, _ wide) (y []float64) {
+			for range S {
+				y = append(y, p[0]...)
+			}
+			return y
+		},
+		Terms: S,
+	}}
+	all["Rows"] = []check{{
+		Name:   "rows",
+		Params: []*graph.Param{random("x", 37, 1, B*S)},
+		Build:  func(b *graph.Builder, p, _ nodes) graph.Node { return b.Rows(p[0], S) },
+		Twin:   func(p, _ wide) []float64 { return p[0] },
+		Terms:  1,
 	}}
 }

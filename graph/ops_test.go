@@ -341,6 +341,7 @@ func checks() map[string][]check {
 	addStateChecks(all)
 	addFullChecks(all)
 	addFlowChecks(all)
+	addLevelChecks(all)
 	addConvChecks(all)
 	return all
 }

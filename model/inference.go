@@ -45,20 +45,26 @@ func (m *VAE) Codes(h []float32) ([]float32, error) {
 		}
 		return codes, nil
 	}
+	rows, codes := min(n, codedRows), make([]float32, 0, n*m.Latent)
 	var z graph.Node
+	var values []float32
 	program, err := graph.Build(m.Engine, func(b *graph.Builder) {
-		numbers, values := b.Input("h", n, width)
-		eps, _ := b.Input("eps", n, noise)
-		copy(values, h)
+		var numbers graph.Node
+		numbers, values = b.Input("h", rows, width)
+		eps, _ := b.Input("eps", rows, noise)
 		z, _ = m.Q.Posterior.Draw(b, numbers, eps)
 		b.Output(z)
 	})
-	if err != nil {
-		return nil, err
+	for len(h) > 0 && err == nil {
+		taken := copy(values, h)
+		err = program.Run()
+		codes, h = append(codes, program.Values(z)[:taken/width*m.Latent]...), h[taken:]
 	}
-	err = program.Run()
-	return program.Values(z), err
+	return codes, err
 }
+
+// codedRows is how many codes are computed at once where they take a graph.
+const codedRows = 1000
 
 // Scorer gives draws from posteriors their log-likelihoods and importance weights.
 // The encoder has run before: it is not run again for every draw.

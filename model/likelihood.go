@@ -1,7 +1,10 @@
 package model
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -83,27 +86,75 @@ const (
 	// tutorials. It is no likelihood: it does not integrate to 1 over x. It is here to
 	// be compared with figures that were made with it.
 	GreyBernoulliName LikelihoodName = "grey-bernoulli"
+
+	// Of 256 grey levels, 0 to 255. Each of these is a probability: its masses sum to 1.
+	DiscretizedLogisticName        LikelihoodName = "discretized-logistic"         // output: means and log scales
+	DiscretizedLogisticMixtureName LikelihoodName = "discretized-logistic-mixture" // output: weights, means, log scales
+	BetaBinomialName               LikelihoodName = "beta-binomial"                // output: logits of means and log concentrations
 )
+
+// LikelihoodConfig is what a likelihood has to be told besides its name. Each has a use for
+// some of it.
+type LikelihoodConfig struct {
+	Variance      float64 // of a Gaussian, for all pixels; 0: learned
+	PixelVariance bool    // of a Gaussian: the decoder gives a variance for each pixel
+	Mixtures      int     // components of a mixture for each pixel; 0: DefaultMixtures
+	Channels      int     // values of a pixel; 0: 1
+}
+
+// DefaultMixtures is how many components the mixture of a pixel has unless told otherwise.
+const DefaultMixtures = 5
 
 // likelihoodKind is a row of the table of likelihoods.
 type likelihoodKind struct {
 	name    LikelihoodName
 	measure Measure
-	binary  bool // it wants pixels in {0, 1}
-	// of returns the likelihood. variance is for those that have one: 0 is learned.
-	of func(variance float64) Likelihood
-	// hasVariance: a variance may be chosen.
-	hasVariance bool
+	pixels  Pixels
+	of      func(LikelihoodConfig) Likelihood
+	// hasVariance, hasMixtures: these may be chosen.
+	hasVariance, hasMixtures bool
 }
+
+// Pixels are what a likelihood takes for the value of a pixel.
+type Pixels int
+
+// The kinds of pixels.
+const (
+	AnyPixels    Pixels = iota // numbers in [0, 1]
+	BinaryPixels               // 0 and 1
+	LevelPixels                // v/255 for whole v
+)
 
 // likelihoods is the table of the likelihoods that have a name.
 func likelihoods() []likelihoodKind {
 	return []likelihoodKind{
-		{name: BernoulliName, measure: ProbabilityMass, binary: true, of: func(float64) Likelihood { return Bernoulli{} }},
-		{name: ContinuousBernoulliName, measure: ProbabilityDensity, of: func(float64) Likelihood { return ContinuousBernoulli{} }},
-		{name: GaussianName, measure: ProbabilityDensity, of: func(v float64) Likelihood { return NewGaussian(v) }, hasVariance: true},
-		{name: GreyBernoulliName, measure: NoLikelihood, of: func(float64) Likelihood { return GreyBernoulli{} }},
+		{name: BernoulliName, measure: ProbabilityMass, pixels: BinaryPixels, of: func(LikelihoodConfig) Likelihood { return Bernoulli{} }},
+		{name: ContinuousBernoulliName, measure: ProbabilityDensity, of: func(LikelihoodConfig) Likelihood { return ContinuousBernoulli{} }},
+		{name: GaussianName, measure: ProbabilityDensity, of: newGaussian, hasVariance: true},
+		{name: GreyBernoulliName, measure: NoLikelihood, of: func(LikelihoodConfig) Likelihood { return GreyBernoulli{} }},
+		{name: DiscretizedLogisticName, measure: ProbabilityMass, pixels: LevelPixels, of: func(c LikelihoodConfig) Likelihood { return DiscretizedLogistic{Channels: c.channels()} }},
+		{name: DiscretizedLogisticMixtureName, measure: ProbabilityMass, pixels: LevelPixels, hasMixtures: true, of: func(c LikelihoodConfig) Likelihood {
+			return LogisticMixture{Components: c.mixtures(), Channels: c.channels()}
+		}},
+		{name: BetaBinomialName, measure: ProbabilityMass, pixels: LevelPixels, of: func(c LikelihoodConfig) Likelihood { return BetaBinomial{Channels: c.channels()} }},
 	}
+}
+
+func (c LikelihoodConfig) channels() int { return cmp.Or(c.Channels, 1) }
+func (c LikelihoodConfig) mixtures() int { return cmp.Or(c.Mixtures, DefaultMixtures) }
+
+// check adds the faults of what the likelihood l is told.
+func (c LikelihoodConfig) check(l LikelihoodName, f *faults) {
+	f.add(!(c.Variance >= 0) || math.IsInf(c.Variance, 0), "variance is %g, want a positive number, or \"learned\"", c.Variance)
+	kind, err := l.kind()
+	if err != nil {
+		return // what else it may be told is not known
+	}
+	f.add(c.Variance != 0 && !kind.hasVariance, "variance is %g, but likelihood is %s: only gaussian has a variance", c.Variance, l)
+	f.add(c.PixelVariance && !kind.hasVariance, "variance is pixel, but likelihood is %s: only gaussian has a variance", l)
+	f.add(c.PixelVariance && c.Variance != 0, "variance is %g and one for each pixel: want one of the two", c.Variance)
+	f.add(c.Mixtures != 0 && !kind.hasMixtures, "mixtures is %d, but likelihood is %s: want %s", c.Mixtures, l, DiscretizedLogisticMixtureName)
+	f.add(c.Mixtures < 0 || c.Mixtures > graph.MostLogisticComponents, "mixtures is %d, want 1 to %d", c.Mixtures, graph.MostLogisticComponents)
 }
 
 // Likelihoods lists their names.
@@ -120,17 +171,18 @@ func ParseLikelihood(name string) (LikelihoodName, error) {
 	return oneOf("likelihood", name, Likelihoods())
 }
 
-// NewLikelihood returns the likelihood of that name. variance is that of every pixel, for
-// a likelihood that has one; 0: learned.
-func NewLikelihood(name LikelihoodName, variance float64) (Likelihood, error) {
+// NewLikelihood returns the likelihood of that name.
+func NewLikelihood(name LikelihoodName, c LikelihoodConfig) (Likelihood, error) {
 	k, err := name.kind()
 	if err != nil {
 		return nil, err
 	}
-	if variance != 0 && !k.hasVariance {
-		return nil, fmt.Errorf("variance is %g, but likelihood is %s: only gaussian has a variance", variance, name)
+	var f faults
+	c.check(name, &f)
+	if len(f) > 0 {
+		return nil, errors.Join(f...)
 	}
-	return k.of(variance), nil
+	return k.of(c), nil
 }
 
 func (l LikelihoodName) kind() (likelihoodKind, error) {
@@ -152,10 +204,10 @@ func (l LikelihoodName) Measure() Measure {
 // IsLikelihood is false for the cross-entropy that only goes by the name.
 func (l LikelihoodName) IsLikelihood() bool { return l.Measure() != NoLikelihood }
 
-// Binary reports whether the likelihood wants pixels in {0, 1}.
-func (l LikelihoodName) Binary() bool {
+// Pixels says what pixels the likelihood takes.
+func (l LikelihoodName) Pixels() Pixels {
 	k, _ := l.kind()
-	return k.binary
+	return k.pixels
 }
 
 // HasVariance reports whether the likelihood has a variance that can be chosen.

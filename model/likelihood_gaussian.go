@@ -28,6 +28,14 @@ func NewGaussian(variance float64) *Gaussian {
 	return g
 }
 
+// newGaussian is a Gaussian as c has it.
+func newGaussian(c LikelihoodConfig) Likelihood {
+	if c.PixelVariance {
+		return PixelGaussian{Channels: c.channels()}
+	}
+	return NewGaussian(c.Variance)
+}
+
 // LogVarianceName is the parameter that holds log σ².
 const LogVarianceName = "likelihood.log_variance"
 

@@ -29,10 +29,12 @@ type PosteriorName string
 // The families that have a name.
 const (
 	DiagonalPosterior PosteriorName = "diagonal" // N(μ, diag σ²), see DiagonalGaussian
+	FullPosterior     PosteriorName = "full"     // N(μ, L Lᵀ), see FullGaussian
+	FlowedPosterior   PosteriorName = "flow"     // f(N(μ, diag σ²)), see FlowPosterior
 )
 
 // Posteriors lists them all.
-var Posteriors = []PosteriorName{DiagonalPosterior}
+var Posteriors = []PosteriorName{DiagonalPosterior, FullPosterior, FlowedPosterior}
 
 // ParsePosterior returns the family of that name.
 func ParsePosterior(name string) (PosteriorName, error) {
@@ -51,7 +53,13 @@ func (c PosteriorConfig) check(f *faults) {
 }
 
 // newPosterior returns the family of posteriors of a VAE.
-func (c VAEConfig) newPosterior(_ Init) (Posterior, error) {
+func (c VAEConfig) newPosterior(init Init) (Posterior, error) {
+	switch c.Posterior.Name {
+	case FullPosterior:
+		return FullGaussian{Latent: c.Latent}, nil
+	case FlowedPosterior:
+		return newFlowPosterior(c.Latent, c.Flow, init), nil
+	}
 	return DiagonalGaussian{Latent: c.Latent}, nil
 }
 
@@ -62,6 +70,14 @@ type ClosedKL interface {
 	// KLPerDimension returns the same of one image, h [H], for each latent dimension, in
 	// float64; false where it has no closed form, or is no sum over dimensions.
 	KLPerDimension(h []float32, p Prior) ([]float64, bool)
+}
+
+// ClosedTotal is a family whose divergence from some priors has a closed form that is no sum
+// over dimensions.
+type ClosedTotal interface {
+	// KLTotal returns KL(q(z|h) ‖ p) of one image, h [H], in nats, in float64; false where it
+	// has no closed form.
+	KLTotal(h []float32, p Prior) (float64, bool)
 }
 
 // ClosedRatio is a family for which log p(z) - log q(z|h) is better known than as the

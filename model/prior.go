@@ -27,10 +27,11 @@ type PriorName string
 // The priors that have a name.
 const (
 	NormalPrior PriorName = "normal" // N(0, I), see StandardNormal
+	FlowedPrior PriorName = "flow"   // f(N(0, I)), see FlowPrior
 )
 
 // Priors lists them all.
-var Priors = []PriorName{NormalPrior}
+var Priors = []PriorName{NormalPrior, FlowedPrior}
 
 // ParsePrior returns the prior of that name.
 func ParsePrior(name string) (PriorName, error) { return oneOf("prior", name, Priors) }
@@ -47,7 +48,10 @@ func (c PriorConfig) check(f *faults) {
 }
 
 // newPrior returns the prior of a VAE whose posterior is q.
-func (c VAEConfig) newPrior(_ Q, _ Init) (Prior, error) {
+func (c VAEConfig) newPrior(_ Q, init Init) (Prior, error) {
+	if c.Prior.Name == FlowedPrior {
+		return newFlowPrior(c.Latent, c.Flow, init), nil
+	}
 	return StandardNormal{}, nil
 }
 

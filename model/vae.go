@@ -3,7 +3,6 @@ package model
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"elbo/graph"
@@ -40,20 +39,29 @@ func ParsePart(name string) (Part, error) {
 
 // VAEConfig is the architecture and the objective of a VAE.
 type VAEConfig struct {
-	Pixels     int         // D
-	Hidden     []int       // hidden layers of the encoder; the decoder has them in reverse
-	Latent     int         // Z
-	Network    NetworkName // "": dense
-	Activation graph.Activation
-	Conv       ConvConfig // of conv and residual
-	Prior      PriorConfig
-	Posterior  PosteriorConfig
-	Likelihood LikelihoodName
-	Variance   float64 // of the Gaussian likelihood, for all pixels; 0: learned
-	Objective  Objective
-	Gradient   Gradient // "": standard
-	Draws      int      // k
-	Freeze     Part     // that training leaves as it is; "": none
+	Pixels        int         // D
+	Hidden        []int       // hidden layers of the encoder; the decoder has them in reverse
+	Latent        int         // Z
+	Network       NetworkName // "": dense
+	Activation    graph.Activation
+	Conv          ConvConfig // of conv and residual
+	Prior         PriorConfig
+	Posterior     PosteriorConfig
+	Flow          FlowConfig // of a posterior and of a prior that are flows
+	Likelihood    LikelihoodName
+	Variance      float64 // as in LikelihoodConfig, like the next three
+	PixelVariance bool
+	Mixtures      int
+	Channels      int
+	Objective     Objective
+	Gradient      Gradient // "": standard
+	Draws         int      // k
+	Freeze        Part     // that training leaves as it is; "": none
+}
+
+// likelihood is what the likelihood is told.
+func (c VAEConfig) likelihood() LikelihoodConfig {
+	return LikelihoodConfig{Variance: c.Variance, PixelVariance: c.PixelVariance, Mixtures: c.Mixtures, Channels: c.Channels}
 }
 
 // Validate returns every fault.
@@ -65,12 +73,12 @@ func (c VAEConfig) Validate() error {
 	for i, h := range c.Hidden {
 		f.add(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
 	}
-	f.add(!(c.Variance >= 0) || math.IsInf(c.Variance, 0), "variance is %g, want a positive number, or \"learned\"", c.Variance)
-	f.add(c.Variance != 0 && !c.Likelihood.HasVariance(), "variance is %g, but likelihood is %s: only gaussian has a variance", c.Variance, c.Likelihood)
+	c.likelihood().check(c.Likelihood, &f)
 	f = append(f, ValidateLayers(c.Network, c.Activation))
 	c.architecture().check(&f)
 	c.Prior.check(&f)
 	c.Posterior.check(&f)
+	c.checkFlow(&f)
 	_, err := ParseLikelihood(string(c.Likelihood))
 	f.add(err != nil, "likelihood: %w", err)
 	_, err = ParseObjective(string(c.Objective))
@@ -106,7 +114,7 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 	if err := errors.Join(c.Validate(), c.architecture().known()); err != nil {
 		return nil, err
 	}
-	likelihood, err := NewLikelihood(c.Likelihood, c.Variance)
+	likelihood, err := NewLikelihood(c.Likelihood, c.likelihood())
 	if err != nil {
 		return nil, err
 	}

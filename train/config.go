@@ -104,7 +104,7 @@ func (c *Config) Options() []Option {
 		{Key: "split-by", Usage: "order or shuffle: how images come into a split (default: shuffle, for data without a split of their own)", Value: name(&c.SplitBy, "HOW"), Unwritten: []string{"", string(ByOrder)}},
 		{Key: "split-seed", Usage: "seed of --split-by shuffle, whatever --seed is", Value: natural(&c.SplitSeed), Unwritten: []string{"1"}},
 		{Key: "binarise", Usage: "how grey pixels become 0 or 1: threshold, static, dynamic or none (default for mnist: dynamic; for tables static)", Value: name(&c.Binarise, "MODE")},
-		{Key: "likelihood", Usage: "distribution of pixels: bernoulli, gaussian, and for vae continuous-bernoulli or grey-bernoulli", Value: name(&c.Likelihood, "NAME")},
+		{Key: "likelihood", Usage: "distribution of pixels: bernoulli, gaussian; of a vae also continuous-bernoulli, grey-bernoulli and, of 256 levels, discretized-logistic, discretized-logistic-mixture or beta-binomial", Value: name(&c.Likelihood, "NAME")},
 		{Key: "epochs", Usage: "passes over the training images (EM: iterations)", Value: integer(&c.Epochs)},
 		{Key: "seed", Usage: "seed of all randomness", Value: natural(&c.Seed)},
 		{Key: "workers", Usage: "goroutines that share the work of a step (0: one for each CPU)", Value: integer(&c.Workers)},
@@ -215,6 +215,26 @@ func (c Config) Resolve(ds *data.Dataset, cpus int) (Config, error) {
 		return c, fmt.Errorf("%s has grey pixels, and the likelihood bernoulli wants 0 and 1, but binarise is none: choose --binarise threshold, static or dynamic, or --likelihood continuous-bernoulli (grey-bernoulli for the cross-entropy of tutorials, which is no likelihood)", ds.Name)
 	}
 	return c, nil
+}
+
+// wantsLevels fails where a likelihood of 256 grey levels meets other pixels.
+func (c Config) wantsLevels(ds *data.Dataset) error {
+	if c.Likelihood.Pixels() != model.LevelPixels {
+		return nil
+	}
+	if c.Binarise != data.None {
+		return fmt.Errorf("likelihood is %s, of 256 grey levels, but binarise is %s, which leaves 0 and 1: want --binarise none, or --likelihood bernoulli", c.Likelihood, c.Binarise)
+	}
+	for _, part := range []*data.Images{&ds.Train, &ds.Test} {
+		switch {
+		case part.N == 0:
+		case !part.EightBit():
+			return fmt.Errorf("likelihood is %s, of 256 grey levels, but %s has pixels that are no whole numbers from 0 to 255: want 8-bit images, or --likelihood gaussian", c.Likelihood, ds.Name)
+		case part.Binary():
+			return fmt.Errorf("likelihood is %s, of 256 grey levels, but %s has only black and white pixels: want --likelihood bernoulli", c.Likelihood, ds.Name)
+		}
+	}
+	return nil
 }
 
 // faults collects what is wrong, so that all of it is said at once.

@@ -73,7 +73,7 @@ func fieldsOf(c Config) map[string]any {
 
 func TestAConfigurationSurvivesItsFile(t *testing.T) {
 	c := DefaultConfig(VAEModel)
-	c.Data, c.Split, c.network().Hidden, c.vae().Variance, c.network().LR, c.Binarise = `odd "name" \ ü`, []int{3, 4}, []int{}, 0.1, 1./3, data.Static
+	c.Data, c.Split, c.network().Hidden, c.vae().Variance.Value, c.network().LR, c.Binarise = `odd "name" \ ü`, []int{3, 4}, []int{}, 0.1, 1./3, data.Static
 	c.Seed = 1<<64 - 1
 	c.Size, c.Channels, c.Background, c.Range = []int{32, 48}, 3, "#010203", []float64{-0.5, 1. / 3}
 	c.Quick, c.SplitBy, c.SplitSeed = true, ByShuffle, 7
@@ -114,7 +114,7 @@ func TestEveryFaultOfAConfigurationFileIsNamed(t *testing.T) {
 func TestEveryImpossibleValueIsNamed(t *testing.T) {
 	c := Config{Model: VAEModel, Limit: -1, Split: []int{1}, Binarise: "maybe", Likelihood: "bernoulli", Epochs: 0, Workers: -1, Settings: &VAESettings{
 		NetworkSettings: NetworkSettings{Hidden: []int{0}, Activation: "relu", LR: 0},
-		Variance:        2, Objective: "iwae", K: 0, Beta: -2, Warmup: -1, Batch: 0, CheckpointEvery: -1,
+		Variance:        Variance{Value: 2}, Objective: "iwae", K: 0, Beta: -2, Warmup: -1, Batch: 0, CheckpointEvery: -1,
 	}}
 	err := c.Validate()
 	if err == nil {

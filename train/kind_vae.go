@@ -23,6 +23,7 @@ func vaeKind() Kind {
 				NetworkSettings:   NetworkSettings{Hidden: []int{400}, Latent: 20, Layers: model.Dense, Activation: graph.ReLU, ConvSettings: defaultConv(), LR: 1e-3},
 				PriorSettings:     defaultPrior(),
 				PosteriorSettings: defaultPosterior(),
+				FlowSettings:      defaultFlow(),
 				OptimiserSettings: defaultOptimiser(),
 				Objective:         model.ELBO, Gradient: model.StandardGradient, K: 1, Beta: 1, Batch: 128,
 			}
@@ -30,7 +31,7 @@ func vaeKind() Kind {
 		New: func(s *Setup) (Model, error) {
 			own := s.Config.Settings.(*VAESettings)
 			c := own.Model(s.Config, s.Dataset.D())
-			c.Conv.Image = imageOf(s.Dataset)
+			c.Conv.Image, c.Channels = imageOf(s.Dataset), s.Dataset.Channels()
 			m, err := model.NewVAE(c, s.Engine, s.InitStream)
 			if err != nil {
 				return nil, err
@@ -43,13 +44,21 @@ func vaeKind() Kind {
 	}
 }
 
+// Variance is that of a Gaussian likelihood: of all pixels, or of each by itself.
+type Variance struct {
+	Value float64 // of all; 0: learned
+	Pixel bool    // the decoder gives that of each
+}
+
 // VAESettings are those of a VAE.
 type VAESettings struct {
 	NetworkSettings
 	PriorSettings
 	PosteriorSettings
+	FlowSettings
 	OptimiserSettings
-	Variance        float64 // of the Gaussian likelihood; 0: learned
+	Variance        Variance // of the Gaussian likelihood
+	Mixtures        int      // components of a pixel's mixture; 0: as the likelihood has it
 	Objective       model.Objective
 	Gradient        model.Gradient
 	K               int     // draws of z for an image in a step
@@ -70,7 +79,8 @@ func (s *VAESettings) Clone() Settings {
 
 func (s *VAESettings) Options() []Option {
 	options := []Option{
-		{Key: "variance", Usage: "variance of the gaussian likelihood, the same for all pixels; learned: the mean squared residual, at every step", Value: learned(&s.Variance)},
+		{Key: "variance", Usage: "variance of the gaussian likelihood: a number, the same for all pixels; learned: the mean squared residual, at every step; pixel: by the decoder, for each pixel", Value: variance(&s.Variance)},
+		{Key: "mixtures", Usage: "components for each pixel (discretized-logistic-mixture; 0: 5)", Value: integer(&s.Mixtures), Unwritten: []string{"0"}},
 		s.hidden(),
 		s.latent(),
 		s.activation(),
@@ -79,6 +89,7 @@ func (s *VAESettings) Options() []Option {
 	options = append(options, s.ConvSettings.options()...)
 	options = append(options, s.PriorSettings.options()...)
 	options = append(options, s.PosteriorSettings.options()...)
+	options = append(options, s.FlowSettings.options()...)
 	options = append(options, []Option{
 		{Key: "objective", Usage: "what is maximised: elbo or iwae", Value: name(&s.Objective, "NAME")},
 		{Key: "k", Usage: "draws of z for each image in a step (iwae: the k of L_k)", Value: integer(&s.K)},
@@ -102,6 +113,7 @@ func (s *VAESettings) Validate(c Config) error {
 	own.NetworkSettings = s.NetworkSettings.bound(&f)
 	f.tooLarge("k", s.K)
 	f.tooLarge("batch", s.Batch)
+	own.FlowSettings = s.FlowSettings.bound(&f)
 	f = append(f, own.Model(c, 1).Validate())
 	f.add(!(s.Beta >= 0) || math.IsInf(s.Beta, 0), "beta is %g, want 0 or more", s.Beta)
 	f.add(s.Warmup < 0, "warmup is %d, want 0 or more epochs", s.Warmup)
@@ -117,8 +129,9 @@ func (s *VAESettings) Validate(c Config) error {
 // Fit makes a batch no larger than the training images: the rest of it would be padding.
 func (s *VAESettings) Fit(images int) { s.Batch = min(s.Batch, images) }
 
-// Bytes counts parameters with gradients and moments, the values of every layer for a
-// batch with their gradients, the batches that wait, and what evaluation holds.
+// Bytes counts parameters with gradients and moments, those of flows among them, the values
+// of every layer for a batch with their gradients, the batches that wait, and what evaluation
+// holds.
 func (s *VAESettings) Bytes(c Config, image model.MapShape, _ int) float64 {
 	pixels := image.Size()
 	units, weights := s.sizes(pixels)
@@ -127,15 +140,16 @@ func (s *VAESettings) Bytes(c Config, image model.MapShape, _ int) float64 {
 	if s.EMA > 0 {
 		kept++
 	}
+	own, ownWeights := s.families()
 	scored := float64(max(1, c.Workers)*infer.ScoredRows(pixels)) * d
 	if s.Layers.Convolutional() {
 		encoder, decoder := s.ConvSettings.model(image).Costs(s.Layers, s.Hidden, s.Latent, 2*s.Latent, pixels)
 		width := max(d, decoder.Units)
 		scored = float64(max(1, c.Workers)*infer.ScoredRows(int(width))) * width
 		kept += convSums
-		return 4 * (kept*(encoder.Weights+decoder.Weights) + 4*batch*(encoder.Units+draws*decoder.Units) + feedAhead*batch*d + 4*scored)
+		return 4 * (kept*(encoder.Weights+decoder.Weights+ownWeights) + 4*batch*(encoder.Units+draws*(decoder.Units+own)) + feedAhead*batch*d + 4*scored)
 	}
-	return 4 * (2*kept*weights + 4*batch*draws*units + feedAhead*batch*d + 4*scored)
+	return 4 * (kept*(2*weights+ownWeights) + 4*batch*draws*(units+own) + feedAhead*batch*d + 4*scored)
 }
 
 // convSums is about how many numbers a convolution keeps of each weight besides: partial sums of
@@ -157,7 +171,7 @@ func (s *VAESettings) Describe(c Config, pixels int) string {
 	if s.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", s.K)
 	}
-	return fmt.Sprintf("VAE %s, %s, %s%s", s.encoderText(pixels), c.Likelihood, objective, s.OptimiserSettings.describe())
+	return fmt.Sprintf("VAE %s, %s, %s%s", s.encoderText(pixels), c.Likelihood, objective+s.describeFamilies(), s.OptimiserSettings.describe())
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.
@@ -171,11 +185,12 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Conv:       s.ConvSettings.model(model.MapShape{}),
 		Prior:      s.PriorSettings.model(),
 		Posterior:  s.PosteriorSettings.model(),
+		Flow:       s.FlowSettings.model(),
 		Likelihood: c.Likelihood,
-		Variance:   s.Variance,
-		Objective:  s.Objective,
-		Gradient:   s.Gradient,
-		Draws:      s.K,
-		Freeze:     s.Freeze,
+		Variance:   s.Variance.Value, PixelVariance: s.Variance.Pixel, Mixtures: s.Mixtures,
+		Objective: s.Objective,
+		Gradient:  s.Gradient,
+		Draws:     s.K,
+		Freeze:    s.Freeze,
 	}
 }

@@ -254,6 +254,26 @@ func learned(field *float64) Value {
 	}}
 }
 
+// variance is one that is learned or a number, or goes by the name "pixel".
+func variance(field *Variance) Value {
+	v := learned(&field.Value).(setting[float64])
+	return setting[Variance]{field, "X|learned|pixel", func(s string) (Variance, error) {
+		if s == "pixel" {
+			return Variance{Pixel: true}, nil
+		}
+		x, err := v.parse(s)
+		if err != nil {
+			err = fmt.Errorf("%w, or pixel", err)
+		}
+		return Variance{Value: x}, err
+	}, func(x Variance) string {
+		if x.Pixel {
+			return "pixel"
+		}
+		return v.format(x.Value)
+	}}
+}
+
 func wrong(err error, got, want string) error {
 	if err == nil {
 		return nil
@@ -427,7 +447,7 @@ func jsonOf(v Value) []byte {
 	switch v.(type) {
 	case setting[[]int]:
 		value = json.RawMessage("[" + text + "]")
-	case setting[int], setting[uint64], setting[float64], setting[bool]:
+	case setting[int], setting[uint64], setting[float64], setting[bool], setting[Variance]:
 		value = json.RawMessage(text)
 	}
 	written, err := json.Marshal(value)

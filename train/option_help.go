@@ -50,6 +50,8 @@ func valuesOf(key string) []string {
 		return append(words(model.Priors), words(model.TablePriors)...)
 	case "posterior":
 		return words(model.Posteriors)
+	case "flow":
+		return words(model.Flows)
 	case "network":
 		return words(model.Networks)
 	case "grid-rule":

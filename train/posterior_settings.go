@@ -14,7 +14,7 @@ func defaultPosterior() PosteriorSettings {
 // options are left out of a file where they are as in a file without them.
 func (s *PosteriorSettings) options() []Option {
 	return []Option{
-		{Key: "posterior", Usage: "family of q(z|x): diagonal", Value: name(&s.Posterior, "NAME"), Unwritten: []string{string(model.DiagonalPosterior)}},
+		{Key: "posterior", Usage: "family of q(z|x): diagonal (a Gaussian), full (with all covariances) or flow (see --flow)", Value: name(&s.Posterior, "NAME"), Unwritten: []string{string(model.DiagonalPosterior)}},
 	}
 }
 

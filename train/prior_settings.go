@@ -12,7 +12,7 @@ func defaultPrior() PriorSettings { return PriorSettings{Prior: model.NormalPrio
 // options are left out of a file where they are as in a file without them.
 func (s *PriorSettings) options() []Option {
 	return []Option{
-		{Key: "prior", Usage: "p(z): normal; of EM, who chooses it: fixed, shared (the data) or per-image", Value: name(&s.Prior, "NAME"), Unwritten: []string{string(model.NormalPrior)}},
+		{Key: "prior", Usage: "p(z): normal or flow; of EM, who chooses it: fixed, shared (the data) or per-image", Value: name(&s.Prior, "NAME"), Unwritten: []string{string(model.NormalPrior)}},
 	}
 }
 

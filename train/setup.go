@@ -123,6 +123,9 @@ func newSetup(c Config, ds *data.Dataset, own bool, cpus int, engine func(worker
 	if c.Quick {
 		train, validation, test = train.First(QuickImages), validation.First(QuickImages), test.First(QuickImages)
 	}
+	if err := c.wantsLevels(ds); err != nil {
+		return nil, &ConfigError{err}
+	}
 	c.Settings.Fit(train.N())
 	if err := c.Network().fits(imageOf(ds)); err != nil {
 		return nil, &ConfigError{err}

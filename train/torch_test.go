@@ -29,6 +29,11 @@ type torchCase struct {
 		Channels, Kernel, Stride, Blocks  int // missing, or 0, where there are none
 		Widths                            []int
 		Gradient                          string
+		Posterior                         model.PosteriorName
+		Prior                             model.PriorName
+		Flow                              model.FlowName
+		FlowLayers                        int `json:"flow_layers"`
+		FlowHidden                        int `json:"flow_hidden"`
 		Beta, LR                          float64
 		Variance                          any
 	}
@@ -63,7 +68,7 @@ const torchTolerance = 1e-4
 // Run sets the variance from that gradient (model's SolveVariance, which has its own
 // tests).
 func TestTermsGradientsAndTenAdamStepsMatchPyTorch(t *testing.T) {
-	for file, cases := range map[string]int{"reference.json": 9, "gradients.json": 5, "networks.json": 1, "convolutions.json": 3} {
+	for file, cases := range map[string]int{"reference.json": 9, "gradients.json": 5, "networks.json": 1, "families.json": 6, "convolutions.json": 3} {
 		text, err := os.ReadFile(filepath.Join("testdata", "torch", file))
 		if err != nil {
 			t.Fatal(err)
@@ -90,6 +95,8 @@ func compareWithTorch(t *testing.T, c torchCase) {
 		Pixels: image.Size(), Hidden: c.Config.Hidden, Latent: c.Config.Latent,
 		Network: c.Config.Network, Activation: graph.Activation(c.Config.Activation), Likelihood: model.LikelihoodName(c.Config.Likelihood),
 		Variance: variance, Objective: model.Objective(c.Config.Objective), Gradient: model.Gradient(c.Config.Gradient), Draws: c.Config.K,
+		Posterior: model.PosteriorConfig{Name: c.Config.Posterior}, Prior: model.PriorConfig{Name: c.Config.Prior},
+		Flow: model.FlowConfig{Name: c.Config.Flow, Layers: c.Config.FlowLayers, Hidden: c.Config.FlowHidden},
 	}, engine, func(string) graph.Uniform { return half{} })
 	if err != nil {
 		t.Fatal(err)

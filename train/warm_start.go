@@ -122,7 +122,7 @@ func (s *Setup) checkWarmStart(was Config, from []safetensors.Tensor) error {
 	f.add(other.Layers == own.Layers && own.Layers.Convolutional() && other.ConvSettings.Stride != own.ConvSettings.Stride, "its stride is %d, and this model's %d: want --stride %[1]d", other.ConvSettings.Stride, own.ConvSettings.Stride)
 	f.add(other.Activation != own.Activation, "its activation is %s, and this model's %s: want --activation %[1]s", other.Activation, own.Activation)
 	f.add(was.Likelihood != s.Config.Likelihood, "its likelihood is %s, and this model's %s: want --likelihood %[1]s", was.Likelihood, s.Config.Likelihood)
-	f.add(vae.Freeze == model.DecoderPart && wasVAE.Variance != vae.Variance, "its variance is %s, and this model's %s: want the same of a decoder that is frozen", learned(&wasVAE.Variance), learned(&vae.Variance))
+	f.add(vae.Freeze == model.DecoderPart && wasVAE.Variance != vae.Variance, "its variance is %s, and this model's %s: want the same of a decoder that is frozen", variance(&wasVAE.Variance), variance(&vae.Variance))
 	common := map[model.Part]bool{}
 	for _, own := range s.Tensors() {
 		i := slices.IndexFunc(from, func(t safetensors.Tensor) bool { return t.Name == own.Name })

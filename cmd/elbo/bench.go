@@ -38,8 +38,9 @@ func newBenchCmd(p *program) *cobra.Command {
 		Long: `Measure training, EM and evaluation on the built-in MNIST, and say for each which fraction
 of the roofline it reaches: the time of its matrix products in a loop of nothing but fused
 multiply-adds, measured next to it in the same process and on the same cores, divided by the
-time it took. Every row is measured in short windows, of which the best counts. Nothing is
-kept.
+time it took. The products count in full, though those with black and white images leave
+the black pixels out: EM may surpass the roofline. Every row is measured in short windows, of
+which the best counts. Nothing is kept.
 
 The goals in images a second were set on a machine with 540 GFLOP/s; the goals for the
 fraction are what travels. They are this program's, not yours: a share below 1 says what is

@@ -228,6 +228,7 @@ type evalReport struct {
 
 	pixels   int  // D
 	channels int  // 3 of colour
+	latent   int  // Z; 0 of a model without
 	fitted   bool // these are the images that the model was fitted to, all of them
 }
 
@@ -242,7 +243,7 @@ func evaluate(ctx context.Context, s *train.Setup, v data.View, split string, as
 		BitsPerDim: model.BitsPerDim(e.ELBO, v.D()),
 		Data:       s.Dataset.Name, DataSHA256: s.Dataset.SHA256, Split: split,
 		Binarise: string(v.Mode), BinariseSeed: v.Seed, PixelsSHA256: v.Hash(),
-		pixels: v.D(), channels: s.Dataset.Channels(),
+		pixels: v.D(), channels: s.Dataset.Channels(), latent: s.Config.Network().Latent,
 		fitted:     split == "train" && v.N() == s.Train.N(),
 		Likelihood: string(s.Config.Likelihood), Seed: ask.Seed,
 	}
@@ -320,8 +321,10 @@ func (e *evalReport) writeMore(w io.Writer) {
 	}
 	e.writeExact(w)
 	e.writeTrust(w)
-	fmt.Fprintf(w, "%d of %d latent dimensions active (variance of E[z|x] over images above %g)\n", *e.ActiveUnits, len(e.KLPerDim), infer.ActiveThreshold)
-	fmt.Fprintf(w, "KL per dimension, nats%s\n", largestFirst(e.KLPerDim))
+	fmt.Fprintf(w, "%d of %d latent dimensions active (variance of E[z|x] over images above %g)\n", *e.ActiveUnits, e.latent, infer.ActiveThreshold)
+	if e.KLPerDim != nil {
+		fmt.Fprintf(w, "KL per dimension, nats%s\n", largestFirst(e.KLPerDim))
+	}
 }
 
 // Up to listed figures are all listed; of more, the leading ones.

@@ -151,7 +151,7 @@ const (
 // advice is how to come nearer to log p(x) than L_k, "" where a better figure stands above.
 func (e *evalReport) advice() string {
 	switch {
-	case len(e.KLPerDim) <= infer.MaxExactLatent:
+	case e.latent <= infer.MaxExactLatent:
 		return "; `eval --exact` computes log p(x)"
 	case e.AIS != nil:
 		return ""

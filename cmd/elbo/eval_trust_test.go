@@ -60,9 +60,9 @@ func TestTheTailsAdviceFitsTheModel(t *testing.T) {
 		{"one draw counts", 50, 3.5, 1, 1.3, nil, "warning: in most images one draw outweighs all others in L_100 (effective 1.3): the encoder misses the posteriors, and it may be far below log p(x); `eval --ais --limit 300` estimates log p(x), and more --samples gain little\n"},
 	} {
 		e := &evalReport{Evaluation: infer.Evaluation{
-			IW:       &infer.IW{K: 100, ESS: c.ess, Bias: 0.0312, KHat: new(c.k), KHatBad: new(c.bad), KHatLimit: new(0.5)},
-			KLPerDim: make([]float64, c.dims), AIS: c.ais,
-		}}
+			IW:  &infer.IW{K: 100, ESS: c.ess, Bias: 0.0312, KHat: new(c.k), KHatBad: new(c.bad), KHatLimit: new(0.5)},
+			AIS: c.ais,
+		}, latent: c.dims}
 		var w bytes.Buffer
 		e.writeTail(&w)
 		if w.String() != c.want {

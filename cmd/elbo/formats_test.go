@@ -51,6 +51,7 @@ var formats = map[string]reflect.Type{
 	"simulated":                    reflect.TypeFor[infer.Sandwich](),
 	"elbo gap --json":              reflect.TypeFor[gapReport](),
 	"Figures of a split":           reflect.TypeFor[gapSplit](),
+	"A family":                     reflect.TypeFor[infer.FamilyGap](),
 	"elbo score --json":            reflect.TypeFor[scoreReport](),
 	"auroc":                        reflect.TypeFor[aurocReport](),
 	"elbo swap --json":             reflect.TypeFor[swapReport](),
@@ -268,6 +269,7 @@ func tensorsOfEveryKind(t *testing.T) []string {
 	for i, flags := range []string{
 		"--binarise none --likelihood gaussian --hidden 5 --latent 2 --batch 10 --ema 0.9",
 		"--network residual --binarise static --conv-channels 2 --blocks 1 --hidden none --latent 2 --batch 10",
+		"--binarise none --likelihood gaussian --hidden 5 --latent 2 --batch 10 --posterior flow --prior flow --flow-layers 1 --flow-hidden 3",
 		"--model grid --binarise static --grid 2x2 --hidden 5",
 		"--model mixture --binarise static --components 2 --prior per-image",
 		"--model mixture --binarise none --likelihood gaussian --components 2 --incremental 10",

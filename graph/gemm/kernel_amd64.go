@@ -26,6 +26,15 @@ func transposeAVX2(dst *float32, ldd int, src *float32, lds int, blocks int)
 //go:noescape
 func peakAVX2(n int)
 
+//go:noescape
+func onesAVX2(p *ones)
+
+//go:noescape
+func weightedAVX2(p *ones)
+
+//go:noescape
+func bitsAVX2(bits *uint64, x *float32, n int) (other int)
+
 var (
 	avx512 = kernel{name: "avx512", lanes: 16, rows: [4]int{0, 14, 14, 9}}
 	avx2   = kernel{name: "avx2", lanes: 8, rows: [4]int{0, 12, 6}}
@@ -74,6 +83,22 @@ func block(lanes int, to []float32, ldt int, from []float32, ldf, blocks int) {
 		transposeAVX2(&to[0], 4*ldt, &from[0], 4*ldf, blocks)
 	}
 }
+
+// hasOnes reports whether there is assembly for products of bits: with BMI1, that of AVX2
+// serves all.
+func (g *kernel) hasOnes() bool { return g != &portable && cpu.X86.HasBMI1 }
+
+func (g *kernel) ones(p *ones) {
+	if p.weights != nil {
+		weightedAVX2(p)
+	} else {
+		onesAVX2(p)
+	}
+}
+
+// bits finds the ones among so many numbers, a multiple of 8, and reports whether the
+// others are 0.
+func (g *kernel) bits(bits []uint64, x []float32) bool { return bitsAVX2(&bits[0], &x[0], len(x)) == 0 }
 
 // FMAs does about n fused multiply-adds of registers and nothing else, and returns how
 // many additions and multiplications these were: what no product can surpass on one core.

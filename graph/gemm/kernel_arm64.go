@@ -25,6 +25,13 @@ func (g *kernel) copy(to []float32, ldt int, from []float32, ldf, rows, cols int
 // block is for vectors of eight and more, see transpose.
 func block(int, []float32, int, []float32, int, int) { panic("gemm: no vector is as long") }
 
+// hasOnes reports that there is no assembly for products of bits.
+func (g *kernel) hasOnes() bool { return false }
+
+func (g *kernel) ones(*ones) { panic("gemm: there is no assembly for bits") }
+
+func (g *kernel) bits([]uint64, []float32) bool { panic("gemm: there is no assembly for bits") }
+
 // FMAs does about n fused multiply-adds of registers and nothing else, and returns how
 // many additions and multiplications these were: what no product can surpass on one core.
 func FMAs(n int) float64 { return best.fmas(n) }

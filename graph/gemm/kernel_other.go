@@ -14,6 +14,12 @@ func (g *kernel) copy([]float32, int, []float32, int, int, int) { panic(unreacha
 
 func block(int, []float32, int, []float32, int, int) { panic(unreachable) }
 
+func (g *kernel) hasOnes() bool { return false }
+
+func (g *kernel) ones(*ones) { panic(unreachable) }
+
+func (g *kernel) bits([]uint64, []float32) bool { panic(unreachable) }
+
 // FMAs does about n fused multiply-adds and nothing else, and returns how many additions
 // and multiplications these were: what no product can surpass on one core.
 func FMAs(n int) float64 { return best.fmas(n) }

@@ -18,14 +18,14 @@ type Evaluation struct {
 	Draws   int     `json:"draws,omitempty"` // of z for each image
 	Recon   float64 `json:"recon"`           // E_q[log p(x|z)], the mean over the draws
 	ReconSE float64 `json:"recon_se"`
-	KL      float64 `json:"kl"` // KL(q(z|x) ‖ p(z)), in closed form
+	KL      float64 `json:"kl"` // KL(q(z|x) ‖ p(z)), in closed form, or the mean over the draws where there is none
 	KLSE    float64 `json:"kl_se"`
 	ELBO    float64 `json:"elbo"` // Recon - KL
 	ELBOSE  float64 `json:"elbo_se"`
 
 	// Of a VAE.
 	IW          *IW       `json:"iw,omitempty"`
-	KLPerDim    []float64 `json:"kl_per_dim,omitempty"`   // of each latent dimension; they sum to KL
+	KLPerDim    []float64 `json:"kl_per_dim,omitempty"`   // of each latent dimension; they sum to KL. nil where KL is no such sum
 	ActiveUnits *int      `json:"active_units,omitempty"` // see ActiveThreshold
 
 	// Of a model with a table, whose ELBO is log p(x), and of a VAE by quadrature.
@@ -111,8 +111,8 @@ func (iw *IW) tails(scores []ImageScore) {
 	iw.KHat, iw.KHatBad, iw.KHatLimit = &median, &bad, &limit
 }
 
-// ActiveThreshold is the variance over images of E_q[z|x] above which a latent
-// dimension counts as active.
+// ActiveThreshold is the variance over images of E_q[z|x], of an image's code where that
+// mean is not known, above which a latent dimension counts as active.
 //
 // Source: Burda, Grosse, Salakhutdinov 2016, section 5.2.
 const ActiveThreshold = 0.01
@@ -188,7 +188,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 	if err := errors.Join(append(faults, ctx.Err())...); err != nil {
 		return Evaluation{}, err
 	}
-	return e.summarise(scores, posteriors), nil
+	return e.summarise(scores, posteriors)
 }
 
 // assess scores a block of images of v, and leaves the parameters of their posteriors.
@@ -216,10 +216,13 @@ func (k *worker) assess(v data.View, images []int, seed uint64, scores []ImageSc
 }
 
 // summarise takes means over images.
-func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) Evaluation {
+func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) (Evaluation, error) {
+	codes, err := e.model.Codes(posteriors)
+	if err != nil {
+		return Evaluation{}, err
+	}
 	z := e.model.Latent
 	width, _ := e.model.Q.Posterior.Sizes()
-	known, hasMoments := e.model.Q.Posterior.(model.Moments)
 	hasKL := true
 	var recon, kl, elbo, iw, ess, bias Running
 	means, perDim := make([]Running, z), make([]Running, z)
@@ -231,10 +234,8 @@ func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) Evaluat
 		ess.Add(s.ESS)
 		bias.Add((1/s.ESS - 1/float64(e.draws)) / 2)
 		h := posteriors[i*width:][:width]
-		if hasMoments {
-			for j, mean := range known.Mean(h) {
-				means[j].Add(mean)
-			}
+		for j, mean := range codes[i*z:][:z] {
+			means[j].Add(float64(mean))
 		}
 		var kls []float64
 		if kls, hasKL = klPerDimension(e.model.Q.Posterior, e.model.Prior, h); hasKL {
@@ -258,16 +259,14 @@ func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) Evaluat
 			result.KLPerDim = append(result.KLPerDim, kl.Mean)
 		}
 	}
-	if hasMoments {
-		active := 0
-		for _, mean := range means {
-			if mean.Variance() > ActiveThreshold {
-				active++
-			}
+	active := 0
+	for _, mean := range means {
+		if mean.Variance() > ActiveThreshold {
+			active++
 		}
-		result.ActiveUnits = &active
 	}
-	return result
+	result.ActiveUnits = &active
+	return result, nil
 }
 
 // AddExact gives the evaluation the log p(x) of its images by quadrature, as the method

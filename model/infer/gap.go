@@ -17,6 +17,8 @@ type GapOptions struct {
 	Seed    uint64 // of the draws
 	Exact   bool   // log p(x) by quadrature; else the bound L_k of all draws
 	LocalQ  LocalQOptions
+
+	Families []Family // to be held against each other, the first against the others; see GapFamilies. nil: none
 }
 
 // Validate returns every fault.
@@ -46,6 +48,8 @@ type Gap struct {
 	Approximation Estimate `json:"approximation"`
 	Amortisation  Estimate `json:"amortisation"`
 	Inference     Estimate `json:"inference"`
+
+	Families []FamilyGap `json:"families,omitempty"` // where asked for
 
 	PerImage []GapScore `json:"-"` // in the order of the view
 	H, HStar []float32  `json:"-"` // of q and q*, [N, H]
@@ -142,7 +146,7 @@ func measureGap(ctx context.Context, j *model.Joint, q model.Posterior, v data.V
 	}
 	g.LowerBound = g.LowerBound || g.LogP.Missed > 0
 	g.summarise()
-	return g, nil
+	return g, g.addFamilies(ctx, j, q, v, exact, o, tell)
 }
 
 // momentsOf returns the members of a family with the moments of posteriors, [N, H].

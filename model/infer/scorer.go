@@ -134,6 +134,11 @@ func (k *scorer) bounds(ctx context.Context, v data.View, images []int, h []floa
 // divergence is KL(q(z|x) ‖ p(z)) of one posterior, in nats: in closed form, or else minus
 // the mean over its draws of log p(z) - log q(z|x).
 func (k *scorer) divergence(h []float32, meanLogRatio float64) float64 {
+	if closed, ok := k.family.(model.ClosedTotal); ok {
+		if kl, ok := closed.KLTotal(h, k.joint.Prior); ok {
+			return kl
+		}
+	}
 	perDim, ok := klPerDimension(k.family, k.joint.Prior, h)
 	if !ok {
 		return -meanLogRatio

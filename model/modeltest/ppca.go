@@ -5,6 +5,7 @@ package modeltest
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -201,6 +202,29 @@ func (p *PPCA) Fill(t testing.TB, params []*graph.Param) {
 	}
 	if filled != 4 {
 		t.Fatalf("modeltest: %d parameters, want 4", filled)
+	}
+}
+
+// FillDecoder gives the decoder of a VAE without hidden layers the values of the model, and
+// leaves the rest as it is.
+func (p *PPCA) FillDecoder(t testing.TB, params []*graph.Param) {
+	t.Helper()
+	filled := 0
+	for _, param := range params {
+		for i := range param.Value {
+			switch param.Name {
+			case "decoder.0.weight":
+				param.Value[i] = float32(p.W.At(i/param.Shape[1], i%param.Shape[1]))
+			case "decoder.0.bias":
+				param.Value[i] = float32(p.B[i])
+			}
+		}
+		if strings.HasPrefix(param.Name, "decoder.") {
+			filled++
+		}
+	}
+	if filled != 2 {
+		t.Fatalf("modeltest: a decoder of %d parameters, want 2", filled)
 	}
 }
 

@@ -66,9 +66,18 @@ CONV_CASES = {
     "gaussian_conv_elu_iwae": config([], "elu", "gaussian", "iwae", k=2, variance=0.5, network="conv", widths=[4], kernel=3, stride=3),
     "bernoulli_residual_softplus": config([6], "softplus", "bernoulli", network="residual", widths=[2, 3], kernel=3, stride=2, blocks=2),
 }
+FLOW = {"flow_layers": 2, "flow_hidden": 5}
+FAMILY_CASES = {
+    "full_relu_elbo_k2": config([13], "relu", "bernoulli", k=2, posterior="full"),
+    "full_tanh_iwae": config([13], "tanh", "bernoulli", "iwae", k=3, posterior="full"),
+    "coupling_tanh_elbo_k3_beta": config([13], "tanh", "bernoulli", k=3, beta=0.5, posterior="flow", flow="coupling", **FLOW),
+    "autoregressive_tanh_iwae": config([13], "tanh", "bernoulli", "iwae", k=3, posterior="flow", flow="autoregressive", **FLOW),
+    "flow_prior_tanh_elbo_k2": config([13], "tanh", "bernoulli", k=2, prior="flow", **FLOW),
+    "autoregressive_flow_prior_gaussian": config([13], "tanh", "gaussian", k=2, variance=0.1, posterior="flow", flow="autoregressive", prior="flow", **FLOW),
+}
 # The files, each with its cases and the number of the first: the seed depends on it.
 FILES = {"reference": (CASES, 0), "gradients": (GRADIENT_CASES, 100), "networks": (NETWORK_CASES, 200),
-         "convolutions": (CONV_CASES, 300)}
+         "families": (FAMILY_CASES, 300), "convolutions": (CONV_CASES, 400)}
 FULL_FRAME = {"bernoulli_relu_elbo"}
 
 
@@ -80,7 +89,8 @@ def grid(values, steps=64):
 
 
 def layer_sizes(c):
-    encoder = [PIXELS, *c["hidden"], 2 * LATENT]
+    extra = {"full": LATENT * (LATENT - 1) // 2, "flow": c.get("flow_hidden")}.get(c.get("posterior"), 0)
+    encoder = [PIXELS, *c["hidden"], 2 * LATENT + extra]
     decoder = [LATENT, *reversed(c["hidden"]), PIXELS]
     return {"encoder": encoder, "decoder": decoder}
 
@@ -102,11 +112,22 @@ def initial_parameters(c, rng):
         fans = sum(p.shape[:2]) * math.prod(p.shape[2:])
         bound = math.sqrt(6 / fans) if p.dim() > 1 else 0.25
         params[name] = grid(rng.uniform(-bound, bound, p.shape)) + (2.0**-12 if p.dim() == 1 else 0)
+
+    def add(name, n_in, n_out):
+        bound = math.sqrt(6 / (n_in + n_out))
+        params[f"{name}.weight"] = grid(rng.uniform(-bound, bound, (n_out, n_in)))
+        params[f"{name}.bias"] = grid(rng.uniform(-0.25, 0.25, n_out)) + 2.0**-12
+
+    def add_flow(part, flow, context):
+        for i, (kept, moved) in enumerate(flow_columns(c, flow)):
+            add(f"{part}.flow.{i}.net.0", len(kept) + context, c["flow_hidden"])
+            add(f"{part}.flow.{i}.net.2", c["flow_hidden"], 2 * len(moved))
+
     for part, sizes in layer_sizes(c).items() if "widths" not in c else ():
         for i, (n_in, n_out) in enumerate(linear_sizes(c, sizes)):
-            bound = math.sqrt(6 / (n_in + n_out))
-            params[f"{part}.{2 * i}.weight"] = grid(rng.uniform(-bound, bound, (n_out, n_in)))
-            params[f"{part}.{2 * i}.bias"] = grid(rng.uniform(-0.25, 0.25, n_out)) + 2.0**-12
+            add(f"{part}.{2 * i}", n_in, n_out)
+        if part == "encoder" and c.get("posterior") == "flow":
+            add_flow("encoder", c["flow"], c["flow_hidden"])
     if c["likelihood"] == "continuous-bernoulli":
         # Pixels 0..5 get logits that do not depend on z: at zero, on both sides of it,
         # and far out. The normaliser is a removable 0/0 at zero.
@@ -115,6 +136,8 @@ def initial_parameters(c, rng):
         params[f"{last}.bias"][:6] = [0, 2.0**-16, -(2.0**-10), 2.0**-7, 9, -9]
     if c["variance"] == "learned":
         params["likelihood.log_variance"] = np.array([-1.25])
+    if c.get("prior") == "flow":
+        add_flow("prior", "coupling", 0)
     return params
 
 
@@ -141,6 +164,77 @@ def batches(name, c, rng):
             weight[-2:] = 0
         out.append({"x": x, "eps": eps, "weight": weight})
     return out
+
+
+# ---- flows --------------------------------------------------------------------------
+
+def flow_columns(c, flow):
+    """The columns of z that each layer's net sees, in their order, and those that it moves."""
+    every = list(range(LATENT))
+    for i in range(c["flow_layers"]):
+        if flow == "autoregressive":
+            order = every[::-1] if i % 2 else every
+            yield order, order
+        else:
+            yield [j for j in every if j % 2 != i % 2], [j for j in every if j % 2 == i % 2]
+
+
+class FlowLayer(nn.Module):
+    """z' = z exp(s) + t on the moved columns, s = 2 tanh(a/2), [a | t] = net([kept | context])."""
+
+    def __init__(self, c, flow, kept, moved, context):
+        super().__init__()
+        self.kept, self.moved, self.masks = kept, moved, None
+        hidden = c["flow_hidden"]
+        self.net = nn.Sequential(nn.Linear(len(kept) + context, hidden), nn.Tanh(), nn.Linear(hidden, 2 * len(moved)))
+        if flow == "autoregressive":  # MADE: unit k sees the first k mod Z columns, output j the units that see no more than j
+            degree = torch.arange(hidden) % len(kept)
+            column = torch.cat([torch.arange(len(kept)), torch.full((context,), -1)])
+            output = torch.arange(len(moved)).repeat(2)
+            self.masks = [column[None, :] < degree[:, None], degree[None, :] <= output[:, None]]
+
+    def scales(self, z, context):
+        x = torch.cat([z[:, self.kept], context], 1)
+        first, second = self.net[0], self.net[2]
+        w1, w2 = first.weight, second.weight
+        if self.masks:
+            w1, w2 = w1 * self.masks[0], w2 * self.masks[1]
+        a, t = F.linear(torch.tanh(F.linear(x, w1, first.bias)), w2, second.bias).chunk(2, dim=-1)
+        return 2 * torch.tanh(a / 2), t
+
+    def forward(self, z, context):
+        s, t = self.scales(z, context)
+        out = z.clone()
+        out[:, self.moved] = z[:, self.moved] * torch.exp(s) + t
+        return out, s.sum(-1)
+
+    def inverse(self, z, context):
+        s, t = self.scales(z, context)  # of columns that a coupling leaves as they are
+        out = z.clone()
+        out[:, self.moved] = (z[:, self.moved] - t) * torch.exp(-s)
+        return out, s.sum(-1)
+
+
+class Flow(nn.ModuleList):
+    def __init__(self, c, flow, context):
+        super().__init__([FlowLayer(c, flow, kept, moved, context) for kept, moved in flow_columns(c, flow)])
+
+    def run(self, z, context, inverse=False):
+        log_det = 0
+        for layer in reversed(self) if inverse else self:
+            z, l = layer.inverse(z, context) if inverse else layer(z, context)
+            log_det = log_det + l
+        return z, log_det
+
+
+class Part(nn.Sequential):
+    """The layers of an encoder, which may hold a flow besides."""
+
+    def forward(self, x):
+        for name, module in self.named_children():
+            if name != "flow":
+                x = module(x)
+        return x
 
 
 # ---- model --------------------------------------------------------------------------
@@ -202,10 +296,15 @@ class VAE(nn.Module):
             between = nn.GLU if c.get("network") == "gated" else ACTIVATIONS[c["activation"]]
             for n_in, n_out in linear_sizes(c, sizes):
                 layers += [nn.Linear(n_in, n_out), between()]
-            setattr(self, part, nn.Sequential(*layers[:-1]))
+            setattr(self, part, Part(*layers[:-1]))
+        if c.get("posterior") == "flow":
+            self.encoder.add_module("flow", Flow(c, c["flow"], c["flow_hidden"]))
         if c["variance"] == "learned":
             self.likelihood = nn.Module()
             self.likelihood.log_variance = nn.Parameter(torch.zeros(1))
+        if c.get("prior") == "flow":
+            self.prior = nn.Module()
+            self.prior.flow = Flow(c, "coupling", 0)
 
     def log_variance(self, like):
         if self.config["variance"] == "learned":
@@ -228,6 +327,8 @@ class VAE(nn.Module):
         """The terms of each image, and the intermediate values the checks look at. Among
         these is ascent: the bound with the gradient that training follows."""
         c = self.config
+        if "posterior" in c or "prior" in c:
+            return self.families(x, eps)
         mu, logvar = self.encoder(x).chunk(2, dim=-1)
         rows = lambda t: t.repeat_interleave(c["k"], dim=0)  # [B, .] -> [B*K, .]
         z = rows(mu) + torch.exp(rows(logvar) / 2) * eps
@@ -257,6 +358,48 @@ class VAE(nn.Module):
                 ascent = torch.logsumexp(log_px + ratio, 1) - math.log(c["k"])
         return {"recon": recon, "kl": kl, "bound": bound}, {
             "ascent": ascent, "drawn": drawn, "mu": mu, "logvar": logvar, "z": z, "out": out, "log_px": log_px, "log_w": log_w}
+
+
+    def families(self, x, eps):
+        """forward of other posteriors than a diagonal Gaussian, and of a prior that is a flow."""
+        c = self.config
+        h = self.encoder(x).repeat_interleave(c["k"], dim=0)  # [B*K, .]
+        mu, second = h[:, :LATENT], h[:, LATENT:2 * LATENT]
+        none = h[:, :0]
+        kl = None
+        if c.get("posterior") == "full":
+            scale = torch.diag_embed(torch.exp(second))
+            lower = torch.tril_indices(LATENT, LATENT, -1)
+            scale[:, lower[0], lower[1]] = h[:, 2 * LATENT:]
+            z = mu + (scale @ eps[:, :, None])[:, :, 0]
+            q = td.MultivariateNormal(mu, scale_tril=scale, validate_args=False)
+            log_q = q.log_prob(z)
+            if "prior" not in c:
+                kl = td.kl_divergence(q, td.MultivariateNormal(torch.zeros_like(mu), torch.eye(LATENT, dtype=mu.dtype)))[::c["k"]]
+        else:
+            base = mu + torch.exp(second / 2) * eps
+            z, log_q = base, log_normal(base, mu, second)
+            if c.get("posterior") == "flow":
+                z, log_det = self.encoder.flow.run(base, h[:, 2 * LATENT:])
+                log_q = log_q - log_det
+        if c.get("prior") == "flow":
+            u, log_det = self.prior.flow.run(z, none, inverse=True)
+            log_p = log_normal(u, torch.zeros_like(u), torch.zeros_like(u)) - log_det
+        else:
+            log_p = log_normal(z, torch.zeros_like(z), torch.zeros_like(z))
+        out = self.decoder(z)
+        log_px = self.log_likelihood(x.repeat_interleave(c["k"], dim=0), out).view(-1, c["k"])
+        log_ratio = (log_p - log_q).view(-1, c["k"])
+        recon = log_px.mean(1)
+        if kl is None:
+            kl = -log_ratio.mean(1)
+        log_w = log_px + log_ratio
+        if c["objective"] == "iwae":
+            bound = torch.logsumexp(log_w, 1) - math.log(c["k"])
+        else:
+            bound = recon - c["beta"] * kl
+        return {"recon": recon, "kl": kl, "bound": bound}, {
+            "ascent": bound, "h": h, "z": z, "log_q": log_q, "log_p": log_p, "out": out, "log_px": log_px, "log_w": log_w}
 
 
 def softplus(l):
@@ -339,6 +482,8 @@ def check_terms(model, x, eps, terms, seen):
     else:
         other = td.Normal(out, torch.exp(model.log_variance(out) / 2)).log_prob(rows)
     assert_close("log p(x|z)", log_px, other.sum(-1), 1e-11, 1e-11)
+    if "h" in seen:
+        return check_families(model, eps, seen)
 
     q = td.Normal(seen["mu"], torch.exp(seen["logvar"] / 2))
     prior = td.Normal(torch.zeros_like(seen["mu"]), torch.ones_like(seen["mu"]))
@@ -368,6 +513,37 @@ def check_directional_derivative(model, inputs, grads, rng):
     model.load_state_dict(start)
     slope = sum((grads[n] * direction[n]).sum().item() for n in start)
     assert abs(measured - slope) < 1e-7 * (1 + abs(slope)), f"slope {slope}, measured {measured}"
+
+
+def check_families(model, eps, seen):
+    """Densities against the change of variables with a determinant by torch's Jacobian, row
+    by row, and the two ways of a coupling against each other."""
+    c = model.config
+    h, z = seen["h"], seen["z"]
+    jacobian = torch.autograd.functional.jacobian
+    if c.get("posterior") == "full":
+        covariance = torch.zeros(LATENT, LATENT, dtype=z.dtype)
+        below = iter(h[0, 2 * LATENT:])
+        scale = [[next(below) if j < i else torch.exp(h[0, LATENT + i]) if i == j else torch.zeros(()) for j in range(LATENT)] for i in range(LATENT)]
+        scale = torch.tensor([[float(v) for v in row] for row in scale], dtype=z.dtype)
+        covariance = scale @ scale.T
+        assert_close("log q", seen["log_q"][0], td.MultivariateNormal(h[0, :LATENT], covariance).log_prob(z[0]), 1e-9, 1e-9)
+        assert_close("z", z[0], h[0, :LATENT] + scale @ eps[0])
+    if c.get("posterior") == "flow":
+        for r in range(4):
+            context = h[r:r + 1, 2 * LATENT:]
+            base = h[r:r + 1, :LATENT] + torch.exp(h[r:r + 1, LATENT:2 * LATENT] / 2) * eps[r:r + 1]
+            j = jacobian(lambda b: model.encoder.flow.run(b, context)[0], base)[0, :, 0]
+            own = td.Normal(h[r, :LATENT], torch.exp(h[r, LATENT:2 * LATENT] / 2)).log_prob(base[0]).sum()
+            assert_close("log q", seen["log_q"][r], own - torch.linalg.slogdet(j)[1])
+    if c.get("prior") == "flow":
+        none = z[:, :0]
+        for r in range(4):
+            u = model.prior.flow.run(z[r:r + 1], none[r:r + 1], inverse=True)[0]
+            assert_close("f(u)", model.prior.flow.run(u, none[r:r + 1])[0], z[r:r + 1])
+            j = jacobian(lambda u: model.prior.flow.run(u, none[r:r + 1])[0], u)[0, :, 0]
+            own = td.Normal(torch.zeros_like(u), torch.ones_like(u)).log_prob(u).sum()
+            assert_close("log p", seen["log_p"][r], own - torch.linalg.slogdet(j)[1])
 
 
 def check_path_gradient(model, x, eps, weight, grads):

@@ -9,7 +9,9 @@
 //
 //	(FLOP of the matrix products / FLOP/s of the fused multiply-adds) / time,
 //
-// 1 if nothing but products took time, and those did something useful in every cycle.
+// 1 if nothing but products took time, and those did something useful in every cycle. The
+// FLOP are those of whole matrices. Products with black and white images leave the black
+// pixels out, see [elbo/graph/gemm.Bits], and so a fraction may be larger than 1.
 package bench
 
 import (

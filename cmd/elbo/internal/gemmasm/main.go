@@ -113,6 +113,11 @@ func (g amd64) source() string {
 	g.copy(&s, p)
 	g.transpose(&s, p)
 	g.peak(&s, p)
+	if !g.wide() {
+		g.ones(&s, p, false)
+		g.ones(&s, p, true)
+		g.bits(&s, p)
+	}
 	return s.String()
 }
 

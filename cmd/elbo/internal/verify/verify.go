@@ -153,6 +153,34 @@ func (v *Verifier) probabilities(ctx context.Context, add func(Check)) error {
 			return err
 		}
 	}
+	for _, likelihood := range model.Likelihoods() {
+		if likelihood.Pixels() != model.LevelPixels {
+			continue
+		}
+		if err := v.levelsOf(ctx, likelihood, add); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// levelsOf sums p(x) of a VAE of one grey pixel over its 256 levels.
+func (v *Verifier) levelsOf(ctx context.Context, l model.LikelihoodName, add func(Check)) error {
+	m, err := v.smallVAE(model.VAEConfig{Pixels: 1, Latent: 1, Likelihood: l})
+	if err != nil {
+		return err
+	}
+	x := make([]float32, 256)
+	for level := range x {
+		x[level] = float32(level) / 255
+	}
+	logP, allowed, err := evidence(ctx, m.Joint, x)
+	if err != nil {
+		return err
+	}
+	// Quadrature states its error of each log p(x); a logarithm of up to 20 nats is rounded
+	// by 20 · 2^-24, and is that of a mass to a few roundings of its arguments.
+	v.addSum(fmt.Sprintf("Σ p(x), VAE %s, one pixel of 256 levels, by quadrature", l), logP, 1, allowed+40*math.Exp2(-24), add)
 	return nil
 }
 
@@ -381,7 +409,7 @@ func randomBatch(m *model.VAE, images int) *model.Batch {
 	b.Images = images
 	for i := range b.X {
 		b.X[i] = float32(source.Float64())
-		if m.Likelihood.Name().Binary() {
+		if m.Likelihood.Name().Pixels() == model.BinaryPixels {
 			b.X[i] = float32(math.Round(float64(b.X[i])))
 		}
 	}

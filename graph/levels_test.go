@@ -1,0 +1,267 @@
+package graph_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"elbo/graph"
+	"elbo/graph/graphtest"
+)
+
+// addLevelChecks adds the likelihoods of grey levels and colours. Their twins are written as
+// the distributions are defined, value by value.
+func addLevelChecks(all map[string][]check) {
+	const pixels = 2
+	levels := func(channels int) *graph.Param {
+		p := graph.NewParam("x", B, pixels*channels)
+		for i := range p.Value { // both ends, and levels between
+			p.Value[i] = float32([]int{0, 255, 1, 128, 254, 77, 3}[i%7]) / 255
+		}
+		return p
+	}
+	random := func(seed uint64, columns int) *graph.Param {
+		p := graphtest.Random("out", seed, 1, B*S, columns)
+		for i := range p.Value { // means near the levels, widths from a level up
+			p.Value[i] *= 0.7
+		}
+		return p
+	}
+	// eachRow sums log p of every row's pixels.
+	eachRow := func(x, out []float64, channels int, logP func(x, out []float64) float64) []float64 {
+		y := make([]float64, B*S)
+		width := len(out) / len(y) / pixels
+		for r := range y {
+			for i := range pixels {
+				y[r] += logP(x[(r/S*pixels+i)*channels:][:channels], out[(r*pixels+i)*width:][:width])
+			}
+		}
+		return y
+	}
+	for _, channels := range []int{1, 3} {
+		name := fmt.Sprint(" of ", channels, " channels")
+		twin := func(logP func(x, out []float64) float64) func(p, in wide) []float64 {
+			return func(p, in wide) []float64 { return eachRow(in[0], p[0], channels, logP) }
+		}
+		all["DiscretizedLogisticLogLik"] = append(all["DiscretizedLogisticLogLik"], check{
+			Name:   "discretised logistic" + name,
+			Params: []*graph.Param{random(71, 2*pixels*channels)}, Inputs: []*graph.Param{levels(channels)},
+			Build: func(b *graph.Builder, p, in nodes) graph.Node {
+				return b.DiscretizedLogisticLogLik(in[0], p[0], channels)
+			},
+			Twin: twin(func(x, out []float64) (sum float64) {
+				for c, v := range x {
+					sum += math.Log(logisticMass(v, out[c], out[channels+c]))
+				}
+				return sum
+			}),
+			Terms: 16 * 6 * channels, // the twin's derivative divides by a mass that is a difference
+		})
+		const components = 2
+		all["LogisticMixtureLogLik"] = append(all["LogisticMixtureLogLik"], check{
+			Name:   "mixture of logistics" + name,
+			Params: []*graph.Param{random(72, pixels*graph.LogisticMixtureOutputs(components, channels))}, Inputs: []*graph.Param{levels(channels)},
+			Build: func(b *graph.Builder, p, in nodes) graph.Node {
+				return b.LogisticMixtureLogLik(in[0], p[0], components, channels)
+			},
+			Twin:  twin(func(x, out []float64) float64 { return math.Log(mixtureMass(x, out, components)) }),
+			Terms: 16 * 6 * channels,
+		})
+		all["PixelGaussianLogLik"] = append(all["PixelGaussianLogLik"], check{
+			Name:   "gaussian with a variance a pixel" + name,
+			Params: []*graph.Param{random(73, 2*pixels*channels)}, Inputs: []*graph.Param{levels(channels)},
+			Build: func(b *graph.Builder, p, in nodes) graph.Node {
+				return b.PixelGaussianLogLik(in[0], p[0], channels)
+			},
+			Twin: twin(func(x, out []float64) (sum float64) {
+				for c, v := range x {
+					variance := math.Exp(out[channels+c])
+					sum -= (v-out[c])*(v-out[c])/(2*variance) + 0.5*math.Log(2*math.Pi*variance)
+				}
+				return sum
+			}),
+			Terms: 6 * channels,
+		})
+		all["BetaBinomialLogLik"] = append(all["BetaBinomialLogLik"], check{
+			Name:   "beta-binomial" + name,
+			Params: []*graph.Param{random(74, 2*pixels*channels)}, Inputs: []*graph.Param{levels(channels)},
+			Build: func(b *graph.Builder, p, in nodes) graph.Node {
+				return b.BetaBinomialLogLik(in[0], p[0], channels)
+			},
+			Twin: twin(func(x, out []float64) (sum float64) {
+				for c, v := range x {
+					sum += logBetaBinomial(math.Round(v*255), out[c], out[channels+c])
+				}
+				return sum
+			}),
+			Terms: 6 * channels,
+		})
+	}
+}
+
+// logisticMass is F(b) - F(a), as it is defined.
+func logisticMass(x, mu, logS float64) float64 {
+	f := func(edge float64) float64 { return 1 / (1 + math.Exp(-(edge-mu)/math.Exp(logS))) }
+	switch v := math.Round(x * 255); v {
+	case 0:
+		return f(0.5 / 255)
+	case 255:
+		return 1 - f(254.5/255)
+	default:
+		return f((v+0.5)/255) - f((v-0.5)/255)
+	}
+}
+
+func mixtureMass(x, out []float64, components int) float64 {
+	channels := len(x)
+	width := (len(out) - components) / components
+	total, mass := 0.0, 0.0
+	for m := range components {
+		pi, o := math.Exp(out[m]), out[components+m*width:][:width]
+		total += pi
+		for c, v := range x {
+			mean := o[c]
+			if c == 1 {
+				mean += math.Tanh(o[6]) * (x[0] - 0.5)
+			}
+			if c == 2 {
+				mean += math.Tanh(o[7])*(x[0]-0.5) + math.Tanh(o[8])*(x[1]-0.5)
+			}
+			pi *= logisticMass(v, mean, o[channels+c])
+		}
+		mass += pi
+	}
+	return mass / total
+}
+
+func logBetaBinomial(v, logit, logC float64) float64 {
+	gamma := func(a float64) float64 { l, _ := math.Lgamma(a); return l }
+	m, c := 1/(1+math.Exp(-logit)), math.Exp(logC)
+	a, b := c*m, c*(1-m)
+	return gamma(256) - gamma(v+1) - gamma(256-v) + gamma(v+a) + gamma(255-v+b) - gamma(255+c) + gamma(a+b) - gamma(a) - gamma(b)
+}
+
+// logLik builds a likelihood of every level or colour in xs, each an image of one pixel, under the
+// same output.
+func logLik(t *testing.T, xs [][]float32, out []float32, build func(b *graph.Builder, x, out graph.Node) graph.Node) []float32 {
+	t.Helper()
+	var x, o []float32
+	var y graph.Node
+	program, err := graph.Build(graphtest.Engine(2), func(b *graph.Builder) {
+		var xNode, outNode graph.Node
+		xNode, x = b.Input("x", len(xs), len(xs[0]))
+		outNode, o = b.Input("out", len(xs), len(out))
+		y = build(b, xNode, outNode)
+		b.Output(y)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, pixel := range xs {
+		copy(x[i*len(pixel):], pixel)
+		copy(o[i*len(out):], out)
+	}
+	if err := program.Run(); err != nil {
+		t.Fatal(err)
+	}
+	return program.Values(y)
+}
+
+// TestMassesOfAllLevelsSumToOne, at extreme parameters too: far from the levels, narrower than
+// a level, wider than all of them.
+func TestMassesOfAllLevelsSumToOne(t *testing.T) {
+	var levels [][]float32
+	for v := range 256 {
+		levels = append(levels, []float32{float32(v) / 255})
+	}
+	for name, build := range map[string]func(b *graph.Builder, x, out graph.Node) graph.Node{
+		"discretised logistic": func(b *graph.Builder, x, out graph.Node) graph.Node {
+			return b.DiscretizedLogisticLogLik(x, out, 1)
+		},
+		"beta-binomial": func(b *graph.Builder, x, out graph.Node) graph.Node { return b.BetaBinomialLogLik(x, out, 1) },
+	} {
+		for _, first := range []float32{-1000, -40, -3, -0.1, 0, 0.1, 0.5, 0.50001, 128. / 255, 1, 1.1, 3, 40, 1000} {
+			for _, second := range []float32{-1000, -12, -7.8, -7, -5, -2, 0, 3, 11, 60} {
+				sum := 0.0
+				for _, l := range logLik(t, levels, []float32{first, second}, build) {
+					sum += math.Exp(float64(l))
+				}
+				// A logarithm of magnitude 8, that of a share of 1/3000, is rounded by 2^-21; the
+				// arguments a and b of a logistic distribution by 2^-24 of up to 1/(9 levels) · 255
+				// in each of a few steps. What is farther out has no mass.
+				if !(math.Abs(sum-1) < 1e-4) {
+					t.Errorf("%s with output %g, %g: masses sum to %v, want 1", name, first, second, sum)
+				}
+			}
+		}
+	}
+}
+
+// TestMassesOfAllColoursSumToOne: channel after channel, as the sum over blue does not depend
+// on the mixture's other values. 256³ colours are too many, so that those of few levels of red
+// and green are summed over blue, green and red in turn.
+func TestMassesOfAllColoursSumToOne(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	const components = 2
+	out := make([]float32, graph.LogisticMixtureOutputs(components, 3))
+	for i := range out {
+		out[i] = float32(random.NormFloat64())
+	}
+	// Narrow in green and blue, so that few of their levels have mass, whatever red is.
+	width := (len(out) - components) / components
+	for m := range components {
+		o := out[components+m*width:]
+		copy(o[3:6], []float32{-5, -7, -7})
+		copy(o[0:3], []float32{0.2 + 0.1*float32(m), 0.5, 0.45})
+	}
+	sum := 0.0
+	var colours [][]float32
+	flush := func() {
+		for _, l := range logLik(t, colours, out, func(b *graph.Builder, x, out graph.Node) graph.Node {
+			return b.LogisticMixtureLogLik(x, out, components, 3)
+		}) {
+			sum += math.Exp(float64(l))
+		}
+		colours = colours[:0]
+	}
+	// A logistic distribution of scale s has 2 exp(-r/s) of its mass farther away than r: of
+	// the narrow ones nothing of note beyond 25 scales, 6 levels.
+	near := func(v float64, mean float64) bool { return math.Abs(v-mean*255) < 8 }
+	for red := range 256 {
+		for green := range 256 {
+			if x := float64(red)/255 - 0.5; !anyComponent(out, components, func(o []float64) bool { return near(float64(green), o[1]+math.Tanh(o[6])*x) }) {
+				continue
+			}
+			for blue := range 256 {
+				r, g := float64(red)/255-0.5, float64(green)/255-0.5
+				if !anyComponent(out, components, func(o []float64) bool {
+					return near(float64(blue), o[2]+math.Tanh(o[7])*r+math.Tanh(o[8])*g)
+				}) {
+					continue
+				}
+				colours = append(colours, []float32{float32(red) / 255, float32(green) / 255, float32(blue) / 255})
+			}
+		}
+		if len(colours) > 0 {
+			flush()
+		}
+	}
+	if math.Abs(sum-1) > 1e-4 {
+		t.Errorf("the masses of all colours sum to %v, want 1", sum)
+	}
+}
+
+func anyComponent(out []float32, components int, is func(o []float64) bool) bool {
+	width := (len(out) - components) / components
+	for m := range components {
+		o := make([]float64, width)
+		for i := range o {
+			o[i] = float64(out[components+m*width+i])
+		}
+		if is(o) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,176 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"elbo/graph"
+	"elbo/graph/graphtest"
+)
+
+// levelLikelihoods are the likelihoods of 256 levels, of a grey pixel and of a colour.
+func levelLikelihoods(t *testing.T, channels int) []Likelihood {
+	t.Helper()
+	var all []Likelihood
+	for _, name := range Likelihoods() {
+		if name.Pixels() != LevelPixels {
+			continue
+		}
+		l, err := NewLikelihood(name, LikelihoodConfig{Channels: channels})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// logProbs are log p(x|out) of images xs under one output of the decoder.
+func logProbs(t *testing.T, l Likelihood, xs [][]float32, out []float32) []float32 {
+	t.Helper()
+	var x, o []float32
+	var y graph.Node
+	program, err := graph.Build(graphtest.Engine(2), func(b *graph.Builder) {
+		var xNode, outNode graph.Node
+		xNode, x = b.Input("x", len(xs), len(xs[0]))
+		outNode, o = b.Input("out", len(xs), len(out))
+		y = l.LogProb(b, xNode, outNode)
+		b.Output(y)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, image := range xs {
+		copy(x[i*len(image):], image)
+		copy(o[i*len(out):], out)
+	}
+	if err := program.Run(); err != nil {
+		t.Fatal(err)
+	}
+	return program.Values(y)
+}
+
+// TestMeansAndDrawsAreOfTheMassesThatLogProbGives, for a grey pixel: the mean is Σ v/255 P(v),
+// and of many draws each level has the share that its mass says.
+func TestMeansAndDrawsAreOfTheMassesThatLogProbGives(t *testing.T) {
+	var levels [][]float32
+	for v := range graph.Levels {
+		levels = append(levels, []float32{float32(v) / 255})
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	for _, l := range levelLikelihoods(t, 1) {
+		for round := range 4 {
+			out := make([]float32, l.Outputs(1))
+			for i := range out {
+				out[i] = float32(random.NormFloat64())
+			}
+			masses, mean := make([]float64, graph.Levels), 0.0
+			for v, logP := range logProbs(t, l, levels, out) {
+				masses[v] = math.Exp(float64(logP))
+				mean += float64(v) / 255 * masses[v]
+			}
+			var got [1]float32
+			l.Mean(got[:], out)
+			if math.Abs(float64(got[0])-mean) > 1e-5 { // masses of up to 1 that are rounded by 2^-20
+				t.Errorf("%s, %d: the mean is %v, want %v", l.Name(), round, got[0], mean)
+			}
+			const draws = 20_000
+			counts := make([]int, graph.Levels)
+			for range draws {
+				l.Draw(got[:], out, random)
+				counts[int(math.Round(float64(got[0])*255))]++
+				if v := got[0] * 255; v != float32(math.Round(float64(v))) && math.Abs(float64(v)-math.Round(float64(v))) > 1e-4 {
+					t.Fatalf("%s: drew %v, which is no level", l.Name(), got[0])
+				}
+			}
+			// χ² over levels with at least five draws expected: its mean is their number and its
+			// variance twice that; six standard deviations.
+			chi, cells := 0.0, 0.0
+			for v, mass := range masses {
+				if expected := mass * draws; expected >= 5 {
+					d := float64(counts[v]) - expected
+					chi, cells = chi+d*d/expected, cells+1
+				}
+			}
+			if chi > cells+6*math.Sqrt(2*cells) {
+				t.Errorf("%s, %d: χ² of the draws is %.0f for %.0f levels", l.Name(), round, chi, cells)
+			}
+		}
+	}
+}
+
+// TestDrawsOfColoursHaveTheSharesThatLogProbGives: of the second pixel of two, so that a number
+// which Draw looks for in another place than LogProb shows. Scales are below a level, so that
+// few colours have mass; red, green and blue of a component depend on each other where the
+// likelihood has it.
+func TestDrawsOfColoursHaveTheSharesThatLogProbGives(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	for _, l := range levelLikelihoods(t, 3) {
+		if l.Name() == BetaBinomialName {
+			continue // it has no narrow masses in the middle; its layout is that of the others
+		}
+		t.Run(fmt.Sprint(l.Name()), func(t *testing.T) {
+			width := l.Outputs(3)
+			out := make([]float32, 2*width)
+			for i := range out {
+				out[i] = float32(0.3 * random.NormFloat64())
+			}
+			second := out[width:]
+			groups := [][]float32{second}
+			if mixture, ok := l.(LogisticMixture); ok {
+				groups = nil
+				for m := range mixture.Components {
+					groups = append(groups, second[mixture.Components+9*m:][:9])
+				}
+			}
+			for m, g := range groups {
+				copy(g, []float32{0.4 + 0.01*float32(m), 0.5, 0.6, -6.5, -6.5, -6.5})
+			}
+			const draws = 20_000
+			counts := map[[3]float32]int{}
+			first := make([]float32, 3)
+			x := make([]float32, 6)
+			for range draws {
+				l.Draw(x, out, random)
+				counts[[3]float32(x[3:])]++
+			}
+			l.Draw(x, out, random)
+			copy(first, x)
+			var xs [][]float32
+			for colour := range counts {
+				xs = append(xs, append(append([]float32{}, first...), colour[:]...))
+			}
+			of := logProbs(t, l, [][]float32{first}, out[:width])[0]
+			chi, cells := 0.0, 0.0
+			for i, logP := range logProbs(t, l, xs, out) {
+				if expected := math.Exp(float64(logP-of)) * draws; expected >= 5 {
+					d := float64(counts[[3]float32(xs[i][3:])]) - expected
+					chi, cells = chi+d*d/expected, cells+1
+				}
+			}
+			if cells < 50 || chi > cells+6*math.Sqrt(2*cells) {
+				t.Errorf("χ² of the draws is %.0f for %.0f colours, want as many and at least 50", chi, cells)
+			}
+		})
+	}
+}
+
+// TestWhatALikelihoodIsToldIsChecked: each fault by its key.
+func TestWhatALikelihoodIsToldIsChecked(t *testing.T) {
+	for _, c := range []struct {
+		name LikelihoodName
+		c    LikelihoodConfig
+		want string
+	}{
+		{BernoulliName, LikelihoodConfig{PixelVariance: true}, "variance is pixel, but likelihood is bernoulli: only gaussian has a variance"},
+		{GaussianName, LikelihoodConfig{PixelVariance: true, Variance: 2}, "variance is 2 and one for each pixel: want one of the two"},
+		{GaussianName, LikelihoodConfig{Mixtures: 3}, "mixtures is 3, but likelihood is gaussian: want discretized-logistic-mixture"},
+		{DiscretizedLogisticMixtureName, LikelihoodConfig{Mixtures: 65}, "mixtures is 65, want 1 to 64"},
+	} {
+		if _, err := NewLikelihood(c.name, c.c); err == nil || err.Error() != c.want {
+			t.Errorf("%s %+v: %v, want %q", c.name, c.c, err, c.want)
+		}
+	}
+}

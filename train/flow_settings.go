@@ -1,0 +1,91 @@
+package train
+
+import (
+	"fmt"
+	"strconv"
+
+	"elbo/model"
+)
+
+// FlowSettings are the flows of a VAE: of its posterior, its prior, or both.
+type FlowSettings struct {
+	Flow       model.FlowName
+	FlowLayers int
+	FlowHidden int
+}
+
+func defaultFlow() FlowSettings {
+	return FlowSettings{Flow: model.CouplingFlow, FlowLayers: model.DefaultFlowLayers, FlowHidden: model.DefaultFlowHidden}
+}
+
+// options are left out of a file where they are as in a file without them.
+func (s *FlowSettings) options() []Option {
+	return []Option{
+		{Key: "flow", Usage: "layers of a posterior that is a flow: coupling (its density is known at any z) or autoregressive (each dimension knows those before it)", Value: name(&s.Flow, "NAME"), Unwritten: []string{string(model.CouplingFlow)}},
+		{Key: "flow-layers", Usage: "layers of a flow, of the posterior and of the prior", Value: integer(&s.FlowLayers), Unwritten: []string{strconv.Itoa(model.DefaultFlowLayers)}},
+		{Key: "flow-hidden", Usage: "units of the one hidden layer of each net of a flow, and numbers that the posterior's nets are told of an image", Value: integer(&s.FlowHidden), Unwritten: []string{strconv.Itoa(model.DefaultFlowHidden)}},
+	}
+}
+
+// bound adds the faults of sizes that are none, or that no machine could hold, and returns
+// the settings without them: what is wrong with all others need not be said.
+func (s FlowSettings) bound(f *faults) FlowSettings {
+	f.add(s.FlowLayers < 1 || s.FlowLayers > maxLayers, "flow-layers is %d, want 1 to %d", s.FlowLayers, maxLayers)
+	f.add(s.FlowHidden < 1, "flow-hidden is %d, want at least 1", s.FlowHidden)
+	f.tooLarge("flow-hidden", s.FlowHidden)
+	usual := defaultFlow()
+	if s.FlowLayers < 1 || s.FlowLayers > maxLayers {
+		s.FlowLayers = usual.FlowLayers
+	}
+	if s.FlowHidden < 1 || s.FlowHidden > largest {
+		s.FlowHidden = usual.FlowHidden
+	}
+	return s
+}
+
+// families are the units and weights that the posterior and the prior have besides those of
+// a diagonal Gaussian and N(0, I).
+func (s *VAESettings) families() (units, weights float64) {
+	z, hidden := float64(s.Latent), float64(s.FlowHidden)
+	layers := float64(s.FlowLayers)
+	last := 0.0 // units of the encoder's last hidden layer
+	if n := len(s.Hidden); n > 0 {
+		last = float64(s.Hidden[n-1])
+	}
+	flow := func(context float64) {
+		units += layers * (2*context + hidden + 8*z) // joined, hidden, and what is mapped
+		weights += layers * hidden * (3*z + context)
+	}
+	switch s.Posterior {
+	case model.FullPosterior:
+		units += z * (z - 1) / 2
+		weights += last * z * (z - 1) / 2
+	case model.FlowedPosterior:
+		units += hidden
+		weights += last * hidden
+		flow(hidden)
+	}
+	if s.Prior == model.FlowedPrior {
+		flow(0)
+	}
+	return units, weights
+}
+
+// describeFamilies names a posterior and a prior that are not the usual ones.
+func (s *VAESettings) describeFamilies() string {
+	text := ""
+	switch s.Posterior {
+	case model.FullPosterior:
+		text += ", posterior of full covariance"
+	case model.FlowedPosterior:
+		text += fmt.Sprintf(", posterior by a flow of %d %s layers", s.FlowLayers, s.Flow)
+	}
+	if s.Prior == model.FlowedPrior {
+		text += fmt.Sprintf(", prior by a flow of %d coupling layers", s.FlowLayers)
+	}
+	return text
+}
+
+func (s FlowSettings) model() model.FlowConfig {
+	return model.FlowConfig{Name: s.Flow, Layers: s.FlowLayers, Hidden: s.FlowHidden}
+}
