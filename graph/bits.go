@@ -85,7 +85,7 @@ func (e *Engine) transposeBits(to, from *gemm.Bits, rows, cols int) {
 }
 
 // bitsGrain is the least number of elements of X times columns of B that makes a shard of a
-// product of bits worth a hand-off.
+// product of bits worth a hand-off: it leaves most of them out.
 const bitsGrain = 4 * productGrain
 
 // computeOfBits computes a product whose A is the matrix of bits x, in shards of columns.

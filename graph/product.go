@@ -11,8 +11,8 @@ type product struct {
 }
 
 // productGrain is the least number of multiplications that makes a shard of a
-// matrix product worth a hand-off: about 10 microseconds of work.
-const productGrain = 1 << 20
+// matrix product worth a hand-off: one to three microseconds of work.
+const productGrain = 1 << 17
 
 // compute computes a product, as shards of rows or of columns of C, whichever there are
 // more of. A shard does all of its part while it is in the cache.

@@ -60,11 +60,15 @@ func (d *Drawn) hold(q Evaluable, scale func() graph.Node) {
 	}
 }
 
-// bounds adds, for images x, [B, D], noise eps, [B·k, E], and the weight beta of the
-// divergence in the ELBO, [1], the terms of each image, all [B]: reconstruction, divergence, the bound, and what has its values (to rounding, or in
+// bounds adds, for images x, [B, D], noise eps, [B·k, E], the weight beta of the
+// divergence in the ELBO, [1], and the images' own components of a prior that leaves them
+// out, [B], the terms of each image, all [B]: reconstruction, divergence, the bound, and what has its values (to rounding, or in
 // expectation) and the gradient that training follows.
-func (m *VAE) bounds(b *graph.Builder, x, eps graph.Node, beta graph.Node) (recon, kl, bound, ascent graph.Node) {
+func (m *VAE) bounds(b *graph.Builder, x, eps, beta, own graph.Node) (recon, kl, bound, ascent graph.Node) {
 	drawn := m.Draw(b, m.Q.Posterior, m.Q.Encoder.Apply(b, x), eps)
+	if prior, ok := m.Prior.(LeavesOut); ok {
+		drawn.logP = func() graph.Node { return prior.LogProbWithout(b, drawn.Z, own) }
+	}
 	var weights graph.Node // w̃
 	switch m.Gradient {
 	case STL:

@@ -46,6 +46,10 @@ func (j *Joint) Width() int {
 // Simulate draws images from the model, one for each of the noises: z ~ p(z), x ~ p(x|z).
 // z, [R, Z], is then an exact draw from p(z|x) for x, [R, D].
 func (j *Joint) Simulate(noise []Noise) (x []float32, z []float64, err error) {
+	j, _, err = j.Fixed()
+	if err != nil {
+		return nil, nil, err
+	}
 	decoder, err := j.NewDecoder(len(noise))
 	if err != nil {
 		return nil, nil, err

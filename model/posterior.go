@@ -146,6 +146,7 @@ type Drawn struct {
 	q        Posterior
 	h, eps   graph.Node
 	logQ     func() graph.Node
+	logP     func() graph.Node
 	ratio    *graph.Node // log p - log q as a difference, once it is asked for
 	perImage int         // S
 }
@@ -154,6 +155,7 @@ type Drawn struct {
 func (j *Joint) Draw(b *graph.Builder, q Posterior, h, eps graph.Node) *Drawn {
 	d := &Drawn{b: b, joint: j, q: q, h: h, eps: eps, perImage: eps.Rows() / max(1, h.Rows())}
 	d.Z, d.logQ = q.Draw(b, h, eps)
+	d.logP = func() graph.Node { return j.Prior.LogProb(b, d.Z) }
 	return d
 }
 
@@ -182,7 +184,7 @@ func (d *Drawn) KL() graph.Node {
 // difference is log p(z) - log q(z|h), [B·S], in the graph once.
 func (d *Drawn) difference() graph.Node {
 	if d.ratio == nil {
-		ratio := d.b.Sub(d.joint.Prior.LogProb(d.b, d.Z), d.logQ())
+		ratio := d.b.Sub(d.logP(), d.logQ())
 		d.ratio = &ratio
 	}
 	return *d.ratio

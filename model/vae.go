@@ -76,9 +76,9 @@ func (c VAEConfig) Validate() error {
 	c.likelihood().check(c.Likelihood, &f)
 	f = append(f, ValidateLayers(c.Network, c.Activation))
 	c.architecture().check(&f)
-	c.Prior.check(&f)
 	c.Posterior.check(&f)
 	c.checkFlow(&f)
+	c.checkPrior(&f)
 	_, err := ParseLikelihood(string(c.Likelihood))
 	f.add(err != nil, "likelihood: %w", err)
 	_, err = ParseObjective(string(c.Objective))
@@ -127,7 +127,7 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 		return nil, fmt.Errorf("gradient is %s, which wants log q(z|x) at any z, and the posterior %v does not know it: want standard", c.Gradient, posterior)
 	}
 	q := Q{Encoder: c.architecture().encoder(h, init), Posterior: posterior}
-	prior, err := c.newPrior(q, init)
+	prior, err := c.newPrior(q, engine, init)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,8 @@ func (m *VAE) Params() []*graph.Param { return append(m.Q.Params(), m.Joint.Para
 func (q Q) Params() []*graph.Param { return append(q.Encoder.Params(), q.Posterior.Params()...) }
 
 // Trained returns the parameters that an optimiser moves along their gradients: all but
-// those of a frozen part, and those that the likelihood solves for.
+// those of a frozen part, those that the likelihood solves for, and what of the prior is set
+// otherwise.
 func (m *VAE) Trained() []*graph.Param {
 	params := m.Params()
 	switch m.Freeze {
@@ -167,8 +168,11 @@ func (m *VAE) Trained() []*graph.Param {
 	case DecoderPart:
 		params = m.Q.Params()
 	}
-	solved := m.solved()
-	return slices.DeleteFunc(params, func(p *graph.Param) bool { return slices.Contains(solved, p) })
+	apart := m.solved()
+	if prior, ok := m.Prior.(Untrained); ok {
+		apart = append(apart, prior.Untrained()...)
+	}
+	return slices.DeleteFunc(params, func(p *graph.Param) bool { return slices.Contains(apart, p) })
 }
 
 // solved returns the parameters that training sets by Solve.
@@ -201,16 +205,21 @@ type Batch struct {
 	X      []float32 // [B, D]
 	Eps    []float32 // [B·k, E], standard normal; row b·k + s is draw s of image b
 	Beta   float32   // weight of the divergence in the ELBO
+	Own    []float32 // [B], the component of the prior that an image makes, see LeavesOut; nil of other priors
 }
 
 // NewBatch returns a batch for up to images images.
 func (m *VAE) NewBatch(images int) *Batch {
 	_, eps := m.Q.Posterior.Sizes()
-	return &Batch{
+	batch := &Batch{
 		X:    make([]float32, images*m.Pixels),
 		Eps:  make([]float32, images*m.Draws*eps),
 		Beta: 1,
 	}
+	if _, ok := m.Prior.(LeavesOut); ok {
+		batch.Own = make([]float32, images)
+	}
+	return batch
 }
 
 // vaeStep is the compiled graph of one step of training.
@@ -218,6 +227,7 @@ type vaeStep struct {
 	program              *graph.Program
 	x, eps, weight, beta []float32
 	of                   []float32 // images of the whole batch
+	own                  []float32 // of a prior that leaves out, else nil
 	recon, kl, bound     graph.Node
 }
 
@@ -237,10 +247,14 @@ func (m *VAE) CompileStep(images int) error {
 		eps, s.eps = b.Input("eps", images*m.Draws, noise)
 		weight, s.weight = b.Input("weight", images)
 		of, s.of = b.Input("of", 1)
+		var own graph.Node
+		if _, ok := m.Prior.(LeavesOut); ok {
+			own, s.own = b.Input("own", images)
+		}
 		if m.Objective == ELBO {
 			beta, s.beta = b.Input("beta", 1)
 		}
-		s.recon, s.kl, s.bound, ascent = m.bounds(b, x, eps, beta)
+		s.recon, s.kl, s.bound, ascent = m.bounds(b, x, eps, beta, own)
 		b.Output(s.recon, s.kl, s.bound)
 		b.Gradients(b.NegMeanOf(ascent, weight, of), append(m.Trained(), m.solved()...))
 	})
@@ -266,6 +280,7 @@ func (m *VAE) Step(batch *Batch) (Totals, error) {
 		}
 	}
 	s.of[0] = float32(max(batch.Of, batch.Images))
+	copy(s.own, batch.Own)
 	if s.beta != nil {
 		s.beta[0] = batch.Beta
 	}

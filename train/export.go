@@ -41,7 +41,7 @@ func (s *Setup) DecoderONNX() (*onnx.Model, error) {
 		return nil, err
 	}
 	b := exported{g: onnx.Graph{Name: string(model.DecoderPart)}}
-	z := b.input("z", joint.Latent, "codes; p(z) = N(0, I)")
+	z := b.input("z", joint.Latent, "codes; "+priorDoc(joint.Prior))
 	switch joint.Likelihood.(type) {
 	case *model.Gaussian:
 		if _, err := b.network(joint.Decoder, z, "mean"); err != nil {
@@ -62,10 +62,21 @@ func (s *Setup) DecoderONNX() (*onnx.Model, error) {
 	}
 	b.output("mean", joint.Pixels, fmt.Sprintf("E[x|z], images of %d x %d pixels, row by row from the top", s.Dataset.Rows(), s.Dataset.Cols()))
 	m := s.exported(b, "decoder: z to E[x|z]")
+	if _, ok := joint.Prior.(model.StandardNormal); !ok {
+		m.Metadata["elbo.prior"] = joint.Prior.String()
+	}
 	if gaussian, ok := joint.Likelihood.(*model.Gaussian); ok {
 		m.Metadata["elbo.variance"] = fmt.Sprint(float32(gaussian.Variance()))
 	}
 	return m, nil
+}
+
+// priorDoc says what p(z) is, and where to draw from it: the graph does not.
+func priorDoc(p model.Prior) string {
+	if _, ok := p.(model.StandardNormal); ok {
+		return "p(z) = N(0, I)"
+	}
+	return fmt.Sprintf("p(z) is the %s of the checkpoint, not N(0, I): elbo sample draws from it", p)
 }
 
 // exported makes a file of a graph.

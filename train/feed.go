@@ -80,6 +80,11 @@ func (s *Setup) fillBatch(b *fedBatch, m *model.VAE, images []int32, kept *data.
 	b.Of = len(images)
 	images = images[b.Of*s.Reducer.Rank()/s.Reducer.Size() : b.Of*(s.Reducer.Rank()+1)/s.Reducer.Size()]
 	b.Images = len(images)
+	if prior, ok := m.Prior.(model.LeavesOut); ok {
+		for i, image := range images {
+			b.Own[i] = float32(prior.Own(int(image)))
+		}
+	}
 	for i, image := range images {
 		if x := b.X[i*d:][:d]; kept != nil {
 			kept.Pixels(x, int(image))

@@ -178,6 +178,14 @@ func (g *gradient) betterAverage(ctx context.Context, v *run.EpochTerms) (bool, 
 
 // steps takes the steps from the present position to the end of the epoch.
 func (g *gradient) steps(ctx context.Context) error {
+	if g.position == 0 && g.epoch > 1 && g.own.PriorUpdate == PriorByEM {
+		if err := g.updatePrior(ctx); err != nil {
+			if ctx.Err() != nil {
+				return g.Interrupted()
+			}
+			return err
+		}
+	}
 	for n := g.Train.N(); g.position < n; {
 		batch := g.batches.next()
 		totals, err := g.vae.Step(&batch.Batch)
@@ -193,6 +201,9 @@ func (g *gradient) steps(ctx context.Context) error {
 			return g.Diverged(why)
 		}
 		g.move(batch.Of)
+		if prior, ok := g.vae.Prior.(model.Projected); ok {
+			prior.Project()
+		}
 		if g.vae.Solves() {
 			g.vae.Solve(g.solvedShare(batch.Of))
 		}

@@ -31,6 +31,7 @@ func vaeKind() Kind {
 		New: func(s *Setup) (Model, error) {
 			own := s.Config.Settings.(*VAESettings)
 			c := own.Model(s.Config, s.Dataset.D())
+			s.priorImages(&c.Prior)
 			c.Conv.Image, c.Channels = imageOf(s.Dataset), s.Dataset.Channels()
 			m, err := model.NewVAE(c, s.Engine, s.InitStream)
 			if err != nil {
@@ -113,6 +114,7 @@ func (s *VAESettings) Validate(c Config) error {
 	own.NetworkSettings = s.NetworkSettings.bound(&f)
 	f.tooLarge("k", s.K)
 	f.tooLarge("batch", s.Batch)
+	s.PriorSettings.check(&f)
 	own.FlowSettings = s.FlowSettings.bound(&f)
 	f = append(f, own.Model(c, 1).Validate())
 	f.add(!(s.Beta >= 0) || math.IsInf(s.Beta, 0), "beta is %g, want 0 or more", s.Beta)
@@ -129,9 +131,9 @@ func (s *VAESettings) Validate(c Config) error {
 // Fit makes a batch no larger than the training images: the rest of it would be padding.
 func (s *VAESettings) Fit(images int) { s.Batch = min(s.Batch, images) }
 
-// Bytes counts parameters with gradients and moments, those of flows among them, the values
-// of every layer for a batch with their gradients, the batches that wait, and what evaluation
-// holds.
+// Bytes counts parameters with gradients and moments, those of flows among them, what the
+// prior takes, the values of every layer for a batch with their gradients, the batches that
+// wait, and what evaluation holds.
 func (s *VAESettings) Bytes(c Config, image model.MapShape, _ int) float64 {
 	pixels := image.Size()
 	units, weights := s.sizes(pixels)
@@ -141,15 +143,17 @@ func (s *VAESettings) Bytes(c Config, image model.MapShape, _ int) float64 {
 		kept++
 	}
 	own, ownWeights := s.families()
-	scored := float64(max(1, c.Workers)*infer.ScoredRows(pixels)) * d
+	rows := float64(max(1, c.Workers) * infer.ScoredRows(pixels))
 	if s.Layers.Convolutional() {
 		encoder, decoder := s.ConvSettings.model(image).Costs(s.Layers, s.Hidden, s.Latent, 2*s.Latent, pixels)
 		width := max(d, decoder.Units)
-		scored = float64(max(1, c.Workers)*infer.ScoredRows(int(width))) * width
+		rows = float64(max(1, c.Workers) * infer.ScoredRows(int(width)))
+		prior := s.PriorSettings.bytes(encoder.Units, d, max(batch*draws, rows))
 		kept += convSums
-		return 4 * (kept*(encoder.Weights+decoder.Weights+ownWeights) + 4*batch*(encoder.Units+draws*(decoder.Units+own)) + feedAhead*batch*d + 4*scored)
+		return prior + 4*(kept*(encoder.Weights+decoder.Weights+ownWeights)+4*batch*(encoder.Units+draws*(decoder.Units+own))+feedAhead*batch*d+4*rows*width)
 	}
-	return 4 * (kept*(2*weights+ownWeights) + 4*batch*draws*(units+own) + feedAhead*batch*d + 4*scored)
+	prior := s.PriorSettings.bytes(units, d, max(batch*draws, rows))
+	return prior + 4*(kept*(2*weights+ownWeights)+4*batch*draws*(units+own)+feedAhead*batch*d+4*rows*d)
 }
 
 // convSums is about how many numbers a convolution keeps of each weight besides: partial sums of
@@ -171,7 +175,7 @@ func (s *VAESettings) Describe(c Config, pixels int) string {
 	if s.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", s.K)
 	}
-	return fmt.Sprintf("VAE %s, %s, %s%s", s.encoderText(pixels), c.Likelihood, objective+s.describeFamilies(), s.OptimiserSettings.describe())
+	return fmt.Sprintf("VAE %s, %s, %s%s", s.encoderText(pixels), c.Likelihood, objective+s.PriorSettings.describe()+s.describeFamilies(), s.OptimiserSettings.describe())
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.

@@ -48,6 +48,8 @@ func valuesOf(key string) []string {
 		return words(Schedules)
 	case "prior":
 		return append(words(model.Priors), words(model.TablePriors)...)
+	case "prior-update":
+		return words(PriorUpdates)
 	case "posterior":
 		return words(model.Posteriors)
 	case "flow":

@@ -30,6 +30,9 @@ func (a *vae) Params() []*graph.Param { return a.m.Params() }
 
 func (a *vae) Free() (all, encoder int) {
 	for _, p := range a.Params() {
+		if _, ok := a.m.Prior.(model.LeavesOut); ok && strings.HasPrefix(p.Name, string(priorPart)+".") {
+			continue // training images
+		}
 		all += len(p.Value)
 		if strings.HasPrefix(p.Name, string(model.EncoderPart)+".") {
 			encoder += len(p.Value)
@@ -104,9 +107,13 @@ func (a *vae) Score(ctx context.Context, v data.View, o ScoreOptions) (infer.Eva
 
 func (a *vae) Sample(n int, seed uint64) ([]float32, error) {
 	stream := data.NewStream(seed, "sample")
+	joint, _, err := a.m.Fixed()
+	if err != nil {
+		return nil, err
+	}
 	z, code := make([]float32, 0, n*a.m.Latent), make([]float64, a.m.Latent)
 	for range n {
-		a.m.Prior.Draw(code, stream)
+		joint.Prior.Draw(code, stream)
 		for _, v := range code {
 			z = append(z, float32(v))
 		}

@@ -105,13 +105,13 @@ func norm(a []float32) float64 {
 type Traversal struct {
 	Dimension int       // from 0
 	KL        float64   // KL(q(z_j|x) ‖ p(z_j)), mean over images, nats; NaN where it is not known
-	At        []float64 // z_j, in standard deviations of N(0, 1), [steps]
+	At        []float64 // z_j, [steps]
 	Images    []float32 // E[x|z], [steps, D]
 }
 
 // Traverse returns what the decoder makes of the code from, [Z], with one dimension after
-// the other taken from -reach to reach in so many steps; of a grid no further than its
-// outermost points. The dimensions are those of the largest KL over the images of v, which
+// the other taken from -reach to reach standard deviations of the prior about its mean, in so
+// many steps; of a grid no further than its outermost points. The dimensions are those of the largest KL over the images of v, which
 // is what a dimension tells of an image, and in that order. ErrNoCodes, as a *ConfigError,
 // for a model without a latent space.
 func (s *Setup) Traverse(ctx context.Context, v data.View, from []float32, dimensions, steps int, reach float64) ([]Traversal, error) {
@@ -129,10 +129,14 @@ func (s *Setup) Traverse(ctx context.Context, v data.View, from []float32, dimen
 	}
 	slices.SortStableFunc(all, func(a, b Traversal) int { return cmp.Compare(b.KL, a.KL) })
 	all = all[:min(dimensions, len(all))]
+	mean, sd, err := PriorScale(joint)
+	if err != nil {
+		return nil, err
+	}
 	codes := make([]float32, 0, len(all)*steps*joint.Latent)
 	for i := range all {
 		j := all[i].Dimension
-		lo, hi := s.within(j, -reach, reach)
+		lo, hi := s.within(j, mean[j]-reach*sd[j], mean[j]+reach*sd[j])
 		for k := range steps {
 			at := lo + (hi-lo)*float64(k)/float64(max(1, steps-1))
 			all[i].At = append(all[i].At, at)
@@ -148,6 +152,33 @@ func (s *Setup) Traverse(ctx context.Context, v data.View, from []float32, dimen
 		all[i].Images = images[i*steps*joint.Pixels:][:steps*joint.Pixels]
 	}
 	return all, nil
+}
+
+// PriorScale returns the mean and the standard deviation of each dimension under the prior,
+// [Z]: 0 and 1 of N(0, I), of others those of a few thousand draws.
+func PriorScale(joint *model.Joint) (mean, sd []float64, err error) {
+	mean, sd = make([]float64, joint.Latent), make([]float64, joint.Latent)
+	if _, ok := joint.Prior.(model.StandardNormal); ok {
+		for j := range sd {
+			sd[j] = 1
+		}
+		return mean, sd, nil
+	}
+	if joint, _, err = joint.Fixed(); err != nil {
+		return nil, nil, err
+	}
+	const draws = 4000
+	sums, z, noise := make([]infer.Running, joint.Latent), make([]float64, joint.Latent), data.NewStream(1, "prior/scale")
+	for range draws {
+		joint.Prior.Draw(z, noise)
+		for j, v := range z {
+			sums[j].Add(v)
+		}
+	}
+	for j := range sums {
+		mean[j], sd[j] = sums[j].Mean, math.Sqrt(sums[j].Variance())
+	}
+	return mean, sd, nil
 }
 
 // within narrows an interval of dimension j to where the decoder was fitted: of a grid from

@@ -16,7 +16,8 @@ import (
 // configuration names in init-from: of a run, its best state, or its newest where it has
 // no best. Every parameter of encoder, decoder and likelihood that both models have by
 // the same name is taken over, so a VAE's decoder can become a grid's and the other way
-// round; log p(z) is not, as it belongs to the grid. Run calls it when they
+// round; log p(z) is not, as it belongs to the grid. Of a VAE's prior, what is learned is
+// taken over by a VAE with the same prior. Run calls it when they
 // start from the beginning; whoever calls it before learns of an error before anything is
 // written.
 //
@@ -35,7 +36,26 @@ func (s *Setup) WarmStart() error {
 	if err := s.checkWarmStart(was, from.Params); err != nil {
 		return &ConfigError{fmt.Errorf("init-from: %s: %w", source, err)}
 	}
-	return s.takeOver(from.Params, func(model.Part) bool { return true })
+	if err := s.takeOver(from.Params, func(model.Part) bool { return true }); err != nil {
+		return err
+	}
+	return s.freezePrior(from.Params)
+}
+
+// freezePrior gives a frozen decoder the p(z) that it was trained with, where that follows an
+// encoder: the posteriors, by the encoder that was taken over, of the images that it was
+// made of. A checkpoint whose prior was frozen before has its members themselves.
+func (s *Setup) freezePrior(from []safetensors.Tensor) error {
+	m, ok := s.Model.(Amortised)
+	if !ok || m.VAE().Freeze != model.DecoderPart {
+		return nil
+	}
+	for _, t := range from {
+		if model.IsPriorImages(t.Name) {
+			return m.VAE().FreezePrior(t.Data)
+		}
+	}
+	return nil
 }
 
 // TakeArchitecture takes over the hidden layers and their kind, the latent dimensions, the
@@ -75,6 +95,9 @@ func (c *Config) TakeArchitecture(given func(key string) bool) error {
 			take()
 		}
 	}
+	if vae, ok := c.Settings.(*VAESettings); ok && !given("prior") && was.Model == VAEModel {
+		vae.takePrior(SettingsOf[VAESettings](was), given)
+	}
 	return nil
 }
 
@@ -93,7 +116,7 @@ func (s *Setup) TakeDecoder(from *Setup) error {
 // takeOver copies tensors of the given parts to the parameters of the same names.
 func (s *Setup) takeOver(from []safetensors.Tensor, of func(model.Part) bool) error {
 	for _, own := range s.Tensors() {
-		if saved, ok := findTensor(from, own.Name, len(own.Data)); ok && partOf(own) != priorPart && of(partOf(own)) {
+		if saved, ok := findTensor(from, own.Name, len(own.Data)); ok && !stays(own) && of(partOf(own)) {
 			copy(own.Data, saved)
 		}
 	}
@@ -106,8 +129,16 @@ func partOf(t safetensors.Tensor) model.Part {
 	return model.Part(part)
 }
 
-// priorPart holds log p(z) of a model with a table.
+// priorPart holds p(z): of a model with a table the logarithms of its weights, of a VAE what
+// its prior has.
 const priorPart model.Part = "prior"
+
+// stays reports whether a tensor of the prior is a model's own: the weights of a table, and
+// training images.
+func stays(t safetensors.Tensor) bool { return t.Name == tableWeights || model.IsExemplars(t.Name) }
+
+// tableWeights is log p(z) of a model with a table.
+const tableWeights = "prior.log_weight"
 
 // checkWarmStart returns every reason why parameters of a model with the configuration was
 // would mean something else in this one.
@@ -123,10 +154,15 @@ func (s *Setup) checkWarmStart(was Config, from []safetensors.Tensor) error {
 	f.add(other.Activation != own.Activation, "its activation is %s, and this model's %s: want --activation %[1]s", other.Activation, own.Activation)
 	f.add(was.Likelihood != s.Config.Likelihood, "its likelihood is %s, and this model's %s: want --likelihood %[1]s", was.Likelihood, s.Config.Likelihood)
 	f.add(vae.Freeze == model.DecoderPart && wasVAE.Variance != vae.Variance, "its variance is %s, and this model's %s: want the same of a decoder that is frozen", variance(&wasVAE.Variance), variance(&vae.Variance))
+	if vae.Freeze == model.DecoderPart {
+		f = append(f, vae.samePrior(wasVAE)...)
+	}
 	common := map[model.Part]bool{}
 	for _, own := range s.Tensors() {
 		i := slices.IndexFunc(from, func(t safetensors.Tensor) bool { return t.Name == own.Name })
-		if i < 0 || partOf(own) == priorPart {
+		frozen := vae.Freeze == model.DecoderPart && partOf(own) == priorPart && !model.IsFrozenPrior(own.Name)
+		f.add(i < 0 && frozen, "it has no %s: want the same prior of a decoder that is frozen", own.Name)
+		if i < 0 || partOf(own) == priorPart && !frozen {
 			continue
 		}
 		common[partOf(own)] = true

@@ -12,6 +12,7 @@ import (
 
 	"elbo/data"
 	"elbo/graph"
+	"elbo/graph/graphtest"
 	"elbo/model"
 	"elbo/model/infer"
 	"elbo/train/run"
@@ -341,5 +342,101 @@ func TestAWarmStartTakesTheArchitectureAlong(t *testing.T) {
 	c.network().InitFrom = mixed.Path
 	if err := c.TakeArchitecture(func(string) bool { return false }); !errors.Is(err, errNoNetwork) {
 		t.Errorf("of a mixture: %v", err)
+	}
+}
+
+// TestAFrozenDecoderKeepsItsPrior: with a new encoder trained for it, log p(z) of any code is,
+// to the rounding of an encoder's product, what it was in the run that the decoder is from;
+// and again where that run's prior was frozen itself. Neither the prior nor its settings have
+// to be named.
+func TestAFrozenDecoderKeepsItsPrior(t *testing.T) {
+	const codes = 50
+	logP := func(s *Setup) []float64 {
+		density, err := vaeOf(s).NewPriorDensity(codes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, p := make([]float64, 2*codes), make([]float64, codes)
+		noise := data.NewStream(3, "codes")
+		for i := range z {
+			z[i] = 1.5 * noise.NormFloat64()
+		}
+		if err := density.At(z, p, nil); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	best := func(s *Setup, dir *run.Dir) {
+		state, _, err := dir.Best()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Load(state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, prior := range model.Priors {
+		c := smallConfig(t)
+		c.vae().Prior = prior
+		switch _, key := c.vae().components(); key {
+		case "prior-components":
+			c.vae().PriorComponents = 7
+		case "pseudo-inputs":
+			c.vae().PseudoInputs = 7
+		}
+		source, dir := trainedRun(t, c)
+		best(source, dir)
+		want := logP(source)
+		for again := range 2 {
+			next := smallConfig(t)
+			next.Data, next.Seed = source.Config.Data, 9
+			next.vae().InitFrom, next.vae().Freeze = dir.Path, model.DecoderPart
+			if err := next.TakeArchitecture(func(key string) bool { return key == "hidden" || key == "latent" }); err != nil {
+				t.Fatal(err)
+			}
+			if next.vae().Prior != prior {
+				t.Fatalf("%s: took over the prior %s", prior, next.vae().Prior)
+			}
+			var s *Setup
+			s, dir = trainedRun(t, next)
+			best(s, dir)
+			for i, got := range logP(s) {
+				if math.Abs(got-want[i]) > 1e-4*math.Max(1, math.Abs(want[i])) {
+					t.Errorf("%s, time %d: log p(z_%d) = %g, want %g", prior, again+1, i, got, want[i])
+					break
+				}
+			}
+			if floatsEqual(tensor(t, s.Tensors(), "encoder.0.weight"), tensor(t, source.Tensors(), "encoder.0.weight")) {
+				t.Errorf("%s: the encoder has not moved", prior)
+			}
+		}
+		other := smallConfig(t)
+		other.Data = source.Config.Data
+		other.vae().InitFrom, other.vae().Freeze, other.vae().Prior = dir.Path, model.DecoderPart, model.NormalPrior
+		if prior == model.NormalPrior {
+			other.vae().Prior, other.vae().PriorComponents = model.GaussianPrior, 7
+		}
+		if err := newTestSetup(t, other).WarmStart(); err == nil || !strings.Contains(err.Error(), "want --prior "+string(prior)+" of a decoder that is frozen") {
+			t.Errorf("%s: a frozen decoder under another prior: %v", prior, err)
+		}
+	}
+}
+
+// TestPriorSettingsAreRefused with the key and what to do.
+func TestPriorSettingsAreRefused(t *testing.T) {
+	for want, change := range map[string]func(*VAESettings){
+		"prior-components is 5, but prior is normal: only mixture and exemplar have components": func(s *VAESettings) { s.PriorComponents = 5 },
+		"pseudo-inputs is 5, but prior is mixture: only vamp has pseudo-inputs":                 func(s *VAESettings) { s.Prior, s.PseudoInputs = model.GaussianPrior, 5 },
+		"prior-components is 0, want at least 1":                                                func(s *VAESettings) { s.Prior, s.PriorComponents = model.GaussianPrior, 0 },
+		"prior-update is em, but prior is vamp":                                                 func(s *VAESettings) { s.Prior, s.PriorUpdate = model.PseudoPrior, PriorByEM },
+		"unknown prior-update \"sometimes\", want gradient or em":                               func(s *VAESettings) { s.PriorUpdate = "sometimes" },
+		"pseudo-inputs is 500, but there are 90 training images: want at most as many":          func(s *VAESettings) { s.Prior = model.PseudoPrior },
+		"prior-components is 91, but there are 90 training images":                              func(s *VAESettings) { s.Prior, s.PriorComponents = model.ExemplarPrior, 91 },
+	} {
+		c := smallConfig(t)
+		change(c.vae())
+		if _, err := NewSetup(c, 2, graphtest.Engine); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
 	}
 }

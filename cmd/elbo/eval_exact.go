@@ -51,6 +51,6 @@ func (e *evalReport) writeExact(w io.Writer) {
 	}
 	fmt.Fprintf(w, "; %s\n", e.LogP.Method)
 	if n := e.LogP.Missed; n > 0 {
-		fmt.Fprintf(w, "the quadrature misses the posterior of %s: L_%d, a lower bound, is used instead; longer training brings codes nearer to N(0, I)\n", count(n, "image"), e.IW.K)
+		fmt.Fprintf(w, "the quadrature misses the posterior of %s: L_%d, a lower bound, is used instead; longer training brings codes nearer to p(z)\n", count(n, "image"), e.IW.K)
 	}
 }

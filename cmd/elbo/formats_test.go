@@ -268,6 +268,10 @@ func tensorsOfEveryKind(t *testing.T) []string {
 	var names []string
 	for i, flags := range []string{
 		"--binarise none --likelihood gaussian --hidden 5 --latent 2 --batch 10 --ema 0.9",
+		"--binarise static --hidden 5 --latent 2 --batch 10 --prior mixture --prior-components 2",
+		"--binarise static --hidden 5 --latent 2 --batch 10 --prior exemplar --prior-components 2",
+		"--binarise static --hidden 5 --latent 2 --batch 10 --prior vamp --pseudo-inputs 2",
+		"--binarise static --freeze decoder --init-from " + filepath.Join(dir, "run3"),
 		"--network residual --binarise static --conv-channels 2 --blocks 1 --hidden none --latent 2 --batch 10",
 		"--binarise none --likelihood gaussian --hidden 5 --latent 2 --batch 10 --posterior flow --prior flow --flow-layers 1 --flow-hidden 3",
 		"--model grid --binarise static --grid 2x2 --hidden 5",

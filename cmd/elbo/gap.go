@@ -181,7 +181,7 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 
 // missedNote tells of posteriors outside the quadrature's box: how many, of which images,
 // and the k that stands in.
-const missedNote = "the quadrature misses the posterior of %s: L_%d, a lower bound, is used for log p(x) instead; longer training brings codes nearer to N(0, I)\n"
+const missedNote = "the quadrature misses the posterior of %s: L_%d, a lower bound, is used for log p(x) instead; longer training brings codes nearer to p(z)\n"
 
 // gapSplits are the splits that a word stands for: for both, of those that have images.
 func (t *trained) gapSplits(word string) ([]string, error) {

@@ -22,7 +22,7 @@ const (
 	sampledImages     = 100 // samples.png
 	pairedImages      = 40  // reconstructions.png
 	manifoldSide      = 20  // manifold.png, images along each axis
-	manifoldReach     = 3   // manifold.png, standard deviations of the prior in each direction
+	manifoldReach     = 3   // manifold.png, standard deviations of N(0, I) in each direction; see regionOf
 	plottedCodes      = 10000
 	shownComponents   = 200 // components.png
 	gridColumns       = 10
@@ -255,11 +255,27 @@ func upright(images []float32, n1, n2, d int) []float32 {
 func (g gallery) plane() error {
 	s := g.s
 	if !s.Config.HasTable() { // the states of a grid are in samples.png
-		images, err := s.Decode(picture.ManifoldCodes(manifoldSide, -manifoldReach, manifoldReach))
+		joint, err := s.Joint()
 		if err != nil {
 			return err
 		}
-		err = g.images("manifold.png", picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), manifoldSide, -manifoldReach, manifoldReach), "means E[x|z] over the plane")
+		r, err := regionOf(joint)
+		if err != nil {
+			return err
+		}
+		codes := picture.ManifoldCodes(manifoldSide, r.lo, r.hi)
+		images, err := s.Decode(codes)
+		if err != nil {
+			return err
+		}
+		if err := r.dim(images, codes); err != nil {
+			return err
+		}
+		what := "means E[x|z] over the plane"
+		if r.density != nil {
+			what += ", dark outside 99 % of p(z)"
+		}
+		err = g.images("manifold.png", picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), manifoldSide, r.lo, r.hi), what)
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func newSampleCmd(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "sample RUN|CHECKPOINT",
 		Short:   "Images decoded from draws of the prior",
-		Long:    "Draw codes z from the prior N(0, I) and write the decoded means E[x|z], as a picture (.png) or as numbers (.npy, float32, N x D).",
+		Long:    "Draw codes z from the prior p(z) of the model and write the decoded means E[x|z], as a picture (.png) or as numbers (.npy, float32, N x D).",
 		Example: "  elbo sample runs/vae-001\n  elbo sample runs/vae-001 --n 1000 --seed 7 --out samples.npy",
 		Args:    oneRun,
 		RunE: func(cmd *cobra.Command, args []string) error {

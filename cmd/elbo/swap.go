@@ -53,7 +53,7 @@ EM to VAE or back:
                  (with --unfreeze both are trained from there)
 
 Either makes a run directory, which eval, sample, resume and the other commands take,
-and prints what was before and after: log p(x) under N(0, I) by quadrature, the
+and prints what was before and after: log p(x) under the vae's p(z) by quadrature, the
 evidence under the grid's points by its table, the ELBO of each image's own best
 diagonal Gaussian, and that of the encoder. With --epochs 0 nothing is trained: only
 the figures of RUN are printed.
@@ -102,6 +102,7 @@ type swapReport struct {
 	Run      string            `json:"run,omitempty"`   // that was made
 	Model    string            `json:"model,omitempty"` // that was trained: grid or vae
 	byEM     bool              // it was trained by EM
+	prior    string            // p(z) of the vae
 	Frozen   bool              `json:"frozen,omitempty"` // its decoder is that of the checkpoint
 	Grid     []int             `json:"grid"`
 	GridRule string            `json:"grid_rule"`
@@ -319,7 +320,7 @@ func (b *bridge) cross(ctx context.Context, dir *run.Dir, from *run.State) error
 func (b *bridge) report() *swapReport {
 	grid := train.SettingsOf[train.GridSettings](b.grid.Config)
 	return &swapReport{
-		From: b.source.Path, Grid: grid.Grid, GridRule: string(grid.GridRule), OwnPrior: grid.Prior != model.Fixed,
+		From: b.source.Path, prior: b.vae.Model.(train.Amortised).Joint().Prior.String(), Grid: grid.Grid, GridRule: string(grid.GridRule), OwnPrior: grid.Prior != model.Fixed,
 		Data: b.source.Dataset.Name, DataSHA256: b.source.Dataset.SHA256, Split: b.o.split, Binarise: string(b.view.Mode), PixelsSHA256: b.view.Hash(),
 		Draws: b.o.samples, Seed: b.source.Config.Seed,
 	}
@@ -350,7 +351,7 @@ func (r *swapReport) write(w io.Writer) {
 		fmt.Fprintln(table)
 	}
 	logP := func(l infer.LogP) *infer.Estimate { return &infer.Estimate{Value: l.Value, SE: l.SE} }
-	row("log p(x), prior N(0, I)", func(i *infer.Inferences) *infer.Estimate { return logP(i.LogP) })
+	row("log p(x), prior "+r.prior, func(i *infer.Inferences) *infer.Estimate { return logP(i.LogP) })
 	row(fmt.Sprintf("log p(x), table of %s points", joined(r.Grid, "x")), func(i *infer.Inferences) *infer.Estimate { return logP(i.Table) })
 	row("L[q*], the best q of each image", func(i *infer.Inferences) *infer.Estimate { return &i.ELBOStar })
 	row("L[q], the encoder", func(i *infer.Inferences) *infer.Estimate { return i.ELBO })
@@ -363,7 +364,7 @@ func (r *swapReport) write(w io.Writer) {
 		weights = "weights that the data chose"
 	}
 	fmt.Fprintf(w, "table: %s, %s: another model, which may be above or below the first line; exact\n", r.GridRule, weights)
-	fmt.Fprintf(w, "N(0, I): %s, mean error %.1g nats\n", r.Before.LogP.Method, r.Before.LogP.Error)
+	fmt.Fprintf(w, "%s: %s, mean error %.1g nats\n", r.prior, r.Before.LogP.Method, r.Before.LogP.Error)
 	for _, column := range columns {
 		if column.LogP.Missed > 0 {
 			fmt.Fprintf(w, missedNote, count(column.LogP.Missed, r.Split+" image"), 2*r.Draws)

@@ -32,10 +32,10 @@ func newTraverseCmd(p *program) *cobra.Command {
 		Use:   "traverse RUN|CHECKPOINT",
 		Short: "What each latent dimension does to an image",
 		Long: `Take one latent dimension after the other from -REACH to REACH, in standard deviations
-of the prior N(0, I), leave the others as they are, and decode: a sheet with a row for
+of the prior about its mean, leave the others as they are, and decode: a sheet with a row for
 each dimension. They are sorted by KL(q(z|x) ‖ p(z)), mean over the images of the split,
 which is how much a dimension tells of an image; where it is near 0 nothing changes along
-the row. The other dimensions are 0, or with --image those of the code of that image. A
+the row. The other dimensions are the prior's mean, 0 for N(0, I), or with --image those of the code of that image. A
 grid is left no further than at its outermost points.
 
 A .npy has the decoded images row by row, float32, (dims · steps) x D.`,
@@ -47,7 +47,7 @@ A .npy has the decoded images row by row, float32, (dims · steps) x D.`,
 		},
 	}
 	cmd.Flags().IntVar(&o.dimensions, "dims", 20, "dimensions to show, those of the largest KL")
-	cmd.Flags().StringVar(&o.image, "image", "", "begin with the code of this image of the split, by its number from 0 or its name (default: the code 0)")
+	cmd.Flags().StringVar(&o.image, "image", "", "begin with the code of this image of the split, by its number from 0 or its name (default: the prior's mean)")
 	cmd.Flags().IntVar(&o.steps, "steps", 9, "images in a row")
 	cmd.Flags().Float64Var(&o.reach, "reach", 3, "how far to go, in standard deviations of the prior")
 	cmd.Flags().StringVar(&o.split, "split", "", "images over which KL is taken: "+splitUsage)
@@ -86,7 +86,16 @@ func runTraverse(ctx context.Context, p *program, o traverseOptions) error {
 	if err != nil {
 		return err
 	}
+	mean, _, err := train.PriorScale(joint)
+	if err != nil {
+		return err
+	}
 	from, others := make([]float32, joint.Latent), "0"
+	for j, m := range mean {
+		if from[j] = float32(m); m != 0 {
+			others = "at the prior's mean"
+		}
+	}
 	if o.image != "" {
 		i, err := imageOf(v, o.split, "--image", o.image)
 		if err != nil {

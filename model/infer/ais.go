@@ -100,6 +100,10 @@ func EstimateAIS(ctx context.Context, j *model.Joint, v data.View, seed uint64, 
 	if j.Likelihood.Measure() == model.NoLikelihood {
 		return nil, &OptionError{fmt.Errorf("annealed importance sampling estimates log p(x), and with %s there is none: it is no likelihood", j.Likelihood.Name())}
 	}
+	j, _, err := j.Fixed()
+	if err != nil {
+		return nil, err
+	}
 	pace := &pace{report: o.Progress, total: v.N()*moves(o, 1) + o.Simulated*moves(o, 2)}
 	images, err := newAnnealing(ctx, j, o, v.N(), seed, pace)
 	if err != nil {

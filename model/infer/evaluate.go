@@ -123,6 +123,7 @@ type Evaluator struct {
 	Scored func(images int) // hears of images as they are scored, of one call at a time; may be nil
 
 	model   *model.VAE
+	refresh func() error // of the prior of the workers
 	draws   int
 	images  int // in a block
 	workers chan *worker
@@ -144,8 +145,14 @@ func NewEvaluator(m *model.VAE, draws int) (*Evaluator, error) {
 
 func newEvaluator(m *model.VAE, draws, images, block int) (*Evaluator, error) {
 	workers := m.Engine.Workers
-	e := &Evaluator{model: m, draws: draws, images: images, workers: make(chan *worker, workers)}
-	serial := m.On(m.Engine.Serial())
+	joint, refresh, err := m.Fixed()
+	if err != nil {
+		return nil, err
+	}
+	e := &Evaluator{model: m, refresh: refresh, draws: draws, images: images, workers: make(chan *worker, workers)}
+	fixed := *m
+	fixed.Joint = joint
+	serial := fixed.On(m.Engine.Serial())
 	for range workers {
 		encoder, err := serial.NewEncoder(images)
 		if err != nil {
@@ -164,6 +171,9 @@ func newEvaluator(m *model.VAE, draws, images, block int) (*Evaluator, error) {
 // function of (seed, image, draw): evaluating again gives the same numbers, and more
 // draws begin with the same ones. It stops with the context's error.
 func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Evaluation, error) {
+	if err := e.refresh(); err != nil { // parameters may have moved since the last call
+		return Evaluation{}, err
+	}
 	width, _ := e.model.Q.Posterior.Sizes()
 	scores := make([]ImageScore, v.N())
 	posteriors := make([]float32, v.N()*width) // h of each image

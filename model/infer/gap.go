@@ -111,6 +111,10 @@ func measureGap(ctx context.Context, j *model.Joint, q model.Posterior, v data.V
 	if _, ok := q.(model.MemberRatio); !ok {
 		return nil, &OptionError{fmt.Errorf("the gap is measured with the density of q at draws from q*, and the family %s has none at other draws than its own: --samples bounds log p(x)", q)}
 	}
+	j, _, err := j.Fixed()
+	if err != nil {
+		return nil, err
+	}
 	g := &Gap{Images: v.N(), Draws: o.Samples, LowerBound: !o.Exact, H: h}
 	g.LogP.Method = fmt.Sprintf("L_%d, a lower bound: half of the draws from q, half from q*", 2*o.Samples)
 	var starts [][]float32
@@ -118,7 +122,6 @@ func measureGap(ctx context.Context, j *model.Joint, q model.Posterior, v data.V
 		starts = append(starts, h)
 	}
 	var exact []Exact
-	var err error
 	if o.Exact {
 		if exact, g.LogP.Method, err = Integrate(ctx, j, v, func(images int) { tell("integrating", images) }); err != nil {
 			return nil, err

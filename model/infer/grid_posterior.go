@@ -29,7 +29,11 @@ type GridPosterior struct {
 
 // GridPosteriors returns the posteriors of single images of v, by their numbers in v.
 func GridPosteriors(ctx context.Context, j *model.Joint, v data.View, images []int, w Window) ([]GridPosterior, error) {
-	q, err := NewQuadrature(j, DefaultQuadrature(j.Latent), len(images))
+	j, _, err := j.Fixed()
+	if err != nil {
+		return nil, err
+	}
+	q, err := NewQuadrature(j, DefaultQuadrature(j.Latent).over(j), len(images))
 	if err != nil {
 		return nil, err
 	}

@@ -162,7 +162,10 @@ func NewQuadrature(j *model.Joint, o QuadratureOptions, images int) (*Quadrature
 	if err := o.Validate(j.Latent); err != nil {
 		return nil, &OptionError{err}
 	}
-	given := j
+	given, _, err := j.Fixed()
+	if err != nil {
+		return nil, err
+	}
 	j, pushed := given.Base()
 	prior, ok := j.Prior.(model.Boxed)
 	if !ok {
@@ -187,7 +190,6 @@ func NewQuadrature(j *model.Joint, o QuadratureOptions, images int) (*Quadrature
 		}
 	}
 	l.outside = prior.MassOutside(j.Latent, float64(side)*o.Spacing/2)
-	var err error
 	if l.table, err = NewNodeTable(j, block, k); err != nil {
 		return nil, err
 	}
@@ -254,10 +256,28 @@ func (q *Quadrature) Pixels(ctx context.Context, x []float32, progress func(imag
 	return results, nil
 }
 
-// Integrate returns log p(x) of the images of v by quadrature with the default options, and
-// says how. progress, if not nil, hears of every few images.
+// over returns the options with the box of a prior in view. The default box holds all of
+// N(0, I) but 10⁻⁸; of a prior that is wider, or elsewhere, it is doubled until it does, with
+// as many nodes, and one more halving each time.
+func (o QuadratureOptions) over(j *model.Joint) QuadratureOptions {
+	const most, doublings = 1e-8, 6
+	prior, ok := j.Prior.(model.Boxed)
+	for range doublings {
+		if !ok || prior.MassOutside(j.Latent, o.Reach) < most {
+			break
+		}
+		o.Reach, o.Spacing, o.Levels = 2*o.Reach, 2*o.Spacing, o.Levels+1
+	}
+	return o
+}
+
+// Integrate returns log p(x) of the images of v by quadrature with the default options for
+// its prior, and says how. progress, if not nil, hears of every few images.
 func Integrate(ctx context.Context, j *model.Joint, v data.View, progress func(images int)) (exact []Exact, method string, err error) {
-	q, err := NewQuadrature(j, DefaultQuadrature(j.Latent), v.N())
+	if j, _, err = j.Fixed(); err != nil {
+		return nil, "", err
+	}
+	q, err := NewQuadrature(j, DefaultQuadrature(j.Latent).over(j), v.N())
 	if err != nil {
 		return nil, "", err
 	}
