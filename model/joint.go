@@ -37,7 +37,11 @@ func (j *Joint) Outputs() int { return j.Likelihood.Outputs(j.Pixels) }
 // Width is how many numbers it takes to decode a code, one image at least: memory for many codes
 // at once goes by it. (Of dense networks layers are not counted: images are their largest.)
 func (j *Joint) Width() int {
-	if s, ok := j.Decoder.(*Sequence); ok {
+	decoder := j.Decoder
+	if lowest, ok := decoder.(LowestLayer); ok {
+		decoder = lowest.Network
+	}
+	if s, ok := decoder.(*Sequence); ok {
 		return max(j.Pixels, int(s.Cost().Units))
 	}
 	return j.Pixels

@@ -67,7 +67,20 @@ type architecture struct {
 }
 
 func (c VAEConfig) architecture() architecture {
-	return architecture{c.Pixels, c.Latent, c.Hidden, c.Network, c.Activation, c.Conv}
+	a := architecture{c.Pixels, c.Latent, c.Hidden, c.Network, c.Activation, c.Conv}
+	if c.Layers.Several() {
+		a.latent = c.Layers.Latent[0]
+	}
+	return a
+}
+
+// newDecoder returns the decoder of a VAE. Of several stochastic layers it reads the lowest.
+func (c VAEConfig) newDecoder(out int, init Init) Network {
+	decoder := c.architecture().decoder(out, init)
+	if c.Layers.Several() {
+		return LowestLayer{decoder, c.Layers.Latent[0]}
+	}
+	return decoder
 }
 
 // check adds the faults of convolutions, and whether images have the shape that they expect.

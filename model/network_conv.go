@@ -231,11 +231,11 @@ func (m Module) shape() (weight []int, bias int) {
 }
 
 // Params returns the parameters, module by module, weight before bias.
-func (s *Sequence) Params() []*graph.Param { return paramsOf(s.Modules) }
+func (s *Sequence) Params() []*graph.Param { return moduleParams(s.Modules) }
 
-func paramsOf(modules []Module) (params []*graph.Param) {
+func moduleParams(modules []Module) (params []*graph.Param) {
 	for _, m := range modules {
-		params = append(params, paramsOf(m.Inside)...)
+		params = append(params, moduleParams(m.Inside)...)
 		if m.Weight != nil {
 			params = append(params, m.Weight, m.Bias)
 		}

@@ -52,9 +52,13 @@ func (s *VAESettings) families() (units, weights float64) {
 	if n := len(s.Hidden); n > 0 {
 		last = float64(s.Hidden[n-1])
 	}
-	flow := func(context float64) {
+	flow := func(name model.FlowName, context float64) {
+		ends := 3 * z // of a net: the dimensions that it sees, and two numbers for each that it moves
+		if name == model.CouplingFlow {
+			ends /= 2
+		}
 		units += layers * (2*context + hidden + 8*z) // joined, hidden, and what is mapped
-		weights += layers * hidden * (3*z + context)
+		weights += layers * hidden * (ends + context)
 	}
 	switch s.Posterior {
 	case model.FullPosterior:
@@ -63,10 +67,10 @@ func (s *VAESettings) families() (units, weights float64) {
 	case model.FlowedPosterior:
 		units += hidden
 		weights += last * hidden
-		flow(hidden)
+		flow(s.Flow, hidden)
 	}
 	if s.Prior == model.FlowedPrior {
-		flow(0)
+		flow(model.CouplingFlow, 0)
 	}
 	return units, weights
 }

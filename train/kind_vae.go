@@ -82,8 +82,8 @@ func (s *VAESettings) Options() []Option {
 	options := []Option{
 		{Key: "variance", Usage: "variance of the gaussian likelihood: a number, the same for all pixels; learned: the mean squared residual, at every step; pixel: by the decoder, for each pixel", Value: variance(&s.Variance)},
 		{Key: "mixtures", Usage: "components for each pixel (discretized-logistic-mixture; 0: 5)", Value: integer(&s.Mixtures), Unwritten: []string{"0"}},
-		s.hidden(),
-		s.latent(),
+		s.layeredHidden(),
+		s.layeredLatent(),
 		s.activation(),
 		s.layers(),
 	}
@@ -184,6 +184,7 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Pixels:     pixels,
 		Hidden:     s.Hidden,
 		Latent:     s.Latent,
+		Layers:     s.Stochastic,
 		Network:    s.Layers,
 		Activation: s.Activation,
 		Conv:       s.ConvSettings.model(model.MapShape{}),

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"elbo/graph"
@@ -24,6 +25,7 @@ type torchCase struct {
 	Config struct {
 		Rows, Cols, Latent, K, Batch      int
 		Hidden                            []int
+		Layers                            model.Layers
 		Network                           model.NetworkName // missing: dense
 		Activation, Likelihood, Objective string
 		Channels, Kernel, Stride, Blocks  int // missing, or 0, where there are none
@@ -31,6 +33,8 @@ type torchCase struct {
 		Gradient                          string
 		Posterior                         model.PosteriorName
 		Prior                             model.PriorName
+		Components                        int       // of the prior
+		Own                               []float32 // of each image of a batch
 		Flow                              model.FlowName
 		FlowLayers                        int `json:"flow_layers"`
 		FlowHidden                        int `json:"flow_hidden"`
@@ -68,7 +72,7 @@ const torchTolerance = 1e-4
 // Run sets the variance from that gradient (model's SolveVariance, which has its own
 // tests).
 func TestTermsGradientsAndTenAdamStepsMatchPyTorch(t *testing.T) {
-	for file, cases := range map[string]int{"reference.json": 9, "gradients.json": 5, "networks.json": 1, "families.json": 6, "convolutions.json": 3} {
+	for file, cases := range map[string]int{"reference.json": 9, "gradients.json": 5, "networks.json": 1, "families.json": 6, "priors.json": 6, "layers.json": 6, "convolutions.json": 3} {
 		text, err := os.ReadFile(filepath.Join("testdata", "torch", file))
 		if err != nil {
 			t.Fatal(err)
@@ -92,10 +96,10 @@ func compareWithTorch(t *testing.T, c torchCase) {
 	image := model.MapShape{Rows: c.Config.Rows, Cols: c.Config.Cols, Channels: max(1, c.Config.Channels)}
 	m, err := model.NewVAE(model.VAEConfig{
 		Conv:   model.ConvConfig{Image: image, Widths: c.Config.Widths, Kernel: c.Config.Kernel, Stride: c.Config.Stride, Blocks: c.Config.Blocks},
-		Pixels: image.Size(), Hidden: c.Config.Hidden, Latent: c.Config.Latent,
+		Pixels: image.Size(), Hidden: c.Config.Hidden, Latent: c.Config.Latent, Layers: c.Config.Layers,
 		Network: c.Config.Network, Activation: graph.Activation(c.Config.Activation), Likelihood: model.LikelihoodName(c.Config.Likelihood),
 		Variance: variance, Objective: model.Objective(c.Config.Objective), Gradient: model.Gradient(c.Config.Gradient), Draws: c.Config.K,
-		Posterior: model.PosteriorConfig{Name: c.Config.Posterior}, Prior: model.PriorConfig{Name: c.Config.Prior},
+		Posterior: model.PosteriorConfig{Name: c.Config.Posterior}, Prior: model.PriorConfig{Name: c.Config.Prior, Components: c.Config.Components},
 		Flow: model.FlowConfig{Name: c.Config.Flow, Layers: c.Config.FlowLayers, Hidden: c.Config.FlowHidden},
 	}, engine, func(string) graph.Uniform { return half{} })
 	if err != nil {
@@ -116,13 +120,17 @@ func compareWithTorch(t *testing.T, c torchCase) {
 	if err := m.CompileStep(c.Config.Batch); err != nil {
 		t.Fatal(err)
 	}
-	adam := NewAdam(c.Config.LR, params, engine)
+	trained := slices.DeleteFunc(slices.Clone(params), func(p *graph.Param) bool {
+		prior, ok := m.Prior.(model.Untrained)
+		return ok && slices.Contains(prior.Untrained(), p)
+	})
+	adam := NewAdam(c.Config.LR, trained, engine)
 	for step, batch := range c.Batches {
 		images := 0
 		for _, w := range batch.Weight {
 			images += int(w)
 		}
-		totals, err := m.Step(&model.Batch{Images: images, X: batch.X, Eps: batch.Eps, Beta: float32(c.Config.Beta)})
+		totals, err := m.Step(&model.Batch{Images: images, X: batch.X, Eps: batch.Eps, Own: c.Config.Own, Beta: float32(c.Config.Beta)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,10 +149,15 @@ func compareWithTorch(t *testing.T, c torchCase) {
 		}
 		within(t, fmt.Sprintf("loss of step %d", step+1), []float64{-objective}, []float64{c.After.Losses[step]})
 		adam.Step(m.Grad)
+		if prior, ok := m.Prior.(model.Projected); ok {
+			prior.Project()
+		}
 	}
 	moments := adam.Moments()
 	for i, p := range params {
 		within(t, p.Name+" after ten steps", float64s(p.Value), c.After.Params[i].Data)
+	}
+	for i, p := range trained {
 		within(t, "adam.m of "+p.Name, float64s(moments[2*i].Data), c.After.ExpAvg[i].Data)
 		within(t, "adam.v of "+p.Name, float64s(moments[2*i+1].Data), c.After.ExpAvgSq[i].Data)
 	}

@@ -35,9 +35,10 @@ ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "softplus": nn.S
 
 
 def config(hidden, activation, likelihood, objective="elbo", k=1, beta=1.0, variance=None, **more):
-    return {**more, "rows": ROWS, "cols": COLS, "hidden": hidden, "latent": LATENT,
-            "activation": activation, "likelihood": likelihood, "objective": objective,
-            "k": k, "beta": beta, "variance": variance, "batch": BATCH, "lr": LR}
+    own = {"rows": ROWS, "cols": COLS, "hidden": hidden, "latent": LATENT,
+           "activation": activation, "likelihood": likelihood, "objective": objective,
+           "k": k, "beta": beta, "variance": variance, "batch": BATCH, "lr": LR}
+    return {**more, **own, **more}
 
 
 CASES = {
@@ -75,9 +76,29 @@ FAMILY_CASES = {
     "flow_prior_tanh_elbo_k2": config([13], "tanh", "bernoulli", k=2, prior="flow", **FLOW),
     "autoregressive_flow_prior_gaussian": config([13], "tanh", "gaussian", k=2, variance=0.1, posterior="flow", flow="autoregressive", prior="flow", **FLOW),
 }
+OWN = [2, -1, 0, 1, -1, 3]  # the exemplar that each image of a batch is, -1 for none
+PRIOR_CASES = {
+    "mixture_tanh_elbo_k2": config([13], "tanh", "bernoulli", k=2, prior="mixture", components=20),
+    "mixture_full_tanh_iwae": config([13], "tanh", "bernoulli", "iwae", k=3, posterior="full", prior="mixture", components=5),
+    "vamp_tanh_elbo_beta": config([13], "tanh", "bernoulli", k=2, beta=0.5, prior="vamp", components=4),
+    "vamp_full_tanh_iwae": config([13], "tanh", "bernoulli", "iwae", k=3, posterior="full", prior="vamp", components=17),
+    "exemplar_tanh_elbo_k2": config([13], "tanh", "bernoulli", k=2, prior="exemplar", components=5, own=OWN),
+    "exemplar_gaussian_learned_iwae": config([13], "tanh", "gaussian", "iwae", k=3, variance="learned", prior="exemplar", components=18, own=OWN),
+}
+# Two stochastic layers, of 3 and 2 dimensions; 7 units between them.
+TWO = {"latent": LATENT + 2, "layers": {"latent": [LATENT, 2], "hidden": [[7]]}}
+LAYER_CASES = {
+    "layers_tanh_elbo": config([13], "tanh", "bernoulli", **TWO),
+    "layers_elu_beta_k3_padded": config([16, 12], "elu", "bernoulli", k=3, beta=0.5, **TWO),
+    "layers_tanh_iwae_k3": config([13], "tanh", "bernoulli", "iwae", k=3, **TWO),
+    "layers_gaussian_softplus_iwae_k2": config([13], "softplus", "gaussian", "iwae", k=2, variance=1.0, **TWO),
+    "layers_tanh_stl_k2": config([13], "tanh", "bernoulli", k=2, gradient="stl", **TWO),
+    "layers_tanh_dreg_k3": config([13], "tanh", "bernoulli", "iwae", k=3, gradient="dreg", **TWO),
+}
 # The files, each with its cases and the number of the first: the seed depends on it.
 FILES = {"reference": (CASES, 0), "gradients": (GRADIENT_CASES, 100), "networks": (NETWORK_CASES, 200),
-         "families": (FAMILY_CASES, 300), "convolutions": (CONV_CASES, 400)}
+         "families": (FAMILY_CASES, 300), "priors": (PRIOR_CASES, 400), "layers": (LAYER_CASES, 300),
+         "convolutions": (CONV_CASES, 500)}
 FULL_FRAME = {"bernoulli_relu_elbo"}
 
 
@@ -92,7 +113,11 @@ def layer_sizes(c):
     extra = {"full": LATENT * (LATENT - 1) // 2, "flow": c.get("flow_hidden")}.get(c.get("posterior"), 0)
     encoder = [PIXELS, *c["hidden"], 2 * LATENT + extra]
     decoder = [LATENT, *reversed(c["hidden"]), PIXELS]
-    return {"encoder": encoder, "decoder": decoder}
+    if "layers" not in c:
+        return {"encoder": encoder, "decoder": decoder}
+    (z1, z2), (hidden,) = c["layers"]["latent"], c["layers"]["hidden"]
+    return {"encoder": encoder, "encoder_z2": [z1, *hidden, 2 * z2],
+            "decoder": decoder, "decoder_z1": [z2, *reversed(hidden), 2 * z1]}
 
 
 def linear_sizes(c, sizes):
@@ -138,6 +163,14 @@ def initial_parameters(c, rng):
         params["likelihood.log_variance"] = np.array([-1.25])
     if c.get("prior") == "flow":
         add_flow("prior", "coupling", 0)
+    k = c.get("components")
+    if c.get("prior") == "mixture":
+        params["prior.components"] = np.hstack([grid(rng.standard_normal((k, LATENT))), grid(rng.uniform(-1.5, 0.5, (k, LATENT)))])
+        params["prior.logits"] = grid(rng.uniform(-1, 1, k))
+    if c.get("prior") == "vamp":  # some pixels are at an end of [0, 1], which a step leaves
+        params["prior.pseudo_inputs"] = np.clip(grid(rng.uniform(-0.2, 1.2, (k, PIXELS))), 0, 1)
+    if c.get("prior") == "exemplar":
+        params["prior.exemplars"] = grid(rng.uniform(0, 1, (k, PIXELS)), 16)
     return params
 
 
@@ -157,7 +190,7 @@ def batches(name, c, rng):
             x = grid(np.clip(1.4 * (x - 0.5) + 0.5 + 0.1 * rng.standard_normal(x.shape), 0, 1), 16)
         if name not in FULL_FRAME:
             x.reshape(BATCH, ROWS, COLS, -1)[:, :, [0, -1]] = 0
-        eps = grid(rng.standard_normal((BATCH * c["k"], LATENT)))
+        eps = grid(rng.standard_normal((BATCH * c["k"], c["latent"])))
         weight = np.ones(BATCH)
         if name.endswith("padded") and step == STEPS - 1:
             # Padding rows keep their pixels and noise: only the weight silences them.
@@ -305,6 +338,37 @@ class VAE(nn.Module):
         if c.get("prior") == "flow":
             self.prior = nn.Module()
             self.prior.flow = Flow(c, "coupling", 0)
+        if "components" in c:
+            self.prior, k = nn.Module(), c["components"]
+            if c["prior"] == "mixture":
+                self.prior.components = nn.Parameter(torch.zeros(k, 2 * LATENT))
+                self.prior.logits = nn.Parameter(torch.zeros(k))
+            elif c["prior"] == "vamp":
+                self.prior.pseudo_inputs = nn.Parameter(torch.zeros(k, PIXELS))
+            else:
+                self.prior.exemplars = nn.Parameter(torch.zeros(k, PIXELS), requires_grad=False)
+
+    def project(self):
+        """Pseudo-inputs stay images."""
+        if self.config.get("prior") == "vamp":
+            self.prior.pseudo_inputs.data.clamp_(0, 1)
+
+    def log_mixture(self, z):
+        """log p(z) of a mixture, of each row: components apart, by torch's own densities."""
+        c = self.config
+        log_pi = torch.full((c["components"],), -math.log(c["components"]), dtype=z.dtype)
+        if c["prior"] == "mixture":
+            h, log_pi, full = self.prior.components, torch.log_softmax(self.prior.logits, 0), False
+        else:
+            h = self.encoder(self.prior.pseudo_inputs if c["prior"] == "vamp" else self.prior.exemplars)
+            full = c.get("posterior") == "full"
+        logs = log_pi + member_densities(z, h, full)
+        if "own" in c:
+            own = torch.tensor(c["own"]).repeat_interleave(c["k"])
+            masked = torch.arange(c["components"]) == own[:, None]
+            logs = logs.masked_fill(masked, -math.inf)
+            logs = logs - torch.log((log_pi.exp() * ~masked).sum(1, keepdim=True))
+        return torch.logsumexp(logs, 1)
 
     def log_variance(self, like):
         if self.config["variance"] == "learned":
@@ -323,6 +387,16 @@ class VAE(nn.Module):
             pixel = -0.5 * ((x - out) ** 2 * torch.exp(-lv) + lv + math.log(2 * math.pi))
         return pixel.sum(-1)
 
+    def log_ratio(self, z, mu, logvar, held=False):
+        """log p(z) - log q(z|x), [B*K]; held: the networks of q are constants."""
+        if "layers" not in self.config:
+            return log_normal(z, torch.zeros_like(z), torch.zeros_like(z)) - log_normal(z, mu, logvar)
+        z1, z2 = z[:, :LATENT], z[:, LATENT:]
+        q2 = {n: p.detach() if held else p for n, p in self.encoder_z2.named_parameters()}
+        log_q = log_normal(z1, mu, logvar) + log_normal(z2, *torch.func.functional_call(self.encoder_z2, q2, z1).chunk(2, dim=-1))
+        log_p = log_normal(z1, *self.decoder_z1(z2).chunk(2, dim=-1)) + log_normal(z2, torch.zeros_like(z2), torch.zeros_like(z2))
+        return log_p - log_q
+
     def forward(self, x, eps):
         """The terms of each image, and the intermediate values the checks look at. Among
         these is ascent: the bound with the gradient that training follows."""
@@ -331,18 +405,23 @@ class VAE(nn.Module):
             return self.families(x, eps)
         mu, logvar = self.encoder(x).chunk(2, dim=-1)
         rows = lambda t: t.repeat_interleave(c["k"], dim=0)  # [B, .] -> [B*K, .]
-        z = rows(mu) + torch.exp(rows(logvar) / 2) * eps
+        z = rows(mu) + torch.exp(rows(logvar) / 2) * eps[:, :LATENT]
+        if "layers" in c:
+            mu2, logvar2 = self.encoder_z2(z).chunk(2, dim=-1)
+            z = torch.cat([z, mu2 + torch.exp(logvar2 / 2) * eps[:, LATENT:]], 1)
         drawn = z
         if c.get("gradient") == "dreg" and z.requires_grad:
             # What comes back to the draws is weighted once more, see below.
             z = z.clone()
             z.register_hook(lambda g: g * torch.softmax(log_w.detach(), 1).reshape(-1, 1))
-        out = self.decoder(z)
+        out = self.decoder(z[:, :LATENT])
         log_px = self.log_likelihood(rows(x), out).view(-1, c["k"])
         recon = log_px.mean(1)
+        log_ratio = self.log_ratio(z, rows(mu), rows(logvar))
         kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(-1)
-        log_w = log_px + (log_normal(z, torch.zeros_like(z), torch.zeros_like(z))
-                          - log_normal(z, rows(mu), rows(logvar))).view(-1, c["k"])
+        if "layers" in c:
+            kl = -log_ratio.view(-1, c["k"]).mean(1)
+        log_w = log_px + log_ratio.view(-1, c["k"])
         if c["objective"] == "iwae":
             bound = torch.logsumexp(log_w, 1) - math.log(c["k"])
         else:
@@ -350,8 +429,7 @@ class VAE(nn.Module):
         ascent = bound
         if "gradient" in c:
             # log q sees its own parameters held: the gradient goes through z alone.
-            ratio = (log_normal(z, torch.zeros_like(z), torch.zeros_like(z))
-                     - log_normal(z, rows(mu).detach(), rows(logvar).detach())).view(-1, c["k"])
+            ratio = self.log_ratio(z, rows(mu).detach(), rows(logvar).detach(), held=True).view(-1, c["k"])
             if c["gradient"] == "stl":
                 ascent = recon + c["beta"] * ratio.mean(1)
             else:
@@ -385,6 +463,8 @@ class VAE(nn.Module):
         if c.get("prior") == "flow":
             u, log_det = self.prior.flow.run(z, none, inverse=True)
             log_p = log_normal(u, torch.zeros_like(u), torch.zeros_like(u)) - log_det
+        elif "components" in c:
+            log_p = self.log_mixture(z)
         else:
             log_p = log_normal(z, torch.zeros_like(z), torch.zeros_like(z))
         out = self.decoder(z)
@@ -405,6 +485,17 @@ class VAE(nn.Module):
 def softplus(l):
     """log(1 + e^l). F.softplus is not used: above 20 it drops the 2e-9 that is left."""
     return -F.logsigmoid(-l)
+
+
+def member_densities(z, h, full):
+    """log q(z_r|h_k), [R, K]."""
+    z, mu, second = z[:, None], h[:, :LATENT], h[:, LATENT:2 * LATENT]
+    if not full:
+        return td.Normal(mu, torch.exp(second / 2)).log_prob(z).sum(-1)
+    scale = torch.diag_embed(torch.exp(second))
+    lower = torch.tril_indices(LATENT, LATENT, -1)
+    scale[:, lower[0], lower[1]] = h[:, 2 * LATENT:]
+    return td.MultivariateNormal(mu, scale_tril=scale, validate_args=False).log_prob(z)
 
 
 def log_normal(z, mean, logvar):
@@ -485,6 +576,8 @@ def check_terms(model, x, eps, terms, seen):
     if "h" in seen:
         return check_families(model, eps, seen)
 
+    if "layers" in c:
+        return check_layers(model, eps, terms, seen)
     q = td.Normal(seen["mu"], torch.exp(seen["logvar"] / 2))
     prior = td.Normal(torch.zeros_like(seen["mu"]), torch.ones_like(seen["mu"]))
     assert_close("kl", terms["kl"], td.kl_divergence(q, prior).sum(-1))
@@ -497,20 +590,38 @@ def check_terms(model, x, eps, terms, seen):
         assert (terms["bound"] > log_w.mean(1)).all(), "Jensen: log mean w >= mean log w"
 
 
+def check_layers(model, eps, terms, seen):
+    """Each of the four Gaussians by torch's own, and the noise that the draws came from."""
+    c = model.config
+    normal = lambda h: td.Independent(td.Normal(h.chunk(2, dim=-1)[0], torch.exp(h.chunk(2, dim=-1)[1] / 2)), 1)
+    rows = lambda t: t.repeat_interleave(c["k"], dim=0)
+    z1, z2 = seen["z"][:, :LATENT], seen["z"][:, LATENT:]
+    q1, q2 = normal(rows(torch.cat([seen["mu"], seen["logvar"]], 1))), normal(model.encoder_z2(z1))
+    p1, p2 = normal(model.decoder_z1(z2)), normal(torch.zeros(len(z2), 2 * z2.shape[1], dtype=z2.dtype))
+    noise = torch.cat([(z - q.base_dist.loc) / q.base_dist.scale for z, q in ((z1, q1), (z2, q2))], 1)
+    assert_close("z", noise, eps)
+    ratio = (p1.log_prob(z1) + p2.log_prob(z2) - q1.log_prob(z1) - q2.log_prob(z2)).view(-1, c["k"])
+    assert_close("kl", terms["kl"], -ratio.mean(1))
+    assert_close("log w", seen["log_w"], seen["log_px"] + ratio)
+    assert_close("out", seen["out"], model.decoder(z1))
+    if c["objective"] == "iwae":
+        assert_close("iwae", terms["bound"], (seen["log_px"] + ratio).exp().mean(1).log(), 1e-11)
+
+
 def check_directional_derivative(model, inputs, grads, rng):
     """The gradient along one random direction, by central differences. The step 1e-6
     leaves rounding of about 1e-16 * loss / 1e-6 = 1e-9; 1e-7 relative to a slope of
     order one holds with room."""
-    start = {n: p.detach().clone() for n, p in model.named_parameters()}
+    start = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     direction = {n: torch.from_numpy(rng.standard_normal(tuple(p.shape))) for n, p in start.items()}
 
     def loss_at(h):
-        model.load_state_dict({n: p + h * direction[n] for n, p in start.items()})
+        model.load_state_dict({n: p + h * direction[n] for n, p in start.items()}, strict=False)
         with torch.no_grad():
             return loss_of(model(inputs["x"], inputs["eps"])[0], inputs["weight"]).item()
 
     measured = (loss_at(1e-6) - loss_at(-1e-6)) / 2e-6
-    model.load_state_dict(start)
+    model.load_state_dict(start, strict=False)
     slope = sum((grads[n] * direction[n]).sum().item() for n in start)
     assert abs(measured - slope) < 1e-7 * (1 + abs(slope)), f"slope {slope}, measured {measured}"
 
@@ -536,6 +647,26 @@ def check_families(model, eps, seen):
             j = jacobian(lambda b: model.encoder.flow.run(b, context)[0], base)[0, :, 0]
             own = td.Normal(h[r, :LATENT], torch.exp(h[r, LATENT:2 * LATENT] / 2)).log_prob(base[0]).sum()
             assert_close("log q", seen["log_q"][r], own - torch.linalg.slogdet(j)[1])
+    if "components" in c:  # log p(z) by plain loops, row by row
+        h, pi = None, np.full(c["components"], 1 / c["components"])
+        if c["prior"] == "mixture":
+            h, pi = model.prior.components, torch.softmax(model.prior.logits, 0).numpy()
+        else:
+            h = model.encoder(model.prior.pseudo_inputs if c["prior"] == "vamp" else model.prior.exemplars)
+        for r in range(len(z)):
+            own = c["own"][r // c["k"]] if "own" in c else -1
+            p = rest = 0.0
+            for k in range(c["components"]):
+                if k == own:
+                    continue
+                mean, scale = h[k, :LATENT], torch.diag(torch.exp(h[k, LATENT:2 * LATENT] / 2))
+                if c["prior"] != "mixture" and c.get("posterior") == "full":
+                    scale = torch.diag(torch.exp(h[k, LATENT:2 * LATENT]))
+                    scale[1, 0], scale[2, 0], scale[2, 1] = h[k, 2 * LATENT:]
+                u = torch.linalg.solve(scale, z[r] - mean)
+                log_q = -0.5 * (u @ u).item() - torch.linalg.slogdet(scale)[1].item() - LATENT / 2 * math.log(2 * math.pi)
+                p, rest = p + pi[k] * math.exp(log_q), rest + pi[k]
+            assert abs(seen["log_p"][r].item() - math.log(p / rest)) < 1e-9, (r, seen["log_p"][r], math.log(p / rest))
     if c.get("prior") == "flow":
         none = z[:, :0]
         for r in range(4):
@@ -554,15 +685,15 @@ def check_path_gradient(model, x, eps, weight, grads):
     terms, seen = model(x, eps)
     rows = lambda t: t.repeat_interleave(c["k"], dim=0).detach()
     z = seen["drawn"].detach().requires_grad_()
-    log_ratio = log_normal(z, torch.zeros_like(z), torch.zeros_like(z)) - log_normal(z, rows(seen["mu"]), rows(seen["logvar"]))
-    log_w = model.log_likelihood(rows(x), model.decoder(z)) + c["beta"] * log_ratio
+    log_ratio = model.log_ratio(z, rows(seen["mu"]), rows(seen["logvar"]))
+    log_w = model.log_likelihood(rows(x), model.decoder(z[:, :LATENT])) + c["beta"] * log_ratio
     slope, = torch.autograd.grad(log_w.sum(), z)
     if c["gradient"] == "stl":
         share = torch.full_like(slope[:, :1], 1 / c["k"])
     else:
         share = torch.softmax(log_w.detach().view(-1, c["k"]), 1).reshape(-1, 1) ** 2
     back = -(weight / weight.sum()).repeat_interleave(c["k"])[:, None] * share * slope
-    encoder = {n: p for n, p in model.named_parameters() if n.startswith("encoder.")}
+    encoder = {n: p for n, p in model.named_parameters() if n.startswith("encoder")}
     want = torch.autograd.grad(seen["drawn"], list(encoder.values()), back, retain_graph=True)
     for n, g in zip(encoder, want):
         assert_close("gradient of " + n, grads[n], g)
@@ -584,7 +715,7 @@ def build(c, params, dtype):
 
 
 def named_gradients(model):
-    return {n: p.grad.detach().clone() for n, p in model.named_parameters()}
+    return {n: p.grad.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
 
 
 def train(c, params, data, dtype):
@@ -605,14 +736,15 @@ def train(c, params, data, dtype):
         loss_of(seen, b["weight"], "ascent").backward()
         first = first or named_gradients(model)
         adam.step()
+        model.project()
         losses.append(loss.item())
     # A unit this close to the kink could fall on the other side in float32.
     assert min(clearance) > 1e-6, f"relu input {min(clearance):g} from its kink: choose another SEED"
     named = dict(model.named_parameters())
     return {"grads": first,
             "params": {n: p.detach() for n, p in named.items()},
-            "exp_avg": {n: adam.state[p]["exp_avg"] for n, p in named.items()},
-            "exp_avg_sq": {n: adam.state[p]["exp_avg_sq"] for n, p in named.items()},
+            "exp_avg": {n: adam.state[p]["exp_avg"] for n, p in named.items() if p.requires_grad},
+            "exp_avg_sq": {n: adam.state[p]["exp_avg_sq"] for n, p in named.items() if p.requires_grad},
             "losses": losses}, model
 
 
@@ -700,7 +832,7 @@ def flat(t):
 
 
 def tensor(name, t, dtype):
-    return {"name": name, "shape": list(t.shape), "dtype": dtype, "data": flat(t)}
+    return {"name": name.replace("_z", ".z"), "shape": list(t.shape), "dtype": dtype, "data": flat(t)}
 
 
 LINES = {"data", "x", "hidden"}  # an object with one of these keys is one line
