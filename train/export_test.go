@@ -59,7 +59,7 @@ func TestLayersAreExportedAsTheyEncodeAndDecode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := evaluateONNX(t, encoder, "x", matrix{1, 36, make([]float64, 36)})
+	out := evaluateONNX(t, encoder, "x", matrix{rows: 1, cols: 36, v: make([]float64, 36)})
 	if len(out["mu"].v) != 5 || len(out["logvar"].v) != 5 {
 		t.Errorf("%d means and %d variances, want 5 of each", len(out["mu"].v), len(out["logvar"].v))
 	}
@@ -314,7 +314,7 @@ func operate(t *testing.T, op string, node fields, in []matrix) []matrix {
 				out.v = append(out.v, part.v[r*part.cols:][:part.cols]...)
 			}
 		}
-		return []matrix{{in[0].rows, len(out.v) / in[0].rows, out.v}}
+		return []matrix{{rows: in[0].rows, cols: len(out.v) / in[0].rows, v: out.v}}
 	case "Relu":
 		return each(func(a ...float64) float64 { return max(a[0], 0) })
 	case "Tanh":
