@@ -250,9 +250,10 @@ func TestEveryPartOfACheckpointIsOnThePageOfFormats(t *testing.T) {
 	for _, row := range page.rows(t, "Tensors", "tensor") {
 		described[row[0]] = true
 	}
+	layer := regexp.MustCompile(`\.z\d+\.`) // stochastic
 	number, moment := regexp.MustCompile(`\.\d+\.`), regexp.MustCompile(`^(adam\.[mv]|ema)\..*`)
 	for _, tensor := range tensorsOfEveryKind(t) {
-		names[moment.ReplaceAllString(number.ReplaceAllString(tensor, ".<n>."), "$1.<parameter>")] = true
+		names[moment.ReplaceAllString(layer.ReplaceAllString(number.ReplaceAllString(tensor, ".<n>."), ".z<l>."), "$1.<parameter>")] = true
 	}
 	sameKeys(t, "formats.md, Tensors", described, names)
 
@@ -275,6 +276,7 @@ func tensorsOfEveryKind(t *testing.T) []string {
 		"--binarise static --hidden 5 --latent 2 --batch 10 --prior vamp --pseudo-inputs 2",
 		"--binarise static --freeze decoder --init-from " + filepath.Join(dir, "run3"),
 		"--binarise none --likelihood gaussian --hidden 5 --latent 2 --batch 10 --posterior flow --prior flow --flow-layers 1 --flow-hidden 3",
+		"--binarise static --hidden 5;4 --latent 2,2 --batch 10",
 		"--model grid --binarise static --grid 2x2 --hidden 5",
 		"--model mixture --binarise static --components 2 --prior per-image",
 		"--model mixture --binarise none --likelihood gaussian --components 2 --incremental 10",
