@@ -31,14 +31,17 @@ var Gradients = []Gradient{StandardGradient, STL, DReG}
 // ParseGradient returns the estimator of that name.
 func ParseGradient(name string) (Gradient, error) { return oneOf("gradient", name, Gradients) }
 
-// check adds the faults of an estimator for an objective.
-func (g Gradient) check(objective Objective, f *faults) {
+// checkGradient adds the faults of an estimator for an objective and a posterior.
+func (c VAEConfig) checkGradient(f *faults) {
+	g, objective := c.Gradient, c.Objective
 	if g != "" {
 		_, err := ParseGradient(string(g))
 		f.add(err != nil, "%w", err)
 	}
 	f.add(g == STL && objective == IWAE, "gradient is stl, which for the objective iwae has a bias (Tucker et al. 2019): want dreg")
 	f.add(g == DReG && objective == ELBO, "gradient is dreg, but the draws of the objective elbo have no weights, and what is left of it is stl: want stl")
+	backward := c.Posterior.Name == FlowedPosterior && c.Flow.Name == AutoregressiveFlow
+	f.add((g == STL || g == DReG) && backward, "gradient is %s, which wants log q(z|x) at any z, and of an autoregressive flow that is one dimension after the other: want flow coupling, or gradient standard", g)
 }
 
 // Evaluable is a family whose log-density is known at any z.
@@ -60,10 +63,10 @@ func (d *Drawn) hold(q Evaluable, scale func() graph.Node) {
 	}
 }
 
-// bounds adds, for images x, [B, D], noise eps, [B·k, E], the weight beta of the
-// divergence in the ELBO, [1], and the images' own components of a prior that leaves them
-// out, [B], the terms of each image, all [B]: reconstruction, divergence, the bound, and what has its values (to rounding, or in
-// expectation) and the gradient that training follows.
+// bounds adds, for images x, [B, D], noise eps, [B·k, E], the weight beta of the divergence
+// in the ELBO, [1], and the images' own components of a prior that leaves them out, [B], the
+// terms of each image, all [B]: reconstruction, divergence, the bound, and what has its
+// values (to rounding, or in expectation) and the gradient that training follows.
 func (m *VAE) bounds(b *graph.Builder, x, eps, beta, own graph.Node) (recon, kl, bound, ascent graph.Node) {
 	drawn := m.Draw(b, m.Q.Posterior, m.Q.Encoder.Apply(b, x), eps)
 	if prior, ok := m.Prior.(LeavesOut); ok {

@@ -72,6 +72,7 @@ type Scorer struct {
 	program          *graph.Program
 	x, h, eps        []float32
 	logLik, logRatio graph.Node
+	layers           []graph.Node // see LayerKL
 }
 
 // NewScorer compiles a scorer for posteriors of a family and blocks of images, with a number
@@ -87,7 +88,8 @@ func (j *Joint) NewScorer(q Posterior, images, draws int) (*Scorer, error) {
 		eps, s.eps = b.Input("eps", images*draws, noise)
 		drawn := j.Draw(b, q, h, eps)
 		s.logLik, s.logRatio = j.LogLik(b, x, drawn.Z), drawn.LogRatio()
-		b.Output(s.logLik, s.logRatio)
+		s.layers = j.LayerKL(b, q, h, drawn.Z)
+		b.Output(append([]graph.Node{s.logLik, s.logRatio}, s.layers...)...)
 	})
 	return s, err
 }
@@ -101,4 +103,15 @@ func (s *Scorer) Score(x, h, eps []float32) (logLik, logRatio []float32, err err
 	copy(s.eps, eps)
 	err = s.program.Run()
 	return s.program.Values(s.logLik), s.program.Values(s.logRatio), err
+}
+
+// Layers returns, for each stochastic layer of a model of several, the log-density of the
+// draws of the last Score under q less that under p, [B·S], see LayerKL; nil of others. They
+// are valid until the next call.
+func (s *Scorer) Layers() [][]float32 {
+	var all [][]float32
+	for _, n := range s.layers {
+		all = append(all, s.program.Values(n))
+	}
+	return all
 }

@@ -58,8 +58,12 @@ func (c VAEConfig) newEncoder(out int, init Init) Network {
 }
 
 // newDecoder returns the decoder of a VAE for latent codes, with out numbers a code: it has
-// the encoder's hidden layers in reverse.
+// the encoder's hidden layers in reverse. Of several stochastic layers it reads the lowest.
 func (c VAEConfig) newDecoder(out int, init Init) Network {
+	if c.Layers.Several() {
+		lowest := c.Layers.Latent[0]
+		return LowestLayer{newNetwork(c.Network, DecoderPart, slices.Concat([]int{lowest}, reversed(c.Hidden), []int{out}), c.Activation, init), lowest}
+	}
 	return newNetwork(c.Network, DecoderPart, slices.Concat([]int{c.Latent}, reversed(c.Hidden), []int{out}), c.Activation, init)
 }
 

@@ -54,6 +54,9 @@ func (c PosteriorConfig) check(f *faults) {
 
 // newPosterior returns the family of posteriors of a VAE.
 func (c VAEConfig) newPosterior(init Init) (Posterior, error) {
+	if c.Layers.Several() {
+		return c.newLayeredPosterior(init), nil
+	}
 	switch c.Posterior.Name {
 	case FullPosterior:
 		return FullGaussian{Latent: c.Latent}, nil

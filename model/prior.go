@@ -74,15 +74,16 @@ func (c VAEConfig) checkPrior(f *faults) {
 	if errors.Join(*f...) != nil {
 		return // there may be no such family
 	}
+	c.Flow.Layers, c.Flow.Hidden = 1, 1 // what a family knows does not depend on its size
 	family, err := c.newPosterior(func(string) graph.Uniform { return zeros{} })
 	if err != nil {
 		return
 	}
 	_, pairs := family.(PairDensity)
-	f.add(c.Prior.Name.Encodes() && !pairs, "prior is %s, a mixture of posteriors at codes that they did not draw, and the posterior %s knows its density at its own draws alone: want prior mixture, or posterior diagonal", c.Prior.Name, family)
-	f.add(c.Prior.Name.Encodes() && c.Freeze == DecoderPart && len(family.Params()) > 0, "freeze is decoder, and its p(z) is made of posteriors of the family %s, which has parameters that training changes: want posterior diagonal", family)
+	f.add(c.Prior.Name.Encodes() && !pairs, "prior is %s, a mixture of posteriors at codes that they did not draw, and the posterior %s knows its density at its own draws alone: want prior mixture, or posterior diagonal or full; of flows, flow coupling has it", c.Prior.Name, c.Posterior.Name)
+	f.add(c.Prior.Name.Encodes() && c.Freeze == DecoderPart && len(family.Params()) > 0, "freeze is decoder, and its p(z) is made of posteriors of the family %s, which has parameters that training changes: want posterior diagonal", c.Posterior.Name)
 	_, moments := family.(Moments)
-	f.add(c.Prior.EM && !moments, "prior-update is em, which takes the mean and the variances of q(z|x), and the posterior %s does not know them: want prior-update gradient", family)
+	f.add(c.Prior.EM && !moments, "prior-update is em, which takes the mean and the variances of q(z|x), and the posterior %s does not know them: want prior-update gradient", c.Posterior.Name)
 }
 
 // zeros is a source of first values that are all alike.
@@ -92,6 +93,9 @@ func (zeros) Float64() float64 { return 0 }
 
 // newPrior returns the prior of a VAE whose posterior is q.
 func (c VAEConfig) newPrior(q Q, engine *graph.Engine, init Init) (Prior, error) {
+	if c.Layers.Several() {
+		return c.newLayeredPrior(engine, init), nil
+	}
 	k, kept := c.Prior.Components, byGradient
 	if c.Prior.EM {
 		kept = byEM

@@ -277,13 +277,13 @@ func TestAPriorIsRefusedWhereItCannotBe(t *testing.T) {
 		"freeze is decoder, which leaves p(z) as it is": func(c *VAEConfig) {
 			c.Prior, c.Freeze = PriorConfig{Name: GaussianPrior, Components: 2, EM: true}, DecoderPart
 		},
-		"the posterior flow of 4 autoregressive layers knows its density at its own draws alone: want prior mixture, or posterior diagonal": func(c *VAEConfig) {
+		"the posterior flow knows its density at its own draws alone: want prior mixture, or posterior diagonal or full; of flows, flow coupling has it": func(c *VAEConfig) {
 			c.Prior, c.Posterior, c.Flow = PriorConfig{Name: PseudoPrior, Components: 2}, PosteriorConfig{Name: FlowedPosterior}, FlowConfig{Name: AutoregressiveFlow}
 		},
 		"which has parameters that training changes": func(c *VAEConfig) {
 			c.Prior, c.Posterior, c.Freeze = PriorConfig{Name: ExemplarPrior, Components: 2}, PosteriorConfig{Name: FlowedPosterior}, DecoderPart
 		},
-		"the posterior flow of 4 coupling layers does not know them": func(c *VAEConfig) {
+		"the posterior flow does not know them": func(c *VAEConfig) {
 			c.Prior, c.Posterior = PriorConfig{Name: GaussianPrior, Components: 2, EM: true}, PosteriorConfig{Name: FlowedPosterior}
 		},
 		"the objective is iwae, which weights its draws": func(c *VAEConfig) {

@@ -41,7 +41,8 @@ func ParsePart(name string) (Part, error) {
 type VAEConfig struct {
 	Pixels        int         // D
 	Hidden        []int       // hidden layers of the encoder; the decoder has them in reverse
-	Latent        int         // Z
+	Latent        int         // Z, of all stochastic layers together
+	Layers        Layers      // where there are several
 	Network       NetworkName // "": dense
 	Activation    graph.Activation
 	Prior         PriorConfig
@@ -75,13 +76,14 @@ func (c VAEConfig) Validate() error {
 	c.likelihood().check(c.Likelihood, &f)
 	f = append(f, ValidateLayers(c.Network, c.Activation))
 	c.Posterior.check(&f)
+	c.checkLayers(&f)
 	c.checkFlow(&f)
 	c.checkPrior(&f)
 	_, err := ParseLikelihood(string(c.Likelihood))
 	f.add(err != nil, "likelihood: %w", err)
 	_, err = ParseObjective(string(c.Objective))
 	f.add(err != nil, "objective: %w", err)
-	c.Gradient.check(c.Objective, &f)
+	c.checkGradient(&f)
 	if c.Freeze != "" {
 		_, err = ParsePart(string(c.Freeze))
 		f.add(err != nil, "freeze: %w", err)
@@ -122,7 +124,7 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 	}
 	h, _ := posterior.Sizes()
 	if _, ok := posterior.(Evaluable); !ok && c.Gradient != "" && c.Gradient != StandardGradient {
-		return nil, fmt.Errorf("gradient is %s, which wants log q(z|x) at any z, and the posterior %v does not know it: want standard", c.Gradient, posterior)
+		return nil, fmt.Errorf("gradient is %s, which wants log q(z|x) at any z, and the posterior %v does not know it: want standard; of flows, flow coupling knows it", c.Gradient, posterior)
 	}
 	q := Q{Encoder: c.newEncoder(h, init), Posterior: posterior}
 	prior, err := c.newPrior(q, engine, init)

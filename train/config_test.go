@@ -63,7 +63,8 @@ func fieldsOf(c Config) map[string]any {
 	for _, part := range []any{c, c.Settings} {
 		v := reflect.Indirect(reflect.ValueOf(part))
 		for _, f := range reflect.VisibleFields(v.Type()) {
-			if !f.Anonymous && f.Name != "Settings" {
+			// Stochastic is set by latent and hidden: see TestLayersAreWrittenAsTheyAreRead.
+			if !f.Anonymous && f.Name != "Settings" && f.Name != "Stochastic" {
 				fields[f.Name] = v.FieldByIndex(f.Index).Interface()
 			}
 		}

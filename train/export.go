@@ -17,8 +17,13 @@ func (s *Setup) EncoderONNX() (*onnx.Model, error) {
 		return nil, &ConfigError{fmt.Errorf("a %s has no encoder: its posterior is a table, by Bayes' rule", s.Config.Model)}
 	}
 	vae := m.VAE()
-	if _, ok := vae.Q.Posterior.(model.DiagonalGaussian); !ok {
-		return nil, &ConfigError{fmt.Errorf("the posterior is a %v: only a diagonal Gaussian can be exported", vae.Q.Posterior)}
+	latent, networks := []int{vae.Latent}, []model.Network(nil)
+	switch q := vae.Q.Posterior.(type) {
+	case model.DiagonalGaussian:
+	case *model.LayeredPosterior:
+		latent, networks = q.Layers.Latent, q.Networks()
+	default:
+		return nil, &ConfigError{fmt.Errorf("the posterior is a %v: only a diagonal Gaussian, or several layers of them, can be exported", q)}
 	}
 	b := exported{g: onnx.Graph{Name: string(model.EncoderPart)}}
 	x := b.input("x", vae.Pixels, fmt.Sprintf("images of %d x %d pixels, row by row from the top, in [0, 1], binarised as for training: %s", s.Dataset.Rows(), s.Dataset.Cols(), s.Config.Binarise))
@@ -26,7 +31,23 @@ func (s *Setup) EncoderONNX() (*onnx.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.split(h, "halves", vae.Latent, "mu", "logvar")
+	if len(latent) == 1 {
+		b.split(h, "halves", []int{vae.Latent, vae.Latent}, "mu", "logvar")
+	} else { // the mean of each layer at that of the one below
+		var means, logVars []string
+		for l, z := range latent {
+			name := fmt.Sprintf("z%d", l+1)
+			if l > 0 {
+				if h, err = b.network(networks[l-1], means[l-1], name+".h"); err != nil {
+					return nil, err
+				}
+			}
+			b.split(h, name+".halves", []int{z, z}, name+".mu", name+".logvar")
+			means, logVars = append(means, name+".mu"), append(logVars, name+".logvar")
+		}
+		b.join("mu", means)
+		b.join("logvar", logVars)
+	}
 	b.output("mu", vae.Latent, "mean of q(z|x)")
 	b.output("logvar", vae.Latent, "log variance of q(z|x)")
 	return s.exported(b, "encoder of a VAE: x to mean and log variance of q(z|x)"), nil
@@ -42,13 +63,19 @@ func (s *Setup) DecoderONNX() (*onnx.Model, error) {
 	}
 	b := exported{g: onnx.Graph{Name: string(model.DecoderPart)}}
 	z := b.input("z", joint.Latent, "codes; "+priorDoc(joint.Prior))
+	network := joint.Decoder
+	if lowest, ok := network.(model.LowestLayer); ok {
+		network = lowest.Network
+		b.split(z, "layers", []int{lowest.Latent, joint.Latent - lowest.Latent}, "z1", "above")
+		z = "z1"
+	}
 	switch joint.Likelihood.(type) {
 	case *model.Gaussian:
-		if _, err := b.network(joint.Decoder, z, "mean"); err != nil {
+		if _, err := b.network(network, z, "mean"); err != nil {
 			return nil, err
 		}
 	case model.Bernoulli, model.GreyBernoulli, model.ContinuousBernoulli:
-		if _, err := b.network(joint.Decoder, z, "logits"); err != nil {
+		if _, err := b.network(network, z, "logits"); err != nil {
 			return nil, err
 		}
 		b.output("logits", joint.Pixels, "of the pixels")
@@ -114,6 +141,21 @@ func (b *exported) node(op, result string, inputs ...string) string {
 	return result
 }
 
+// split cuts the columns of x into parts of the given widths.
+func (b *exported) split(x, widths string, sizes []int, parts ...string) {
+	var ints []int64
+	for _, n := range sizes {
+		ints = append(ints, int64(n))
+	}
+	b.g.Constants = append(b.g.Constants, onnx.Tensor{Name: widths, Shape: []int{len(ints)}, Ints: ints})
+	b.g.Nodes = append(b.g.Nodes, onnx.Node{Op: "Split", Inputs: []string{x, widths}, Outputs: parts, Ints: map[string]int64{"axis": 1}})
+}
+
+// join puts columns beside each other.
+func (b *exported) join(result string, parts []string) {
+	b.g.Nodes = append(b.g.Nodes, onnx.Node{Op: "Concat", Inputs: parts, Outputs: []string{result}, Ints: map[string]int64{"axis": 1}})
+}
+
 // scalar adds a number.
 func (b *exported) scalar(name string, value float32) string {
 	b.g.Constants = append(b.g.Constants, onnx.Tensor{Name: name, Floats: []float32{value}})
@@ -173,14 +215,8 @@ func (b *exported) network(n model.Network, x, result string) (string, error) {
 // gate adds h ⊙ σ(g) of the rows y = [h | g] of a layer, of the given width.
 func (b *exported) gate(layer, y string, width int) string {
 	h, g := layer+".h", layer+".g"
-	b.split(y, layer+".halves", width/2, h, g)
+	b.split(y, layer+".halves", []int{width / 2, width / 2}, h, g)
 	return b.node("Mul", layer+".gated", h, b.node("Sigmoid", layer+".gate", g))
-}
-
-// split adds the two halves, [N, width], of y.
-func (b *exported) split(y, halves string, width int, first, second string) {
-	b.g.Constants = append(b.g.Constants, onnx.Tensor{Name: halves, Shape: []int{2}, Ints: []int64{int64(width), int64(width)}})
-	b.g.Nodes = append(b.g.Nodes, onnx.Node{Op: "Split", Inputs: []string{y, halves}, Outputs: []string{first, second}, Ints: map[string]int64{"axis": 1}})
 }
 
 // continuousMean adds the mean of the continuous Bernoulli distribution with logits l,

@@ -52,21 +52,25 @@ func (s *VAESettings) families() (units, weights float64) {
 	if n := len(s.Hidden); n > 0 {
 		last = float64(s.Hidden[n-1])
 	}
-	flow := func(context float64) {
-		units += float64(layers * (float64(2*context) + hidden + float64(8*z))) // joined, hidden, and what is mapped
-		weights += float64(layers * hidden * (float64(3*z) + context))
+	flow := func(name model.FlowName, context float64) {
+		ends := 3 * z // of a net: the dimensions that it sees, and two numbers for each that it moves
+		if name == model.CouplingFlow {
+			ends /= 2
+		}
+		units += layers * (2*context + hidden + 8*z) // joined, hidden, and what is mapped
+		weights += layers * hidden * (ends + context)
 	}
 	switch s.Posterior {
 	case model.FullPosterior:
-		units += float64(z * (z - 1) / 2)
-		weights += float64(last * z * (z - 1) / 2)
+		units += z * (z - 1) / 2
+		weights += last * z * (z - 1) / 2
 	case model.FlowedPosterior:
 		units += hidden
-		weights += float64(last * hidden)
-		flow(hidden)
+		weights += last * hidden
+		flow(s.Flow, hidden)
 	}
 	if s.Prior == model.FlowedPrior {
-		flow(0)
+		flow(model.CouplingFlow, 0)
 	}
 	return units, weights
 }

@@ -1,9 +1,11 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"elbo/data"
@@ -13,8 +15,9 @@ import (
 
 // NetworkSettings are what kinds with a decoder network have in common.
 type NetworkSettings struct {
-	Hidden     []int // named from the encoder's side
-	Latent     int
+	Hidden     []int        // named from the encoder's side
+	Latent     int          // of all stochastic layers together
+	Stochastic model.Layers // of a VAE with several
 	Layers     model.NetworkName
 	Activation graph.Activation // of dense layers
 	LR         float64
@@ -41,7 +44,22 @@ func (n *NetworkSettings) network() *NetworkSettings { return n }
 
 func (n NetworkSettings) clone() NetworkSettings {
 	n.Hidden = slices.Clone(n.Hidden)
+	n.Stochastic = model.Layers{Latent: slices.Clone(n.Stochastic.Latent), Hidden: slices.Clone(n.Stochastic.Hidden)}
+	for i, hidden := range n.Stochastic.Hidden {
+		n.Stochastic.Hidden[i] = slices.Clone(hidden)
+	}
 	return n
+}
+
+// setLayers changes the latent dimensions of a VAE: one number, or one for each layer.
+func (n *NetworkSettings) setLayers(latent []int) {
+	n.Latent, n.Stochastic.Latent = 0, nil
+	for _, z := range latent {
+		n.Latent += z
+	}
+	if len(latent) > 1 {
+		n.Stochastic.Latent = latent
+	}
 }
 
 // Each setting that kinds have in common is one flag, and has one description.
@@ -52,6 +70,84 @@ func (n *NetworkSettings) hidden() Option {
 
 func (n *NetworkSettings) latent() Option {
 	return Option{Key: "latent", Usage: "latent dimensions", Value: integer(&n.Latent)}
+}
+
+// layeredHidden and layeredLatent are the same of a VAE, which may have several stochastic
+// layers.
+func (n *NetworkSettings) layeredHidden() Option {
+	o := n.hidden()
+	o.Value = hiddenGroups{n}
+	o.Usage += "; with several stochastic layers a group for each, as in \"200,200;100,100\""
+	return o
+}
+
+func (n *NetworkSettings) layeredLatent() Option {
+	o := n.latent()
+	o.Value = latentLayers{n}
+	o.Usage += "; 100,50: two stochastic layers, that next to the image first"
+	return o
+}
+
+// latentLayers are the dimensions of the stochastic layers as text.
+type latentLayers struct{ n *NetworkSettings }
+
+func (v latentLayers) Type() string { return "N" }
+
+func (v latentLayers) String() string {
+	if v.n.Stochastic.Several() {
+		return v.n.Stochastic.String()
+	}
+	return strconv.Itoa(v.n.Latent)
+}
+
+func (v latentLayers) Set(text string) error {
+	var sizes []int
+	parsed := list(&sizes, "N,...").(setting[[]int])
+	numbers, err := parsed.parse(strings.TrimSpace(text))
+	if err == nil && len(numbers) == 0 {
+		err = strconv.ErrSyntax
+	}
+	if err != nil {
+		return wrong(err, text, "a whole number, or one for each stochastic layer with commas between, as in 100,50")
+	}
+	v.n.setLayers(numbers)
+	return nil
+}
+
+// hiddenGroups are hidden layers as text: those to the lowest stochastic layer, then those
+// from each to the next.
+type hiddenGroups struct{ n *NetworkSettings }
+
+func (v hiddenGroups) Type() string { return layers(&v.n.Hidden).Type() }
+
+func (v hiddenGroups) String() string {
+	parts := []string{layers(&v.n.Hidden).String()}
+	for i := range v.n.Stochastic.Hidden {
+		parts = append(parts, layers(&v.n.Stochastic.Hidden[i]).String())
+	}
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	for i, part := range parts {
+		parts[i] = cmp.Or(part, "none")
+	}
+	return strings.Join(parts, ";")
+}
+
+func (v hiddenGroups) Set(text string) error {
+	groups := [][]int{}
+	for part := range strings.SplitSeq(text, ";") {
+		var group []int
+		if err := layers(&group).Set(part); err != nil {
+			return err
+		}
+		groups = append(groups, group)
+	}
+	v.n.Hidden, v.n.Stochastic.Hidden = groups[0], nil
+	if len(groups) > 1 {
+		v.n.Stochastic.Hidden = groups[1:]
+	}
+	return nil
 }
 
 func (n *NetworkSettings) activation() Option {
@@ -73,6 +169,9 @@ func (n *NetworkSettings) initFrom() Option {
 // maxLayers bounds the hidden layers of a network.
 const maxLayers = 100
 
+// maxStochastic bounds the stochastic layers of a VAE.
+const maxStochastic = 10
+
 // bound adds the faults of a network that no machine could hold, and returns it without
 // the layers that are too many: what is wrong with all others need not be said.
 func (n NetworkSettings) bound(f *faults) NetworkSettings {
@@ -81,6 +180,13 @@ func (n NetworkSettings) bound(f *faults) NetworkSettings {
 	if layers := len(n.Hidden); layers > maxLayers {
 		f.add(true, "hidden has %d layers, want at most %d", layers, maxLayers)
 		n.Hidden = n.Hidden[:maxLayers]
+	}
+	f.add(len(n.Stochastic.Latent) > maxStochastic, "latent has %d layers, want at most %d", len(n.Stochastic.Latent), maxStochastic)
+	f.add(len(n.Stochastic.Hidden) > maxStochastic-1, "hidden has %d groups, want at most %d", 1+len(n.Stochastic.Hidden), maxStochastic)
+	n.Stochastic.Latent, n.Stochastic.Hidden = n.Stochastic.Latent[:min(len(n.Stochastic.Latent), maxStochastic)], n.Stochastic.Hidden[:min(len(n.Stochastic.Hidden), maxStochastic-1)]
+	for _, hidden := range n.Stochastic.Hidden {
+		f.tooLarge("hidden", slices.Max(append(slices.Clone(hidden), 0)))
+		f.add(len(hidden) > maxLayers, "hidden has a group of %d layers, want at most %d", len(hidden), maxLayers)
 	}
 	return n
 }
@@ -96,16 +202,26 @@ func (n NetworkSettings) nonlinearity() string {
 // sizes are the units of all layers of an encoder for images of d pixels, and the weights
 // between them. Hidden layers with gates count twice.
 func (n NetworkSettings) sizes(d int) (units, weights float64) {
-	layers := slices.Concat([]int{d}, n.Hidden, []int{2 * n.Latent})
-	for i, width := range layers {
-		products := float64(width)
-		if n.Layers == model.Gated && i > 0 && i < len(layers)-1 {
-			products *= 2
+	add := func(in int, hidden []int, out int) {
+		layers := slices.Concat([]int{in}, hidden, []int{2 * out})
+		for i, width := range layers {
+			products := float64(width)
+			if n.Layers == model.Gated && i > 0 && i < len(layers)-1 {
+				products *= 2
+			}
+			units += products
+			if i > 0 {
+				weights += products * float64(layers[i-1])
+			}
 		}
-		units += products
-		if i > 0 {
-			weights += float64(products * float64(layers[i-1]))
-		}
+	}
+	if !n.Stochastic.Several() {
+		add(d, n.Hidden, n.Latent)
+		return units, weights
+	}
+	add(d, n.Hidden, n.Stochastic.Latent[0])
+	for i, hidden := range n.Stochastic.Hidden[:min(len(n.Stochastic.Hidden), len(n.Stochastic.Latent)-1)] {
+		add(n.Stochastic.Latent[i], hidden, n.Stochastic.Latent[i+1])
 	}
 	return units, weights
 }
@@ -119,6 +235,19 @@ func layerSizes(in int, hidden []int, out int) string {
 		return joined(slices.Concat([]int{in}, hidden, []int{out}), "-")
 	}
 	return fmt.Sprintf("%d-%s-…-%d-%d (%d hidden layers)", in, joined(hidden[:3], "-"), hidden[n-1], out, n)
+}
+
+// describe names the sizes of an encoder's layers, of several stochastic layers one chain
+// after the other: "784-200-100 | 100-100-50".
+func (n NetworkSettings) describe(pixels int) string {
+	if !n.Stochastic.Several() {
+		return layerSizes(pixels, n.Hidden, n.Latent)
+	}
+	text := layerSizes(pixels, n.Hidden, n.Stochastic.Latent[0])
+	for i, hidden := range n.Stochastic.Hidden {
+		text += " | " + layerSizes(n.Stochastic.Latent[i], hidden, n.Stochastic.Latent[i+1])
+	}
+	return text
 }
 
 func joined(numbers []int, separator string) string {

@@ -81,8 +81,8 @@ func (s *VAESettings) Options() []Option {
 	options := []Option{
 		{Key: "variance", Usage: "variance of the gaussian likelihood: a number, the same for all pixels; learned: the mean squared residual, at every step; pixel: by the decoder, for each pixel", Value: variance(&s.Variance)},
 		{Key: "mixtures", Usage: "components for each pixel (discretized-logistic-mixture; 0: 5)", Value: integer(&s.Mixtures), Unwritten: []string{"0"}},
-		s.hidden(),
-		s.latent(),
+		s.layeredHidden(),
+		s.layeredLatent(),
 		s.activation(),
 		s.layers(),
 	}
@@ -149,7 +149,7 @@ func (s *VAESettings) Describe(c Config, pixels int) string {
 	if s.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", s.K)
 	}
-	return fmt.Sprintf("VAE %s %s, %s, %s%s", layerSizes(pixels, s.Hidden, s.Latent), s.nonlinearity(), c.Likelihood, objective+s.PriorSettings.describe()+s.describeFamilies(), s.OptimiserSettings.describe())
+	return fmt.Sprintf("VAE %s %s, %s, %s%s", s.NetworkSettings.describe(pixels), s.nonlinearity(), c.Likelihood, objective+s.PriorSettings.describe()+s.describeFamilies(), s.OptimiserSettings.describe())
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.
@@ -158,6 +158,7 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Pixels:     pixels,
 		Hidden:     s.Hidden,
 		Latent:     s.Latent,
+		Layers:     s.Stochastic,
 		Network:    s.Layers,
 		Activation: s.Activation,
 		Prior:      s.PriorSettings.model(),

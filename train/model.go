@@ -91,6 +91,7 @@ func (s *Setup) ValidationTerms(ctx context.Context) (*run.EpochTerms, error) {
 type ScoreOptions struct {
 	Samples int               // draws of z for each image: the k of L_k
 	Seed    uint64            // of the draws
+	Rate    bool              // the parts of a VAE's KL, where its posterior has a density at any code
 	Exact   bool              // log p(x) of a VAE by quadrature over its latent space
 	AIS     *infer.AISOptions // log p(x) of a VAE by annealed importance sampling
 

@@ -444,9 +444,14 @@ func (c Config) JSON() []byte {
 func jsonOf(v Value) []byte {
 	text := v.String()
 	var value any = text
-	switch v.(type) {
-	case setting[[]int]:
+	switch v := v.(type) {
+	case setting[[]int], hiddenGroups:
 		value = json.RawMessage("[" + text + "]")
+	case latentLayers:
+		value = json.RawMessage(text)
+		if v.n.Stochastic.Several() {
+			value = json.RawMessage("[" + text + "]")
+		}
 	case setting[int], setting[uint64], setting[float64], setting[bool], setting[Variance]:
 		value = json.RawMessage(text)
 	}

@@ -1,6 +1,10 @@
 package train
 
-import "elbo/model"
+import (
+	"fmt"
+
+	"elbo/model"
+)
 
 // PosteriorSettings are the family of q(z|x) of a VAE.
 type PosteriorSettings struct {
@@ -20,4 +24,35 @@ func (s *PosteriorSettings) options() []Option {
 
 func (s PosteriorSettings) model() model.PosteriorConfig {
 	return model.PosteriorConfig{Name: s.Posterior}
+}
+
+// takePosterior takes over the family of posteriors of another VAE, but for the keys that
+// given reports.
+func (s *VAESettings) takePosterior(was VAESettings, given func(key string) bool) {
+	if !given("posterior") {
+		s.Posterior = was.Posterior
+	}
+	if s.Posterior != model.FlowedPosterior || was.Posterior != model.FlowedPosterior {
+		return
+	}
+	for key, take := range map[string]func(){
+		"flow":        func() { s.Flow = was.Flow },
+		"flow-layers": func() { s.FlowLayers = was.FlowLayers },
+		"flow-hidden": func() { s.FlowHidden = was.FlowHidden },
+	} {
+		if !given(key) {
+			take()
+		}
+	}
+}
+
+// samePosterior says why the encoder of another VAE would mean something else in this one.
+func (s VAESettings) samePosterior(was VAESettings) error {
+	switch {
+	case s.Posterior != was.Posterior:
+		return fmt.Errorf("its posterior is %s, and this model's %s: want --posterior %[1]s", was.Posterior, s.Posterior)
+	case s.Posterior == model.FlowedPosterior && s.FlowSettings != was.FlowSettings:
+		return fmt.Errorf("its flow has %d %s layers of %d units, and this model's %d %s of %d: want --flow %[2]s --flow-layers %[1]d --flow-hidden %[3]d", was.FlowLayers, was.Flow, was.FlowHidden, s.FlowLayers, s.Flow, s.FlowHidden)
+	}
+	return nil
 }

@@ -25,6 +25,7 @@ type torchCase struct {
 	Config struct {
 		Rows, Cols, Latent, K, Batch      int
 		Hidden                            []int
+		Layers                            model.Layers
 		Network                           model.NetworkName // missing: dense
 		Activation, Likelihood, Objective string
 		Gradient                          string
@@ -69,7 +70,7 @@ const torchTolerance = 1e-4
 // Run sets the variance from that gradient (model's SolveVariance, which has its own
 // tests).
 func TestTermsGradientsAndTenAdamStepsMatchPyTorch(t *testing.T) {
-	for file, cases := range map[string]int{"reference.json": 9, "gradients.json": 5, "networks.json": 1, "families.json": 6, "priors.json": 6} {
+	for file, cases := range map[string]int{"reference.json": 9, "gradients.json": 5, "networks.json": 1, "families.json": 6, "priors.json": 6, "layers.json": 6} {
 		text, err := os.ReadFile(filepath.Join("testdata", "torch", file))
 		if err != nil {
 			t.Fatal(err)
@@ -91,7 +92,7 @@ func compareWithTorch(t *testing.T, c torchCase) {
 	variance, _ := c.Config.Variance.(float64)
 	engine := graphtest.Engine(2)
 	m, err := model.NewVAE(model.VAEConfig{
-		Pixels: c.Config.Rows * c.Config.Cols, Hidden: c.Config.Hidden, Latent: c.Config.Latent,
+		Pixels: c.Config.Rows * c.Config.Cols, Hidden: c.Config.Hidden, Latent: c.Config.Latent, Layers: c.Config.Layers,
 		Network: c.Config.Network, Activation: graph.Activation(c.Config.Activation), Likelihood: model.LikelihoodName(c.Config.Likelihood),
 		Variance: variance, Objective: model.Objective(c.Config.Objective), Gradient: model.Gradient(c.Config.Gradient), Draws: c.Config.K,
 		Posterior: model.PosteriorConfig{Name: c.Config.Posterior}, Prior: model.PriorConfig{Name: c.Config.Prior, Components: c.Config.Components},

@@ -89,6 +89,9 @@ func (a *vae) Score(ctx context.Context, v data.View, o ScoreOptions) (infer.Eva
 	}
 	evaluator.Scored = o.Scored
 	e, err := evaluator.Evaluate(ctx, v, o.Seed)
+	if err == nil && o.Rate {
+		e.Rate, err = evaluator.SplitRate(ctx, e, o.Seed)
+	}
 	if err == nil && o.Exact {
 		var exact []infer.Exact
 		var method string

@@ -114,7 +114,8 @@ type Traversal struct {
 // the other taken from -reach to reach standard deviations of the prior about its mean, in so
 // many steps; of a grid no further than its outermost points. The dimensions are those of the largest KL over the images of v, which
 // is what a dimension tells of an image, and in that order. ErrNoCodes, as a *ConfigError,
-// for a model without a latent space.
+// for a model without a latent space. Of several stochastic layers they are those of the
+// lowest, which the decoder reads.
 func (s *Setup) Traverse(ctx context.Context, v data.View, from []float32, dimensions, steps int, reach float64) ([]Traversal, error) {
 	joint, err := s.Joint()
 	if err != nil {
@@ -127,6 +128,9 @@ func (s *Setup) Traverse(ctx context.Context, v data.View, from []float32, dimen
 	all := make([]Traversal, joint.Latent)
 	for j := range all {
 		all[j] = Traversal{Dimension: j, KL: kl[j]}
+	}
+	if lowest, ok := joint.Decoder.(model.LowestLayer); ok { // the others change no image
+		all = all[:lowest.Latent]
 	}
 	slices.SortStableFunc(all, func(a, b Traversal) int { return cmp.Compare(b.KL, a.KL) })
 	all = all[:min(dimensions, len(all))]

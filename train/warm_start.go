@@ -78,10 +78,13 @@ func (c *Config) TakeArchitecture(given func(key string) bool) error {
 	if network == nil {
 		return &ConfigError{fmt.Errorf("init-from: %s: %w", own.InitFrom, errNoNetwork)}
 	}
+	if vae, ok := c.Settings.(*VAESettings); ok && was.Model == VAEModel {
+		vae.takePosterior(SettingsOf[VAESettings](was), given)
+	}
 	taken := network.clone()
 	for key, take := range map[string]func(){
-		"hidden":     func() { own.Hidden = taken.Hidden },
-		"latent":     func() { own.Latent = taken.Latent },
+		"hidden":     func() { own.Hidden, own.Stochastic.Hidden = taken.Hidden, taken.Stochastic.Hidden },
+		"latent":     func() { own.Latent, own.Stochastic.Latent = taken.Latent, taken.Stochastic.Latent },
 		"network":    func() { own.Layers = taken.Layers },
 		"activation": func() { own.Activation = taken.Activation },
 		"likelihood": func() { c.Likelihood = was.Likelihood },
@@ -148,6 +151,11 @@ func (s *Setup) checkWarmStart(was Config, from []safetensors.Tensor) error {
 	f.add(other.Activation != own.Activation, "its activation is %s, and this model's %s: want --activation %[1]s", other.Activation, own.Activation)
 	f.add(was.Likelihood != s.Config.Likelihood, "its likelihood is %s, and this model's %s: want --likelihood %[1]s", was.Likelihood, s.Config.Likelihood)
 	f.add(vae.Freeze == model.DecoderPart && wasVAE.Variance != vae.Variance, "its variance is %s, and this model's %s: want the same of a decoder that is frozen", variance(&wasVAE.Variance), variance(&vae.Variance))
+	family := error(nil)
+	if s.Config.Model == VAEModel && was.Model == VAEModel {
+		family = vae.samePosterior(wasVAE)
+	}
+	f.add(family != nil && vae.Freeze != model.DecoderPart, "%w, or --freeze decoder, which may have any encoder", family)
 	if vae.Freeze == model.DecoderPart {
 		f = append(f, vae.samePrior(wasVAE)...)
 	}
@@ -160,11 +168,14 @@ func (s *Setup) checkWarmStart(was Config, from []safetensors.Tensor) error {
 			continue
 		}
 		common[partOf(own)] = true
+		if family != nil && partOf(own) == model.EncoderPart {
+			continue // of another family what differs begins anew, or has been said
+		}
 		f.add(!slices.Equal(from[i].Shape, own.Shape), "its %s is %v, and this model's %v: want the same --hidden and --latent, and images of the same size", own.Name, from[i].Shape, own.Shape)
 	}
 	for _, t := range from { // a deeper network has names that this one lacks
 		known := slices.ContainsFunc(s.Tensors(), func(own safetensors.Tensor) bool { return own.Name == t.Name })
-		f.add(common[partOf(t)] && !known && partOf(t) != priorPart, "it has %s %v, and this model has no such parameter: want the same --hidden", t.Name, t.Shape)
+		f.add(common[partOf(t)] && !known && partOf(t) != priorPart && !(family != nil && partOf(t) == model.EncoderPart), "it has %s %v, and this model has no such parameter: want the same --hidden", t.Name, t.Shape)
 	}
 	f.add(len(common) == 0, "it has no parameter in common with this model")
 	f.add(vae.Freeze != "" && !common[vae.Freeze], "it has no %s to freeze", vae.Freeze)

@@ -50,7 +50,7 @@ func (x *comparison) picture(ctx context.Context, page *report.Page) error {
 func (x *comparison) posteriors(ctx context.Context, page *report.Page) error {
 	var planar []int
 	for i, c := range x.runs {
-		if s := c.setup; s.Config.Network().Latent == 2 && s.Config.Likelihood.IsLikelihood() {
+		if s := c.setup; s.Config.Network().Latent == 2 && !s.Config.Network().Stochastic.Several() && s.Config.Likelihood.IsLikelihood() {
 			planar = append(planar, i)
 		}
 	}

@@ -27,6 +27,7 @@ type evalOptions struct {
 	limit        int
 	samples      int
 	samplesGiven bool
+	rate         bool // KL in two parts
 	exact        bool
 	ais          aisFlags
 	seed         uint64
@@ -37,13 +38,14 @@ type evalOptions struct {
 }
 
 func newEvalCmd(p *program) *cobra.Command {
-	o := evalOptions{}
+	o := evalOptions{rate: true}
 	cmd := &cobra.Command{
 		Use:   "eval RUN|CHECKPOINT",
 		Short: "Bounds on log p(x) of a trained model, with standard errors",
 		Long: `Evaluate a trained model on a split of its data: reconstruction, KL, ELBO and the
 importance-weighted bound L_k, in nats per image with standard errors over images,
-bits per pixel, and the KL of each latent dimension. Of a mixture or a grid log p(x) is
+bits per pixel, the KL of each latent dimension, and KL in two parts: what z tells of the
+image, and how far the mean posterior is from the prior. Of a mixture or a grid log p(x) is
 exact; where the images have labels, its most probable states are compared with them (NMI, ARI,
 purity, a table of counts), and with --split train AIC, BIC and ICL compare it with models of
 other sizes.
@@ -153,7 +155,7 @@ func (p *program) openScored(o *evalOptions) (*trained, data.View, error) {
 
 // scoreAll scores images under a bar, as asked.
 func (p *program) scoreAll(ctx context.Context, t *trained, v data.View, o evalOptions) (*evalReport, error) {
-	ask := train.ScoreOptions{Samples: o.samples, Seed: o.seed, Exact: o.exact}
+	ask := train.ScoreOptions{Samples: o.samples, Seed: o.seed, Rate: o.rate, Exact: o.exact}
 	if o.ais.on {
 		ask.AIS = &o.ais.AISOptions
 	}
@@ -321,9 +323,21 @@ func (e *evalReport) writeMore(w io.Writer) {
 	}
 	e.writeExact(w)
 	e.writeTrust(w)
+	e.writeRate(w)
+	if e.KLPerLayer != nil {
+		e.writeLayers(w)
+		return
+	}
 	fmt.Fprintf(w, "%d of %d latent dimensions active (variance of E[z|x] over images above %g)\n", *e.ActiveUnits, e.latent, infer.ActiveThreshold)
 	if e.KLPerDim != nil {
 		fmt.Fprintf(w, "KL per dimension, nats%s\n", largestFirst(e.KLPerDim))
+	}
+}
+
+// writeLayers prints what each of several stochastic layers carries.
+func (e *evalReport) writeLayers(w io.Writer) {
+	for l, kl := range e.KLPerLayer {
+		fmt.Fprintf(w, "layer %d: KL %.2f nats given the layers beside it, %s active (variance of its code over images above %g)\n", l+1, kl, count(e.ActivePerLayer[l], "dimension"), infer.ActiveThreshold)
 	}
 }
 

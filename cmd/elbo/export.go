@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"elbo/model"
 	"elbo/train"
 	"elbo/train/onnx"
 	"elbo/train/run"
@@ -73,10 +75,13 @@ func runExport(p *program, o onnxOptions) error {
 	parts := []*onnx.Model{decoder}
 	if _, ok := t.Model.(train.Amortised); ok {
 		encoder, err := t.EncoderONNX()
-		if err != nil {
+		if _, unfit := errors.AsType[*train.ConfigError](err); unfit {
+			p.say("%s.onnx is not written: %v; `%s encode %s` writes codes", model.EncoderPart, err, p.name, run.ShellPath(o.run))
+		} else if err != nil {
 			return err
+		} else {
+			parts = []*onnx.Model{encoder, decoder}
 		}
-		parts = []*onnx.Model{encoder, decoder}
 	} else {
 		p.say("a %s has no encoder: its posterior is a table, which `%s eval %s --export-posterior q.npy` writes", t.Config.Model, p.name, run.ShellPath(o.run))
 	}

@@ -42,6 +42,7 @@ var formats = map[string]reflect.Type{
 	"elbo.m_step":                  reflect.TypeFor[run.MStep](),
 	"elbo train --json":            reflect.TypeFor[trainReport](),
 	"elbo eval --json":             reflect.TypeFor[evalReport](),
+	"rate":                         reflect.TypeFor[infer.Rate](),
 	"iw":                           reflect.TypeFor[infer.IW](),
 	"log_p":                        reflect.TypeFor[infer.LogP](),
 	"gap":                          reflect.TypeFor[infer.PosteriorGap](),
@@ -88,6 +89,10 @@ var formats = map[string]reflect.Type{
 	"report.json of an experiment": reflect.TypeFor[priorFreedomReport](),
 	"result.json":                  reflect.TypeFor[armResult](),
 	"test":                         reflect.TypeFor[armTest](),
+	"experiment.json of VAEs":      reflect.TypeFor[vaeFreedomSettings](),
+	"report.json of VAEs":          reflect.TypeFor[vaeFreedomReport](),
+	"result.json of a VAE":         reflect.TypeFor[vaeArmResult](),
+	"Figures of an arm":            reflect.TypeFor[vaeFigures](),
 	"An estimate":                  reflect.TypeFor[infer.Estimate](),
 }
 
@@ -310,6 +315,8 @@ func TestEveryColumnIsOnThePageOfFormats(t *testing.T) {
 		"scores.csv":    (&scoreReport{}).writeCSV,
 		"per-image.csv": func(w io.Writer) error { return writeScores(w, report.Comparison{}) },
 		"table.csv":     priorFreedomReport{}.writeCSV,
+
+		"table.csv of VAEs": vaeFreedomReport{}.writeCSV,
 	} {
 		var header bytes.Buffer
 		if err := write(&header); err != nil {

@@ -233,7 +233,12 @@ func (g *gapReport) write(w io.Writer, t *trained) {
 		row("L[q*], "+string(f.Family), func(s *gapSplit) infer.Estimate { return s.Families[i].ELBOStar })
 		if i > 0 {
 			row("above "+string(first.Families[0].Family), func(s *gapSplit) infer.Estimate { return s.Families[i].Gain })
-			line("of its gap"+atMost, func(s *gapSplit) string { return fmt.Sprintf("%.0f %%", 100*s.Families[i].Closed) })
+			line("of its gap"+atMost, func(s *gapSplit) string {
+				if s.Families[i].Closed == nil {
+					return "no clear gap"
+				}
+				return fmt.Sprintf("%.0f %%", 100**s.Families[i].Closed)
+			})
 		}
 	}
 	line("images", func(s *gapSplit) string { return strconv.Itoa(s.Images) })

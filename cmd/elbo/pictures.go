@@ -65,7 +65,7 @@ func (g gallery) all(metrics []run.Metrics) error {
 	}
 	err = g.images(reconstructedFile, picture.Pairs(originals, reconstructions, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), pairColumns),
 		pairsAre)
-	if err == nil && s.Config.Network().Latent == 2 {
+	if n := s.Config.Network(); err == nil && n.Latent == 2 && !n.Stochastic.Several() { // a plane of codes, which the decoder reads
 		err = g.plane()
 	}
 	return err

@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"elbo/data"
@@ -18,13 +15,10 @@ import (
 )
 
 const (
-	armFile = "result.json" // in the run directory of an arm that is done
-
 	memorised     = 200   // images, and components, of the arms that memorise
 	heldOut       = 2000  // validation images, at most: for the curves
 	freeSmoothing = 0.01  // of the Bernoulli arms: little, so as not to hide an excess
 	mainFloor     = 0.001 // of the Gaussian arms
-	spokenEvery   = 10    // iterations between lines of progress
 )
 
 // lowerFloors are those of the arms that look for the end of the Gaussian's evidence.
@@ -83,17 +77,11 @@ func (r armResult) Difference() float64 { return r.Train - r.Test.LogP }
 // hand; the rest is the components'. It is 0 but for a per-image prior.
 func (r armResult) Choice() float64 { return r.Train - r.Test.TrainLogP }
 
-// priorFreedom is the experiment as it runs.
+// priorFreedom is the experiment with mixtures as it runs.
 type priorFreedom struct {
-	p       *program
+	armFits[armResult]
 	options priorFreedomOptions
-	models  oneEngine
-	arms    []arm
-
-	results []armResult
-	curves  map[string][]run.Metrics // by arm
-	at      int                      // iterations of the arm that runs
-	bar     *bar                     // of that arm
+	plans   []arm
 }
 
 // runPriorFreedom compares priors that are more and less free: it runs every arm, and
@@ -108,22 +96,26 @@ func runPriorFreedom(ctx context.Context, p *program, o priorFreedomOptions) err
 			return err
 		}
 	}
-	x := &priorFreedom{p: p, options: o, models: oneEngine{p: p}, curves: map[string][]run.Metrics{}}
+	x := &priorFreedom{options: o, armFits: armFits[armResult]{p: p, again: "experiment prior-freedom", models: oneEngine{p: p}, read: readArm}}
 	if err := x.plan(); err != nil {
 		return err
 	}
-	if begun == nil {
-		if x.options.out, err = makeMarked(o.out, "prior-freedom", settingsFile, x.options.priorFreedomSettings); err != nil {
+	if x.out = o.out; begun == nil {
+		if x.out, err = makeMarked(o.out, "prior-freedom", settingsFile, x.options.priorFreedomSettings); err != nil {
 			return err
 		}
 	}
-	p.say("%s in %s; log p(x) in nats per image", count(len(x.arms), "arm"), x.options.out)
-	for i, a := range x.arms {
-		p.say("%2d/%d  %s: %s, %s, %s", i+1, len(x.arms), a.Name(), count(a.Config.Limit, "image"), count(a.settings().Components, "component"), describeArm(a.Config))
-		if err := x.run(ctx, a); err != nil {
-			x.sayInterrupted(err, a)
-			return fmt.Errorf("%s: %w", a.Name(), err)
-		}
+	for _, a := range x.plans {
+		x.armFits.arms = append(x.armFits.arms, fitted[armResult]{
+			name: a.Name(), config: a.Config,
+			says: fmt.Sprintf("%s, %s, %s", count(a.Config.Limit, "image"), count(a.settings().Components, "component"), describeArm(a.Config)),
+			measure: func(ctx context.Context, s *train.Setup, dir *run.Dir, stopped *train.DivergedError) (armResult, error) {
+				return x.measure(ctx, a, s, dir, stopped)
+			},
+		})
+	}
+	if err := x.run(ctx); err != nil {
+		return err
 	}
 	return x.report()
 }
@@ -152,8 +144,8 @@ func (x *priorFreedom) plan() error {
 	if o.Limit > 0 {
 		images = min(images, o.Limit)
 	}
-	x.arms = arms(o, split, images)
-	s, err := x.models.setup(x.arms[0].Config)
+	x.plans = arms(o, split, images)
+	s, err := x.models.setup(x.plans[0].Config)
 	if err != nil {
 		return err
 	}
@@ -207,100 +199,35 @@ func floorGroup(floor float64) string {
 	return fmt.Sprintf("floor-%g", floor)
 }
 
-// run takes an arm from where it stands to its end, and keeps its result.
-func (x *priorFreedom) run(ctx context.Context, a arm) error {
-	x.at = 0
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s, err := x.models.setup(a.Config)
-	if err != nil {
-		return err
-	}
-	dir, err := openArm(filepath.Join(x.options.out, a.Name()), s.Config)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	result, done, err := readArm(dir, s)
-	if err != nil {
-		return err
-	}
-	if done {
-		x.p.say("       done before")
-	} else if result, err = x.fit(ctx, a, s, dir); err != nil {
-		return err
-	}
-	x.results = append(x.results, result)
-	x.curves[a.Name()], err = dir.ReadMetrics()
-	return err
-}
-
-// readArm returns the result of an arm that is done.
-func readArm(dir *run.Dir, s *train.Setup) (r armResult, done bool, err error) {
-	path := dir.File(armFile)
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return r, false, nil
-	}
+// readArm reads the result of an arm.
+func readArm(text []byte) (r armResult, dataSHA256 string, err error) {
 	before := struct { // the names of keys in earlier programs
 		Note   *float64 `json:"note"`
 		NoteKL *float64 `json:"note_kl"`
 	}{&r.PriorBound, &r.PriorKL}
-	if err == nil {
-		err = errors.Join(json.Unmarshal(text, &r), json.Unmarshal(text, &before))
-	}
-	if err != nil {
-		return r, false, fmt.Errorf("%s: %w: remove it to have the arm measured again", path, err)
-	}
-	if r.DataSHA256 != s.Dataset.SHA256 {
-		return r, false, fmt.Errorf("%s: the data %w: they have SHA-256 %.12s…, but the arm was run on %.12s…: name its own data with --data", path, run.ErrMismatch, s.Dataset.SHA256, r.DataSHA256)
-	}
-	return r, true, nil
+	err = errors.Join(json.Unmarshal(text, &r), json.Unmarshal(text, &before))
+	return r, r.DataSHA256, err
 }
 
-// fit runs EM to the end, or to where the evidence is no longer finite, and measures.
-func (x *priorFreedom) fit(ctx context.Context, a arm, s *train.Setup, dir *run.Dir) (armResult, error) {
-	from, err := x.p.latestOf(dir, s)
+// measure takes the figures of the last iteration whose evidence was finite.
+func (x *priorFreedom) measure(ctx context.Context, a arm, s *train.Setup, dir *run.Dir, stopped *train.DivergedError) (armResult, error) {
+	metrics, err := dir.ReadMetrics()
 	if err != nil {
-		return armResult{}, err
-	}
-	if from != nil {
-		x.p.say("       goes on at iteration %d", from.Step)
-		x.p.sayNumerics(s, from)
-	}
-	x.bar = newBar(x.p)
-	if from != nil {
-		x.bar.first = int(from.Step)
-	}
-	_, err = train.Run(ctx, s, dir, from, x, x.p.now)
-	x.bar.done()
-	diverged, stopped := errors.AsType[*train.DivergedError](err)
-	if err != nil && !stopped {
-		return armResult{}, err
-	}
-	metrics, readErr := dir.ReadMetrics()
-	if readErr != nil {
-		return armResult{}, readErr
-	}
-	if len(metrics) == 0 { // diverged before there was a figure
 		return armResult{}, err
 	}
 	r := newArmResult(a, s, metrics[len(metrics)-1])
 	kept := true
-	if stopped {
-		r.Stopped = diverged.Reason
+	if stopped != nil {
+		r.Stopped = stopped.Reason
 		x.p.say("       stopped after iteration %d: %s", r.Iterations, r.Stopped)
 		if kept, err = backTo(s, dir, int64(r.Iterations)); err != nil {
 			return r, err
 		}
 	}
 	if kept {
-		if r.Test, err = testArm(ctx, s); err != nil {
-			return r, err
-		}
+		r.Test, err = testArm(ctx, s)
 	}
-	return r, writeJSONFile(dir.File(armFile), r)
+	return r, err
 }
 
 func newArmResult(a arm, s *train.Setup, last run.Metrics) armResult {
@@ -341,33 +268,4 @@ func testArm(ctx context.Context, s *train.Setup) (*armTest, error) {
 		}
 	}
 	return t, nil
-}
-
-// Step hears nothing: EM takes no steps but its iterations.
-func (x *priorFreedom) Step(train.Progress) {}
-
-// Epoch writes a line every few iterations.
-func (x *priorFreedom) Epoch(m run.Metrics) {
-	x.at = m.Epoch
-	x.bar.detail = fmt.Sprintf("iteration %d/%d  train %s", m.Epoch, x.options.Iterations, nats(m.Train.Bound))
-	defer func() { x.bar.at("", m.Epoch, x.options.Iterations) }()
-	if m.Epoch%spokenEvery != 0 && m.Epoch != x.options.Iterations {
-		return
-	}
-	x.bar.done()
-	x.bar.said = x.p.now()
-	line := fmt.Sprintf("       iteration %d/%d  train %s", m.Epoch, x.options.Iterations, nats(m.Train.Bound))
-	if m.Validation != nil {
-		line += "  held out " + nats(m.Validation.Bound)
-	}
-	x.p.say("%s", line)
-}
-
-// sayInterrupted says how far an interrupted experiment came.
-func (x *priorFreedom) sayInterrupted(err error, a arm) {
-	if !errors.Is(err, train.ErrInterrupted) && !errors.Is(err, context.Canceled) {
-		return
-	}
-	x.p.say("interrupted: %d of %d arms are done, and %s has made %d of %s. Go on with: %s experiment prior-freedom --out %s",
-		len(x.results), len(x.arms), a.Name(), x.at, count(x.options.Iterations, "iteration"), x.p.name, run.ShellPath(x.options.out))
 }

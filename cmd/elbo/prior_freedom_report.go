@@ -25,7 +25,7 @@ type priorFreedomReport struct {
 
 // report writes the files of the experiment and prints what was found.
 func (x *priorFreedom) report() error {
-	r := priorFreedomReport{Out: x.options.out, Settings: x.options.priorFreedomSettings, Arms: x.results, Findings: findings(x.results)}
+	r := priorFreedomReport{Out: x.out, Settings: x.options.priorFreedomSettings, Arms: x.results, Findings: findings(x.results)}
 	file := func(name string) string { return filepath.Join(r.Out, name) }
 	if err := writeJSONFile(file("report.json"), r); err != nil {
 		return err
@@ -47,15 +47,43 @@ func (x *priorFreedom) report() error {
 	return nil
 }
 
-// column is one of the printed table.
-type column struct {
+// tableColumn is one of the printed table of results of type R.
+type tableColumn[R any] struct {
 	name  string
-	value func(armResult) string
+	value func(R) string
+}
+
+// writeColumns prints the columns of results, a cell ended by a tab.
+func writeColumns[R any](w io.Writer, columns []tableColumn[R], results []R) {
+	for _, c := range columns {
+		fmt.Fprintf(w, "%s\t", c.name)
+	}
+	fmt.Fprintln(w)
+	for _, r := range results {
+		for _, c := range columns {
+			fmt.Fprintf(w, "%s\t", c.value(r))
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// writeMarkdownTable writes the same in Markdown.
+func writeMarkdownTable[R any](w io.Writer, columns []tableColumn[R], results []R) {
+	for _, c := range columns {
+		fmt.Fprintf(w, "| %s ", c.name)
+	}
+	fmt.Fprint(w, "|\n"+strings.Repeat("|---", len(columns))+"|\n")
+	for _, r := range results {
+		for _, c := range columns {
+			fmt.Fprintf(w, "| %s ", c.value(r))
+		}
+		fmt.Fprint(w, "|\n")
+	}
 }
 
 // columns returns the columns of the printed table: nats per image where nothing else
 // is said.
-func columns() []column {
+func columns() []tableColumn[armResult] {
 	number := func(f func(armResult) float64) func(armResult) string {
 		return func(r armResult) string { return nats(f(r)) }
 	}
@@ -67,7 +95,7 @@ func columns() []column {
 			return f(r)
 		}
 	}
-	return []column{
+	return []tableColumn[armResult]{
 		{"arm", func(r armResult) string { return r.Group }},
 		{"prior", func(r armResult) string { return string(r.Prior) }},
 		{"likelihood", func(r armResult) string { return string(r.Likelihood) }},
@@ -107,17 +135,7 @@ KL(q‖p) = KL(p(z|x) ‖ p(z)), of training images.`
 // writeText prints the table, what was found and why arms stopped.
 func (r priorFreedomReport) writeText(w io.Writer) {
 	t := newTable(w, tabwriter.AlignRight)
-	cols := columns()
-	for _, c := range cols {
-		fmt.Fprintf(t, "%s\t", c.name)
-	}
-	fmt.Fprintln(t)
-	for _, arm := range r.Arms {
-		for _, c := range cols {
-			fmt.Fprintf(t, "%s\t", c.value(arm))
-		}
-		fmt.Fprintln(t)
-	}
+	writeColumns(t, columns(), r.Arms)
 	t.Flush()
 	fmt.Fprintf(w, "%s\n\n", legend)
 	for _, sentence := range r.Findings {
@@ -145,17 +163,7 @@ func (r priorFreedomReport) writeMarkdown(w io.Writer) error {
 		fmt.Fprintln(&s, sentence)
 	}
 	s.WriteString("\n")
-	cols := columns()
-	for _, c := range cols {
-		fmt.Fprintf(&s, "| %s ", c.name)
-	}
-	s.WriteString("|\n" + strings.Repeat("|---", len(cols)) + "|\n")
-	for _, arm := range r.Arms {
-		for _, c := range cols {
-			fmt.Fprintf(&s, "| %s ", c.value(arm))
-		}
-		s.WriteString("|\n")
-	}
+	writeMarkdownTable(&s, columns(), r.Arms)
 	fmt.Fprintf(&s, "\n%s\n", legend)
 	for _, note := range r.stops() {
 		fmt.Fprintf(&s, "\n%s\n", note)

@@ -224,6 +224,8 @@ func (p *program) newBridge(t *trained, o swapOptions) (*bridge, error) {
 	switch {
 	case network.Latent == 0:
 		return nil, usagef("%s is a %s: it has no decoder to give another inference to; a grid (elbo train --model grid) and a vae have one", o.run, c.Model)
+	case network.Stochastic.Several():
+		return nil, usagef("%s has %d stochastic layers, and a grid has one: its points would be of z%[2]d, from which the decoder does not read; `%s gap %s` compares the encoder with each image's own posterior", o.run, len(network.Stochastic.Latent), p.name, run.ShellPath(o.run))
 	case network.Latent > infer.MaxExactLatent:
 		return nil, usagef("%s has %d latent dimensions, too many for a grid, whose points grow like n^%[2]d: want 1 to %d; `%s gap %s` compares the encoder with each image's own posterior", o.run, network.Latent, infer.MaxExactLatent, p.name, run.ShellPath(o.run))
 	case table && (o.grid != nil || o.ruleGiven):

@@ -27,6 +27,11 @@ type Evaluation struct {
 	IW          *IW       `json:"iw,omitempty"`
 	KLPerDim    []float64 `json:"kl_per_dim,omitempty"`   // of each latent dimension; they sum to KL. nil where KL is no such sum
 	ActiveUnits *int      `json:"active_units,omitempty"` // see ActiveThreshold
+	Rate        *Rate     `json:"rate,omitempty"`         // KL in two parts, where asked for
+
+	// Of a VAE with several stochastic layers, for each, that next to the image first.
+	KLPerLayer     []float64 `json:"kl_per_layer,omitempty"`     // mean over draws of log q of the layer given that below, less log p given that above; they sum to KL
+	ActivePerLayer []int     `json:"active_per_layer,omitempty"` // active units by z at ε = 0, the mean of each layer given that of the one below
 
 	// Of a model with a table, whose ELBO is log p(x), and of a VAE by quadrature.
 	LogP  *LogP         `json:"log_p,omitempty"`
@@ -36,6 +41,8 @@ type Evaluation struct {
 	AIS *AIS `json:"ais,omitempty"` // of a VAE, where asked for
 
 	PerImage []ImageScore `json:"-"` // in the order of the view
+
+	posteriors []float32 // of a VAE: h of each image, [N, H]
 }
 
 // LogP is log p(x), nats per image.
@@ -179,6 +186,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 	posteriors := make([]float32, v.N()*width) // h of each image
 	blocks := (v.N() + e.images - 1) / e.images
 	faults, all := make([]error, blocks), upTo(v.N())
+	layers := make([][]float64, blocks) // sums over images
 	var scored sync.Mutex
 	done := 0
 	e.model.Engine.Split(blocks, 1, func(lo, hi int) {
@@ -186,7 +194,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 		defer func() { e.workers <- k }()
 		for b := lo; b < hi && ctx.Err() == nil; b++ {
 			first, end := b*e.images, min((b+1)*e.images, v.N())
-			faults[b] = k.assess(v, all[first:end], seed, scores[first:end], posteriors[first*width:end*width])
+			layers[b], faults[b] = k.assess(v, all[first:end], seed, scores[first:end], posteriors[first*width:end*width])
 			if e.Scored != nil {
 				scored.Lock()
 				done += end - first
@@ -198,21 +206,22 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 	if err := errors.Join(append(faults, ctx.Err())...); err != nil {
 		return Evaluation{}, err
 	}
-	return e.summarise(scores, posteriors)
+	return e.summarise(scores, posteriors, layers)
 }
 
-// assess scores a block of images of v, and leaves the parameters of their posteriors.
-func (k *worker) assess(v data.View, images []int, seed uint64, scores []ImageScore, posteriors []float32) error {
+// assess scores a block of images of v, and leaves the parameters of their posteriors. It
+// returns the sums over images of the divergence of each stochastic layer of several.
+func (k *worker) assess(v data.View, images []int, seed uint64, scores []ImageScore, posteriors []float32) ([]float64, error) {
 	width, _ := k.family.Sizes()
 	k.begin(v, images, seed, "eps/evaluate/")
 	h, err := k.encoder.Encode(k.x)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	copy(posteriors, h)
 	recons, ratios, weights, tails, err := k.score(h, len(scores))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i := range scores {
 		kl := k.divergence(h[i*width:][:width], ratios[i])
@@ -222,11 +231,12 @@ func (k *worker) assess(v data.View, images []int, seed uint64, scores []ImageSc
 			IW: weights[i].Bound(), ESS: weights[i].EffectiveSampleSize(), KHat: tails[i].KHat(),
 		}
 	}
-	return nil
+	return slices.Clone(k.layers), nil
 }
 
-// summarise takes means over images.
-func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) (Evaluation, error) {
+// summarise takes means over images; layers are sums of what each stochastic layer of
+// several has of KL.
+func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32, layers [][]float64) (Evaluation, error) {
 	codes, err := e.model.Codes(posteriors)
 	if err != nil {
 		return Evaluation{}, err
@@ -261,7 +271,7 @@ func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) (Evalua
 		ELBO: elbo.Mean, ELBOSE: elbo.StandardError(),
 		IW: &IW{K: e.draws, Bound: iw.Mean, SE: iw.StandardError(), ESS: ess.Mean, Bias: bias.Mean},
 
-		PerImage: scores,
+		PerImage: scores, posteriors: posteriors,
 	}
 	result.IW.tails(scores)
 	if hasKL {
@@ -276,7 +286,29 @@ func (e *Evaluator) summarise(scores []ImageScore, posteriors []float32) (Evalua
 		}
 	}
 	result.ActiveUnits = &active
+	if family, ok := e.model.Q.Posterior.(*model.LayeredPosterior); ok {
+		result.addLayers(family.Layers.Latent, means, layers)
+	}
 	return result, nil
+}
+
+// addLayers adds what is known of each of several stochastic layers, of the given sizes.
+func (e *Evaluation) addLayers(sizes []int, means []Running, sums [][]float64) {
+	e.KLPerLayer = make([]float64, len(sizes))
+	for _, block := range sums {
+		for l, sum := range block {
+			e.KLPerLayer[l] += sum / float64(e.Images)
+		}
+	}
+	for _, z := range sizes {
+		active := 0
+		for _, mean := range means[:z] {
+			if mean.Variance() > ActiveThreshold {
+				active++
+			}
+		}
+		e.ActivePerLayer, means = append(e.ActivePerLayer, active), means[z:]
+	}
 }
 
 // AddExact gives the evaluation the log p(x) of its images by quadrature, as the method

@@ -48,10 +48,10 @@ func GapFamilies(m *model.VAE, names []model.PosteriorName) ([]Family, error) {
 // as all others, in nats per image.
 type FamilyGap struct {
 	Family        model.PosteriorName `json:"family"`
-	ELBOStar      Estimate            `json:"elbo_star"`     // L[q*]
-	Approximation Estimate            `json:"approximation"` // log p(x) - L[q*]
-	Gain          Estimate            `json:"gain"`          // L[q*] less that of the best diagonal Gaussian, image by image
-	Closed        float64             `json:"closed"`        // Gain as a share of the diagonal Gaussians' approximation gap
+	ELBOStar      Estimate            `json:"elbo_star"`        // L[q*]
+	Approximation Estimate            `json:"approximation"`    // log p(x) - L[q*]
+	Gain          Estimate            `json:"gain"`             // L[q*] less that of the best diagonal Gaussian, image by image
+	Closed        *float64            `json:"closed,omitempty"` // Gain as a share of the diagonal Gaussians' approximation gap; nil where that is not clear of 0
 
 	PerImage []float64 `json:"-"` // L[q*]
 	HStar    []float32 `json:"-"` // of q*, [N, H]
@@ -84,8 +84,10 @@ func (g *Gap) addFamilies(ctx context.Context, j *model.Joint, q model.Posterior
 		r.ELBOStar = Estimate{Value: star.Mean, SE: star.StandardError()}
 		r.Approximation = Estimate{Value: approximation.Mean, SE: approximation.StandardError()}
 		r.Gain = Estimate{Value: gain.Mean, SE: gain.StandardError()}
-		if whole.Mean != 0 {
-			r.Closed = gain.Mean / whole.Mean
+		const clear = 3 // standard errors
+		if whole.Mean > clear*whole.StandardError() && whole.Mean > g.LogP.Error {
+			share := gain.Mean / whole.Mean
+			r.Closed = &share
 		}
 		g.Families = append(g.Families, r)
 	}

@@ -36,6 +36,7 @@ type scorer struct {
 	compiled      *model.Scorer
 	x, eps        []float32
 	noise         []*data.Stream // one an image of a block
+	layers        []float64      // of the last score: sums over images of the mean over draws, see model.Scorer.Layers
 }
 
 // newScorer compiles what scoring blocks of images needs, with draws for each of which
@@ -73,7 +74,14 @@ func (k *scorer) score(h []float32, n int) (recons, ratios []float64, weights []
 	for i := range tails {
 		tails[i] = NewTail(k.draws)
 	}
-	err = k.each(h, n, func(i, _ int, logLik, ratio float64) {
+	k.layers = nil
+	err = k.each(h, n, func(i, row int, logLik, ratio float64) {
+		for l, values := range k.compiled.Layers() {
+			if l == len(k.layers) {
+				k.layers = append(k.layers, 0)
+			}
+			k.layers[l] += float64(values[row]) / float64(k.draws)
+		}
 		recons[i] += logLik / float64(k.draws)
 		ratios[i] += ratio / float64(k.draws)
 		weights[i].Add(logLik + ratio)

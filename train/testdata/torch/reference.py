@@ -35,9 +35,10 @@ ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "softplus": nn.S
 
 
 def config(hidden, activation, likelihood, objective="elbo", k=1, beta=1.0, variance=None, **more):
-    return {**more, "rows": ROWS, "cols": COLS, "hidden": hidden, "latent": LATENT,
-            "activation": activation, "likelihood": likelihood, "objective": objective,
-            "k": k, "beta": beta, "variance": variance, "batch": BATCH, "lr": LR}
+    own = {"rows": ROWS, "cols": COLS, "hidden": hidden, "latent": LATENT,
+           "activation": activation, "likelihood": likelihood, "objective": objective,
+           "k": k, "beta": beta, "variance": variance, "batch": BATCH, "lr": LR}
+    return {**more, **own, **more}
 
 
 CASES = {
@@ -79,9 +80,19 @@ PRIOR_CASES = {
     "exemplar_tanh_elbo_k2": config([13], "tanh", "bernoulli", k=2, prior="exemplar", components=5, own=OWN),
     "exemplar_gaussian_learned_iwae": config([13], "tanh", "gaussian", "iwae", k=3, variance="learned", prior="exemplar", components=18, own=OWN),
 }
+# Two stochastic layers, of 3 and 2 dimensions; 7 units between them.
+TWO = {"latent": LATENT + 2, "layers": {"latent": [LATENT, 2], "hidden": [[7]]}}
+LAYER_CASES = {
+    "layers_tanh_elbo": config([13], "tanh", "bernoulli", **TWO),
+    "layers_elu_beta_k3_padded": config([16, 12], "elu", "bernoulli", k=3, beta=0.5, **TWO),
+    "layers_tanh_iwae_k3": config([13], "tanh", "bernoulli", "iwae", k=3, **TWO),
+    "layers_gaussian_softplus_iwae_k2": config([13], "softplus", "gaussian", "iwae", k=2, variance=1.0, **TWO),
+    "layers_tanh_stl_k2": config([13], "tanh", "bernoulli", k=2, gradient="stl", **TWO),
+    "layers_tanh_dreg_k3": config([13], "tanh", "bernoulli", "iwae", k=3, gradient="dreg", **TWO),
+}
 # The files, each with its cases and the number of the first: the seed depends on it.
 FILES = {"reference": (CASES, 0), "gradients": (GRADIENT_CASES, 100), "networks": (NETWORK_CASES, 200),
-         "families": (FAMILY_CASES, 300), "priors": (PRIOR_CASES, 400)}
+         "families": (FAMILY_CASES, 300), "priors": (PRIOR_CASES, 400), "layers": (LAYER_CASES, 300)}
 FULL_FRAME = {"bernoulli_relu_elbo"}
 
 
@@ -96,7 +107,11 @@ def layer_sizes(c):
     extra = {"full": LATENT * (LATENT - 1) // 2, "flow": c.get("flow_hidden")}.get(c.get("posterior"), 0)
     encoder = [PIXELS, *c["hidden"], 2 * LATENT + extra]
     decoder = [LATENT, *reversed(c["hidden"]), PIXELS]
-    return {"encoder": encoder, "decoder": decoder}
+    if "layers" not in c:
+        return {"encoder": encoder, "decoder": decoder}
+    (z1, z2), (hidden,) = c["layers"]["latent"], c["layers"]["hidden"]
+    return {"encoder": encoder, "encoder_z2": [z1, *hidden, 2 * z2],
+            "decoder": decoder, "decoder_z1": [z2, *reversed(hidden), 2 * z1]}
 
 
 def linear_sizes(c, sizes):
@@ -165,7 +180,7 @@ def batches(name, c, rng):
             x = grid(np.clip(1.4 * (x - 0.5) + 0.5 + 0.1 * rng.standard_normal(x.shape), 0, 1), 16)
         if name not in FULL_FRAME:
             x.reshape(BATCH, ROWS, COLS)[:, :, [0, -1]] = 0
-        eps = grid(rng.standard_normal((BATCH * c["k"], LATENT)))
+        eps = grid(rng.standard_normal((BATCH * c["k"], c["latent"])))
         weight = np.ones(BATCH)
         if name.endswith("padded") and step == STEPS - 1:
             # Padding rows keep their pixels and noise: only the weight silences them.
@@ -314,6 +329,16 @@ class VAE(nn.Module):
             pixel = -0.5 * ((x - out) ** 2 * torch.exp(-lv) + lv + math.log(2 * math.pi))
         return pixel.sum(-1)
 
+    def log_ratio(self, z, mu, logvar, held=False):
+        """log p(z) - log q(z|x), [B*K]; held: the networks of q are constants."""
+        if "layers" not in self.config:
+            return log_normal(z, torch.zeros_like(z), torch.zeros_like(z)) - log_normal(z, mu, logvar)
+        z1, z2 = z[:, :LATENT], z[:, LATENT:]
+        q2 = {n: p.detach() if held else p for n, p in self.encoder_z2.named_parameters()}
+        log_q = log_normal(z1, mu, logvar) + log_normal(z2, *torch.func.functional_call(self.encoder_z2, q2, z1).chunk(2, dim=-1))
+        log_p = log_normal(z1, *self.decoder_z1(z2).chunk(2, dim=-1)) + log_normal(z2, torch.zeros_like(z2), torch.zeros_like(z2))
+        return log_p - log_q
+
     def forward(self, x, eps):
         """The terms of each image, and the intermediate values the checks look at. Among
         these is ascent: the bound with the gradient that training follows."""
@@ -322,18 +347,23 @@ class VAE(nn.Module):
             return self.families(x, eps)
         mu, logvar = self.encoder(x).chunk(2, dim=-1)
         rows = lambda t: t.repeat_interleave(c["k"], dim=0)  # [B, .] -> [B*K, .]
-        z = rows(mu) + torch.exp(rows(logvar) / 2) * eps
+        z = rows(mu) + torch.exp(rows(logvar) / 2) * eps[:, :LATENT]
+        if "layers" in c:
+            mu2, logvar2 = self.encoder_z2(z).chunk(2, dim=-1)
+            z = torch.cat([z, mu2 + torch.exp(logvar2 / 2) * eps[:, LATENT:]], 1)
         drawn = z
         if c.get("gradient") == "dreg" and z.requires_grad:
             # What comes back to the draws is weighted once more, see below.
             z = z.clone()
             z.register_hook(lambda g: g * torch.softmax(log_w.detach(), 1).reshape(-1, 1))
-        out = self.decoder(z)
+        out = self.decoder(z[:, :LATENT])
         log_px = self.log_likelihood(rows(x), out).view(-1, c["k"])
         recon = log_px.mean(1)
+        log_ratio = self.log_ratio(z, rows(mu), rows(logvar))
         kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(-1)
-        log_w = log_px + (log_normal(z, torch.zeros_like(z), torch.zeros_like(z))
-                          - log_normal(z, rows(mu), rows(logvar))).view(-1, c["k"])
+        if "layers" in c:
+            kl = -log_ratio.view(-1, c["k"]).mean(1)
+        log_w = log_px + log_ratio.view(-1, c["k"])
         if c["objective"] == "iwae":
             bound = torch.logsumexp(log_w, 1) - math.log(c["k"])
         else:
@@ -341,8 +371,7 @@ class VAE(nn.Module):
         ascent = bound
         if "gradient" in c:
             # log q sees its own parameters held: the gradient goes through z alone.
-            ratio = (log_normal(z, torch.zeros_like(z), torch.zeros_like(z))
-                     - log_normal(z, rows(mu).detach(), rows(logvar).detach())).view(-1, c["k"])
+            ratio = self.log_ratio(z, rows(mu).detach(), rows(logvar).detach(), held=True).view(-1, c["k"])
             if c["gradient"] == "stl":
                 ascent = recon + c["beta"] * ratio.mean(1)
             else:
@@ -489,6 +518,8 @@ def check_terms(model, x, eps, terms, seen):
     if "h" in seen:
         return check_families(model, eps, seen)
 
+    if "layers" in c:
+        return check_layers(model, eps, terms, seen)
     q = td.Normal(seen["mu"], torch.exp(seen["logvar"] / 2))
     prior = td.Normal(torch.zeros_like(seen["mu"]), torch.ones_like(seen["mu"]))
     assert_close("kl", terms["kl"], td.kl_divergence(q, prior).sum(-1))
@@ -499,6 +530,24 @@ def check_terms(model, x, eps, terms, seen):
     if c["objective"] == "iwae":
         assert_close("iwae", terms["bound"], log_w.exp().mean(1).log(), 1e-11)
         assert (terms["bound"] > log_w.mean(1)).all(), "Jensen: log mean w >= mean log w"
+
+
+def check_layers(model, eps, terms, seen):
+    """Each of the four Gaussians by torch's own, and the noise that the draws came from."""
+    c = model.config
+    normal = lambda h: td.Independent(td.Normal(h.chunk(2, dim=-1)[0], torch.exp(h.chunk(2, dim=-1)[1] / 2)), 1)
+    rows = lambda t: t.repeat_interleave(c["k"], dim=0)
+    z1, z2 = seen["z"][:, :LATENT], seen["z"][:, LATENT:]
+    q1, q2 = normal(rows(torch.cat([seen["mu"], seen["logvar"]], 1))), normal(model.encoder_z2(z1))
+    p1, p2 = normal(model.decoder_z1(z2)), normal(torch.zeros(len(z2), 2 * z2.shape[1], dtype=z2.dtype))
+    noise = torch.cat([(z - q.base_dist.loc) / q.base_dist.scale for z, q in ((z1, q1), (z2, q2))], 1)
+    assert_close("z", noise, eps)
+    ratio = (p1.log_prob(z1) + p2.log_prob(z2) - q1.log_prob(z1) - q2.log_prob(z2)).view(-1, c["k"])
+    assert_close("kl", terms["kl"], -ratio.mean(1))
+    assert_close("log w", seen["log_w"], seen["log_px"] + ratio)
+    assert_close("out", seen["out"], model.decoder(z1))
+    if c["objective"] == "iwae":
+        assert_close("iwae", terms["bound"], (seen["log_px"] + ratio).exp().mean(1).log(), 1e-11)
 
 
 def check_directional_derivative(model, inputs, grads, rng):
@@ -578,15 +627,15 @@ def check_path_gradient(model, x, eps, weight, grads):
     terms, seen = model(x, eps)
     rows = lambda t: t.repeat_interleave(c["k"], dim=0).detach()
     z = seen["drawn"].detach().requires_grad_()
-    log_ratio = log_normal(z, torch.zeros_like(z), torch.zeros_like(z)) - log_normal(z, rows(seen["mu"]), rows(seen["logvar"]))
-    log_w = model.log_likelihood(rows(x), model.decoder(z)) + c["beta"] * log_ratio
+    log_ratio = model.log_ratio(z, rows(seen["mu"]), rows(seen["logvar"]))
+    log_w = model.log_likelihood(rows(x), model.decoder(z[:, :LATENT])) + c["beta"] * log_ratio
     slope, = torch.autograd.grad(log_w.sum(), z)
     if c["gradient"] == "stl":
         share = torch.full_like(slope[:, :1], 1 / c["k"])
     else:
         share = torch.softmax(log_w.detach().view(-1, c["k"]), 1).reshape(-1, 1) ** 2
     back = -(weight / weight.sum()).repeat_interleave(c["k"])[:, None] * share * slope
-    encoder = {n: p for n, p in model.named_parameters() if n.startswith("encoder.")}
+    encoder = {n: p for n, p in model.named_parameters() if n.startswith("encoder")}
     want = torch.autograd.grad(seen["drawn"], list(encoder.values()), back, retain_graph=True)
     for n, g in zip(encoder, want):
         assert_close("gradient of " + n, grads[n], g)
@@ -725,7 +774,7 @@ def flat(t):
 
 
 def tensor(name, t, dtype):
-    return {"name": name, "shape": list(t.shape), "dtype": dtype, "data": flat(t)}
+    return {"name": name.replace("_z", ".z"), "shape": list(t.shape), "dtype": dtype, "data": flat(t)}
 
 
 LINES = {"data", "x", "hidden"}  # an object with one of these keys is one line
