@@ -211,7 +211,7 @@ func (n NetworkSettings) sizes(d int) (units, weights float64) {
 			}
 			units += products
 			if i > 0 {
-				weights += products * float64(layers[i-1])
+				weights += float64(products * float64(layers[i-1]))
 			}
 		}
 	}
