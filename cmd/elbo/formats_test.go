@@ -250,12 +250,13 @@ func TestEveryPartOfACheckpointIsOnThePageOfFormats(t *testing.T) {
 	for _, row := range page.rows(t, "Tensors", "tensor") {
 		described[row[0]] = true
 	}
+	layer := regexp.MustCompile(`\.z\d+\.`) // stochastic
 	number, moment := regexp.MustCompile(`\.\d+\.`), regexp.MustCompile(`^(adam\.[mv]|ema)\..*`)
 	for _, tensor := range tensorsOfEveryKind(t) {
 		for range 2 { // a dot is between two numbers
 			tensor = number.ReplaceAllString(tensor, ".<n>.")
 		}
-		names[moment.ReplaceAllString(tensor, "$1.<parameter>")] = true
+		names[moment.ReplaceAllString(layer.ReplaceAllString(tensor, ".z<l>."), "$1.<parameter>")] = true
 	}
 	sameKeys(t, "formats.md, Tensors", described, names)
 
@@ -279,6 +280,7 @@ func tensorsOfEveryKind(t *testing.T) []string {
 		"--binarise static --freeze decoder --init-from " + filepath.Join(dir, "run3"),
 		"--network residual --binarise static --conv-channels 2 --blocks 1 --hidden none --latent 2 --batch 10",
 		"--binarise none --likelihood gaussian --hidden 5 --latent 2 --batch 10 --posterior flow --prior flow --flow-layers 1 --flow-hidden 3",
+		"--binarise static --hidden 5;4 --latent 2,2 --batch 10",
 		"--model grid --binarise static --grid 2x2 --hidden 5",
 		"--model mixture --binarise static --components 2 --prior per-image",
 		"--model mixture --binarise none --likelihood gaussian --components 2 --incremental 10",

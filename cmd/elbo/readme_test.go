@@ -80,6 +80,9 @@ func TestReadmeCommandsAreUnderstood(t *testing.T) {
 		p := &program{name: "elbo", stdout: new(bytes.Buffer), stderr: new(bytes.Buffer), now: time.Now, cpus: 1}
 		root := newRootCmd(p)
 		words := strings.Fields(line[1])
+		for i, word := range words { // a shell takes them off
+			words[i] = strings.Trim(word, `"`)
+		}
 		if words[0] == "help" {
 			words = words[1:]
 		}
