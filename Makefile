@@ -5,7 +5,7 @@ STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 30s
 NOTICES = cmd/elbo/doc/THIRD_PARTY_NOTICES.txt
 
-.PHONY: build check check-onnx test race bench bench-peers fuzz reference reference-auroc reference-recompute cross licences
+.PHONY: build check check-onnx test race bench bench-peers fuzz fused reference reference-bits reference-auroc reference-recompute cross licences
 
 build:            ## the program, ./elbo
 	go build -o elbo ./cmd/elbo
@@ -26,6 +26,9 @@ cross:            ## that it builds where it is said to
 	GOOS=darwin GOARCH=amd64 go build -o /dev/null ./cmd/elbo
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/elbo
 	GOOS=windows GOARCH=amd64 go build -o /dev/null ./cmd/elbo
+
+fused:            ## that no product is fused with a sum where the compiler may: runs would have other bits on arm64
+	go run ./cmd/elbo/internal/fused
 
 check-onnx: build ## exported models in onnxruntime (first: pip install -r train/testdata/onnx/requirements.txt); two minutes
 	python3 train/testdata/onnx/check.py --elbo ./elbo
@@ -53,6 +56,9 @@ fuzz:             ## each fuzz target for FUZZTIME
 
 reference:        ## write the frozen PyTorch figures anew (needs Debian's python3-torch); look at the diff
 	/usr/bin/python3 train/testdata/torch/reference.py reference
+
+reference-bits:   ## write the frozen SHA-256 of short runs anew, after a change of numerics that is meant; look at the diff
+	ELBO_WRITE_REFERENCE=1 go test ./train -count=1 -run '^TestRunsHaveTheBitsTheyHad$$'
 
 reference-auroc:  ## write the frozen scikit-learn figures anew (the script says what to install); look at the diff
 	python3 model/infer/testdata/auroc/reference.py > model/infer/testdata/auroc/reference.json

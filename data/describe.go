@@ -108,7 +108,7 @@ func (im *Images) summary() *GreyInfo {
 	for b, n := range counts {
 		if n > 0 {
 			g.Min, g.Max = min(g.Min, float64(b)/255), max(g.Max, float64(b)/255)
-			sum += float64(b) * float64(n)
+			sum += float64(float64(b) * float64(n))
 		}
 	}
 	g.Mean = sum / 255 / levels

@@ -582,7 +582,7 @@ func (im *Images) recolour(source string, mem *memory) error {
 		return err
 	}
 	im.Bytes = recoloured(im.Bytes, to, luma)
-	im.Floats = recoloured(im.Floats, to, func(r, g, b float32) float32 { return min(1, 0.299*r+0.587*g+0.114*b) })
+	im.Floats = recoloured(im.Floats, to, func(r, g, b float32) float32 { return min(1, float32(0.299*r)+float32(0.587*g)+float32(0.114*b)) })
 	im.Channels = to
 	return nil
 }

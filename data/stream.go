@@ -51,9 +51,6 @@ func (s *Stream) Uint64() uint64 { return s.pcg.Uint64() }
 // Float64 returns a uniform number in [0, 1).
 func (s *Stream) Float64() float64 { return rand.New(&s.pcg).Float64() }
 
-// NormFloat64 returns a draw from N(0, 1).
-func (s *Stream) NormFloat64() float64 { return rand.New(&s.pcg).NormFloat64() }
-
 // IntN returns a uniform integer in [0, n). It panics where n < 1.
 func (s *Stream) IntN(n int) int { return rand.New(&s.pcg).IntN(n) }
 

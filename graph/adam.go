@@ -5,6 +5,7 @@ import (
 
 	"github.com/viterin/vek/vek32"
 
+	"elbo/graph/elementary"
 	"elbo/graph/simd"
 )
 
@@ -43,13 +44,13 @@ func NewAdam(lr float64, params []*Param, engine *Engine) *Adam {
 // Gradients are read and not changed.
 func (a *Adam) Step(grad func(i int) []float32) {
 	a.Steps++
-	c1 := 1 - math.Pow(a.Beta1, float64(a.Steps))
-	c2 := 1 - math.Pow(a.Beta2, float64(a.Steps))
+	c1 := 1 - elementary.Power(a.Beta1, a.Steps)
+	c2 := 1 - elementary.Power(a.Beta2, a.Steps)
 	// θ -= rate · m / (√v + ε'), with both corrections taken out of the loop.
 	rate := float32(a.LR * math.Sqrt(c2) / c1)
 	epsilon := float32(a.Epsilon * math.Sqrt(c2))
 	d1, d2 := float32(1-a.Beta1), float32(1-a.Beta2)
-	kept := float32(1 - a.LR*a.Decay)
+	kept := float32(1 - float64(a.LR*a.Decay))
 	for i, p := range a.params {
 		g := grad(i)
 		a.engine.Split(len(g), 1<<13, func(lo, hi int) {

@@ -34,6 +34,11 @@
 // until the next run. Its derivative is a node of the graph like any other and
 // receives what it needs through edges.
 //
+// A run has the same bits on every CPU. The compiler may fuse a product with a sum, and does
+// on arm64, so a product that is added to something is converted first, float32(x*y) + z,
+// which forbids it (make fused finds those that are not); exponentials and logarithms are
+// those of package elementary.
+//
 // Values are float32. Sums that are printed or compared are accumulated in
 // float64.
 package graph

@@ -3,6 +3,7 @@ package graph
 import (
 	"math"
 
+	"elbo/graph/elementary"
 	"elbo/graph/simd"
 )
 
@@ -93,10 +94,10 @@ func logisticMasses(x, mu, logS, logP, dMu, dLogS []float32) {
 func logOneLessExp(minusD, logS float64) float64 {
 	d := -minusD
 	if d > 1 {
-		return math.Log1p(-math.Exp(minusD))
+		return elementary.Log1p(-elementary.Exp(minusD))
 	}
 	d2 := d * d
-	return -logS - logOfLevels - d/2 + d2*(1./24-d2*(1./2880-d2/181440))
+	return -logS - logOfLevels - float64(d/2) + float64(d2*(1./24-float64(d2*(1./2880-d2/181440))))
 }
 
 // logOfLevels is log 255: -log of the width of a level.
@@ -105,15 +106,15 @@ const logOfLevels = 5.541263545158426
 // LogisticMass is the mass of a level under a logistic distribution, in float64: level
 // is from 0 to 255, mu in grey levels of black 0 and white 1, see logisticMasses.
 func LogisticMass(level int, mu, logS float64) float64 {
-	inverse := math.Exp(-max(logS, LeastLogScale))
+	inverse := elementary.Exp(-max(logS, LeastLogScale))
 	x := float64(level) / (Levels - 1)
-	a, b := (x+halfLevel-mu)*inverse, (x-halfLevel-mu)*inverse
-	logF := func(a float64) float64 { return -math.Max(-a, 0) - math.Log1p(math.Exp(-math.Abs(a))) }
+	a, b := float64((x+halfLevel-mu)*inverse), float64((x-halfLevel-mu)*inverse)
+	logF := func(a float64) float64 { return -math.Max(-a, 0) - elementary.Log1p(elementary.Exp(-math.Abs(a))) }
 	switch level {
 	case 0:
-		return math.Exp(logF(a))
+		return elementary.Exp(logF(a))
 	case Levels - 1:
-		return math.Exp(logF(-b))
+		return elementary.Exp(logF(-b))
 	}
-	return math.Exp(logF(a) + logF(-b) + math.Log(-math.Expm1(b-a)))
+	return elementary.Exp(logF(a) + logF(-b) + elementary.Log(-elementary.Expm1(b-a)))
 }

@@ -1,6 +1,10 @@
 package graph
 
-import "math"
+import (
+	"math"
+
+	"elbo/graph/elementary"
+)
 
 // Bounds of the log-concentration of a beta-binomial distribution. At the lower one it has
 // nearly all of its mass on black and white, at the upper one it is a binomial, whose
@@ -40,11 +44,12 @@ func (b *Builder) BetaBinomialLogLik(x, out Node, channels int) Node {
 
 // logBinomials are log C(255, v).
 func logBinomials() (l [Levels]float64) {
-	all, _ := math.Lgamma(Levels)
+	var factorial [Levels]float64 // logarithms
+	for n := 1; n < Levels; n++ {
+		factorial[n] = factorial[n-1] + elementary.Log(float64(n))
+	}
 	for v := range l {
-		below, _ := math.Lgamma(float64(v + 1))
-		above, _ := math.Lgamma(float64(Levels - v))
-		l[v] = all - below - above
+		l[v] = factorial[Levels-1] - factorial[v] - factorial[Levels-1-v]
 	}
 	return l
 }
@@ -58,13 +63,13 @@ func BetaBinomialMasses(logit, logC float64) (masses [Levels]float64) {
 	top := 0.0
 	for v := range Levels - 1 {
 		v := float64(v)
-		next := masses[int(v)] + math.Log((Levels-1-v)*(v+alpha)/((v+1)*(Levels-2-v+beta)))
+		next := masses[int(v)] + elementary.Log((Levels-1-v)*(v+alpha)/((v+1)*(Levels-2-v+beta)))
 		masses[int(v)+1] = next
 		top = max(top, next)
 	}
 	sum := 0.0
 	for v, l := range masses {
-		masses[v] = math.Exp(l - top)
+		masses[v] = elementary.Exp(l - top)
 		sum += masses[v]
 	}
 	for v := range masses {
@@ -75,9 +80,9 @@ func BetaBinomialMasses(logit, logC float64) (masses [Levels]float64) {
 
 // betaBinomialShape returns α, β and the share m.
 func betaBinomialShape(logit, logC float64) (alpha, beta, m float64) {
-	c := math.Exp(min(max(logC, LeastLogConcentration), MostLogConcentration))
+	c := elementary.Exp(min(max(logC, LeastLogConcentration), MostLogConcentration))
 	// Of a share m below 1e-12 nothing is told from 0.
-	m = min(max(1/(1+math.Exp(-logit)), 1e-12), 1-1e-12)
+	m = min(max(1/(1+elementary.Exp(-logit)), 1e-12), 1-1e-12)
 	return c * m, c * (1 - m), m
 }
 
@@ -92,7 +97,7 @@ func betaBinomial(v, logit, logC float64) (logP, dLogit, dLogC float64) {
 	logP = la + lb - lc
 	dLogit = (da - db) * alpha * (1 - m)
 	if logC >= LeastLogConcentration && logC <= MostLogConcentration {
-		dLogC = da*alpha + db*beta - dc*(alpha+beta)
+		dLogC = float64(da*alpha) + float64(db*beta) - float64(dc*(alpha+beta))
 	}
 	return logP, dLogit, dLogC
 }
@@ -106,7 +111,7 @@ func rising(a, n float64) (logarithm, slope float64) {
 		product *= a
 		slope += 1 / a
 	}
-	logarithm = math.Log(product)
+	logarithm = elementary.Log(product)
 	if n > 0 {
 		top, dTop := stirling(a + n)
 		from, dFrom := stirling(a)
@@ -118,9 +123,13 @@ func rising(a, n float64) (logarithm, slope float64) {
 
 // stirling is log Γ(a) - ½ log 2π, and its derivative, of a from 16.
 func stirling(a float64) (logGamma, digamma float64) {
-	log, inverse := math.Log(a), 1/a
+	log, inverse := elementary.Log(a), 1/a
 	i2 := inverse * inverse
-	logGamma = (a-0.5)*log - a + inverse*(1./12-i2*(1./360-i2*(1./1260-i2*(1./1680-i2*(1./1188-i2*691./360360)))))
-	digamma = log - inverse/2 - i2*(1./12-i2*(1./120-i2*(1./252-i2*(1./240-i2*(1./132-i2*691./32760)))))
+	logGamma = 1./1680 - float64(i2*(1./1188-float64(i2*(691./360360))))
+	logGamma = 1./12 - float64(i2*(1./360-float64(i2*(1./1260-float64(i2*logGamma)))))
+	logGamma = float64((a-0.5)*log) - a + float64(inverse*logGamma)
+	digamma = 1./240 - float64(i2*(1./132-float64(i2*(691./32760))))
+	digamma = 1./12 - float64(i2*(1./120-float64(i2*(1./252-float64(i2*digamma)))))
+	digamma = log - float64(inverse/2) - float64(i2*digamma)
 	return logGamma, digamma
 }

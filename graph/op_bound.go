@@ -84,7 +84,7 @@ func (b *Builder) Bound(recon, kl, beta Node) Node {
 		out:  []int{recon.Rows()},
 		forward: func(y []float32, in [][]float32) {
 			for i := range y {
-				y[i] = in[0][i] - in[2][0]*in[1][i]
+				y[i] = in[0][i] - float32(in[2][0]*in[1][i])
 			}
 		},
 		wrt: []bool{true, true, false},
@@ -136,7 +136,7 @@ func (b *Builder) negMean(bound, weight, of Node) Node {
 			sum := 0.0
 			for i, w := range in[1] {
 				if w != 0 { // a padding row may hold anything
-					sum += float64(w) * float64(in[0][i])
+					sum += float64(float64(w) * float64(in[0][i]))
 				}
 			}
 			loss[0] = float32(-sum / total(in[2]))
@@ -176,7 +176,7 @@ func (b *Builder) Dot(a, c Node) Node {
 		forward: func(y []float32, in [][]float32) {
 			sum := 0.0
 			for i, v := range in[0] {
-				sum += float64(v) * float64(in[1][i])
+				sum += float64(float64(v) * float64(in[1][i]))
 			}
 			y[0] = float32(sum)
 		},

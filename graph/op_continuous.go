@@ -1,6 +1,10 @@
 package graph
 
-import "math"
+import (
+	"math"
+
+	"elbo/graph/elementary"
+)
 
 // ContinuousBernoulliLogLik returns the log-density of grey levels under
 // independent continuous Bernoulli distributions with the given logits, one value
@@ -21,7 +25,7 @@ func (b *Builder) ContinuousBernoulliLogLik(x, l Node) Node {
 		sum := 0.0
 		for j, v := range l {
 			logNormaliser, mean := continuousBernoulli(float64(v))
-			sum += float64(x[j])*float64(v) - logNormaliser
+			sum += float64(float64(x[j])*float64(v)) - logNormaliser
 			if residual != nil {
 				residual[j] = float32(float64(x[j]) - mean)
 			}
@@ -38,12 +42,16 @@ func (b *Builder) ContinuousBernoulliLogLik(x, l Node) Node {
 // term, l⁸/9676800, is below 1e-15. Above it the closed forms lose no more than
 // two digits of sixteen.
 func continuousBernoulli(l float64) (logNormaliser, mean float64) {
-	if l2 := l * l; l2 < 0.01 {
-		return l/2 + l2*(1./24-l2*(1./2880-l2/181440)), 0.5 + l*(1./12-l2*(1./720-l2/30240))
+	if l2 := float64(l * l); l2 < 0.01 {
+		logNormaliser = 1./2880 - l2/181440
+		logNormaliser = 1./24 - float64(l2*logNormaliser)
+		mean = 1./720 - l2/30240
+		mean = 1./12 - float64(l2*mean)
+		return float64(l/2) + float64(l2*logNormaliser), 0.5 + float64(l*mean)
 	}
 	a := math.Abs(l)
-	decay := -math.Expm1(-a) // 1 - exp(-|l|)
-	logNormaliser = max(l, 0) + math.Log(decay/a)
+	decay := -elementary.Expm1(-a) // 1 - exp(-|l|)
+	logNormaliser = max(l, 0) + elementary.Log(decay/a)
 	mean = 1/decay - 1/a // of |l|
 	if l < 0 {
 		mean = 1 - mean

@@ -67,7 +67,7 @@ func (b *Builder) Stretch(z, net Node, columns []int) Node {
 			for r := range m.rows {
 				row, scale, shift := y[r*m.z:][:m.z], m.scale[r*n:][:n], in[1][r*2*n+n:][:n]
 				for k, j := range m.columns {
-					row[j] = row[j]*scale[k] + shift[k]
+					row[j] = float32(row[j]*scale[k]) + shift[k]
 				}
 			}
 		},
@@ -96,7 +96,7 @@ func (b *Builder) Stretch(z, net Node, columns []int) Node {
 						da, dt := dnet[r*2*n:][:n], dnet[r*2*n+n:][:n]
 						for k, j := range m.columns {
 							g, tanh := in[2][r*m.z+j], m.tanh[r*n+k]
-							da[k], dt[k] = g*in[1][r*m.z+j]*m.scale[r*n+k]*(1-tanh*tanh), g
+							da[k], dt[k] = g*in[1][r*m.z+j]*m.scale[r*n+k]*(1-float32(tanh*tanh)), g
 						}
 					}
 				},
@@ -151,7 +151,7 @@ func (b *Builder) Unstretch(y, net Node, columns []int) Node {
 						da, dt := dnet[r*2*n:][:n], dnet[r*2*n+n:][:n]
 						for k, j := range m.columns {
 							g, tanh := in[1][r*m.z+j], m.tanh[r*n+k]
-							da[k], dt[k] = -g*in[0][r*m.z+j]*(1-tanh*tanh), -g*m.scale[r*n+k]
+							da[k], dt[k] = -g*in[0][r*m.z+j]*(1-float32(tanh*tanh)), -g*m.scale[r*n+k]
 						}
 					}
 				},
@@ -193,7 +193,7 @@ func (b *Builder) LogStretch(net Node) Node {
 				forward: func(dnet []float32, in [][]float32) {
 					clear(dnet)
 					for i, v := range tanh {
-						dnet[i/n*2*n+i%n] = in[1][i/n] * (1 - v*v)
+						dnet[i/n*2*n+i%n] = in[1][i/n] * (1 - float32(v*v))
 					}
 				},
 			})}

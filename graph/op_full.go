@@ -1,6 +1,10 @@
 package graph
 
-import "math"
+import (
+	"math"
+
+	"elbo/graph/elementary"
+)
 
 // A Gaussian with a full covariance N(μ, L Lᵀ), L lower triangular with a positive diagonal,
 // is a row of numbers
@@ -47,16 +51,16 @@ func (b *Builder) ReparameteriseFull(h, eps Node) Node {
 		out:  eps.Shape(),
 		forward: func(z []float32, in [][]float32) {
 			for i := range diagonal {
-				diagonal[i] = float32(math.Exp(float64(in[0][i/f.z*f.h+f.z+i%f.z])))
+				diagonal[i] = float32(elementary.Exp(float64(in[0][i/f.z*f.h+f.z+i%f.z])))
 			}
 			e.Split(f.b*f.s, grain, func(lo, hi int) {
 				for r := lo; r < hi; r++ {
 					h, d := in[0][r/f.s*f.h:][:f.h], diagonal[r/f.s*f.z:][:f.z]
 					z, eps := z[r*f.z:][:f.z], in[1][r*f.z:][:f.z]
 					for i := range z {
-						sum := h[i] + d[i]*eps[i]
+						sum := h[i] + float32(d[i]*eps[i])
 						for j, l := range f.below(h, i) {
-							sum += l * eps[j]
+							sum += float32(l * eps[j])
 						}
 						z[i] = sum
 					}
@@ -77,10 +81,10 @@ func (b *Builder) ReparameteriseFull(h, eps Node) Node {
 							eps, dz := in[1][r*f.z:][:f.z], in[2][r*f.z:][:f.z]
 							for i, g := range dz {
 								dh[i] += g
-								dh[f.z+i] += g * eps[i] * d[i]
+								dh[f.z+i] += float32(g * eps[i] * d[i])
 								row := f.below(dh, i)
 								for j := range row {
-									row[j] += g * eps[j]
+									row[j] += float32(g * eps[j])
 								}
 							}
 						}
@@ -108,9 +112,9 @@ func (b *Builder) LogFullNormal(h, eps Node) Node {
 			e.Split(len(y), 1+elementGrain/max(1, f.z), func(lo, hi int) {
 				for r := lo; r < hi; r++ {
 					logDiagonal := in[0][r/f.s*f.h+f.z:][:f.z]
-					sum := float64(f.z) * math.Log(2*math.Pi)
+					sum := float64(f.z) * elementary.Log(2*math.Pi)
 					for j, v := range in[1][r*f.z:][:f.z] {
-						sum += float64(v)*float64(v) + 2*float64(logDiagonal[j])
+						sum += float64(float64(v)*float64(v)) + float64(2*float64(logDiagonal[j]))
 					}
 					y[r] = float32(-sum / 2)
 				}
@@ -172,7 +176,7 @@ func (b *Builder) KLFullStdNormal(h Node, latent int) Node {
 								dh[j] = g * v
 							}
 							for j := f.z; j < 2*f.z; j++ {
-								dh[j] = g * float32(math.Expm1(2*float64(h[j])))
+								dh[j] = g * float32(elementary.Expm1(2*float64(h[j])))
 							}
 						}
 					})
@@ -188,9 +192,9 @@ func KLFullStdNormal(h []float32, latent int) float64 {
 	for j, v := range h {
 		w := float64(v)
 		if j < latent || j >= 2*latent {
-			sum += w * w
+			sum += float64(w * w)
 		} else {
-			sum += math.Expm1(2*w) - 2*w // L_jj² - 1 - log L_jj² cancels near 0
+			sum += elementary.Expm1(2*w) - 2*w // L_jj² - 1 - log L_jj² cancels near 0
 		}
 	}
 	return sum / 2
@@ -281,10 +285,10 @@ func (b *Builder) logFull(kind string, h, z Node, out []int, p fullPairs) Node {
 								g := float64(in[2][p.at(r, k)])
 								below := sum[2*p.z:]
 								for i := range p.z {
-									sum[i] += g * w[i]
-									sum[p.z+i] += g * (w[i]*y[i]*math.Exp(float64(h[p.z+i])) - 1)
+									sum[i] += float64(g * w[i])
+									sum[p.z+i] += float64(g * (float64(w[i]*y[i]*elementary.Exp(float64(h[p.z+i]))) - 1))
 									for j := range i {
-										below[j] += g * w[i] * y[j]
+										below[j] += float64(g * w[i] * y[j])
 									}
 									below = below[i:]
 								}
@@ -322,14 +326,14 @@ func (b *Builder) logFull(kind string, h, z Node, out []int, p fullPairs) Node {
 
 // solve fills y with L⁻¹ (z - μ) and returns log N(z; μ, L Lᵀ).
 func (f full) solve(h, z []float32, y []float64) float64 {
-	sum := float64(f.z) * math.Log(2*math.Pi)
+	sum := float64(f.z) * elementary.Log(2*math.Pi)
 	for i := range y {
 		d, logL := float64(z[i])-float64(h[i]), float64(h[f.z+i])
 		for j, l := range f.below(h, i) {
-			d -= float64(l) * y[j]
+			d -= float64(float64(l) * y[j])
 		}
-		y[i] = d * math.Exp(-logL)
-		sum += y[i]*y[i] + 2*logL
+		y[i] = d * elementary.Exp(-logL)
+		sum += float64(y[i]*y[i]) + float64(2*logL)
 	}
 	return -sum / 2
 }
@@ -338,9 +342,9 @@ func (f full) solve(h, z []float32, y []float64) float64 {
 func (f full) solveBack(h []float32, y, w []float64) {
 	copy(w, y)
 	for i := f.z - 1; i >= 0; i-- {
-		w[i] *= math.Exp(-float64(h[f.z+i]))
+		w[i] *= elementary.Exp(-float64(h[f.z+i]))
 		for j, l := range f.below(h, i) {
-			w[j] -= float64(l) * w[i]
+			w[j] -= float64(float64(l) * w[i])
 		}
 	}
 }

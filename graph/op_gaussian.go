@@ -1,6 +1,10 @@
 package graph
 
-import "math"
+import (
+	"math"
+
+	"elbo/graph/elementary"
+)
 
 // GaussianLogLik returns the log-density of grey levels under independent
 // Gaussians with the given means and one variance for all pixels, one value a
@@ -26,10 +30,11 @@ func (b *Builder) GaussianLogLik(x, m, logVar Node) Node {
 		out:  []int{rows},
 		forward: func(y []float32, in [][]float32) {
 			v := float64(in[2][0])
+			precision := elementary.Exp(-v)
 			e.Split(rows, 1+elementGrain/d, func(lo, hi int) {
 				for r := lo; r < hi; r++ {
 					squares[r] = squaredDistance(in[0][r/s*d:][:d], in[1][r*d:][:d])
-					y[r] = float32(-(squares[r]*math.Exp(-v) + float64(d)*(v+math.Log(2*math.Pi))) / 2)
+					y[r] = float32(-(float64(squares[r]*precision) + float64(float64(d)*(v+elementary.Log(2*math.Pi)))) / 2)
 				}
 			})
 		},
@@ -40,7 +45,7 @@ func (b *Builder) GaussianLogLik(x, m, logVar Node) Node {
 				in:   []Node{x, m, logVar, dy},
 				out:  m.Shape(),
 				forward: func(dm []float32, in [][]float32) {
-					precision := float32(math.Exp(-float64(in[2][0])))
+					precision := float32(elementary.Exp(-float64(in[2][0])))
 					e.Split(rows, 1+elementGrain/d, func(lo, hi int) {
 						for r := lo; r < hi; r++ {
 							g := in[3][r] * precision
@@ -57,10 +62,10 @@ func (b *Builder) GaussianLogLik(x, m, logVar Node) Node {
 				in:   []Node{y, logVar, dy},
 				out:  []int{1},
 				forward: func(dv []float32, in [][]float32) {
-					precision := math.Exp(-float64(in[1][0]))
+					precision := elementary.Exp(-float64(in[1][0]))
 					sum := 0.0
 					for r, g := range in[2] {
-						sum += float64(g) * (squares[r]*precision - float64(d)) / 2
+						sum += float64(float64(g) * (float64(squares[r]*precision) - float64(d)) / 2)
 					}
 					dv[0] = float32(sum)
 				},
@@ -74,7 +79,7 @@ func squaredDistance(x, m []float32) float64 {
 	m = m[:len(x)]
 	sum := 0.0
 	for j, v := range x {
-		sum += float64(v-m[j]) * float64(v-m[j])
+		sum += float64(float64(v-m[j]) * float64(v-m[j]))
 	}
 	return sum
 }

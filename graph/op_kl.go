@@ -1,8 +1,7 @@
 package graph
 
 import (
-	"math"
-
+	"elbo/graph/elementary"
 	"elbo/graph/simd"
 )
 
@@ -35,7 +34,7 @@ func (b *Builder) KLStdNormal(h Node) Node {
 				for j, m := range mu {
 					// σ² - 1 - log σ² cancels near 0, where most of a collapsed
 					// posterior lies: the difference of the first two is exact.
-					sum += float64(m)*float64(m) + (float64(e[j]) - float64(logVar[j]))
+					sum += float64(float64(m)*float64(m)) + (float64(e[j]) - float64(logVar[j]))
 				}
 				kl[i] = float32(sum / 2)
 			}
@@ -64,5 +63,5 @@ func (b *Builder) KLStdNormal(h Node) Node {
 // KLStdNormal is KL(N(μ, σ²) ‖ N(0, 1)) of one dimension, in nats.
 func KLStdNormal(mu, logVar float64) float64 {
 	// exp(v) - 1 - v cancels near 0, where most of a collapsed posterior lies.
-	return (mu*mu + math.Expm1(logVar) - logVar) / 2
+	return (float64(mu*mu) + elementary.Expm1(logVar) - logVar) / 2
 }

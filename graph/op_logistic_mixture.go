@@ -1,8 +1,7 @@
 package graph
 
 import (
-	"math"
-
+	"elbo/graph/elementary"
 	"elbo/graph/simd"
 )
 
@@ -75,7 +74,7 @@ func logisticMixture(x, out, slope []float32, components, channels int) float64 
 				copy(logS[j:], o[channels:2*channels])
 				if channels == 3 {
 					a, b, c := dependence(o)
-					mu[j+1] += a * (of[0] - 0.5)
+					mu[j+1] += float32(a * (of[0] - 0.5))
 					mu[j+2] += float32(b*(of[0]-0.5)) + float32(c*(of[1]-0.5))
 				}
 			}
@@ -144,5 +143,5 @@ func normalise(l []float32) float64 {
 	for i := range l {
 		l[i] /= sum
 	}
-	return float64(top) + math.Log(float64(sum))
+	return float64(top) + elementary.Log(float64(sum))
 }

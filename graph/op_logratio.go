@@ -26,7 +26,7 @@ func (b *Builder) LogPriorRatio(h, eps, z Node) Node {
 					sum := 0.0
 					for j, v := range logVar {
 						eps, z := float64(eps[j]), float64(z[j])
-						sum += (eps*eps - z*z) + float64(v)
+						sum += (float64(eps*eps) - float64(z*z)) + float64(v)
 					}
 					y[r] = float32(sum / 2)
 				}
@@ -42,7 +42,7 @@ func (b *Builder) LogPriorRatio(h, eps, z Node) Node {
 					for i := range d.b {
 						sum := float32(0)
 						for _, g := range in[1][i*d.s:][:d.s] {
-							sum += g / 2
+							sum += float32(g / 2)
 						}
 						row := dh[i*2*d.z:][:2*d.z]
 						clear(row[:d.z])

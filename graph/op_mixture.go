@@ -5,6 +5,7 @@ import (
 
 	"github.com/viterin/vek/vek32"
 
+	"elbo/graph/elementary"
 	"elbo/graph/simd"
 )
 
@@ -101,10 +102,10 @@ func (p *pairs) forward(y, z, h []float32) {
 // pair is log N(z; m, diag s²) from differences.
 func (p *pairs) pair(z, h, lambda []float32) float32 {
 	m, logVar := h[:len(z)], h[len(z):]
-	sum := float64(len(z)) * math.Log(2*math.Pi)
+	sum := float64(len(z)) * elementary.Log(2*math.Pi)
 	for j, v := range z {
 		d := float64(v) - float64(m[j])
-		sum += d*d*float64(lambda[j]) + float64(logVar[j])
+		sum += float64(d*d*float64(lambda[j])) + float64(logVar[j])
 	}
 	return float32(-sum / 2)
 }
@@ -138,11 +139,11 @@ func (p *pairs) prepareOne(k int, m, logVar []float32) {
 		lambda[j] = -v
 	}
 	simd.Exp(lambda)
-	base, cancelled := float64(p.z)*math.Log(2*math.Pi), 0.0
+	base, cancelled := float64(p.z)*elementary.Log(2*math.Pi), 0.0
 	for j, l := range lambda {
-		square := float64(l) * float64(m[j]) * float64(m[j])
+		square := float64(float64(l) * float64(m[j]) * float64(m[j]))
 		base += square + float64(logVar[j])
-		cancelled += square + float64(l)*float64(p.reach[j])
+		cancelled += square + float64(float64(l)*float64(p.reach[j]))
 		f[j], f[p.z+j] = -l/2, l*m[j]
 	}
 	p.base[k] = float32(-base / 2)
@@ -164,7 +165,7 @@ func (p *pairs) dz(dz, z, h, g []float32) {
 			code, d, pulled := z[r*p.z:][:p.z], dz[r*p.z:][:p.z], p.pulled[r*2*p.z:][:2*p.z]
 			for j, v := range code {
 				if d[j] = 0; len(p.direct) < p.k {
-					d[j] = 2*pulled[j]*v + pulled[p.z+j]
+					d[j] = float32(2*pulled[j]*v) + pulled[p.z+j]
 				}
 			}
 			for _, k := range p.direct {
@@ -174,7 +175,7 @@ func (p *pairs) dz(dz, z, h, g []float32) {
 				}
 				m, lambda := h[k*2*p.z:][:p.z], p.lambda[k*p.z:][:p.z]
 				for j, v := range code {
-					d[j] += w * lambda[j] * (m[j] - v)
+					d[j] += float32(w * lambda[j] * (m[j] - v))
 				}
 			}
 		}
@@ -200,8 +201,8 @@ func (p *pairs) dh(dh, z, h, g []float32) {
 			}
 			squares, sums, n := p.sums[k*2*p.z:][:p.z], p.sums[k*2*p.z+p.z:][:p.z], p.counts[k]
 			for j, l := range lambda {
-				dm[j] = l * (sums[j] - n*m[j])
-				dlogVar[j] = (l*(squares[j]-m[j]*(2*sums[j]-n*m[j])) - n) / 2
+				dm[j] = l * (sums[j] - float32(n*m[j]))
+				dlogVar[j] = (float32(l*(squares[j]-float32(m[j]*(float32(2*sums[j])-float32(n*m[j]))))) - n) / 2
 			}
 		}
 	})
@@ -217,8 +218,8 @@ func (p *pairs) pull(k int, dm, dlogVar, z, m, lambda, g []float32) {
 				continue
 			}
 			d := float64(z[r*p.z+j]) - float64(m[j])
-			first += w * d
-			second += w * (float64(l)*d*d - 1)
+			first += float64(w * d)
+			second += float64(w * (float64(float64(l)*d*d) - 1))
 		}
 		dm[j], dlogVar[j] = float32(float64(l)*first), float32(second/2)
 	}
@@ -277,7 +278,7 @@ func (b *Builder) logMixture(logP, logits, own Node) Node {
 						rest -= float64(pi[own])
 					}
 					left[r] = float32(1 / rest)
-					y[r] = softmax(w, w) - float32(math.Log(rest))
+					y[r] = softmax(w, w) - float32(elementary.Log(rest))
 				}
 			})
 		},
@@ -302,14 +303,14 @@ func (b *Builder) logMixture(logP, logits, own Node) Node {
 					}
 					total := 0.0
 					for r, g := range in[1] {
-						total += float64(g) * float64(left[r])
+						total += float64(float64(g) * float64(left[r]))
 					}
 					for i, p := range pi {
-						d[i] -= p * float32(total)
+						d[i] -= float32(p * float32(total))
 					}
 					for r, g := range in[1] {
 						if own := ownOf(in[1:], r); own >= 0 {
-							d[own] += pi[own] * g * left[r]
+							d[own] += float32(pi[own] * g * left[r])
 						}
 					}
 				},

@@ -1,6 +1,10 @@
 package graph
 
-import "math"
+import (
+	"math"
+
+	"elbo/graph/elementary"
+)
 
 // The closed forms of the M-step: from the statistics of the states to their parameters.
 // They are the counts n = Σ_N q [K] and S = Σ_N q x [K, D]; of Gaussians, with a centre c
@@ -51,7 +55,7 @@ func logit(on, off float64) float64 {
 	case off <= 0:
 		return LogitLimit
 	}
-	return min(max(math.Log(on/off), -LogitLimit), LogitLimit)
+	return min(max(elementary.Log(on/off), -LogitLimit), LogitLimit)
 }
 
 // GaussianMean returns c + S / n, [K, D]; 0 for a state without weight.
@@ -90,7 +94,7 @@ func (b *Builder) GaussianPrecision(sums, squares, counts Node, floor float64) N
 				y[i] = 1
 				if n := float64(in[2][i/d]); n > 0 {
 					mean := float64(in[0][i]) / n
-					y[i] = float32(1 / max(float64(in[1][i])/n-mean*mean, floor))
+					y[i] = float32(1 / max(float64(in[1][i])/n-float64(mean*mean), floor))
 				}
 			}
 		},
@@ -109,7 +113,7 @@ func (b *Builder) GaussianBase(precision Node) Node {
 			for s := range y {
 				sum := 0.0
 				for _, lambda := range in[0][s*d:][:d] {
-					sum += math.Log(float64(lambda)) - math.Log(2*math.Pi)
+					sum += elementary.Log(float64(lambda)) - elementary.Log(2*math.Pi)
 				}
 				y[s] = float32(sum / 2)
 			}
@@ -122,7 +126,7 @@ func (b *Builder) GaussianBase(precision Node) Node {
 const LogZero = -1e30
 
 // LogProbability is log p, at least LogZero.
-func LogProbability(p float64) float32 { return float32(max(math.Log(p), LogZero)) }
+func LogProbability(p float64) float32 { return float32(max(elementary.Log(p), LogZero)) }
 
 // LogProportions returns log(n / Σ n), the weights of a mixture that maximise
 // Σ_K n log π: counts is [K], and so is the result. A state without weight gives LogZero.

@@ -3,6 +3,7 @@ package graph
 import (
 	"math"
 
+	"elbo/graph/elementary"
 	"elbo/graph/simd"
 )
 
@@ -22,9 +23,9 @@ func (b *Builder) LogStdNormal(z Node) Node {
 		forward: func(y []float32, in [][]float32) {
 			e.Split(rows, 1+elementGrain/n, func(lo, hi int) {
 				for r := lo; r < hi; r++ {
-					sum := float64(n) * math.Log(2*math.Pi)
+					sum := float64(n) * elementary.Log(2*math.Pi)
 					for _, v := range in[0][r*n:][:n] {
-						sum += float64(v) * float64(v)
+						sum += float64(float64(v) * float64(v))
 					}
 					y[r] = float32(-sum / 2)
 				}
@@ -63,9 +64,9 @@ func (b *Builder) LogDiagonalNormal(h, eps Node) Node {
 			e.Split(len(y), 1+elementGrain/d.z, func(lo, hi int) {
 				for r := lo; r < hi; r++ {
 					logVar := in[0][r/d.s*2*d.z+d.z:][:d.z]
-					sum := float64(d.z) * math.Log(2*math.Pi)
+					sum := float64(d.z) * elementary.Log(2*math.Pi)
 					for j, v := range in[1][r*d.z:][:d.z] {
-						sum += float64(v)*float64(v) + float64(logVar[j])
+						sum += float64(float64(v)*float64(v)) + float64(logVar[j])
 					}
 					y[r] = float32(-sum / 2)
 				}
@@ -81,7 +82,7 @@ func (b *Builder) LogDiagonalNormal(h, eps Node) Node {
 					for i := range d.b {
 						sum := float32(0)
 						for _, g := range in[1][i*d.s:][:d.s] {
-							sum -= g / 2
+							sum -= float32(g / 2)
 						}
 						row := dh[i*2*d.z:][:2*d.z]
 						clear(row[:d.z])
@@ -121,10 +122,10 @@ func (b *Builder) LogNormal(h, z Node) Node {
 				for r := lo; r < hi; r++ {
 					i := r / d.s
 					mu, logVar, p := in[0][i*2*d.z:][:d.z], in[0][i*2*d.z+d.z:][:d.z], precision[i*d.z:][:d.z]
-					sum := float64(d.z) * math.Log(2*math.Pi)
+					sum := float64(d.z) * elementary.Log(2*math.Pi)
 					for j, z := range in[1][r*d.z:][:d.z] {
 						t := float64(z) - float64(mu[j])
-						sum += t*t*float64(p[j]) + float64(logVar[j])
+						sum += float64(t*t*float64(p[j])) + float64(logVar[j])
 					}
 					y[r] = float32(-sum / 2)
 				}
@@ -146,8 +147,8 @@ func (b *Builder) LogNormal(h, z Node) Node {
 							dmu, dlogVar := dh[i*2*d.z:][:d.z], dh[i*2*d.z+d.z:][:d.z]
 							for j, z := range in[1][r*d.z:][:d.z] {
 								t := z - mu[j]
-								dmu[j] += g * t * p[j]
-								dlogVar[j] += g * (t*t*p[j] - 1) / 2
+								dmu[j] += float32(g * t * p[j])
+								dlogVar[j] += float32(g * (float32(t*t*p[j]) - 1) / 2)
 							}
 						}
 					})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/viterin/vek/vek32"
 
+	"elbo/graph/elementary"
 	"elbo/graph/simd"
 )
 
@@ -102,7 +103,7 @@ func softmax(q, a []float32) float32 {
 	}
 	sum := simd.ExpSum(q, a, top)
 	vek32.MulNumber_Inplace(q, float32(1/sum))
-	return float32(float64(top) + math.Log(sum))
+	return float32(float64(top) + elementary.Log(sum))
 }
 
 // expectation is Σ p a, where p = 0 counts 0 whatever a is.
@@ -113,7 +114,7 @@ func expectation(p, a []float32) float32 {
 	sum := 0.0 // 0 · ∞
 	for j, p := range p {
 		if p > 0 {
-			sum += float64(p) * float64(a[j])
+			sum += float64(float64(p) * float64(a[j]))
 		}
 	}
 	return float32(sum)

@@ -32,7 +32,7 @@ func (b *Builder) Reparameterise(h, eps Node) Node {
 					z, eps := z[r*d.z:][:d.z], in[1][r*d.z:][:d.z]
 					mu, s := in[0][i*2*d.z:][:d.z], sigma[i*d.z:][:d.z]
 					for j := range z {
-						z[j] = mu[j] + s[j]*eps[j]
+						z[j] = mu[j] + float32(s[j]*eps[j])
 					}
 				}
 			})
@@ -51,7 +51,7 @@ func (b *Builder) Reparameterise(h, eps Node) Node {
 						dmu, dlogVar, s := dh[i*2*d.z:][:d.z], dh[i*2*d.z+d.z:][:d.z], sigma[i*d.z:][:d.z]
 						for j, g := range dz {
 							dmu[j] += g
-							dlogVar[j] += g * eps[j] * s[j] / 2
+							dlogVar[j] += float32(g * eps[j] * s[j] / 2)
 						}
 					}
 				},

@@ -1,6 +1,10 @@
 package graph
 
-import "math"
+import (
+	"math"
+
+	"elbo/graph/elementary"
+)
 
 // SampleMean averages over the draws of each image: v is [B·S], the result [B].
 func (b *Builder) SampleMean(v Node, draws int) Node {
@@ -33,12 +37,12 @@ func (b *Builder) LogMeanExp(v Node, draws int) Node {
 		}
 		sum := 0.0
 		for _, x := range v {
-			sum += math.Exp(float64(x) - top)
+			sum += elementary.Exp(float64(x) - top)
 		}
 		for s, x := range v {
-			weight[s] = float32(math.Exp(float64(x)-top) / sum)
+			weight[s] = float32(elementary.Exp(float64(x)-top) / sum)
 		}
-		return top + math.Log(sum/float64(len(v)))
+		return top + elementary.Log(sum/float64(len(v)))
 	})
 }
 

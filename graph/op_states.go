@@ -84,8 +84,8 @@ func addCentred(sums, squares []float32, w float32, x, c []float32) {
 	c, sums, squares = c[:len(x)], sums[:len(x)], squares[:len(x)]
 	for i, v := range x {
 		d := v - c[i]
-		sums[i] += w * d
-		squares[i] += w * d * d
+		sums[i] += float32(w * d)
+		squares[i] += float32(w * d * d)
 	}
 }
 
@@ -109,7 +109,7 @@ func (b *Builder) GaussianStates(x, mean, precision, base Node) Node {
 			e.Split(rows, 1+elementGrain/(k*d), func(lo, hi int) {
 				for r := lo; r < hi; r++ {
 					for s := range k {
-						y[r*k+s] = in[3][s] - mahalanobis(in[0][r*d:][:d], in[1][s*d:][:d], in[2][s*d:][:d])/2
+						y[r*k+s] = in[3][s] - float32(mahalanobis(in[0][r*d:][:d], in[1][s*d:][:d], in[2][s*d:][:d])/2)
 					}
 				}
 			})
@@ -125,12 +125,12 @@ func mahalanobis(x, m, lambda []float32) float32 {
 	for ; i+4 <= len(x); i += 4 {
 		for j := range s {
 			d := x[i+j] - m[i+j]
-			s[j] += lambda[i+j] * d * d
+			s[j] += float32(lambda[i+j] * d * d)
 		}
 	}
 	for ; i < len(x); i++ {
 		d := x[i] - m[i]
-		s[0] += lambda[i] * d * d
+		s[0] += float32(lambda[i] * d * d)
 	}
 	return (s[0] + s[1]) + (s[2] + s[3])
 }

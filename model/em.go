@@ -51,6 +51,11 @@ type GridConfig struct {
 	Hidden     []int       // hidden layers of the encoder of a VAE with this decoder
 	Network    NetworkName // "": dense
 	Activation graph.Activation
+	Conv       ConvConfig // of conv and residual
+}
+
+func (g GridConfig) architecture(pixels int) architecture {
+	return architecture{pixels, len(g.Extent), g.Hidden, g.Network, g.Activation, g.Conv}
 }
 
 // Validate returns every fault.
@@ -65,6 +70,7 @@ func (c EMConfig) Validate() error {
 		for i, h := range g.Hidden {
 			f.add(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
 		}
+		g.architecture(c.Pixels).check(&f)
 	}
 	_, err := ParseTablePrior(string(c.Prior))
 	f.add(err != nil, "prior: %w", err)
@@ -143,10 +149,10 @@ func (m *EM) Rounding(s *Statistics, recon float64) float64 {
 	sum := 0.0
 	for k, base := range m.states.bases() {
 		if n := s.Counts[k]; n > 0 {
-			sum += n * math.Abs(float64(base))
+			sum += float64(n * math.Abs(float64(base)))
 		}
 	}
-	return math.Exp2(-24) * math.Sqrt(float64(m.Config.Pixels)) * (2*sum/s.Images + math.Abs(recon))
+	return 0x1p-24 * math.Sqrt(float64(m.Config.Pixels)) * (float64(2*sum/s.Images) + math.Abs(recon))
 }
 
 // FreeParameters counts the parameters that the data choose, for AIC and BIC.
@@ -224,7 +230,7 @@ func (s *Statistics) Add(u *Statistics, factor float64) {
 	if s.Images == 0 {
 		copy(s.Centre, u.Centre)
 	}
-	s.Images += factor * u.Images
+	s.Images += float64(factor * u.Images)
 	addTo(s.Counts, u.Counts, factor)
 	if s.Squares == nil {
 		addTo(s.Sums, u.Sums, factor)
@@ -233,8 +239,8 @@ func (s *Statistics) Add(u *Statistics, factor float64) {
 	d := len(s.Sums) / len(s.Counts)
 	for i := range s.Sums {
 		sum, square := about(s.Centre[i], u, i, i/d)
-		s.Sums[i] += factor * sum
-		s.Squares[i] += factor * square
+		s.Sums[i] += float64(factor * sum)
+		s.Squares[i] += float64(factor * square)
 	}
 }
 
@@ -242,12 +248,13 @@ func (s *Statistics) Add(u *Statistics, factor float64) {
 // another centre.
 func about(c float32, u *Statistics, i, k int) (sum, square float64) {
 	n, delta := u.Counts[k], float64(u.Centre[i])-float64(c)
-	return u.Sums[i] + n*delta, u.Squares[i] + delta*(2*u.Sums[i]+n*delta)
+	moved := float64(n * delta)
+	return u.Sums[i] + moved, u.Squares[i] + float64(delta*(float64(2*u.Sums[i])+moved))
 }
 
 func addTo(sum, x []float64, factor float64) {
 	for i, v := range x {
-		sum[i] += factor * v
+		sum[i] += float64(factor * v)
 	}
 }
 

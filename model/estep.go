@@ -121,7 +121,7 @@ func (e *EStep) LogLik() []float32 { return e.program.Values(e.logLik) }
 func (e *EStep) Rounding(i int) float64 {
 	k := e.em.Config.States
 	size := e.em.states.size(e.Evidence()[i], e.Table()[i*k:][:k], e.LogLik()[i*k:][:k])
-	return math.Exp2(-24) * math.Sqrt(float64(e.em.Config.Pixels)) * size
+	return 0x1p-24 * math.Sqrt(float64(e.em.Config.Pixels)) * size
 }
 
 // Table returns the posterior q[n,k] = p(z=k|x_n), [B, K].

@@ -2,9 +2,9 @@ package model
 
 import (
 	"fmt"
-	"math"
 
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // FlowName is the kind of a flow's layers, by its name in flags and files.
@@ -170,7 +170,7 @@ func (f *flow) push(z []float64, context []float32) float64 {
 		out := n.run(l.kept, z, context)
 		for k, j := range l.moved {
 			s := logScale(out[k])
-			z[j] = z[j]*math.Exp(s) + out[n.out+k]
+			z[j] = float64(z[j]*elementary.Exp(s)) + out[n.out+k]
 			logDet += s
 		}
 	}
@@ -189,7 +189,7 @@ func (f *flow) pull(z []float64, context []float32) float64 {
 		out := l.net.run(l.kept, z, context)
 		for k, j := range l.moved {
 			s := logScale(out[k])
-			z[j] = (z[j] - out[l.net.out+k]) * math.Exp(-s)
+			z[j] = (z[j] - out[l.net.out+k]) * elementary.Exp(-s)
 			logDet += s
 		}
 	}
@@ -197,7 +197,7 @@ func (f *flow) pull(z []float64, context []float32) float64 {
 }
 
 // logScale is s = 2 tanh(a/2).
-func logScale(a float64) float64 { return 2 * math.Tanh(a/2) }
+func logScale(a float64) float64 { return float64(2 * elementary.Tanh(a/2)) }
 
 // back replaces z' by z for an autoregressive layer, one dimension after the other, and
 // returns Σ s. Each hidden unit is complete once the dimensions that it knows are.
@@ -213,17 +213,17 @@ func (l flowLayer) back(z []float64, context []float32) float64 {
 			case degree > order:
 				continue
 			case degree == order:
-				unit[k] = math.Tanh(a[k])
+				unit[k] = elementary.Tanh(a[k])
 			}
-			out += float64(w[k]) * unit[k]
-			shift += float64(v[k]) * unit[k]
+			out += float64(float64(w[k]) * unit[k])
+			shift += float64(float64(v[k]) * unit[k])
 		}
 		s := logScale(out)
-		z[j] = (z[j] - shift) * math.Exp(-s)
+		z[j] = (z[j] - shift) * elementary.Exp(-s)
 		logDet += s
 		for k := range a {
 			if n.degree(k) > order {
-				a[k] += float64(n.w1.Value[k*n.width()+order]) * z[j]
+				a[k] += float64(float64(n.w1.Value[k*n.width()+order]) * z[j])
 			}
 		}
 	}
@@ -293,17 +293,17 @@ func (n *flowNet) run(kept []int, z []float64, context []float32) []float64 {
 		row := n.w1.Value[k*n.width():]
 		for i, j := range kept {
 			if n.mask1 == nil || i < n.degree(k) {
-				units[k] += float64(row[i]) * z[j]
+				units[k] += float64(float64(row[i]) * z[j])
 			}
 		}
-		units[k] = math.Tanh(units[k])
+		units[k] = elementary.Tanh(units[k])
 	}
 	out := make([]float64, 2*n.out)
 	for j := range out {
 		out[j] = float64(n.b2.Value[j])
 		for k, w := range n.w2.Value[j*n.hidden:][:n.hidden] {
 			if n.mask2 == nil || n.degree(k) <= j%n.out {
-				out[j] += float64(w) * units[k]
+				out[j] += float64(float64(w) * units[k])
 			}
 		}
 	}
@@ -316,7 +316,7 @@ func (n *flowNet) contextUnits(context []float32) []float64 {
 	for k := range units {
 		units[k] = float64(n.b1.Value[k])
 		for i, w := range n.w1.Value[k*n.width()+n.in:][:n.context] {
-			units[k] += float64(w) * float64(context[i])
+			units[k] += float64(float64(w) * float64(context[i]))
 		}
 	}
 	return units

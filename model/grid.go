@@ -3,12 +3,10 @@ package model
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/stat/distuv"
-
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // Grid is a set of points in a latent space of one to three dimensions, with the
@@ -76,8 +74,8 @@ func (r GridRule) line(n int) (points, logWeights []float64, err error) {
 	switch r {
 	case EqualMass:
 		for i := range n {
-			points[i] = distuv.UnitNormal.Quantile((float64(i) + 0.5) / float64(n))
-			logWeights[i] = -math.Log(float64(n))
+			points[i] = elementary.NormalQuantile((float64(i) + 0.5) / float64(n))
+			logWeights[i] = -elementary.Log(float64(n))
 		}
 	case Hermite:
 		hermite(points, logWeights)
@@ -100,10 +98,10 @@ func (r GridRule) line(n int) (points, logWeights []float64, err error) {
 func normalise(logs []float64) {
 	top, sum := slices.Max(logs), 0.0
 	for _, l := range logs {
-		sum += math.Exp(l - top)
+		sum += elementary.Exp(l - top)
 	}
 	for i := range logs {
-		logs[i] -= top + math.Log(sum)
+		logs[i] -= top + elementary.Log(sum)
 	}
 }
 
@@ -125,6 +123,9 @@ func NewGridModel(c EMConfig, engine *graph.Engine, init Init) (*GridModel, erro
 	}
 	if c.Grid == nil {
 		return nil, errors.New("grid is missing, want the points of one")
+	}
+	if err := c.Grid.architecture(c.Pixels).known(); err != nil {
+		return nil, err
 	}
 	m := &GridModel{EM: &EM{Config: c, engine: engine, logPrior: graph.NewParam("prior.log_weight", c.States)}}
 	copy(m.logPrior.Value, c.Grid.LogWeights)
@@ -170,7 +171,7 @@ func newGridStates(c EMConfig, engine *graph.Engine, logPrior *graph.Param, init
 	k, d, z := c.States, c.Pixels, len(c.Grid.Extent)
 	g := &gridStates{
 		plainStatistics: plainStatistics{k, d},
-		decoder:         newNetwork(c.Grid.Network, DecoderPart, slices.Concat([]int{z}, reversed(c.Grid.Hidden), []int{d}), c.Grid.Activation, init),
+		decoder:         c.Grid.architecture(d).decoder(d, init),
 		logits:          graph.NewParam("states.logits", k, d), base: graph.NewParam(baseName, k),
 		logPrior: logPrior, prior: c.Prior,
 	}
@@ -254,7 +255,7 @@ func (m *GridModel) Expected() (float64, error) {
 	sum, images := 0.0, 0.0
 	for k, v := range g.program.Values(g.expected) {
 		if n := float64(g.counts[k]); n > 0 {
-			sum, images = sum+n*float64(v), images+n
+			sum, images = sum+float64(n*float64(v)), images+n
 		}
 	}
 	return sum / images, nil

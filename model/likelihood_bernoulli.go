@@ -1,9 +1,8 @@
 package model
 
 import (
-	"math"
-
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // Bernoulli is the distribution of independent pixels in {0, 1}. The decoder's output is
@@ -54,13 +53,13 @@ func (logits) Mean(x, out []float32) {
 func (logits) Draw(x, out []float32, noise Noise) {
 	for i, l := range out {
 		x[i] = 0
-		if noise.Float64() < 1/(1+math.Exp(-float64(l))) {
+		if noise.Float64() < 1/(1+elementary.Exp(-float64(l))) {
 			x[i] = 1
 		}
 	}
 }
 
-func sigmoid(l float32) float32 { return float32(1 / (1 + math.Exp(-float64(l)))) }
+func sigmoid(l float32) float32 { return float32(1 / (1 + elementary.Exp(-float64(l)))) }
 
 // linear is the natural form of a likelihood that is x·out + log p(0|out).
 type linear struct{}

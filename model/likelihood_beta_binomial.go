@@ -1,9 +1,8 @@
 package model
 
 import (
-	"math"
-
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // BetaBinomial is the distribution of independent grey levels, 0 to 255, that are drawn from
@@ -35,7 +34,7 @@ func (l BetaBinomial) LogProb(b *graph.Builder, x, out graph.Node) graph.Node {
 func (l BetaBinomial) Mean(x, out []float32) {
 	at := levels{2, l.Channels}
 	for i := range x {
-		x[i] = float32(1 / (1 + math.Exp(-float64(out[at.at(i, 0)]))))
+		x[i] = float32(1 / (1 + elementary.Exp(-float64(out[at.at(i, 0)]))))
 	}
 }
 

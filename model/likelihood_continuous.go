@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // ContinuousBernoulli is the distribution of independent grey levels in [0, 1] with a
@@ -61,6 +62,6 @@ func continuousBernoulliQuantile(l, u float64) float64 {
 	case l > 0:
 		return 1 - continuousBernoulliQuantile(-l, 1-u)
 	default:
-		return math.Log1p(u*math.Expm1(l)) / l
+		return elementary.Log1p(u*elementary.Expm1(l)) / l
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // Gaussian is the distribution of independent grey levels with one variance for all
@@ -23,7 +24,7 @@ var (
 func NewGaussian(variance float64) *Gaussian {
 	g := &Gaussian{logVariance: graph.NewParam(LogVarianceName, 1), learned: variance == 0}
 	if !g.learned {
-		g.logVariance.Value[0] = float32(math.Log(variance))
+		g.logVariance.Value[0] = float32(elementary.Log(variance))
 	}
 	return g
 }
@@ -66,9 +67,9 @@ func (*Gaussian) Mean(x, out []float32) { copy(x, out) }
 
 // Draw fills x with m + σ ε.
 func (g *Gaussian) Draw(x, out []float32, noise Noise) {
-	sigma := math.Exp(float64(g.logVariance.Value[0]) / 2)
+	sigma := elementary.Exp(float64(g.logVariance.Value[0]) / 2)
 	for i, m := range out {
-		x[i] = float32(float64(m) + sigma*noise.NormFloat64())
+		x[i] = float32(float64(m) + float64(sigma*noise.NormFloat64()))
 	}
 }
 
@@ -79,11 +80,11 @@ const LeastVariance = 1.0 / (12 * 255 * 255)
 
 // SetVariance sets σ², to LeastVariance at least.
 func (g *Gaussian) SetVariance(variance float64) {
-	g.logVariance.Value[0] = float32(math.Log(max(variance, LeastVariance)))
+	g.logVariance.Value[0] = float32(elementary.Log(max(variance, LeastVariance)))
 }
 
 // Variance is σ².
-func (g *Gaussian) Variance() float64 { return math.Exp(float64(g.logVariance.Value[0])) }
+func (g *Gaussian) Variance() float64 { return elementary.Exp(float64(g.logVariance.Value[0])) }
 
 // Learned reports whether the variance is.
 func (g *Gaussian) Learned() bool { return g.learned }
@@ -99,7 +100,7 @@ func (g *Gaussian) Begin(meanSquare float64) { g.SetVariance(meanSquare) }
 // Held says so where the variance is learned and LeastVariance holds it: the residuals are
 // smaller.
 func (g *Gaussian) Held() string {
-	if g.learned && g.logVariance.Value[0] <= float32(math.Log(LeastVariance)) {
+	if g.learned && g.logVariance.Value[0] <= float32(elementary.Log(LeastVariance)) {
 		return "the variance is held at its least value, that of rounding to 256 grey levels"
 	}
 	return ""
@@ -126,7 +127,7 @@ func (g *Gaussian) Held() string {
 func (g *Gaussian) Solve(grads [][]float32, pixels int, share float64) {
 	variance := g.Variance()
 	s := variance * (1 - 2*float64(grads[0][0])/float64(pixels))
-	g.SetVariance((1-share)*variance + share*s)
+	g.SetVariance(float64((1-share)*variance) + float64(share*s))
 }
 
 // Nodes: c is the mean of the K means, w = (m - c)/σ², b = log N(c; m, σ²). Centred, the
@@ -134,7 +135,7 @@ func (g *Gaussian) Solve(grads [][]float32, pixels int, share float64) {
 // to |x|²/σ².
 func (g *Gaussian) Nodes(e *graph.Engine, out, b []float32) []float64 {
 	d, logVar := len(out)/len(b), float64(g.logVariance.Value[0])
-	precision := math.Exp(-logVar)
+	precision := elementary.Exp(-logVar)
 	c := make([]float64, d)
 	for i, m := range out {
 		c[i%d] += float64(m) / float64(len(b))
@@ -145,10 +146,10 @@ func (g *Gaussian) Nodes(e *graph.Engine, out, b []float32) []float64 {
 			row := out[k*d:][:d]
 			for j, c := range c {
 				r := float64(row[j]) - c
-				squares += r * r
+				squares += float64(r * r)
 				row[j] = float32(r * precision)
 			}
-			b[k] = float32(-(squares*precision + float64(d)*(logVar+math.Log(2*math.Pi))) / 2)
+			b[k] = float32(-(float64(squares*precision) + float64(float64(d)*(logVar+elementary.Log(2*math.Pi)))) / 2)
 		}
 	})
 	return c
@@ -156,11 +157,11 @@ func (g *Gaussian) Nodes(e *graph.Engine, out, b []float32) []float64 {
 
 // Centre: a(x) = -½ |x - c|²/σ².
 func (g *Gaussian) Centre(into, x []float32, c []float64) float64 {
-	precision := math.Exp(-float64(g.logVariance.Value[0]))
+	precision := elementary.Exp(-float64(g.logVariance.Value[0]))
 	squares := 0.0
 	for j, c := range c {
 		r := float64(x[j]) - c
-		squares += r * r
+		squares += float64(r * r)
 		into[j] = float32(r)
 	}
 	return -squares * precision / 2

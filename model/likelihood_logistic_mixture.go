@@ -1,9 +1,8 @@
 package model
 
 import (
-	"math"
-
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // LogisticMixture is the distribution of independent pixels of grey levels or colours, 0 to
@@ -78,7 +77,7 @@ func (l LogisticMixture) component(o []float32, m, c int, before []float64) (mu,
 	mu, logS = float64(own[c]), float64(own[l.Channels+c])
 	first := 2*l.Channels + c*(c-1)/2 // of the channel's coefficients: 0 of red, 1 of green, 2 of blue
 	for j, v := range before {
-		mu += math.Tanh(float64(own[first+j])) * (v - 0.5)
+		mu += float64(elementary.Tanh(float64(own[first+j])) * (v - 0.5))
 	}
 	return mu, logS
 }
@@ -91,7 +90,7 @@ func softmax(l []float32) []float64 {
 	}
 	shares := make([]float64, len(l))
 	for i, v := range l {
-		shares[i] = math.Exp(float64(v - top))
+		shares[i] = elementary.Exp(float64(v - top))
 		sum += shares[i]
 	}
 	for i := range shares {

@@ -1,9 +1,8 @@
 package model
 
 import (
-	"math"
-
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // PixelGaussian is the distribution of independent grey levels with a mean and a variance
@@ -48,6 +47,6 @@ func (l PixelGaussian) Draw(x, out []float32, noise Noise) {
 	at := levels{2, l.Channels}
 	for i := range x {
 		logVar := min(max(out[at.at(i, 1)], graph.LeastLogVariance), graph.MostLogVariance)
-		x[i] = out[at.at(i, 0)] + float32(math.Exp(float64(logVar)/2)*noise.NormFloat64())
+		x[i] = out[at.at(i, 0)] + float32(elementary.Exp(float64(logVar)/2)*noise.NormFloat64())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // Mixture is a model with a table whose K components are free images, each with a
@@ -38,7 +39,7 @@ func NewMixture(c EMConfig, engine *graph.Engine) (*Mixture, error) {
 	}
 	m := &Mixture{EM: &EM{Config: c, engine: engine, logPrior: graph.NewParam("prior.log_weight", c.States)}}
 	for k := range m.logPrior.Value {
-		m.logPrior.Value[k] = float32(-math.Log(float64(c.States)))
+		m.logPrior.Value[k] = float32(-elementary.Log(float64(c.States)))
 	}
 	var err error
 	switch c.Likelihood {
@@ -68,7 +69,7 @@ func (m *Mixture) Narrowest() (variance float64, k int) { return m.components.na
 func (m *Mixture) ExpectedLogJoint(s *Statistics) (logLik, logPrior float64) {
 	for k, n := range s.Counts {
 		if n > 0 {
-			logPrior += n * float64(m.logPrior.Value[k])
+			logPrior += float64(n * float64(m.logPrior.Value[k]))
 		}
 		logLik = m.components.addLogLik(logLik, s, k)
 	}
@@ -160,9 +161,9 @@ func (m *bernoulliMixture) means() []float32 {
 }
 
 func (m *bernoulliMixture) addLogLik(sum float64, s *Statistics, k int) float64 {
-	sum += s.Counts[k] * float64(m.base.Value[k])
+	sum += float64(s.Counts[k] * float64(m.base.Value[k]))
 	for j, l := range m.logits.Value[k*m.d:][:m.d] {
-		sum += s.Sums[k*m.d+j] * float64(l)
+		sum += float64(s.Sums[k*m.d+j] * float64(l))
 	}
 	return sum
 }
@@ -180,7 +181,7 @@ func (m *bernoulliMixture) logPenalty() float64 {
 		sum += float64(l)
 	}
 	for _, base := range m.base.Value {
-		sum += 2 * float64(base)
+		sum += float64(2 * float64(base))
 	}
 	return m.a * sum
 }
@@ -250,7 +251,7 @@ func (m *gaussianMixture) size(_ float32, q, logLik []float32) float64 {
 	size := 0.0
 	for k, base := range m.base.Value {
 		if q[k] > 0 {
-			size += float64(q[k]) * (math.Abs(float64(base)) + math.Abs(float64(base)-float64(logLik[k])))
+			size += float64(float64(q[k]) * (math.Abs(float64(base)) + math.Abs(float64(base)-float64(logLik[k]))))
 		}
 	}
 	return size
@@ -258,10 +259,10 @@ func (m *gaussianMixture) size(_ float32, q, logLik []float32) float64 {
 
 func (m *gaussianMixture) addLogLik(sum float64, s *Statistics, k int) float64 {
 	d := m.mean.Shape[1]
-	sum += s.Counts[k] * float64(m.base.Value[k])
+	sum += float64(s.Counts[k] * float64(m.base.Value[k]))
 	for j, lambda := range m.precision.Value[k*d:][:d] {
 		_, square := about(m.mean.Value[k*d+j], s, k*d+j, k)
-		sum -= float64(lambda) * square / 2
+		sum -= float64(float64(lambda) * square / 2)
 	}
 	return sum
 }

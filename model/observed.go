@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // LogLikObserved fills into, [K], with log p(x_obs|z=k), in nats: the log-likelihood of an
@@ -30,7 +31,7 @@ func (m *EM) DrawState(x []float32, k int, noise Noise) {
 // logBernoulli is x l - log(1 + exp l).
 func logBernoulli(x, l float32) float64 {
 	logit := float64(l)
-	return float64(x)*logit - max(logit, 0) - math.Log1p(math.Exp(-math.Abs(logit)))
+	return float64(float64(x)*logit) - max(logit, 0) - elementary.Log1p(elementary.Exp(-math.Abs(logit)))
 }
 
 func drawBernoulli(l float32, noise Noise) float32 {
@@ -61,7 +62,7 @@ func (m *gaussianMixture) place(k, j int) int { return k*m.mean.Shape[1] + j }
 func (m *gaussianMixture) logPixel(k, j int, x float32) float64 {
 	i := m.place(k, j)
 	r, precision := float64(x)-float64(m.mean.Value[i]), float64(m.precision.Value[i])
-	return -(r*r*precision - math.Log(precision) + math.Log(2*math.Pi)) / 2
+	return -(float64(r*r*precision) - elementary.Log(precision) + elementary.Log(2*math.Pi)) / 2
 }
 
 func (m *gaussianMixture) drawPixel(k, j int, noise Noise) float32 {

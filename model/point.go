@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // Point returns the parameters of a mixture as a point, for steps that an M-step does
@@ -13,7 +14,7 @@ import (
 func (m *Mixture) Point() []float64 {
 	point := m.components.point(nil)
 	if m.Config.Prior == Shared {
-		point = appendFloats(point, m.logPrior.Value, math.Exp)
+		point = appendFloats(point, m.logPrior.Value, elementary.Exp)
 	}
 	return point
 }
@@ -35,18 +36,18 @@ func (m *Mixture) SetPoint(point []float64) {
 }
 
 func (m *bernoulliMixture) point(to []float64) []float64 {
-	return appendFloats(to, m.logits.Value, func(l float64) float64 { return 1 / (1 + math.Exp(-l)) })
+	return appendFloats(to, m.logits.Value, func(l float64) float64 { return 1 / (1 + elementary.Exp(-l)) })
 }
 
 func (m *bernoulliMixture) setPoint(from []float64) []float64 {
 	from = take(m.logits.Value, from, func(mu float64) float64 {
 		mu = min(max(mu, leastProbability), 1-leastProbability)
-		return math.Log(mu / (1 - mu))
+		return elementary.Log(mu / (1 - mu))
 	})
 	for k := range m.base.Value {
 		sum := 0.0
 		for _, l := range m.logits.Value[k*m.d:][:m.d] {
-			sum += max(float64(l), 0) + math.Log1p(math.Exp(-math.Abs(float64(l))))
+			sum += max(float64(l), 0) + elementary.Log1p(elementary.Exp(-math.Abs(float64(l))))
 		}
 		m.base.Value[k] = float32(-sum)
 	}
@@ -55,21 +56,21 @@ func (m *bernoulliMixture) setPoint(from []float64) []float64 {
 
 func (m *gaussianMixture) point(to []float64) []float64 {
 	to = appendFloats(to, m.mean.Value, identity)
-	return appendFloats(to, m.precision.Value, math.Log)
+	return appendFloats(to, m.precision.Value, elementary.Log)
 }
 
 func (m *gaussianMixture) setPoint(from []float64) []float64 {
 	from = take(m.mean.Value, from, identity)
-	most := math.Log(math.MaxFloat32)
+	most := elementary.Log(math.MaxFloat32)
 	if m.floor > 0 {
-		most = -math.Log(m.floor)
+		most = -elementary.Log(m.floor)
 	}
-	from = take(m.precision.Value, from, func(l float64) float64 { return math.Exp(min(l, most)) })
+	from = take(m.precision.Value, from, func(l float64) float64 { return elementary.Exp(min(l, most)) })
 	d := m.mean.Shape[1]
 	for k := range m.base.Value {
 		sum := 0.0
 		for _, lambda := range m.precision.Value[k*d:][:d] {
-			sum += math.Log(float64(lambda)) - math.Log(2*math.Pi)
+			sum += elementary.Log(float64(lambda)) - elementary.Log(2*math.Pi)
 		}
 		m.base.Value[k] = float32(sum / 2)
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // DiagonalGaussian is the family N(μ, diag σ²) over Z latent dimensions, with
@@ -83,7 +84,7 @@ func (q DiagonalGaussian) Mean(h []float32) []float64 {
 func (q DiagonalGaussian) Variance(h []float32) []float64 {
 	variance := make([]float64, q.Latent)
 	for j := range variance {
-		variance[j] = math.Exp(float64(h[q.Latent+j]))
+		variance[j] = elementary.Exp(float64(h[q.Latent+j]))
 	}
 	return variance
 }
@@ -94,7 +95,7 @@ func (q DiagonalGaussian) FromMoments(mean, covariance []float64) []float32 {
 	h := make([]float32, 2*q.Latent)
 	for j := range q.Latent {
 		h[j] = float32(mean[j])
-		h[q.Latent+j] = float32(math.Log(max(covariance[j*q.Latent+j], 1e-12)))
+		h[q.Latent+j] = float32(elementary.Log(max(covariance[j*q.Latent+j], 1e-12)))
 	}
 	return h
 }
@@ -104,8 +105,8 @@ func (q DiagonalGaussian) LogProbRatio(other, h, eps []float32) float64 {
 	n, sum := q.Latent, 0.0
 	for j, e := range eps {
 		mu, logVar, e := float64(h[j]), float64(h[n+j]), float64(e)
-		d := mu + math.Exp(logVar/2)*e - float64(other[j])
-		sum += e*e + logVar - d*d*math.Exp(-float64(other[n+j])) - float64(other[n+j])
+		d := mu + float64(elementary.Exp(logVar/2)*e) - float64(other[j])
+		sum += float64(e*e) + logVar - float64(d*d*elementary.Exp(-float64(other[n+j]))) - float64(other[n+j])
 	}
 	return sum / 2
 }
@@ -117,11 +118,11 @@ func (DiagonalGaussian) LogProbs(b *graph.Builder, z, h graph.Node) graph.Node {
 
 // LogDensity is log N(z; μ, diag σ²), with gradient (μ - z)/σ².
 func (q DiagonalGaussian) LogDensity(h []float32, z, slope []float64) float64 {
-	sum := float64(q.Latent) * math.Log(2*math.Pi)
+	sum := float64(q.Latent) * elementary.Log(2*math.Pi)
 	for j, v := range z {
 		d, logVar := v-float64(h[j]), float64(h[q.Latent+j])
-		precision := math.Exp(-logVar)
-		sum += d*d*precision + logVar
+		precision := elementary.Exp(-logVar)
+		sum += float64(d*d*precision) + logVar
 		if slope != nil {
 			slope[j] = -d * precision
 		}
@@ -132,7 +133,7 @@ func (q DiagonalGaussian) LogDensity(h []float32, z, slope []float64) float64 {
 // DrawMember is z = μ + σ ε.
 func (q DiagonalGaussian) DrawMember(z []float64, h []float32, noise Noise) {
 	for j := range z {
-		z[j] = float64(h[j]) + math.Exp(float64(h[q.Latent+j])/2)*noise.NormFloat64()
+		z[j] = float64(h[j]) + float64(elementary.Exp(float64(h[q.Latent+j])/2)*noise.NormFloat64())
 	}
 }
 
@@ -140,8 +141,8 @@ func (q DiagonalGaussian) DrawMember(z []float64, h []float32, noise Noise) {
 func (q DiagonalGaussian) MassOutside(h []float32, reach float64) float64 {
 	mass := 0.0
 	for j := range q.Latent {
-		mu, scale := float64(h[j]), math.Exp(float64(h[q.Latent+j])/2)*math.Sqrt2
-		mass += (math.Erfc((reach-mu)/scale) + math.Erfc((reach+mu)/scale)) / 2
+		mu, scale := float64(h[j]), elementary.Exp(float64(h[q.Latent+j])/2)*math.Sqrt2
+		mass += float64((elementary.Erfc((reach-mu)/scale) + elementary.Erfc((reach+mu)/scale)) / 2)
 	}
 	return mass
 }
@@ -155,7 +156,7 @@ func (q DiagonalGaussian) Origin(u, from []float32) {
 // At sets h to [μ₀ + σ₀ δ | log σ²] for u = [δ | log σ²].
 func (q DiagonalGaussian) At(h, u, from []float32) {
 	for j := range q.Latent {
-		h[j] = from[j] + q.sigma(from, j)*u[j]
+		h[j] = from[j] + float32(q.sigma(from, j)*u[j])
 	}
 	copy(h[q.Latent:], u[q.Latent:])
 }
@@ -169,5 +170,5 @@ func (q DiagonalGaussian) Pull(du, dh, from []float32) {
 }
 
 func (q DiagonalGaussian) sigma(h []float32, j int) float32 {
-	return float32(math.Exp(float64(h[q.Latent+j]) / 2))
+	return float32(elementary.Exp(float64(h[q.Latent+j]) / 2))
 }

@@ -2,9 +2,9 @@ package model
 
 import (
 	"fmt"
-	"math"
 
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // FlowPosterior is the family of the images of diagonal Gaussians under a flow:
@@ -105,15 +105,15 @@ func (q *FlowPosterior) LogProbRatio(other, h, eps []float32) float64 {
 	mu, logVar, context := q.split(h)
 	z, ratio := make([]float64, q.latent), 0.0
 	for j, e := range eps {
-		z[j] = float64(mu[j]) + math.Exp(float64(logVar[j])/2)*float64(e)
-		ratio += (float64(e)*float64(e) + float64(logVar[j])) / 2
+		z[j] = float64(mu[j]) + float64(elementary.Exp(float64(logVar[j])/2)*float64(e))
+		ratio += float64((float64(float64(e)*float64(e)) + float64(logVar[j])) / 2)
 	}
 	ratio += q.flow.push(z, context)
 	mu, logVar, context = q.split(other)
 	ratio -= q.flow.pull(z, context)
 	for j, v := range z {
 		d := v - float64(mu[j])
-		ratio -= (d*d*math.Exp(-float64(logVar[j])) + float64(logVar[j])) / 2
+		ratio -= float64((float64(d*d*elementary.Exp(-float64(logVar[j]))) + float64(logVar[j])) / 2)
 	}
 	return ratio
 }

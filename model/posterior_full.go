@@ -3,9 +3,8 @@ package model
 import (
 	"math"
 
-	"gonum.org/v1/gonum/mat"
-
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // FullGaussian is the family N(μ, L Lᵀ) over Z latent dimensions, L lower triangular with a
@@ -51,15 +50,15 @@ func (FullGaussian) LogProbs(b *graph.Builder, z, h graph.Node) graph.Node {
 // LogDensity is log N(z; μ, L Lᵀ), with gradient -(L Lᵀ)⁻¹ (z - μ).
 func (q FullGaussian) LogDensity(h []float32, z, slope []float64) float64 {
 	l, y := q.factor(h), make([]float64, q.Latent)
-	sum := float64(q.Latent) * math.Log(2*math.Pi)
+	sum := float64(q.Latent) * elementary.Log(2*math.Pi)
 	for i := range y {
 		y[i] = z[i] - float64(h[i])
 		row := l.row(i)
 		for j, v := range row[:i] {
-			y[i] -= v * y[j]
+			y[i] -= float64(v * y[j])
 		}
 		y[i] /= row[i]
-		sum += y[i]*y[i] + 2*float64(h[q.Latent+i])
+		sum += float64(y[i]*y[i]) + float64(2*float64(h[q.Latent+i]))
 	}
 	if slope != nil { // L⁻ᵀ y, from the last
 		for i := q.Latent - 1; i >= 0; i-- {
@@ -67,7 +66,7 @@ func (q FullGaussian) LogDensity(h []float32, z, slope []float64) float64 {
 			y[i] /= row[i]
 			slope[i] = -y[i]
 			for j, v := range row[:i] {
-				y[j] -= v * y[i]
+				y[j] -= float64(v * y[i])
 			}
 		}
 	}
@@ -80,7 +79,7 @@ func (q FullGaussian) DrawMember(z []float64, h []float32, noise Noise) {
 	for i := range z {
 		eps[i], z[i] = noise.NormFloat64(), float64(h[i])
 		for j, v := range l.row(i) {
-			z[i] += v * eps[j]
+			z[i] += float64(v * eps[j])
 		}
 	}
 }
@@ -91,7 +90,7 @@ func (q FullGaussian) MassOutside(h []float32, reach float64) float64 {
 	diagonal := make([]float32, 0, 2*q.Latent)
 	diagonal = append(diagonal, h[:q.Latent]...)
 	for _, v := range q.Variance(h) {
-		diagonal = append(diagonal, float32(math.Log(v)))
+		diagonal = append(diagonal, float32(elementary.Log(v)))
 	}
 	return DiagonalGaussian(q).MassOutside(diagonal, reach)
 }
@@ -126,7 +125,7 @@ func (q FullGaussian) Variance(h []float32) []float64 {
 	for i := range variance {
 		row := l.row(i)
 		for _, v := range row {
-			variance[i] += v * v
+			variance[i] += float64(v * v)
 		}
 	}
 	return variance
@@ -140,7 +139,7 @@ func (q FullGaussian) Covariance(h []float32) []float64 {
 		for j := range i + 1 {
 			sum := 0.0
 			for k, v := range l.row(j) {
-				sum += l.at(i, k) * v
+				sum += float64(l.at(i, k) * v)
 			}
 			covariance[i*z+j], covariance[j*z+i] = sum, sum
 		}
@@ -159,33 +158,50 @@ func (q FullGaussian) FromMoments(mean, covariance []float64) []float32 {
 		numbers[j] = float32(v)
 	}
 	const floor = 1e-12 // of a variance
-	sym := mat.NewSymDense(z, nil)
-	var c mat.Cholesky
+	l := make([]float64, z*z)
 	for keep := 1.0; ; keep /= 2 {
 		if keep < 1e-3 {
 			keep = 0 // a diagonal always has one
 		}
-		for i := range z {
-			sym.SetSym(i, i, max(covariance[i*z+i], floor))
-			for j := range i {
-				sym.SetSym(i, j, keep*covariance[i*z+j])
-			}
-		}
-		if c.Factorize(sym) || keep == 0 {
+		if cholesky(l, covariance, z, keep, floor) || keep == 0 {
 			break
 		}
 	}
-	var l mat.TriDense
-	c.LTo(&l)
 	below := numbers[2*z:]
 	for i := range z {
-		numbers[z+i] = float32(math.Log(max(l.At(i, i), math.Sqrt(floor))))
+		numbers[z+i] = float32(elementary.Log(max(l[i*z+i], math.Sqrt(floor))))
 		for j := range i {
-			below[j] = float32(l.At(i, j))
+			below[j] = float32(l[i*z+j])
 		}
 		below = below[i:]
 	}
 	return numbers
+}
+
+// cholesky fills the lower triangle L, [Z, Z], with L Lᵀ = the covariance, [Z, Z], its
+// variances at least the floor and its other elements times keep, and reports whether there
+// is one.
+func cholesky(l, covariance []float64, z int, keep, floor float64) bool {
+	for i := range z {
+		for j := range i + 1 {
+			sum := float64(keep * covariance[i*z+j])
+			if i == j {
+				sum = max(covariance[i*z+i], floor)
+			}
+			for k := range j {
+				sum -= float64(l[i*z+k] * l[j*z+k])
+			}
+			switch {
+			case i > j:
+				l[i*z+j] = sum / l[j*z+j]
+			case sum > 0:
+				l[i*z+i] = math.Sqrt(sum)
+			default:
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // LogProbRatio is log N(z; h') - log N(z; h) at z = μ + L ε: with y = L'⁻¹ (z - μ'),
@@ -197,14 +213,14 @@ func (q FullGaussian) LogProbRatio(other, h, eps []float32) float64 {
 	for i, e := range eps {
 		d := float64(h[i]) - float64(other[i])
 		for j, l := range from.row(i) {
-			d += l * float64(eps[j])
+			d += float64(l * float64(eps[j]))
 		}
 		row := to.row(i)
 		for j, l := range row[:i] {
-			d -= l * y[j]
+			d -= float64(l * y[j])
 		}
 		y[i] = d / row[i]
-		sum += (float64(e)*float64(e)-y[i]*y[i])/2 + float64(h[q.Latent+i]) - float64(other[q.Latent+i])
+		sum += float64((float64(float64(e)*float64(e))-float64(y[i]*y[i]))/2) + float64(h[q.Latent+i]) - float64(other[q.Latent+i])
 	}
 	return sum
 }
@@ -229,13 +245,13 @@ func (q FullGaussian) At(h, u, from []float32) {
 	for i := range z {
 		mean := float64(from[i])
 		for j, v := range l.row(i) {
-			mean += v * float64(u[j])
+			mean += float64(v * float64(u[j]))
 		}
 		h[i], h[z+i] = float32(mean), u[z+i]
 		for j := range i {
 			sum := l.at(i, j)
 			for k := j + 1; k <= i; k++ {
-				sum += l.at(i, k) * float64(a(k)[j])
+				sum += float64(l.at(i, k) * float64(a(k)[j]))
 			}
 			out(i)[j] = float32(sum)
 		}
@@ -250,13 +266,13 @@ func (q FullGaussian) Pull(du, dh, from []float32) {
 	for j := range z {
 		sum := 0.0
 		for i := j; i < z; i++ {
-			sum += l.at(i, j) * float64(dh[i])
+			sum += float64(l.at(i, j) * float64(dh[i]))
 		}
 		du[j], du[z+j] = float32(sum), dh[z+j]
 		for c := range j {
 			sum := 0.0
 			for i := j; i < z; i++ {
-				sum += l.at(i, j) * float64(g(i)[c])
+				sum += float64(l.at(i, j) * float64(g(i)[c]))
 			}
 			out(j)[c] = float32(sum)
 		}
@@ -276,7 +292,7 @@ func (q FullGaussian) factor(h []float32) lower {
 		for _, v := range rows(i) {
 			l = append(l, float64(v))
 		}
-		l = append(l, math.Exp(float64(h[q.Latent+i])))
+		l = append(l, elementary.Exp(float64(h[q.Latent+i])))
 	}
 	return l
 }

@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"math"
 
-	"gonum.org/v1/gonum/floats"
-
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // UpdatePrior sets the mixture of Gaussians p(z) = Σ_k π_k N(m_k, diag s_k²) by passes of EM
@@ -83,11 +82,11 @@ func (p *MixturePrior) pass(mean, variance []float64, engine *graph.Engine) floa
 	n := len(mean) / z
 	base, m, precision := weights(p.logits.Value), make([]float64, k*z), make([]float64, k*z)
 	for c := range k {
-		base[c] = math.Log(base[c])
+		base[c] = elementary.Log(base[c])
 		for j := range z {
 			logVar := float64(p.h.Value[c*2*z+z+j])
-			m[c*z+j], precision[c*z+j] = float64(p.h.Value[c*2*z+j]), math.Exp(-logVar)
-			base[c] -= (logVar + math.Log(2*math.Pi)) / 2
+			m[c*z+j], precision[c*z+j] = float64(p.h.Value[c*2*z+j]), elementary.Exp(-logVar)
+			base[c] -= float64((logVar + elementary.Log(2*math.Pi)) / 2)
 		}
 	}
 	parts := make([]passSums, passShards)
@@ -100,19 +99,19 @@ func (p *MixturePrior) pass(mean, variance []float64, engine *graph.Engine) floa
 	total := &parts[0]
 	for _, part := range parts[1:] {
 		total.bound += part.bound
-		floats.Add(total.counts, part.counts)
-		floats.Add(total.first, part.first)
-		floats.Add(total.squares, part.squares)
+		addTo(total.counts, part.counts, 1)
+		addTo(total.first, part.first, 1)
+		addTo(total.squares, part.squares, 1)
 	}
 	for c, count := range total.counts {
-		p.logits.Value[c] = float32(math.Log(max(count/float64(n), leastShare)))
+		p.logits.Value[c] = float32(elementary.Log(max(count/float64(n), leastShare)))
 		if count < leastShare*float64(n) {
 			continue
 		}
 		for j := range z {
 			shift := total.first[c*z+j] / count
 			p.h.Value[c*2*z+j] = float32(m[c*z+j] + shift)
-			p.h.Value[c*2*z+z+j] = float32(math.Log(total.squares[c*z+j]/count - shift*shift))
+			p.h.Value[c*2*z+z+j] = float32(elementary.Log(total.squares[c*z+j]/count - float64(shift*shift)))
 		}
 	}
 	return total.bound / float64(n)
@@ -130,22 +129,22 @@ func (s *passSums) add(mean, variance, base, m, precision []float64) {
 			sum := 0.0
 			for j, lambda := range precision[c*z:][:z] {
 				d := mu[j] - m[c*z+j]
-				sum += lambda * (d*d + v[j])
+				sum += float64(lambda * (float64(d*d) + v[j]))
 			}
-			r[c] = base[c] - sum/2
+			r[c] = base[c] - float64(sum/2)
 		}
-		logSum := floats.LogSumExp(r)
+		logSum := elementary.LogSumExp(r...)
 		s.bound += logSum
 		for c := range r {
-			w := math.Exp(r[c] - logSum)
+			w := elementary.Exp(r[c] - logSum)
 			if w == 0 {
 				continue
 			}
 			s.counts[c] += w
 			for j, mu := range mu {
 				d := mu - m[c*z+j]
-				s.first[c*z+j] += w * d
-				s.squares[c*z+j] += w * (d*d + v[j])
+				s.first[c*z+j] += float64(w * d)
+				s.squares[c*z+j] += float64(w * (float64(d*d) + v[j]))
 			}
 		}
 	}

@@ -5,9 +5,8 @@ import (
 	"math"
 	"sync"
 
-	"gonum.org/v1/gonum/stat/distuv"
-
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // MixturePrior is a mixture of K members of a family,
@@ -73,7 +72,7 @@ func newGaussiansPrior(k, latent int, kept keptBy, engine *graph.Engine, init In
 	for i := range k {
 		for j := range latent {
 			u := math.Min(math.Max(source.Float64(), 1e-12), 1-1e-12)
-			h.Value[i*2*latent+j] = float32(distuv.UnitNormal.Quantile(u))
+			h.Value[i*2*latent+j] = float32(elementary.NormalQuantile(u))
 		}
 	}
 	return newMixturePrior(fmt.Sprintf("mixture of %d Gaussians", k), DiagonalGaussian{Latent: latent}, h, logits, kept, engine)
@@ -153,7 +152,7 @@ func weights(logits []float32) []float64 {
 	}
 	normalise(pi)
 	for k, l := range pi {
-		pi[k] = math.Exp(l)
+		pi[k] = elementary.Exp(l)
 	}
 	return pi
 }
@@ -166,7 +165,7 @@ func (p boxedMixture) MassOutside(_ int, reach float64) float64 {
 	family, mass := p.family.(MemberDensity), 0.0
 	width := p.h.Shape[1]
 	for k, pi := range weights(p.logits.Value) {
-		mass += pi * family.MassOutside(p.h.Value[k*width:][:width], reach)
+		mass += float64(pi * family.MassOutside(p.h.Value[k*width:][:width], reach))
 	}
 	return mass
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"elbo/graph"
+	"elbo/graph/elementary"
 )
 
 // StandardNormal is the prior N(0, I).
@@ -32,9 +33,9 @@ func (StandardNormal) Draw(z []float64, noise Noise) {
 
 // LogDensity is log N(z; 0, I) = -½ (|z|² + Z log 2π), with gradient -z.
 func (StandardNormal) LogDensity(z, slope []float64) float64 {
-	sum := float64(len(z)) * math.Log(2*math.Pi)
+	sum := float64(len(z)) * elementary.Log(2*math.Pi)
 	for j, v := range z {
-		sum += v * v
+		sum += float64(v * v)
 		if slope != nil {
 			slope[j] = -v
 		}
@@ -44,5 +45,5 @@ func (StandardNormal) LogDensity(z, slope []float64) float64 {
 
 // MassOutside is at most Z P(|z| > reach) of one dimension.
 func (StandardNormal) MassOutside(dims int, reach float64) float64 {
-	return float64(dims) * math.Erfc(reach/math.Sqrt2)
+	return float64(dims) * elementary.Erfc(reach/math.Sqrt2)
 }

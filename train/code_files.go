@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"elbo/data"
+	"elbo/graph/elementary"
 )
 
 // CodeFile is what a file of codes holds: the codes, and of which images they are.
@@ -48,7 +49,7 @@ func NewCodeFile(c *Codes, v data.View) *CodeFile {
 func (c *Codes) LogVariance() []float32 {
 	var logs []float32
 	for _, v := range c.Variance {
-		logs = append(logs, float32(math.Log(float64(v))))
+		logs = append(logs, float32(elementary.Log(float64(v))))
 	}
 	return logs
 }

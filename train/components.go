@@ -2,8 +2,9 @@ package train
 
 import (
 	"cmp"
-	"math"
 	"slices"
+
+	"elbo/graph/elementary"
 )
 
 // Component is a state of a model with a table, as a picture of it needs it.
@@ -19,7 +20,7 @@ func Components(m Tabular) []Component {
 	means, d := m.Table().Means(), m.Table().Config.Pixels
 	components := make([]Component, 0, m.Table().Config.States)
 	for k, logP := range m.Table().LogPrior() {
-		components = append(components, Component{State: k, Weight: math.Exp(float64(logP)), Mean: means[k*d:][:d]})
+		components = append(components, Component{State: k, Weight: elementary.Exp(float64(logP)), Mean: means[k*d:][:d]})
 	}
 	slices.SortStableFunc(components, func(a, b Component) int { return cmp.Compare(b.Weight, a.Weight) })
 	return components

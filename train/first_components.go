@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"elbo/data"
+	"elbo/graph/elementary"
 	"elbo/model"
 	"elbo/model/infer"
 )
@@ -59,7 +60,7 @@ func (s *Setup) firstStatistics(m *model.EM, variance float64) *model.Statistics
 		stats.Counts[c] = weight
 		for j, v := range x {
 			if stats.Squares == nil {
-				stats.Sums[c*d+j] = weight * (0.25 + 0.5*float64(v))
+				stats.Sums[c*d+j] = weight * (0.25 + float64(0.5*float64(v)))
 			} else {
 				stats.Centre[c*d+j], stats.Squares[c*d+j] = v, weight*variance
 			}
@@ -98,7 +99,7 @@ func (s *Setup) farImages(k int, stream *data.Stream) []int {
 			for i := lo; i < hi; i++ {
 				sum := float32(0)
 				for j, v := range pixels[i*d:][:d] {
-					sum += (v - centre[j]) * (v - centre[j])
+					sum += float32((v - centre[j]) * (v - centre[j]))
 				}
 				nearest[i] = min(nearest[i], float64(sum))
 			}
@@ -137,7 +138,7 @@ func (s *Setup) randomResponsibilities(stats *model.Statistics, stream *data.Str
 		s.Train.Evaluated(x, i)
 		total := 0.0
 		for c := range q {
-			q[c] = math.Pow(stream.Float64(), float64(k))
+			q[c] = elementary.Power(stream.Float64(), int64(k))
 			total += q[c]
 		}
 		for c := range q {
@@ -148,9 +149,9 @@ func (s *Setup) randomResponsibilities(stats *model.Statistics, stream *data.Str
 			}
 			for j, v := range x {
 				from := float64(v) - float64(centre[j])
-				stats.Sums[c*d+j] += share * from
+				stats.Sums[c*d+j] += float64(share * from)
 				if stats.Squares != nil {
-					stats.Squares[c*d+j] += share * from * from
+					stats.Squares[c*d+j] += float64(share * from * from)
 				}
 			}
 		}

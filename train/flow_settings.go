@@ -57,16 +57,16 @@ func (s *VAESettings) families() (units, weights float64) {
 		if name == model.CouplingFlow {
 			ends /= 2
 		}
-		units += layers * (2*context + hidden + 8*z) // joined, hidden, and what is mapped
-		weights += layers * hidden * (ends + context)
+		units += float64(layers * (float64(2*context) + hidden + float64(8*z))) // joined, hidden, and what is mapped
+		weights += float64(layers * hidden * (ends + context))
 	}
 	switch s.Posterior {
 	case model.FullPosterior:
-		units += z * (z - 1) / 2
-		weights += last * z * (z - 1) / 2
+		units += float64(z * (z - 1) / 2)
+		weights += float64(last * z * (z - 1) / 2)
 	case model.FlowedPosterior:
 		units += hidden
-		weights += last * hidden
+		weights += float64(last * hidden)
 		flow(s.Flow, hidden)
 	}
 	if s.Prior == model.FlowedPrior {

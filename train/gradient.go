@@ -300,7 +300,7 @@ func (s *Setup) meanSquare() float64 {
 	for i := range s.Train.N() {
 		s.Train.Evaluated(x, i)
 		for _, v := range x {
-			sum += float64(v) * float64(v)
+			sum += float64(float64(v) * float64(v))
 		}
 	}
 	return sum / float64(s.Train.N()*len(x))

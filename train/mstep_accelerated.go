@@ -60,8 +60,8 @@ func extrapolate(t0, t1, t2 []float64) []float64 {
 	for i := range t0 {
 		r := t1[i] - t0[i]
 		v := t2[i] - t1[i] - r
-		rr += r * r
-		vv += v * v
+		rr += float64(r * r)
+		vv += float64(v * v)
 	}
 	if vv == 0 || math.IsNaN(vv) || math.IsInf(vv, 0) {
 		return nil
@@ -74,7 +74,7 @@ func extrapolate(t0, t1, t2 []float64) []float64 {
 	for i := range point {
 		r := t1[i] - t0[i]
 		v := t2[i] - t1[i] - r
-		point[i] = t0[i] - 2*alpha*r + alpha*alpha*v
+		point[i] = t0[i] - float64(2*alpha*r) + float64(alpha*alpha*v)
 	}
 	return point
 }

@@ -86,7 +86,7 @@ func expectedLogPrior(m *model.EM, s *model.Statistics) float64 {
 	sum := 0.0
 	for k, n := range s.Counts {
 		if n > 0 {
-			sum += n * float64(m.LogPrior()[k])
+			sum += float64(n * float64(m.LogPrior()[k]))
 		}
 	}
 	return sum

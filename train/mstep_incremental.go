@@ -105,7 +105,7 @@ func (inc *incrementalStep) replace(e *em, b, count int) {
 	}
 	for k, n := range s.Counts {
 		if n > 0 {
-			h -= n * float64(e.model.LogPrior()[k])
+			h -= float64(n * float64(e.model.LogPrior()[k]))
 		}
 	}
 	inc.entropy[b] = float32(h)

@@ -117,9 +117,9 @@ func (s PriorSettings) enough(images int) error {
 // rows codes and components, with gradients.
 func (s PriorSettings) bytes(units, pixels, rows float64) float64 {
 	k, _ := s.components()
-	bytes := 4 * 4 * rows * float64(k)
+	bytes := float64(4 * 4 * rows * float64(k))
 	if s.Prior.Encodes() {
-		bytes += 4 * float64(k) * (4*units + 4*pixels)
+		bytes += float64(4 * 4 * float64(k) * (units + pixels))
 	}
 	return bytes
 }

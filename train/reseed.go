@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"elbo/graph/elementary"
 	"elbo/model"
 )
 
@@ -53,7 +54,7 @@ func (c *closedStep) reseed(e *em) int {
 		return 0
 	}
 	d := e.Train.D()
-	logShare := -math.Log(e.stats.Images + mostReseeded)
+	logShare := -elementary.Log(e.stats.Images + mostReseeded)
 	var seeds []seed
 	tried := 0
 	for k, n := range e.stats.Counts {
@@ -88,7 +89,7 @@ func (c *closedStep) reseed(e *em) int {
 }
 
 func logAddExp(a, b float64) float64 {
-	return max(a, b) + math.Log1p(math.Exp(-math.Abs(a-b)))
+	return max(a, b) + elementary.Log1p(elementary.Exp(-math.Abs(a-b)))
 }
 
 // seed is a component of weight one at an image.
@@ -102,7 +103,7 @@ func (c *closedStep) seedAt(e *em, x []float32) seed {
 	s := seed{x: x, a: e.model.Config.Smoothing, variance: max(c.variance, e.model.Config.VarianceFloor)}
 	for _, v := range x {
 		if e.stats.Squares == nil {
-			s.sums = append(s.sums, 0.25+0.5*float64(v))
+			s.sums = append(s.sums, 0.25+float64(0.5*float64(v)))
 			continue
 		}
 		s.sums = append(s.sums, 0)
@@ -117,11 +118,11 @@ func (s seed) logLik(x []float32) float64 {
 	for j, v := range x {
 		if s.squares == nil {
 			mu := (s.sums[j] + s.a) / (1 + 2*s.a)
-			sum += float64(v)*math.Log(mu) + (1-float64(v))*math.Log(1-mu)
+			sum += float64(float64(v)*elementary.Log(mu)) + float64((1-float64(v))*elementary.Log(1-mu))
 			continue
 		}
 		d := float64(v) - float64(s.x[j])
-		sum -= (d*d/s.variance + math.Log(2*math.Pi*s.variance)) / 2
+		sum -= float64((d*d/s.variance + elementary.Log(2*math.Pi*s.variance)) / 2)
 	}
 	return sum
 }
@@ -135,7 +136,7 @@ func penaltyOf(e *em, n float64, sums []float64) float64 {
 	}
 	for _, s := range sums {
 		mu := (s + a) / (n + 2*a)
-		sum += math.Log(mu) + math.Log1p(-mu)
+		sum += elementary.Log(mu) + elementary.Log1p(-mu)
 	}
 	return a * sum
 }

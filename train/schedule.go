@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"elbo/graph/elementary"
 )
 
 // Schedule says how the learning rate goes during training, by its name in flags and files.
@@ -45,7 +47,7 @@ func (s VAESettings) rateAt(t0, t float64, epochs int) float64 {
 	}
 	switch s.LRSchedule {
 	case CosineRate:
-		return s.LR * (1 + math.Cos(math.Pi*min(1, (t0-warm)/(end-warm)))) / 2
+		return s.LR * (1 + elementary.Cos(math.Pi*min(1, (t0-warm)/(end-warm)))) / 2
 	case StepRate:
 		rate := s.LR
 		for _, epoch := range s.LRSteps {
@@ -58,7 +60,7 @@ func (s VAESettings) rateAt(t0, t float64, epochs int) float64 {
 		// The stages are 1, 3, 9, ... parts of 3280, which is the number of epochs in the paper.
 		part, length, reached := end/3280, 1.0, 0.0
 		for _, rate := range burdaStages {
-			if reached += length * part; t0 < reached {
+			if reached += float64(length * part); t0 < reached {
 				return s.LR * rate
 			}
 			length *= 3

@@ -3,11 +3,11 @@ package train
 import (
 	"context"
 	"errors"
-	"math"
 	"slices"
 
 	"elbo/data"
 	"elbo/graph"
+	"elbo/graph/elementary"
 	"elbo/model"
 	"elbo/model/infer"
 	"elbo/train/run"
@@ -57,7 +57,7 @@ func (t *table) Sample(n int, seed uint64) ([]float32, error) {
 		u, state := stream.Float64(), 0
 		for k, logP := range t.m.LogPrior() {
 			state = k
-			if u -= math.Exp(float64(logP)); u < 0 {
+			if u -= elementary.Exp(float64(logP)); u < 0 {
 				break
 			}
 		}
@@ -98,7 +98,7 @@ func expected(rows, f []float32, width int) []float32 {
 				continue
 			}
 			for j, value := range f[state*width:][:width] {
-				row[j] += q * value
+				row[j] += float32(q * value)
 			}
 		}
 		out = append(out, row...)
@@ -136,7 +136,7 @@ func (g *grid) Encode(ctx context.Context, v data.View) (*Codes, error) {
 		for k, q := range codes.Table[i*codes.States:][:codes.States] {
 			for j := range variance {
 				from := at.Points[k*codes.Latent+j] - mean[j]
-				variance[j] += q * from * from
+				variance[j] += float32(q * from * from)
 			}
 		}
 	}

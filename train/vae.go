@@ -45,7 +45,7 @@ func (a *vae) Free() (all, encoder int) {
 func (a *vae) Kept() float64 {
 	bytes := 0.0
 	for _, p := range a.m.Trained() {
-		bytes += 2 * 4 * float64(len(p.Value))
+		bytes += float64(2 * 4 * len(p.Value))
 	}
 	return bytes
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"elbo/data"
+	"elbo/graph/elementary"
 	"elbo/model"
 	"elbo/model/infer"
 )
@@ -75,7 +76,7 @@ func between(z, a, b []float32, steps int) ([]float32, error) {
 	}
 	for i := range steps {
 		t := float64(i) / float64(steps-1)
-		length := (1-t)*normA + t*normB
+		length := float64((1-t)*normA) + float64(t*normB)
 		wa, wb := 1-t, t
 		if omega > leastAngle {
 			wa, wb = math.Sin((1-t)*omega)/math.Sin(omega), math.Sin(t*omega)/math.Sin(omega)
@@ -88,7 +89,7 @@ func between(z, a, b []float32, steps int) ([]float32, error) {
 // appendSum appends s a + t b.
 func appendSum(to []float32, s float64, a []float32, t float64, b []float32) []float32 {
 	for j := range a {
-		to = append(to, float32(s*float64(a[j])+t*float64(b[j])))
+		to = append(to, float32(float64(s*float64(a[j]))+float64(t*float64(b[j]))))
 	}
 	return to
 }
@@ -96,7 +97,7 @@ func appendSum(to []float32, s float64, a []float32, t float64, b []float32) []f
 func norm(a []float32) float64 {
 	sum := 0.0
 	for _, v := range a {
-		sum += float64(v) * float64(v)
+		sum += float64(float64(v) * float64(v))
 	}
 	return math.Sqrt(sum)
 }
@@ -140,7 +141,8 @@ func (s *Setup) Traverse(ctx context.Context, v data.View, from []float32, dimen
 	codes := make([]float32, 0, len(all)*steps*joint.Latent)
 	for i := range all {
 		j := all[i].Dimension
-		lo, hi := s.within(j, mean[j]-reach*sd[j], mean[j]+reach*sd[j])
+		span := float64(reach * sd[j])
+		lo, hi := s.within(j, mean[j]-span, mean[j]+span)
 		for k := range steps {
 			at := lo + (hi-lo)*float64(k)/float64(max(1, steps-1))
 			all[i].At = append(all[i].At, at)
@@ -248,7 +250,7 @@ func klOfGrid(ctx context.Context, m Tabular, v data.View) ([]float64, error) {
 	mean := make([]float64, len(extent))
 	prior := make([]float32, table.Config.States)
 	for k, logP := range table.LogPrior() {
-		prior[k] = float32(math.Exp(float64(logP)))
+		prior[k] = float32(elementary.Exp(float64(logP)))
 	}
 	err := infer.Posteriors(ctx, table, v, func(rows []float32) bool {
 		for q := range slices.Chunk(rows, table.Config.States) {
@@ -256,7 +258,7 @@ func klOfGrid(ctx context.Context, m Tabular, v data.View) ([]float64, error) {
 				p := marginal(prior, extent, j)
 				for i, q := range marginal(q, extent, j) {
 					if q > 0 {
-						mean[j] += q * math.Log(q/p[i]) / float64(v.N())
+						mean[j] += q * elementary.Log(q/p[i]) / float64(v.N())
 					}
 				}
 			}

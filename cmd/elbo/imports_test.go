@@ -19,14 +19,15 @@ const root = "../.." // of the module
 // folder with all below it, but for rooms within it. Imports run one way, so that each part
 // can be read, tested and replaced without those above it.
 var mayImport = map[string][]string{
-	"graph":             nil,
-	"data":              nil,
-	"model":             {"graph"},
-	"model/infer":       {"model", "graph", "data"},
-	"train":             {"train/run", "train/safetensors", "model/infer", "model", "graph", "data"},
+	"graph/elementary":  nil,
+	"graph":             {"graph/elementary"},
+	"data":              {"graph/elementary"},
+	"model":             {"graph", "graph/elementary"},
+	"model/infer":       {"model", "graph", "data", "graph/elementary"},
+	"train":             {"train/run", "train/safetensors", "model/infer", "model", "graph", "data", "graph/elementary"},
 	"train/run":         {"train/safetensors"},
 	"train/safetensors": nil,
-	"cmd":               {"train", "train/run", "train/safetensors", "model/infer", "model", "graph", "data"},
+	"cmd":               {"train", "train/run", "train/safetensors", "model/infer", "model", "graph", "data", "graph/elementary"},
 }
 
 // roomOf returns the room of a folder, "" where there is none.
@@ -132,6 +133,60 @@ func TestOnlyCommandsPrintOrExit(t *testing.T) {
 	}
 	if !used {
 		t.Error("no command prints or exits: the rule looks in the wrong place")
+	}
+}
+
+// inexact are the functions of package math whose last bits differ between CPUs: some are
+// written in assembly on one and in Go on another, in others the compiler fuses products and
+// sums. Square roots, roundings and what moves bits about are exact.
+var inexact = []string{
+	"Acos", "Acosh", "Asin", "Asinh", "Atan", "Atan2", "Atanh", "Cbrt", "Cos", "Cosh", "Erf", "Erfc", "Erfcinv",
+	"Erfinv", "Exp", "Exp2", "Expm1", "Gamma", "Hypot", "J0", "J1", "Jn", "Lgamma", "Log", "Log10", "Log1p",
+	"Log2", "Pow", "Sin", "Sincos", "Sinh", "Tan", "Tanh", "Y0", "Y1", "Yn",
+}
+
+// mayDiffer are files that may compute what has other last bits on another CPU, and why.
+var mayDiffer = map[string]string{
+	"train/walk.go":      "ways between two codes, for pictures",
+	"data/pictures.go":   "scales pictures by golang.org/x/image",
+	"graph/blas/blas.go": "offers gonum's product, which is not what a run has unless it is asked for",
+}
+
+// TestARunHasTheSameBitsOnEveryCPU: what a run consists of is computed without functions that
+// differ between CPUs; package elementary has others in their place. (That no product is
+// fused with a sum is for make fused, and that all of this is enough for
+// TestRunsHaveTheBitsTheyHad in train/.)
+func TestARunHasTheSameBitsOnEveryCPU(t *testing.T) {
+	used := map[string]bool{}
+	for _, f := range goFiles(t) {
+		if f.room == "cmd" || strings.HasSuffix(f.name, "_test.go") || strings.HasSuffix(path.Dir(f.name), "test") || f.File.Name.Name == "main" {
+			continue
+		}
+		fault := func(n ast.Node, what, instead string) {
+			used[f.name] = true
+			if mayDiffer[f.name] == "" {
+				t.Errorf("%s: %s has other last bits on other CPUs; use %s", f.at(n), what, instead)
+			}
+		}
+		for _, spec := range f.Imports {
+			imported, _ := strconv.Unquote(spec.Path.Value)
+			if strings.HasPrefix(imported, "gonum.org/") || strings.HasPrefix(imported, "golang.org/x/image") || imported == "math/cmplx" {
+				fault(spec, imported, "arithmetic of our own")
+			}
+		}
+		ast.Inspect(f.File, func(n ast.Node) bool {
+			if selector, ok := n.(*ast.SelectorExpr); ok {
+				if pkg, ok := selector.X.(*ast.Ident); ok && pkg.Name == "math" && slices.Contains(inexact, selector.Sel.Name) {
+					fault(n, "math."+selector.Sel.Name, "elbo/graph/elementary")
+				}
+			}
+			return true
+		})
+	}
+	for name, why := range mayDiffer {
+		if !used[name] {
+			t.Errorf("%s need not differ any more (%s): take it off the list", name, why)
+		}
 	}
 }
 

@@ -1,6 +1,10 @@
 package simd
 
-import "math"
+import (
+	"math"
+
+	"elbo/graph/elementary"
+)
 
 // Exp replaces x by exp x: 0 where x is below -87, +∞ where it is above 88.
 func Exp(x []float32) { inPlace(exponential, x) }
@@ -163,7 +167,7 @@ func Bernoulli(residual, x, l []float32) float64 {
 			part = residual[i:j]
 		}
 		linear, product := bernoulli(part, x[i:j], l[i:j])
-		sum += linear - math.Log(product)
+		sum += linear - elementary.Log(product)
 	}
 	return sum
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"elbo/data"
+	"elbo/graph/elementary"
 	"elbo/model"
 )
 
@@ -268,12 +269,12 @@ func (a *annealing) pilot(n int) ([][]float64, error) {
 	total := pilotSteps(a.o.Steps)
 	logs, now, step := make([][]float64, total+1), make([]float64, n), make([]float64, n*a.o.Chains)
 	for i := range now {
-		now[i] = math.Log(firstStep)
+		now[i] = elementary.Log(firstStep)
 	}
 	logs[0] = append([]float64(nil), now...)
 	for t := 1; t < total; t++ {
 		for r := range step {
-			step[r] = math.Exp(now[r/a.o.Chains])
+			step[r] = elementary.Exp(now[r/a.o.Chains])
 		}
 		rate, err := a.move(chains, Temperature(t, total), step, n)
 		if err != nil {
@@ -284,7 +285,7 @@ func (a *annealing) pilot(n int) ([][]float64, error) {
 			for _, p := range rate[i*a.o.Chains:][:a.o.Chains] {
 				mean += p / float64(a.o.Chains)
 			}
-			now[i] += stepGain * (mean - wantedAcceptance)
+			now[i] += float64(stepGain * (mean - wantedAcceptance))
 		}
 		logs[t] = append([]float64(nil), now...)
 	}
@@ -317,7 +318,7 @@ func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]Weights, err
 		}
 		rise := Temperature(t, a.o.Steps) - Temperature(t-1, a.o.Steps)
 		for r, l := range chains.LogLik() {
-			logW[r] += direction * rise * l
+			logW[r] += float64(direction * rise * l)
 		}
 		if k == a.o.Steps-1 {
 			break
@@ -351,12 +352,12 @@ func (a *annealing) repeat(z []float64) []float64 {
 
 // stepsAt fills in the step size of each chain at a share of the way, from the pilot's.
 func (a *annealing) stepsAt(step []float64, logs [][]float64, share float64) {
-	at := share * float64(len(logs)-1)
+	at := float64(share * float64(len(logs)-1))
 	before := min(int(at), len(logs)-2)
 	part := at - float64(before)
 	for r := range step {
 		i := r / a.o.Chains
-		step[r] = math.Exp((1-part)*logs[before][i] + part*logs[before+1][i])
+		step[r] = elementary.Exp(float64((1-part)*logs[before][i]) + float64(part*logs[before+1][i]))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"elbo/graph"
+	"elbo/graph/elementary"
 	"elbo/model"
 )
 
@@ -16,7 +17,7 @@ import (
 // Source: Grosse, Ghahramani, Adams 2015; Wu, Burda, Salakhutdinov, Grosse 2017.
 func Temperature(t, steps int) float64 {
 	const delta = 4
-	sigmoid := func(u float64) float64 { return 1 / (1 + math.Exp(-u)) }
+	sigmoid := func(u float64) float64 { return 1 / (1 + elementary.Exp(-u)) }
 	lo, hi := sigmoid(-delta), sigmoid(delta)
 	return (sigmoid(delta*(2*float64(t)/float64(steps)-1)) - lo) / (hi - lo)
 }
@@ -160,14 +161,14 @@ func (c *Chains) Move(beta float64, step []float64) ([]float64, error) {
 		for j := range c.dims {
 			c.momentum[r*c.dims+j] = noise.NormFloat64()
 		}
-		c.epsilon[r] = step[r] * (0.8 + 0.4*noise.Float64())
+		c.epsilon[r] = step[r] * (0.8 + float64(0.4*noise.Float64()))
 		c.energy[r] = c.hamiltonian(r, beta)
 	}
 	if err := c.leap(beta); err != nil {
 		return nil, err
 	}
 	for r, noise := range c.noise {
-		c.rate[r] = math.Exp(min(0, c.energy[r]-c.hamiltonian(r, beta)))
+		c.rate[r] = elementary.Exp(min(0, c.energy[r]-c.hamiltonian(r, beta)))
 		if math.IsNaN(c.rate[r]) { // the trajectory has left for infinity
 			c.rate[r] = 0
 		}
@@ -184,7 +185,7 @@ func (c *Chains) leap(beta float64) error {
 		c.kick(beta)
 		for r, epsilon := range c.epsilon {
 			for i := r * c.dims; i < (r+1)*c.dims; i++ {
-				c.trial.z[i] += epsilon * c.momentum[i]
+				c.trial.z[i] += float64(epsilon * c.momentum[i])
 			}
 		}
 		if err := c.evaluate(); err != nil {
@@ -199,7 +200,7 @@ func (c *Chains) leap(beta float64) error {
 func (c *Chains) kick(beta float64) {
 	for r, epsilon := range c.epsilon {
 		for i := r * c.dims; i < (r+1)*c.dims; i++ {
-			c.momentum[i] += epsilon / 2 * (beta*c.trial.likSlope[i] + c.trial.priorSlope[i])
+			c.momentum[i] += float64(epsilon / 2 * (float64(beta*c.trial.likSlope[i]) + c.trial.priorSlope[i]))
 		}
 	}
 }
@@ -208,9 +209,9 @@ func (c *Chains) kick(beta float64) {
 func (c *Chains) hamiltonian(r int, beta float64) float64 {
 	squares := 0.0
 	for _, v := range c.momentum[r*c.dims:][:c.dims] {
-		squares += v * v
+		squares += float64(v * v)
 	}
-	return squares/2 - c.trial.logPrior[r] - beta*c.trial.logLik[r]
+	return float64(squares/2) - c.trial.logPrior[r] - float64(beta*c.trial.logLik[r])
 }
 
 // evaluate computes the two log-densities and their gradients at the trials.

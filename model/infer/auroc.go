@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/stat/distuv"
+	"elbo/graph/elementary"
 )
 
 // AUROC is the area under the ROC curve that tells the images of two sets apart by a score:
@@ -53,16 +53,16 @@ func NewAUROC(x, y []float64) (AUROC, error) {
 }
 
 func (a AUROC) interval(pairs int) [2]float64 {
-	end := math.Pow(0.025, 1/float64(pairs))
+	end := elementary.Exp(elementary.Log(0.025) / float64(pairs))
 	switch {
 	case a.Value >= 1:
 		return [2]float64{end, 1}
 	case a.Value <= 0:
 		return [2]float64{0, 1 - end}
 	}
-	logit := math.Log(a.Value / (1 - a.Value))
-	reach := distuv.UnitNormal.Quantile(0.975) * a.SE / (a.Value * (1 - a.Value))
-	sigmoid := func(u float64) float64 { return 1 / (1 + math.Exp(-u)) }
+	logit := elementary.Log(a.Value / (1 - a.Value))
+	reach := elementary.NormalQuantile(0.975) * a.SE / (a.Value * (1 - a.Value))
+	sigmoid := func(u float64) float64 { return 1 / (1 + elementary.Exp(-u)) }
 	return [2]float64{sigmoid(logit - reach), sigmoid(logit + reach)}
 }
 

@@ -4,8 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
+
+	"elbo/graph/elementary"
 )
 
 // Clusters compares the most probable states of images with the labels of the images. No model
@@ -56,7 +57,7 @@ func NewClusters(states, labels []int) (*Clusters, error) {
 		for j, label := range c.Labels {
 			row[j] = counts[cell{state, label}]
 			if nij := float64(row[j]); nij > 0 {
-				information += nij / n * math.Log(nij*n/(float64(ofState[state])*float64(ofLabel[label])))
+				information += float64(nij / n * elementary.Log(nij*n/(float64(ofState[state])*float64(ofLabel[label]))))
 			}
 			together += pairs(row[j])
 		}
@@ -73,7 +74,7 @@ func NewClusters(states, labels []int) (*Clusters, error) {
 	if len(states) > 1 {
 		expected = inStates * inLabels / pairs(len(states))
 	}
-	if most := (inStates + inLabels) / 2; most > expected {
+	if most := float64((inStates + inLabels) / 2); most > expected {
 		c.ARI = (together - expected) / (most - expected)
 	}
 	c.Purity = float64(pure) / n
@@ -85,11 +86,11 @@ func NewClusters(states, labels []int) (*Clusters, error) {
 func spread(counts map[int]int, parts []int, n float64) (entropy, together float64) {
 	for _, part := range parts {
 		share := float64(counts[part]) / n
-		entropy -= share * math.Log(share)
+		entropy -= float64(share * elementary.Log(share))
 		together += pairs(counts[part])
 	}
 	return entropy, together
 }
 
 // pairs is how many pairs n images have.
-func pairs(n int) float64 { return float64(n) * float64(n-1) / 2 }
+func pairs(n int) float64 { return float64(float64(n) * float64(n-1) / 2) }

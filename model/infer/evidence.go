@@ -50,7 +50,8 @@ func (e *Evaluation) Evidence() Evidence {
 			Method: fmt.Sprintf("L_%d, in expectation below log p(x)", e.IW.K)}
 	}
 	// Of the method an error is a bound on either side, and no part of the spread over images.
-	best.CI95 = [2]float64{best.Value - 1.96*best.SE - best.Error, best.Value + 1.96*best.SE + best.Error}
+	reach := float64(1.96*best.SE) + best.Error
+	best.CI95 = [2]float64{best.Value - reach, best.Value + reach}
 	return best
 }
 

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"gonum.org/v1/gonum/floats"
-
 	"elbo/data"
+	"elbo/graph/elementary"
 	"elbo/model"
 )
 
@@ -185,7 +184,7 @@ func (g *Gap) summarise() {
 
 // scorePairs measures L[q] and L[q*] with common draws, and L_k under their mixture.
 func scorePairs(ctx context.Context, j *model.Joint, q model.Posterior, v data.View, h, star []float32, o GapOptions, tell func(string, int)) ([]GapScore, error) {
-	size, block := blocks(o.Samples, j.Pixels)
+	size, block := blocks(o.Samples, j.Width())
 	k, err := newScorer(j, q, o.Samples, size, block)
 	if err != nil {
 		return nil, err
@@ -212,7 +211,7 @@ func scorePairs(ctx context.Context, j *model.Joint, q model.Posterior, v data.V
 			// Both halves use the same ε: what is independent is a pair of draws.
 			var pairs Weights
 			for draw, a := range logW[i] {
-				pairs.Add(floats.LogSumExp([]float64{a, logWStar[i][draw]}) - math.Ln2)
+				pairs.Add(elementary.LogSumExp(a, logWStar[i][draw]) - math.Ln2)
 			}
 			score := GapScore{
 				Image: v.Index(image), LogP: pairs.Bound(),
@@ -253,7 +252,7 @@ func (k *scorer) scoreMixture(h, other []float32) (recons, ratios []float64, log
 
 // logHalfOnePlusExp is log(½ + ½ eˣ).
 func logHalfOnePlusExp(x float64) float64 {
-	return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) - math.Ln2
+	return max(x, 0) + elementary.Log1p(elementary.Exp(-math.Abs(x))) - math.Ln2
 }
 
 // notFinite names the image whose figure is NaN or infinite.

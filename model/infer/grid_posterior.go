@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"elbo/data"
+	"elbo/graph/elementary"
 	"elbo/model"
 )
 
@@ -55,13 +56,13 @@ func (q *Quadrature) window(e Exact, x []float32, w Window) (GridPosterior, erro
 	z, k := q.joint.Latent, 1
 	if w.Lo == nil && w.Hi == nil {
 		for j, mean := range e.Mean {
-			reach := 5 * math.Sqrt(e.Covariance[j*z+j])
+			reach := float64(5 * math.Sqrt(e.Covariance[j*z+j]))
 			w.Lo, w.Hi = append(w.Lo, mean-reach), append(w.Hi, mean+reach)
 		}
 	}
 	var f faults
 	f.add(len(w.Lo) != z || len(w.Hi) != z, "window has %d and %d bounds, want %d", len(w.Lo), len(w.Hi), z)
-	f.add(w.Nodes < 2 || math.Pow(float64(w.Nodes), float64(z)) > 1<<22, "window of %d nodes along each of %d dimensions, want 2 or more, and no more than %d in all", w.Nodes, z, 1<<22)
+	f.add(w.Nodes < 2 || elementary.Power(float64(w.Nodes), int64(z)) > 1<<22, "window of %d nodes along each of %d dimensions, want 2 or more, and no more than %d in all", w.Nodes, z, 1<<22)
 	for j := range min(len(w.Lo), len(w.Hi)) {
 		f.add(!(w.Lo[j] < w.Hi[j]), "window from %g to %g, want an interval", w.Lo[j], w.Hi[j])
 	}
@@ -89,7 +90,7 @@ func (q *Quadrature) window(e Exact, x []float32, w Window) (GridPosterior, erro
 		return p, err
 	}
 	for i, j := range joint {
-		p.Density[i] = math.Exp(float64(j) + offset[0] - e.LogP)
+		p.Density[i] = elementary.Exp(float64(j) + offset[0] - e.LogP)
 	}
 	return p, nil
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"elbo/data"
+	"elbo/graph/elementary"
 	"elbo/model"
 )
 
@@ -60,7 +61,7 @@ func Impute(ctx context.Context, m *model.VAE, v data.View, missing []bool, o Im
 	if err := errors.Join(f...); err != nil {
 		return nil, &OptionError{err}
 	}
-	block := min(v.N(), ScoredRows(v.D()))
+	block := min(v.N(), ScoredRows(m.Width()))
 	g, err := newGibbs(m, ratio, block, o)
 	if err != nil {
 		return nil, err
@@ -156,7 +157,7 @@ func (g *gibbs) fill(ctx context.Context, mean, draw []float32, missing []bool, 
 		}
 		for i, noise := range noise {
 			if moved {
-				rate := math.Exp(min(0, float64(logLik[i])+float64(logRatio[i])-logW[i]))
+				rate := elementary.Exp(min(0, float64(logLik[i])+float64(logRatio[i])-logW[i]))
 				if math.IsNaN(rate) {
 					return fmt.Errorf("filling in pixels: log p(x, z) of an image is no number: its decoder overflows float32; look at `elbo inspect`, or at a checkpoint of an earlier epoch")
 				}
@@ -259,12 +260,12 @@ func ImputeTable(ctx context.Context, m *model.EM, v data.View, missing []bool, 
 			for _, l := range logs {
 				w.Add(l)
 			}
-			logSum := w.Bound() + math.Log(float64(states))
+			logSum := w.Bound() + elementary.Log(float64(states))
 			noise := data.NewStream(seed, "impute/"+v.Part(), uint64(v.Index(i)))
 			u, state := noise.Float64(), -1
 			clear(average)
 			for k, l := range logs {
-				p := math.Exp(l - logSum)
+				p := elementary.Exp(l - logSum)
 				if p == 0 {
 					continue
 				}
@@ -273,7 +274,7 @@ func ImputeTable(ctx context.Context, m *model.EM, v data.View, missing []bool, 
 				}
 				u -= p
 				for j, v := range means[k*d:][:d] {
-					average[j] += p * float64(v)
+					average[j] += float64(p * float64(v))
 				}
 			}
 			m.DrawState(pixels, state, noise)

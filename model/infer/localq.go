@@ -9,6 +9,7 @@ import (
 
 	"elbo/data"
 	"elbo/graph"
+	"elbo/graph/elementary"
 	"elbo/model"
 )
 
@@ -137,7 +138,7 @@ func newLocalFit(ctx context.Context, j *model.Joint, q model.Posterior, v data.
 	if f.graph, err = NewLocalQ(j, q, f.images, o.Draws); err != nil {
 		return nil, err
 	}
-	images, block := blocks(o.Selection, j.Pixels)
+	images, block := blocks(o.Selection, j.Width())
 	if f.selector, err = newScorer(j, q, o.Selection, images, block); err != nil {
 		return nil, err
 	}
@@ -186,7 +187,7 @@ func (f *localFit) round(ctx context.Context, images []int, round int) error {
 			return err
 		}
 		each(f.scaled.Pull, f.grad, dh)
-		adam.LR = f.o.LR * (1 + math.Cos(math.Pi*float64(step)/float64(f.o.Steps))) / 2
+		adam.LR = f.o.LR * (1 + elementary.Cos(math.Pi*float64(step)/float64(f.o.Steps))) / 2
 		adam.Step(func(int) []float32 { return f.grad })
 		each(f.scaled.At, h, u)
 	}

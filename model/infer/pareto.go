@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"elbo/graph/elementary"
 )
 
 // Tail keeps the largest importance weights of one image and says, by the shape of
@@ -73,10 +75,10 @@ func (t *Tail) KHat() float64 {
 	}
 	excess := make([]float64, t.m) // in rising order, in units of the largest weight
 	for i := range excess {
-		excess[t.m-1-i] = math.Exp(t.kept[i]-top) - math.Exp(t.kept[t.m]-top)
+		excess[t.m-1-i] = elementary.Exp(t.kept[i]-top) - elementary.Exp(t.kept[t.m]-top)
 	}
 	m := float64(t.m)
-	return (m*paretoShape(excess) + 10*0.5) / (m + 10)
+	return (float64(m*paretoShape(excess)) + 10*0.5) / (m + 10)
 }
 
 // KHatLimit is the k̂ above which a mean of k weights is not to be trusted,
@@ -86,7 +88,7 @@ func (t *Tail) KHat() float64 {
 // with which k weights are as many as an estimate with that tail needs.
 //
 // Source: Vehtari et al. 2024.
-func KHatLimit(k int) float64 { return min(1-1/math.Log10(float64(k)), 0.7) }
+func KHatLimit(k int) float64 { return min(1-math.Ln10/elementary.Log(float64(k)), 0.7) }
 
 // paretoShape estimates the shape k of a generalised Pareto distribution,
 //
@@ -102,13 +104,13 @@ func KHatLimit(k int) float64 { return min(1-1/math.Log10(float64(k)), 0.7) }
 // Source: Zhang and Stephens 2009, whose k has the other sign.
 func paretoShape(x []float64) float64 {
 	n := len(x)
-	quartile := x[max(0, int(float64(n)/4+0.5)-1)]
+	quartile := x[max(0, (n+2)/4-1)]
 	// A quartile of 0, of weights that are equal, would leave no scale.
 	quartile = max(quartile, x[n-1]*1e-12)
 	shape := func(b float64) float64 {
 		sum := 0.0
 		for _, v := range x {
-			sum += math.Log1p(-b * v)
+			sum += elementary.Log1p(-b * v)
 		}
 		return sum / float64(n)
 	}
@@ -118,7 +120,7 @@ func paretoShape(x []float64) float64 {
 	for j := range b {
 		b[j] = 1/x[n-1] + (1-math.Sqrt(float64(points)/(float64(j)+0.5)))/(3*quartile)
 		k := shape(b[j])
-		l[j] = float64(n) * (math.Log(-b[j]/k) - k - 1)
+		l[j] = float64(n) * (elementary.Log(-b[j]/k) - k - 1)
 		if math.IsNaN(l[j]) { // b = 0: an exponential tail, in the limit
 			l[j] = math.Inf(-1)
 		}
@@ -126,8 +128,8 @@ func paretoShape(x []float64) float64 {
 	}
 	sum, weights := 0.0, 0.0
 	for j := range b {
-		w := math.Exp(l[j] - best)
-		sum, weights = sum+w*b[j], weights+w
+		w := elementary.Exp(l[j] - best)
+		sum, weights = sum+float64(w*b[j]), weights+w
 	}
 	return shape(sum / weights)
 }

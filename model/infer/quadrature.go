@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"elbo/data"
+	"elbo/graph/elementary"
 	"elbo/model"
 )
 
@@ -51,8 +52,8 @@ func (o QuadratureOptions) Validate(latent int) error {
 	f.add(o.Levels < 0 || o.Levels > 12, "levels is %d, want 0 to 12", o.Levels)
 	f.add(o.MaxNodes < 1, "max-nodes is %d, want at least 1", o.MaxNodes)
 	if len(f) == 0 {
-		n, most := o.side(), math.Pow(1<<24, 1/float64(latent))
-		f.add(n < 5 || float64(n) > most, "%d nodes along each of %d dimensions (spacing %g, reach %g), want 5 to %.0f", n, latent, o.Spacing, o.Reach, most)
+		n, most := o.side(), elementary.Exp(elementary.Log(1<<24)/float64(latent))
+		f.add(n < 5 || elementary.Power(float64(n), int64(latent)) > 1<<24, "%d nodes along each of %d dimensions (spacing %g, reach %g), want 5 to %.0f", n, latent, o.Spacing, o.Reach, most)
 	}
 	return errors.Join(f...)
 }
@@ -111,9 +112,9 @@ func (x Exact) Missed(bound, scatter float64, images int) bool {
 	const known = 0.25 // the scatter of 16 effective draws
 	chance := 5 * scatter
 	if scatter > known {
-		chance = math.Log(100 * float64(images))
+		chance = elementary.Log(100 * float64(images))
 	}
-	rounding := 32 * math.Exp2(-24) * math.Abs(bound) // of a log-likelihood in float32
+	rounding := float64(32 * 0x1p-24 * math.Abs(bound)) // of a log-likelihood in float32
 	return bound-chance > x.LogP+x.Error+rounding
 }
 
@@ -177,7 +178,7 @@ func NewQuadrature(j *model.Joint, o QuadratureOptions, images int) (*Quadrature
 		k *= side
 	}
 	block := max(1, min(latticeImages, images))
-	need := 4 * (float64(k)*float64(j.Pixels+block+2*j.Latent+4) + float64(batchNodes) + float64(min(images, groupImages)*j.Pixels))
+	need := 4 * (float64(float64(k)*float64(j.Pixels+block+2*j.Latent+4)) + float64(batchNodes) + float64(min(images, groupImages)*j.Pixels))
 	if have := data.AvailableMemory(); have > 0 && need > float64(have) {
 		return nil, &OptionError{fmt.Errorf("quadrature over %d nodes needs about %.1f GB of memory, and %.1f GB are free: want fewer latent dimensions, or --samples 5000 in its place", k, need/1e9, float64(have)/1e9)}
 	}

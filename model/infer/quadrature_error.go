@@ -4,8 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"gonum.org/v1/gonum/floats"
-
+	"elbo/graph/elementary"
 	"elbo/graph/simd"
 	"elbo/model"
 )
@@ -86,7 +85,7 @@ type sums struct {
 func newSums(j *model.Joint, level int, spacing float64, highest patch) *sums {
 	return &sums{
 		latent: j.Latent, level: level, h: math.Ldexp(spacing, -level),
-		top: highest.highest(), rounding: math.Exp2(-24) * highest.size(j.Pixels), lik: math.Inf(-1),
+		top: highest.highest(), rounding: 0x1p-24 * highest.size(j.Pixels), lik: math.Inf(-1),
 		density: make([]float32, highest.side),
 	}
 }
@@ -124,10 +123,10 @@ func (s *sums) addLine(p patch, k int, m node, line []float32) {
 		at := m[z-1] + j
 		u := float64(at) * h
 		sums[at&3] += w
-		moment1 += w * u
-		moment2 += w * u * u
+		moment1 += float64(w * u)
+		moment2 += float64(w * u * u)
 		for a := range z {
-			bent[a] += w * p.curvature(z, k+j, a)
+			bent[a] += float64(w * p.curvature(z, k+j, a))
 		}
 	}
 	sum := sums[0] + sums[1] + sums[2] + sums[3]
@@ -151,10 +150,10 @@ func (s *sums) addLine(p patch, k int, m node, line []float32) {
 	}
 	for a := range z - 1 {
 		v := float64(m[a]) * h
-		s.mean[a] += sum * v
-		s.second[z-1][a] += moment1 * v
+		s.mean[a] += float64(sum * v)
+		s.second[z-1][a] += float64(moment1 * v)
 		for b := range a + 1 {
-			s.second[a][b] += sum * v * float64(m[b]) * h
+			s.second[a][b] += float64(sum * v * float64(m[b]) * h)
 		}
 	}
 	s.mean[z-1] += moment1
@@ -170,10 +169,10 @@ func (s *sums) addMapped(codes, density []float32) {
 		}
 		at := codes[j*z:][:z]
 		for a, v := range at {
-			weighted := float64(w) * float64(v)
+			weighted := float64(float64(w) * float64(v))
 			s.mean[a] += weighted
 			for b := range a + 1 {
-				s.second[a][b] += weighted * float64(at[b])
+				s.second[a][b] += float64(weighted * float64(at[b]))
 			}
 		}
 	}
@@ -193,7 +192,13 @@ type peak struct {
 // from the peak along each of the coordinates U z, chosen from the last dimension to the
 // first, so that it lies at most Σ D_a h²/8 lower; and D_a, the precision of z_a given
 // the dimensions after it, is no more than that given all others, c_a/h².
-func rise(c []float64) float64 { return floats.Sum(c) / 8 }
+func rise(c []float64) float64 {
+	sum := 0.0
+	for _, v := range c {
+		sum += v
+	}
+	return float64(sum / 8)
+}
 
 // addPeak keeps the local maximum at node k of the patch, node j of a line that begins at
 // m, if what may stand there is not negligible.
@@ -207,7 +212,7 @@ func (s *sums) addPeak(p patch, k int, m node, j int) {
 
 // cut is how far below the highest node, in nats, a node is worth refining around if a
 // peak rises so far above it. Both nodes may be off by their rounding.
-func (s *sums) cut(rise float64) float64 { return worthIt + rise + 2*s.rounding }
+func (s *sums) cut(rise float64) float64 { return worthIt + rise + float64(2*s.rounding) }
 
 // worthIt reports that the posterior's peak at n may be high enough to refine for.
 func (s *sums) worthIt(n peak) bool { return n.joint >= s.top-s.cut(rise(n.c[:])) }
@@ -223,7 +228,7 @@ func (s *sums) meanCurvature() []float64 {
 
 // logP is the logarithm of the sum over the lattice, hᶻ Σ p(x, z).
 func (s *sums) logP() float64 {
-	return s.top + math.Log(s.total) + float64(s.latent)*math.Log(s.h)
+	return s.top + elementary.Log(s.total) + float64(float64(s.latent)*elementary.Log(s.h))
 }
 
 // stated is log p(x) by the sums, with its error and its moments.
@@ -242,7 +247,7 @@ func (q *Quadrature) stated(r *refinement, s *sums) Exact {
 		e.Aliasing += aliasing(c)
 	}
 	e.Aliasing += s.narrow()
-	e.Outside = math.Log1p(q.first.outside*math.Exp(r.lik-e.LogP) + r.edge*latentScale/q.options.Spacing)
+	e.Outside = elementary.Log1p(float64(q.first.outside*elementary.Exp(r.lik-e.LogP)) + r.edge*latentScale/q.options.Spacing)
 	e.Dropped = log1pExp(r.dropped - e.LogP)
 	e.Rounding = s.rounding
 	e.Error = e.Halving + e.Aliasing + e.Outside + e.Dropped + e.Rounding
@@ -279,7 +284,7 @@ func halving(cosets []float64, z int) float64 {
 		if part == whole { // also where both are 0
 			return 0
 		}
-		return math.Abs(math.Log(max(part, math.SmallestNonzeroFloat64) * float64(n) / whole))
+		return math.Abs(elementary.Log(max(part, math.SmallestNonzeroFloat64) * float64(n) / whole))
 	}
 	worst := 0.0
 	for _, sum := range parity {
@@ -306,9 +311,9 @@ func aliasing(c float64) float64 {
 	case c <= 0:
 		return 0
 	case c < 4:
-		return 2 * math.Exp(-2*math.Pi*math.Pi/c)
+		return 2 * elementary.Exp(-2*math.Pi*math.Pi/c)
 	}
-	return c/8 + max(0, math.Log(c/(2*math.Pi))/2)
+	return float64(c/8) + max(0, elementary.Log(c/(2*math.Pi))/2)
 }
 
 // narrow is what the lattice may miss, in nats, of peaks that are lower than the highest
@@ -324,16 +329,16 @@ func (s *sums) narrow() float64 {
 		alias, width := 0.0, 0.0
 		for _, c := range n.c[:s.latent] {
 			alias += aliasing(c)
-			width += max(0, math.Log(2*math.Pi/max(c, s.h*s.h/(latentScale*latentScale)))/2)
+			width += max(0, elementary.Log(2*math.Pi/max(c, s.h*s.h/(latentScale*latentScale)))/2)
 		}
 		// log(exp(alias) - 1), without overflow
-		missed = append(missed, n.joint-s.top+width+alias+math.Log(-math.Expm1(-alias)))
+		missed = append(missed, n.joint-s.top+width+alias+elementary.Log(-elementary.Expm1(-alias)))
 	}
 	if len(missed) == 0 {
 		return 0
 	}
-	return log1pExp(floats.LogSumExp(missed) - math.Log(s.total))
+	return log1pExp(elementary.LogSumExp(missed...) - elementary.Log(s.total))
 }
 
 // log1pExp is log(1 + exp(x)), without overflow.
-func log1pExp(x float64) float64 { return max(0, x) + math.Log1p(math.Exp(-math.Abs(x))) }
+func log1pExp(x float64) float64 { return max(0, x) + elementary.Log1p(elementary.Exp(-math.Abs(x))) }

@@ -60,7 +60,7 @@ func (p patch) highest() float64 { return float64(p.top) + p.offset }
 // size is that of the numbers which the largest log joint is made of in float32: what
 // knows no image, and a sum over pixels whose roundings are as good as independent.
 func (p patch) size(pixels int) float64 {
-	return math.Abs(p.base) + math.Sqrt(float64(pixels))*math.Abs(float64(p.top)-p.base)
+	return math.Abs(p.base) + float64(math.Sqrt(float64(pixels))*math.Abs(float64(p.top)-p.base))
 }
 
 func floorDiv(a, b int) int {

@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/floats"
+	"elbo/graph/elementary"
 )
 
 // refinement is an image on its way to smaller spacings.
@@ -163,14 +163,14 @@ func (q *Quadrature) refine(r *refinement, patches []patch, s *sums) *refinement
 	if len(tiles) > most {
 		return nil
 	}
-	dropped := math.Log(left) + mean // a peak between nodes rises so far above them
+	dropped := elementary.Log(left) + mean // a peak between nodes rises so far above them
 	for _, n := range s.peaks {
 		if !s.worthIt(n) {
-			dropped = floats.LogSumExp([]float64{dropped, n.joint + rise(n.c[:]) - s.top})
+			dropped = elementary.LogSumExp(dropped, n.joint+rise(n.c[:])-s.top)
 		}
 	}
 	next := &refinement{image: r.image, lik: r.lik, edge: r.edge}
-	next.dropped = floats.LogSumExp([]float64{r.dropped, dropped + s.top + float64(s.latent)*math.Log(s.h)})
+	next.dropped = elementary.LogSumExp(r.dropped, dropped+s.top+float64(float64(s.latent)*elementary.Log(s.h)))
 	for tile := range tiles {
 		next.tiles = append(next.tiles, tile)
 	}
@@ -205,7 +205,7 @@ func (q *Quadrature) tilesWithin(cut float64, patches []patch, s *sums, most int
 					return
 				}
 			}
-			left += math.Exp(j - s.top)
+			left += elementary.Exp(j - s.top)
 		})
 	}
 	return tiles, left

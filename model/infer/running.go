@@ -13,10 +13,11 @@ type Running struct {
 
 // Add takes in one number.
 func (m *Running) Add(x float64) {
+	x = float64(x) // where a product is handed in, and this is inlined, it is not to be fused
 	m.N++
 	d := x - m.Mean
 	m.Mean += d / float64(m.N)
-	m.m2 += d * (x - m.Mean)
+	m.m2 += float64(d * (x - m.Mean))
 }
 
 // Variance is Σ (x - Mean)² / (N - 1), 0 of fewer than two numbers.

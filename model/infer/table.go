@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"elbo/data"
+	"elbo/graph/elementary"
 	"elbo/model"
 )
 
@@ -83,7 +84,7 @@ func EvaluateTable(ctx context.Context, m *model.EM, v data.View) (Evaluation, e
 				}
 				counts[k] += float64(q)
 				if q > 0 {
-					h -= float64(q) * (float64(joint[i*states+k]) - evidence)
+					h -= float64(float64(q) * (float64(joint[i*states+k]) - evidence))
 				}
 				top = max(top, float64(logLik[i*states+k]))
 			}
@@ -98,8 +99,8 @@ func EvaluateTable(ctx context.Context, m *model.EM, v data.View) (Evaluation, e
 	}
 	n, parameters := float64(v.N()), float64(m.FreeParameters())
 	t := &Table{States: states, Used: model.UsedStates(counts), PriorBound: priorBound.Mean, PriorKL: bound.Mean - priorBound.Mean, Entropy: entropy.Mean, BestState: best.Mean,
-		Parameters: int(parameters), AIC: -2*n*bound.Mean + 2*parameters, BIC: -2*n*bound.Mean + parameters*math.Log(n)}
-	t.ICL = t.BIC + 2*n*entropy.Mean
+		Parameters: int(parameters), AIC: float64(-2*n*bound.Mean) + float64(2*parameters), BIC: float64(-2*n*bound.Mean) + float64(parameters*elementary.Log(n))}
+	t.ICL = t.BIC + float64(2*n*entropy.Mean)
 	if v.N() > 0 && len(labels) == v.N() {
 		if t.Clusters, err = NewClusters(likeliest, labels); err != nil {
 			return Evaluation{}, err

@@ -1,6 +1,6 @@
 package infer
 
-import "math"
+import "elbo/graph/elementary"
 
 // Weights accumulates the importance weights of one image,
 // log w = log p(x, z) - log q(z|x) with z ~ q(z|x), without keeping them. The zero
@@ -15,14 +15,14 @@ type Weights struct {
 // Add takes in one weight.
 func (w *Weights) Add(logW float64) {
 	if w.n == 0 || logW > w.top {
-		scale := math.Exp(w.top - logW)
+		scale := elementary.Exp(w.top - logW)
 		if w.n == 0 {
 			scale = 0
 		}
 		w.sum, w.sq, w.top = w.sum*scale, w.sq*scale*scale, logW
 	}
-	e := math.Exp(logW - w.top)
-	w.n, w.sum, w.sq, w.sumOfLog = w.n+1, w.sum+e, w.sq+e*e, w.sumOfLog+logW
+	e := elementary.Exp(logW - w.top)
+	w.n, w.sum, w.sq, w.sumOfLog = w.n+1, w.sum+e, w.sq+float64(e*e), w.sumOfLog+logW
 }
 
 // Bound is the importance-weighted bound of k draws,
@@ -33,7 +33,7 @@ func (w *Weights) Add(logW float64) {
 // expectation, and the tighter the larger k is.
 //
 // Source: Burda, Grosse, Salakhutdinov 2016, equation 8.
-func (w *Weights) Bound() float64 { return w.top + math.Log(w.sum/float64(w.n)) }
+func (w *Weights) Bound() float64 { return w.top + elementary.Log(w.sum/float64(w.n)) }
 
 // MeanLog is the mean of log w, an estimate of the ELBO that uses no closed form
 // of the divergence. It never exceeds Bound.
