@@ -6,6 +6,7 @@ import (
 
 	"elbo/data"
 	"elbo/graph"
+	"elbo/graph/elementary"
 	"elbo/model"
 )
 
@@ -60,7 +61,7 @@ func (e *Evaluator) SplitRate(ctx context.Context, scored Evaluation, seed uint6
 	for i, s := range scored.PerImage {
 		if next < drawn && i == next*n/drawn {
 			information.Add(excess[next])
-			with.Add(share*s.KL - excess[next])
+			with.Add(float64(share*s.KL) - excess[next])
 			next++
 		} else {
 			without.Add(s.KL)
@@ -69,7 +70,7 @@ func (e *Evaluator) SplitRate(ctx context.Context, scored Evaluation, seed uint6
 	return &Rate{
 		MutualInformation: information.Estimate(),
 		Marginal:          Estimate{scored.KL - information.Mean, math.Hypot(with.StandardError(), (1-share)*without.StandardError())},
-		Ceiling:           math.Log(float64(n)),
+		Ceiling:           elementary.Log(float64(n)),
 		Drawn:             drawn,
 	}, nil
 }
@@ -147,11 +148,11 @@ func (e *Evaluator) excess(ctx context.Context, family model.PairDensity, h []fl
 				return nil, err
 			}
 			for r, l := range program.Values(logMixed)[:count] { // the mean over the block
-				logQ[r] = logSum(logQ[r], float64(l)+math.Log(float64(block)))
+				logQ[r] = logSum(logQ[r], float64(l)+elementary.Log(float64(block)))
 			}
 		}
 		for r, l := range program.Values(logOwn)[:count] {
-			excess[first+r] = float64(l) - (logQ[r] - math.Log(float64(n)))
+			excess[first+r] = float64(l) - (logQ[r] - elementary.Log(float64(n)))
 		}
 	}
 	return excess, nil
@@ -165,5 +166,5 @@ func logSum(a, b float64) float64 {
 	if math.IsInf(a, -1) {
 		return a
 	}
-	return a + math.Log1p(math.Exp(b-a))
+	return a + elementary.Log1p(elementary.Exp(b-a))
 }
