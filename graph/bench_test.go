@@ -203,6 +203,9 @@ func timings() map[string]timed {
 		}, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
 			return b.ConvTranspose(p[0], p[1], p[2], convAt(s), s.activation)
 		}},
+		"Transpose": {vaes, hidden, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node {
+			return b.Transpose(p[0], s.hidden/2, 2)
+		}},
 		"Activate": {vaes, hidden, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Activate(p[0], s.activation) }},
 		"Columns":  {vaes, func(s sizes) []*graph.Param { return flowLayer(s)[:1] }, nil, func(b *graph.Builder, s sizes, p, _ nodes) graph.Node { return b.Columns(p[0], half(s)) }},
 		"Join":     {vaes, flowLayer, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Join(p[0], p[1]) }},

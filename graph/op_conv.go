@@ -38,6 +38,19 @@ func (s ConvShape) CoarseSize() int {
 // Weight is the shape of the weights: [Coarse, Fine, Kernel, Kernel].
 func (s ConvShape) Weight() []int { return []int{s.Coarse, s.Fine, s.Kernel, s.Kernel} }
 
+// Products is how many multiplications a map costs, in either direction or for the gradient of
+// the weights: one for each weight of each patch that lies on the map. What a product does
+// besides with the zeros around the map does not count.
+func (s ConvShape) Products() float64 {
+	along := func(fine int) (places int) {
+		for _, w := range s.windows(fine) {
+			places += w.hi - w.lo
+		}
+		return places
+	}
+	return float64(along(s.Rows)) * float64(along(s.Cols)) * float64(s.Fine) * float64(s.Coarse)
+}
+
 // valid is true where every extent is positive.
 func (s ConvShape) valid() bool {
 	return min(s.Rows, s.Cols, s.Fine, s.Coarse, s.Kernel, s.Stride) > 0
@@ -151,7 +164,6 @@ type conv struct {
 	ConvShape
 	e          *Engine
 	rows, cols int // of the coarse map
-	before     int // padding above and on the left
 	patch      int // numbers in a patch
 	block      int // patches in a block
 
@@ -159,10 +171,10 @@ type conv struct {
 }
 
 func newConv(s ConvShape, e *Engine) *conv {
-	c := &conv{ConvShape: s, e: e, before: (s.Kernel - 1) / 2, patch: s.Kernel * s.Kernel * s.Fine}
+	c := &conv{ConvShape: s, e: e, patch: s.Kernel * s.Kernel * s.Fine}
 	c.rows, c.cols = s.CoarseMap()
 	c.block = max(leastPatches, patchBlock/c.patch)
-	c.along, c.across = c.windows(s.Rows, c.rows), c.windows(s.Cols, c.cols)
+	c.along, c.across = s.windows(s.Rows), s.windows(s.Cols)
 	return c
 }
 
@@ -294,13 +306,17 @@ func (c *conv) weights(images int) func(dw, fine, coarse []float32) {
 // is where on the map the first of them is.
 type window struct{ lo, hi, first int }
 
-// windows returns those of all coarse positions along an axis with so many fine ones.
-func (c *conv) windows(fine, coarse int) []window {
-	all := make([]window, coarse)
-	for i := range all {
-		start := i*c.Stride - c.before
-		lo, hi := max(0, -start), min(c.Kernel, fine-start)
-		all[i] = window{lo, hi, start + lo}
+// window returns that of the patch whose position is at, along an axis with so many fine ones.
+func (s ConvShape) window(at, fine int) window {
+	start := at - (s.Kernel-1)/2
+	lo, hi := max(0, -start), min(s.Kernel, fine-start)
+	return window{lo, hi, start + lo}
+}
+
+// windows returns those of all coarse positions along an axis.
+func (s ConvShape) windows(fine int) (all []window) {
+	for at := 0; at < fine; at += s.Stride {
+		all = append(all, s.window(at, fine))
 	}
 	return all
 }

@@ -76,6 +76,18 @@ func addConvChecks(all map[string][]check) {
 			Terms: 1,
 		})
 	}
+	all["Transpose"] = []check{{
+		Name: "transpose", Params: []*graph.Param{random("a", 39, 1, B, 3*D)},
+		Build: func(b *graph.Builder, p, _ nodes) graph.Node { return b.Transpose(p[0], 3, D) },
+		Twin: func(p, _ wide) (y []float64) {
+			for i := range p[0] {
+				image, at := i/(3*D), i%(3*D)
+				y = append(y, p[0][image*3*D+at%3*D+at/3])
+			}
+			return y
+		},
+		Terms: 1,
+	}}
 	rows := []*graph.Param{random("a", 37, 1, B, D), random("c", 38, 1, B, D)}
 	all["Add"] = append(all["Add"], check{
 		Name: "add of matrices", Params: rows,

@@ -51,6 +51,11 @@ type GridConfig struct {
 	Hidden     []int       // hidden layers of the encoder of a VAE with this decoder
 	Network    NetworkName // "": dense
 	Activation graph.Activation
+	Conv       ConvConfig // of conv and residual
+}
+
+func (g GridConfig) architecture(pixels int) architecture {
+	return architecture{pixels, len(g.Extent), g.Hidden, g.Network, g.Activation, g.Conv}
 }
 
 // Validate returns every fault.
@@ -65,6 +70,7 @@ func (c EMConfig) Validate() error {
 		for i, h := range g.Hidden {
 			f.add(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
 		}
+		g.architecture(c.Pixels).check(&f)
 	}
 	_, err := ParseTablePrior(string(c.Prior))
 	f.add(err != nil, "prior: %w", err)

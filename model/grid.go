@@ -124,6 +124,9 @@ func NewGridModel(c EMConfig, engine *graph.Engine, init Init) (*GridModel, erro
 	if c.Grid == nil {
 		return nil, errors.New("grid is missing, want the points of one")
 	}
+	if err := c.Grid.architecture(c.Pixels).known(); err != nil {
+		return nil, err
+	}
 	m := &GridModel{EM: &EM{Config: c, engine: engine, logPrior: graph.NewParam("prior.log_weight", c.States)}}
 	copy(m.logPrior.Value, c.Grid.LogWeights)
 	var err error
@@ -168,7 +171,7 @@ func newGridStates(c EMConfig, engine *graph.Engine, logPrior *graph.Param, init
 	k, d, z := c.States, c.Pixels, len(c.Grid.Extent)
 	g := &gridStates{
 		plainStatistics: plainStatistics{k, d},
-		decoder:         newNetwork(c.Grid.Network, DecoderPart, slices.Concat([]int{z}, reversed(c.Grid.Hidden), []int{d}), c.Grid.Activation, init),
+		decoder:         c.Grid.architecture(d).decoder(d, init),
 		logits:          graph.NewParam("states.logits", k, d), base: graph.NewParam(baseName, k),
 		logPrior: logPrior, prior: c.Prior,
 	}

@@ -34,6 +34,19 @@ func (j *Joint) LogLik(b *graph.Builder, x, z graph.Node) graph.Node {
 // Outputs is O, the size of the decoder's output for an image.
 func (j *Joint) Outputs() int { return j.Likelihood.Outputs(j.Pixels) }
 
+// Width is how many numbers it takes to decode a code, one image at least: memory for many codes
+// at once goes by it. (Of dense networks layers are not counted: images are their largest.)
+func (j *Joint) Width() int {
+	decoder := j.Decoder
+	if lowest, ok := decoder.(LowestLayer); ok {
+		decoder = lowest.Network
+	}
+	if s, ok := decoder.(*Sequence); ok {
+		return max(j.Pixels, int(s.Cost().Units))
+	}
+	return j.Pixels
+}
+
 // Simulate draws images from the model, one for each of the noises: z ~ p(z), x ~ p(x|z).
 // z, [R, Z], is then an exact draw from p(z|x) for x, [R, D].
 func (j *Joint) Simulate(noise []Noise) (x []float32, z []float64, err error) {

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -8,7 +9,6 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 
-	"elbo/data"
 	"elbo/graph"
 	"elbo/graph/graphtest"
 )
@@ -17,7 +17,11 @@ import (
 func priorVAE(t *testing.T, c PriorConfig, seed uint64) *VAE {
 	t.Helper()
 	m, err := NewVAE(VAEConfig{Pixels: 6, Hidden: []int{5}, Latent: 2, Activation: graph.Tanh, Likelihood: BernoulliName, Objective: ELBO, Draws: 2, Prior: c},
-		graphtest.Engine(2), func(name string) graph.Uniform { return data.NewStream(seed, name) })
+		graphtest.Engine(2), func(name string) graph.Uniform {
+			h := fnv.New64a()
+			h.Write([]byte(name))
+			return rand.New(rand.NewPCG(seed, h.Sum64()))
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

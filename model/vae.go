@@ -45,6 +45,7 @@ type VAEConfig struct {
 	Layers        Layers      // where there are several
 	Network       NetworkName // "": dense
 	Activation    graph.Activation
+	Conv          ConvConfig // of conv and residual
 	Prior         PriorConfig
 	Posterior     PosteriorConfig
 	Flow          FlowConfig // of a posterior and of a prior that are flows
@@ -75,6 +76,7 @@ func (c VAEConfig) Validate() error {
 	}
 	c.likelihood().check(c.Likelihood, &f)
 	f = append(f, ValidateLayers(c.Network, c.Activation))
+	c.architecture().check(&f)
 	c.Posterior.check(&f)
 	c.checkLayers(&f)
 	c.checkFlow(&f)
@@ -111,7 +113,7 @@ type VAE struct {
 // NewVAE returns a VAE whose parameters are drawn from the sources that init
 // returns for their names. It computes on engine.
 func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
-	if err := c.Validate(); err != nil {
+	if err := errors.Join(c.Validate(), c.architecture().known()); err != nil {
 		return nil, err
 	}
 	likelihood, err := NewLikelihood(c.Likelihood, c.likelihood())
@@ -126,7 +128,7 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 	if _, ok := posterior.(Evaluable); !ok && c.Gradient != "" && c.Gradient != StandardGradient {
 		return nil, fmt.Errorf("gradient is %s, which wants log q(z|x) at any z, and the posterior %v does not know it: want standard; of flows, flow coupling knows it", c.Gradient, posterior)
 	}
-	q := Q{Encoder: c.newEncoder(h, init), Posterior: posterior}
+	q := Q{Encoder: c.architecture().encoder(h, init), Posterior: posterior}
 	prior, err := c.newPrior(q, engine, init)
 	if err != nil {
 		return nil, err

@@ -616,7 +616,7 @@ func TestWhatEMCannotFitIsNamed(t *testing.T) {
 		{GridModel, func(c *Config) { c.network().LR = math.Inf(1) }, "lr is +Inf, want a positive number"},
 		{GridModel, func(c *Config) { c.network().Hidden = []int{0} }, "hidden: layer 1 has 0 units, want at least 1"},
 		{GridModel, func(c *Config) { c.network().Activation = "sin" }, `activation: unknown activation "sin", want one of relu, tanh, elu, softplus`},
-		{GridModel, func(c *Config) { c.network().Layers = "convolutional" }, `unknown network "convolutional", want one of dense, gated`},
+		{GridModel, func(c *Config) { c.network().Layers = "convolutional" }, `unknown network "convolutional", want one of dense, gated, conv, residual`},
 	} {
 		c := emConfig(t, test.model)
 		test.change(&c)

@@ -182,6 +182,8 @@ func operator(f graph.Activation) (string, error) {
 func (b *exported) network(n model.Network, x, result string) (string, error) {
 	var between func(layer, y string, width int) string
 	switch n := n.(type) {
+	case *model.Sequence:
+		return b.sequence(n, x, result)
 	case *graph.MLP:
 		op, err := operator(n.Activation)
 		if err != nil {
@@ -191,7 +193,7 @@ func (b *exported) network(n model.Network, x, result string) (string, error) {
 	case *graph.Gated:
 		between = b.gate
 	default:
-		return "", &ConfigError{fmt.Errorf("a network of type %T cannot be exported: want dense or gated layers", n)}
+		return "", &ConfigError{fmt.Errorf("a network of type %T cannot be exported: want dense or gated layers, or convolutions", n)}
 	}
 	params := n.Params()
 	for i := 0; i < len(params); i += 2 {

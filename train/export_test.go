@@ -59,7 +59,7 @@ func TestLayersAreExportedAsTheyEncodeAndDecode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := evaluateONNX(t, encoder, "x", matrix{1, 36, make([]float64, 36)})
+	out := evaluateONNX(t, encoder, "x", matrix{rows: 1, cols: 36, v: make([]float64, 36)})
 	if len(out["mu"].v) != 5 || len(out["logvar"].v) != 5 {
 		t.Errorf("%d means and %d variances, want 5 of each", len(out["mu"].v), len(out["logvar"].v))
 	}
@@ -77,7 +77,7 @@ func compareExported(t *testing.T, s *Setup) {
 		t.Fatal(err)
 	}
 	x := v.AllEvaluated()
-	out := evaluateONNX(t, encoder, "x", matrix{v.N(), v.D(), wide(x)})
+	out := evaluateONNX(t, encoder, "x", matrix{rows: v.N(), cols: v.D(), v: wide(x)})
 	sameNumbers(t, "mu", out["mu"].v, wide(codes.Mean))
 	for i, logvar := range out["logvar"].v {
 		out["logvar"].v[i] = math.Exp(logvar)
@@ -101,7 +101,7 @@ func compareDecoder(t *testing.T, s *Setup, z []float32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := evaluateONNX(t, decoder, "z", matrix{n, joint.Latent, wide(z)})
+	out := evaluateONNX(t, decoder, "z", matrix{rows: n, cols: joint.Latent, v: wide(z)})
 	means, err := s.Decode(z)
 	if err != nil {
 		t.Fatal(err)
@@ -188,6 +188,7 @@ func wide(x []float32) []float64 {
 type matrix struct {
 	rows, cols int
 	v          []float64
+	shape      []int // of each row, where it is a map
 }
 
 // evaluateONNX encodes a model, reads the bytes and evaluates the graph for one input.
@@ -262,9 +263,9 @@ func checkValue(t *testing.T, b []byte, name string, width int) {
 // operate evaluates an operator, as the standard has it.
 func operate(t *testing.T, op string, node fields, in []matrix) []matrix {
 	each := func(f func(...float64) float64) []matrix { // with numbers for every element
-		out := matrix{1, 1, nil}
+		out := matrix{rows: 1, cols: 1}
 		for _, m := range in {
-			out.rows, out.cols = max(out.rows, m.rows), max(out.cols, m.cols)
+			out.rows, out.cols, out.shape = max(out.rows, m.rows), max(out.cols, m.cols), m.shape
 		}
 		for i := range out.rows * out.cols {
 			var args []float64
@@ -282,7 +283,7 @@ func operate(t *testing.T, op string, node fields, in []matrix) []matrix {
 			t.Fatal("Gemm without transB")
 		}
 		x, w, bias := in[0], in[1], in[2]
-		out := matrix{x.rows, w.rows, nil}
+		out := matrix{rows: x.rows, cols: w.rows}
 		for r := range x.rows {
 			for o := range w.rows {
 				sum := bias.v[o]
@@ -293,11 +294,13 @@ func operate(t *testing.T, op string, node fields, in []matrix) []matrix {
 			}
 		}
 		return []matrix{out}
+	case "Reshape", "Transpose", "Flatten", "Conv", "ConvTranspose":
+		return []matrix{operateOnMaps(t, op, node, in)}
 	case "Split":
 		var out []matrix
 		from := 0
 		for _, size := range in[1].v {
-			part := matrix{in[0].rows, int(size), nil}
+			part := matrix{rows: in[0].rows, cols: int(size)}
 			for r := range in[0].rows {
 				part.v = append(part.v, in[0].v[r*in[0].cols+from:][:int(size)]...)
 			}
@@ -311,7 +314,7 @@ func operate(t *testing.T, op string, node fields, in []matrix) []matrix {
 				out.v = append(out.v, part.v[r*part.cols:][:part.cols]...)
 			}
 		}
-		return []matrix{{in[0].rows, len(out.v) / in[0].rows, out.v}}
+		return []matrix{{rows: in[0].rows, cols: len(out.v) / in[0].rows, v: out.v}}
 	case "Relu":
 		return each(func(a ...float64) float64 { return max(a[0], 0) })
 	case "Tanh":
@@ -354,11 +357,15 @@ func operate(t *testing.T, op string, node fields, in []matrix) []matrix {
 func constantOf(t *testing.T, b []byte) (string, matrix) {
 	t.Helper()
 	f := messageOf(t, b)
-	m := matrix{1, 1, nil}
+	m := matrix{rows: 1, cols: 1}
 	for i, d := range f[1] {
-		if i == len(f[1])-1 {
+		switch {
+		case len(f[1]) == 4:
+			m.shape = append(m.shape, int(d.number))
+			m.cols *= int(d.number)
+		case i == len(f[1])-1:
 			m.cols = int(d.number)
-		} else {
+		default:
 			m.rows = int(d.number)
 		}
 	}

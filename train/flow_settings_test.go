@@ -83,7 +83,7 @@ func TestTheMemoryOfAFamilyHoldsItsParameters(t *testing.T) {
 		if more := count(c) - usual; weights+biases < more || weights > 1.6*more {
 			t.Errorf("%s: %.0f weights estimated, %.0f are there", pairs, weights, more)
 		}
-		if c.Settings.Bytes(c, pixels, 100) <= withSettings(t, sizes).Settings.Bytes(c, pixels, 100) {
+		if c.Settings.Bytes(c, model.MapShape{Rows: 1, Cols: pixels, Channels: 1}, 100) <= withSettings(t, sizes).Settings.Bytes(c, model.MapShape{Rows: 1, Cols: pixels, Channels: 1}, 100) {
 			t.Errorf("%s takes no more memory", pairs)
 		}
 		if d := c.Settings.Describe(c, pixels); !strings.Contains(d, "flow") && !strings.Contains(d, "full") {

@@ -29,7 +29,7 @@ func TestAnActivationOfGatedLayersIsRefused(t *testing.T) {
 
 // TestTheMemoryOfAnEncoderIsThatOfItsWeights: a gated hidden layer has two matrices.
 func TestTheMemoryOfAnEncoderIsThatOfItsWeights(t *testing.T) {
-	for _, layers := range model.Networks {
+	for _, layers := range []model.NetworkName{model.Dense, model.Gated} { // of convolutions model has a test
 		c := smallConfig(t)
 		c.network().Layers, c.network().Hidden = layers, []int{12, 9}
 		s := newTestSetup(t, c)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"elbo/data"
+	"elbo/model"
 )
 
 // Kind is a kind of model that can be trained: a row of the table in which commands and
@@ -24,12 +25,12 @@ type Kind struct {
 // the configuration that they belong to.
 type Settings interface {
 	Kind() Kind
-	Clone() Settings                            // shares nothing with these
-	Options() []Option                          // in the order of files; setting a value changes these
-	Validate(c Config) error                    // every fault that can be seen without the data, each with its key
-	Fit(images int)                             // changes what depends on the number of training images
-	Bytes(c Config, pixels, images int) float64 // memory of training, about
-	Describe(c Config, pixels int) string       // what is fitted, in a line
+	Clone() Settings                                          // shares nothing with these
+	Options() []Option                                        // in the order of files; setting a value changes these
+	Validate(c Config) error                                  // every fault that can be seen without the data, each with its key
+	Fit(images int)                                           // changes what depends on the number of training images
+	Bytes(c Config, image model.MapShape, images int) float64 // memory of training, about
+	Describe(c Config, pixels int) string                     // what is fitted, in a line
 }
 
 // Kinds is the table; its first row is the default.

@@ -18,7 +18,7 @@ func gridKind() Kind {
 		Name: GridModel, Usage: "decoder network over a grid of latent points, by EM", Epochs: 100, Binarise: data.Static,
 		Defaults: func() Settings {
 			return &GridSettings{
-				NetworkSettings: NetworkSettings{Hidden: []int{200, 200}, Latent: 2, Layers: model.Dense, Activation: graph.ReLU, LR: 2e-3},
+				NetworkSettings: NetworkSettings{Hidden: []int{200, 200}, Latent: 2, Layers: model.Dense, Activation: graph.ReLU, ConvSettings: defaultConv(), LR: 2e-3},
 				TableSettings:   TableSettings{Prior: model.Fixed, Tolerance: 1e-4},
 				Grid:            []int{20, 20}, GridRule: model.EqualMass, MSteps: 20,
 			}
@@ -29,7 +29,9 @@ func gridKind() Kind {
 			if err != nil {
 				return nil, err
 			}
-			m, err := model.NewGridModel(own.Model(s.Config, s.Dataset.D(), points), s.Engine, s.InitStream)
+			c := own.Model(s.Config, s.Dataset.D(), points)
+			c.Grid.Conv.Image = imageOf(s.Dataset)
+			m, err := model.NewGridModel(c, s.Engine, s.InitStream)
 			if err != nil {
 				return nil, err
 			}
@@ -60,11 +62,8 @@ func (s *GridSettings) Clone() Settings {
 }
 
 func (s *GridSettings) Options() []Option {
-	return []Option{
-		s.hidden(),
-		s.latent(),
-		s.activation(),
-		s.layers(),
+	options := append([]Option{s.hidden(), s.latent(), s.activation(), s.layers()}, s.ConvSettings.options()...)
+	return append(options, []Option{
 		{Key: "grid", Usage: "points of a grid along each latent dimension, as in 20x20", Value: extent(&s.Grid)},
 		{Key: "grid-rule", Usage: "where they stand: equal-mass, gauss-hermite or lattice", Value: name(&s.GridRule, "NAME")},
 		s.prior(),
@@ -72,7 +71,7 @@ func (s *GridSettings) Options() []Option {
 		s.tolerance(),
 		s.lr(),
 		s.initFrom(),
-	}
+	}...)
 }
 
 func (s *GridSettings) Validate(c Config) error {
@@ -89,7 +88,7 @@ func (s *GridSettings) Validate(c Config) error {
 	for i, h := range network.Hidden {
 		f.add(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
 	}
-	f = append(f, model.ValidateLayers(s.Layers, s.Activation), model.EMConfig{Pixels: 1, States: 1, Likelihood: c.Likelihood, Prior: s.Prior}.Validate())
+	f = append(f, model.ValidateLayers(s.Layers, s.Activation), s.fits(model.MapShape{}), model.EMConfig{Pixels: 1, States: 1, Likelihood: c.Likelihood, Prior: s.Prior}.Validate())
 	return errors.Join(f...)
 }
 
@@ -97,8 +96,13 @@ func (s *GridSettings) Fit(int) {}
 
 // Bytes counts the decoder with gradients and moments, its values at every point, those
 // of a chunk, and the table.
-func (s *GridSettings) Bytes(_ Config, pixels, images int) float64 {
+func (s *GridSettings) Bytes(_ Config, image model.MapShape, images int) float64 {
+	pixels := image.Size()
 	units, weights := s.sizes(pixels)
+	if s.Layers.Convolutional() {
+		_, decoder := s.ConvSettings.model(image).Costs(s.Layers, s.Hidden, s.Latent, 2*s.Latent, pixels)
+		units, weights = decoder.Units, (1+convSums/4.)*decoder.Weights
+	}
 	k := 1.0
 	for _, n := range s.Grid {
 		k *= float64(n)
@@ -107,9 +111,7 @@ func (s *GridSettings) Bytes(_ Config, pixels, images int) float64 {
 }
 
 func (s *GridSettings) Describe(c Config, pixels int) string {
-	up := slices.Clone(s.Hidden)
-	slices.Reverse(up)
-	return fmt.Sprintf("grid of %s points, %s, decoder %s %s, %s, %s prior", joined(s.Grid, "x"), s.GridRule, layerSizes(s.Latent, up, pixels), s.nonlinearity(), c.Likelihood, s.Prior)
+	return fmt.Sprintf("grid of %s points, %s, decoder %s, %s, %s prior", joined(s.Grid, "x"), s.GridRule, s.decoderText(pixels), c.Likelihood, s.Prior)
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.
@@ -119,6 +121,6 @@ func (s *GridSettings) Model(c Config, pixels int, grid model.Grid) model.EMConf
 		States:     len(grid.LogWeights),
 		Likelihood: c.Likelihood,
 		Prior:      s.Prior,
-		Grid:       &model.GridConfig{Grid: grid, Hidden: s.Hidden, Network: s.Layers, Activation: s.Activation},
+		Grid:       &model.GridConfig{Grid: grid, Hidden: s.Hidden, Network: s.Layers, Activation: s.Activation, Conv: s.ConvSettings.model(model.MapShape{})},
 	}
 }

@@ -110,7 +110,8 @@ func (s *MixtureSettings) enough(images int) error {
 }
 
 // Bytes counts components with their statistics, the values of a chunk, and the table.
-func (s *MixtureSettings) Bytes(_ Config, pixels, images int) float64 {
+func (s *MixtureSettings) Bytes(_ Config, image model.MapShape, images int) float64 {
+	pixels := image.Size()
 	k := float64(s.Components)
 	return 4*(10*k*float64(pixels)+5*emChunk*k) + s.TableSettings.bytes(k, images)
 }

@@ -41,13 +41,13 @@ type pair struct {
 
 type pairSettings struct{ train.TableSettings }
 
-func (s *pairSettings) Kind() train.Kind                     { return pairs() }
-func (s *pairSettings) Clone() train.Settings                { return &pairSettings{s.TableSettings} }
-func (s *pairSettings) Options() []train.Option              { return nil }
-func (s *pairSettings) Validate(train.Config) error          { return nil }
-func (s *pairSettings) Fit(int)                              {}
-func (s *pairSettings) Bytes(train.Config, int, int) float64 { return 1 }
-func (s *pairSettings) Describe(train.Config, int) string    { return "a pair" }
+func (s *pairSettings) Kind() train.Kind                                { return pairs() }
+func (s *pairSettings) Clone() train.Settings                           { return &pairSettings{s.TableSettings} }
+func (s *pairSettings) Options() []train.Option                         { return nil }
+func (s *pairSettings) Validate(train.Config) error                     { return nil }
+func (s *pairSettings) Fit(int)                                         {}
+func (s *pairSettings) Bytes(train.Config, model.MapShape, int) float64 { return 1 }
+func (s *pairSettings) Describe(train.Config, int) string               { return "a pair" }
 
 // TestAKindOfAnotherPackageIsFitted: a kind made of what train exports alone is configured,
 // fitted and evaluated.

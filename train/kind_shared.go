@@ -15,13 +15,14 @@ import (
 
 // NetworkSettings are what kinds with a decoder network have in common.
 type NetworkSettings struct {
-	Hidden     []int        // named from the encoder's side
-	Latent     int          // of all stochastic layers together
-	Stochastic model.Layers // of a VAE with several
-	Layers     model.NetworkName
-	Activation graph.Activation // of dense layers
-	LR         float64
-	InitFrom   string // run or checkpoint whose network's parameters are the first ones; "": drawn
+	Hidden       []int        // named from the encoder's side
+	Latent       int          // of all stochastic layers together
+	Stochastic   model.Layers // of a VAE with several
+	Layers       model.NetworkName
+	Activation   graph.Activation // of dense layers and convolutions
+	ConvSettings                  // of conv and residual
+	LR           float64
+	InitFrom     string // run or checkpoint whose network's parameters are the first ones; "": drawn
 }
 
 // Network returns the network of c, the zero value where its kind has none.
@@ -43,7 +44,7 @@ func (c Config) network() *NetworkSettings {
 func (n *NetworkSettings) network() *NetworkSettings { return n }
 
 func (n NetworkSettings) clone() NetworkSettings {
-	n.Hidden = slices.Clone(n.Hidden)
+	n.Hidden, n.ConvSettings = slices.Clone(n.Hidden), n.ConvSettings.clone()
 	n.Stochastic = model.Layers{Latent: slices.Clone(n.Stochastic.Latent), Hidden: slices.Clone(n.Stochastic.Hidden)}
 	for i, hidden := range n.Stochastic.Hidden {
 		n.Stochastic.Hidden[i] = slices.Clone(hidden)
@@ -155,7 +156,7 @@ func (n *NetworkSettings) activation() Option {
 }
 
 func (n *NetworkSettings) layers() Option {
-	return Option{Key: "network", Usage: "layers of encoder and decoder: dense, f(W x + b) with the activation f, or gated, (W x + b) σ(V x + c)", Value: name(&n.Layers, "NAME"), Unwritten: []string{string(model.Dense)}}
+	return Option{Key: "network", Usage: "layers of encoder and decoder: dense, f(W x + b) with the activation f; gated, (W x + b) σ(V x + c); conv, convolutions between the images and the hidden layers; or residual, the same with residual blocks", Value: name(&n.Layers, "NAME"), Unwritten: []string{string(model.Dense)}}
 }
 
 func (n *NetworkSettings) lr() Option {
@@ -177,6 +178,7 @@ const maxStochastic = 10
 func (n NetworkSettings) bound(f *faults) NetworkSettings {
 	f.tooLarge("hidden", slices.Max(append(slices.Clone(n.Hidden), 0)))
 	f.tooLarge("latent", n.Latent)
+	n.ConvSettings.check(n.Layers, f)
 	if layers := len(n.Hidden); layers > maxLayers {
 		f.add(true, "hidden has %d layers, want at most %d", layers, maxLayers)
 		n.Hidden = n.Hidden[:maxLayers]
@@ -197,6 +199,25 @@ func (n NetworkSettings) nonlinearity() string {
 		return string(n.Layers)
 	}
 	return string(n.Activation)
+}
+
+// encoderText names an encoder for images of d pixels: its sizes, of convolutions from the last
+// feature map on, and what is between them.
+func (n NetworkSettings) encoderText(d int) string {
+	if n.Layers.Convolutional() {
+		return fmt.Sprintf("%s, %s %s", n.ConvSettings.describe(n.Layers), joined(append(slices.Clone(n.Hidden), n.Latent), "-"), n.Activation)
+	}
+	return n.describe(d) + " " + n.nonlinearity()
+}
+
+// decoderText names a decoder in the same way.
+func (n NetworkSettings) decoderText(d int) string {
+	up := slices.Clone(n.Hidden)
+	slices.Reverse(up)
+	if n.Layers.Convolutional() {
+		return fmt.Sprintf("%s %s, %s", joined(append([]int{n.Latent}, up...), "-"), n.Activation, n.ConvSettings.describe(n.Layers))
+	}
+	return layerSizes(n.Latent, up, d) + " " + n.nonlinearity()
 }
 
 // sizes are the units of all layers of an encoder for images of d pixels, and the weights

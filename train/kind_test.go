@@ -70,9 +70,9 @@ func (s *templateSettings) Validate(c Config) error {
 	f.add(s.states() < 1, "shapes come to %d components, want at least 1", s.states())
 	return errors.Join(f...)
 }
-func (s *templateSettings) Fit(int)                        {}
-func (s *templateSettings) Bytes(Config, int, int) float64 { return 1 }
-func (s *templateSettings) Describe(Config, int) string    { return fmt.Sprint(s.states(), " templates") }
+func (s *templateSettings) Fit(int)                                   {}
+func (s *templateSettings) Bytes(Config, model.MapShape, int) float64 { return 1 }
+func (s *templateSettings) Describe(Config, int) string               { return fmt.Sprint(s.states(), " templates") }
 
 // TestAKindOfModelIsOneRow: a kind that is defined here alone is configured by a file,
 // trained, interrupted, resumed to the same bytes, and evaluated.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sort"
 
 	"elbo/data"
 	"elbo/graph"
@@ -19,7 +20,7 @@ func vaeKind() Kind {
 		Name: VAEModel, Usage: "variational autoencoder", Epochs: 10, Binarise: data.Dynamic,
 		Defaults: func() Settings {
 			return &VAESettings{
-				NetworkSettings:   NetworkSettings{Hidden: []int{400}, Latent: 20, Layers: model.Dense, Activation: graph.ReLU, LR: 1e-3},
+				NetworkSettings:   NetworkSettings{Hidden: []int{400}, Latent: 20, Layers: model.Dense, Activation: graph.ReLU, ConvSettings: defaultConv(), LR: 1e-3},
 				PriorSettings:     defaultPrior(),
 				PosteriorSettings: defaultPosterior(),
 				FlowSettings:      defaultFlow(),
@@ -31,7 +32,7 @@ func vaeKind() Kind {
 			own := s.Config.Settings.(*VAESettings)
 			c := own.Model(s.Config, s.Dataset.D())
 			s.priorImages(&c.Prior)
-			c.Channels = s.Dataset.Channels()
+			c.Conv.Image, c.Channels = imageOf(s.Dataset), s.Dataset.Channels()
 			m, err := model.NewVAE(c, s.Engine, s.InitStream)
 			if err != nil {
 				return nil, err
@@ -86,6 +87,7 @@ func (s *VAESettings) Options() []Option {
 		s.activation(),
 		s.layers(),
 	}
+	options = append(options, s.ConvSettings.options()...)
 	options = append(options, s.PriorSettings.options()...)
 	options = append(options, s.PosteriorSettings.options()...)
 	options = append(options, s.FlowSettings.options()...)
@@ -132,16 +134,40 @@ func (s *VAESettings) Fit(images int) { s.Batch = min(s.Batch, images) }
 // Bytes counts parameters with gradients and moments, those of flows among them, what the
 // prior takes, the values of every layer for a batch with their gradients, the batches that
 // wait, and what evaluation holds.
-func (s *VAESettings) Bytes(c Config, pixels, _ int) float64 {
+func (s *VAESettings) Bytes(c Config, image model.MapShape, _ int) float64 {
+	pixels := image.Size()
 	units, weights := s.sizes(pixels)
-	batch, d := float64(s.Batch), float64(pixels)
-	prior := s.PriorSettings.bytes(units, d, max(batch*float64(s.K), float64(c.Workers*infer.ScoredRows(pixels))))
+	batch, d, draws := float64(s.Batch), float64(pixels), float64(max(1, s.K))
 	kept := 4.0 // of each parameter: its value, gradient and moments
 	if s.EMA > 0 {
 		kept++
 	}
 	own, ownWeights := s.families()
-	return prior + 4*(kept*(2*weights+ownWeights)+4*batch*float64(max(1, s.K))*(units+own)+feedAhead*batch*d+4*float64(max(1, c.Workers)*infer.ScoredRows(pixels))*d)
+	rows := float64(max(1, c.Workers) * infer.ScoredRows(pixels))
+	if s.Layers.Convolutional() {
+		encoder, decoder := s.ConvSettings.model(image).Costs(s.Layers, s.Hidden, s.Latent, 2*s.Latent, pixels)
+		width := max(d, decoder.Units)
+		rows = float64(max(1, c.Workers) * infer.ScoredRows(int(width)))
+		prior := s.PriorSettings.bytes(encoder.Units, d, max(batch*draws, rows))
+		kept += convSums
+		return prior + 4*(kept*(encoder.Weights+decoder.Weights+ownWeights)+4*batch*(encoder.Units+draws*(decoder.Units+own))+feedAhead*batch*d+4*rows*width)
+	}
+	prior := s.PriorSettings.bytes(units, d, max(batch*draws, rows))
+	return prior + 4*(kept*(2*weights+ownWeights)+4*batch*draws*(units+own)+feedAhead*batch*d+4*rows*d)
+}
+
+// convSums is about how many numbers a convolution keeps of each weight besides: partial sums of
+// its gradient, and the weight as its products read it.
+const convSums = 10
+
+// LargestBatch is the largest batch with which training takes no more than so many bytes, 0 for
+// none.
+func (s *VAESettings) LargestBatch(c Config, image model.MapShape, images int, bytes float64) int {
+	return sort.Search(s.Batch, func(smaller int) bool {
+		other := *s
+		other.Batch = smaller + 1
+		return other.Bytes(c, image, images) > bytes
+	})
 }
 
 func (s *VAESettings) Describe(c Config, pixels int) string {
@@ -149,7 +175,7 @@ func (s *VAESettings) Describe(c Config, pixels int) string {
 	if s.K > 1 {
 		objective += fmt.Sprintf(" of %d draws", s.K)
 	}
-	return fmt.Sprintf("VAE %s %s, %s, %s%s", s.NetworkSettings.describe(pixels), s.nonlinearity(), c.Likelihood, objective+s.PriorSettings.describe()+s.describeFamilies(), s.OptimiserSettings.describe())
+	return fmt.Sprintf("VAE %s, %s, %s%s", s.encoderText(pixels), c.Likelihood, objective+s.PriorSettings.describe()+s.describeFamilies(), s.OptimiserSettings.describe())
 }
 
 // Model returns the configuration of the model for images of the given number of pixels.
@@ -161,6 +187,7 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Layers:     s.Stochastic,
 		Network:    s.Layers,
 		Activation: s.Activation,
+		Conv:       s.ConvSettings.model(model.MapShape{}),
 		Prior:      s.PriorSettings.model(),
 		Posterior:  s.PosteriorSettings.model(),
 		Flow:       s.FlowSettings.model(),

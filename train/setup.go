@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	"elbo/data"
 	"elbo/graph"
+	"elbo/model"
 	"elbo/train/run"
 	"elbo/train/safetensors"
 )
@@ -124,8 +127,11 @@ func newSetup(c Config, ds *data.Dataset, own bool, cpus int, engine func(worker
 		return nil, &ConfigError{err}
 	}
 	c.Settings.Fit(train.N())
-	if need, have := c.Settings.Bytes(c, ds.D(), train.N()), data.AvailableMemory(); have > 0 && need > float64(have) {
-		return nil, &ConfigError{fmt.Errorf("the model and its batches need about %.1f GB of memory, and %.1f GB are free: want a smaller hidden, latent, batch, k, components or grid", need/1e9, float64(have)/1e9)}
+	if err := c.Network().fits(imageOf(ds)); err != nil {
+		return nil, &ConfigError{err}
+	}
+	if err := c.roomFor(imageOf(ds), train.N(), float64(data.AvailableMemory())); err != nil {
+		return nil, &ConfigError{err}
 	}
 	s := &Setup{Config: c, Dataset: ds, Engine: engine(c.Workers), Reducer: Alone{}}
 	s.Train = data.View{Subset: train, Mode: c.Binarise, Seed: c.Seed}
@@ -143,6 +149,27 @@ func newSetup(c Config, ds *data.Dataset, own bool, cpus int, engine func(worker
 	}
 	s.Model, err = c.Settings.Kind().New(s)
 	return s, err
+}
+
+// roomFor fails where training takes more than the free memory, in bytes, 0 where that is not
+// known; with the largest batch that would fit, where one does.
+func (c Config) roomFor(image model.MapShape, images int, free float64) error {
+	need := c.Settings.Bytes(c, image, images)
+	if free == 0 || need <= free {
+		return nil
+	}
+	want := "want a smaller hidden, latent, batch, k, components or grid"
+	if c.Network().Layers.Convolutional() {
+		want = "want a smaller conv-channels, hidden, latent, batch or k, or a larger stride"
+	}
+	if s, ok := c.Settings.(interface {
+		LargestBatch(c Config, image model.MapShape, images int, bytes float64) int
+	}); ok {
+		if batch := s.LargestBatch(c, image, images, free); batch > 0 {
+			want = fmt.Sprintf("a batch of %d is the largest that fits; or %s", batch, want)
+		}
+	}
+	return fmt.Errorf("the model and its batches need about %.1f GB of memory, and %.1f GB are free: %s", need/1e9, free/1e9, want)
 }
 
 // with returns the setup of another configuration of the same data and likelihood: its model
@@ -218,12 +245,37 @@ type Sizes struct {
 
 // Sizes returns what training the model takes.
 func (s *Setup) Sizes() Sizes {
-	sizes := Sizes{Memory: s.Config.Settings.Bytes(s.Config, s.Dataset.D(), s.Train.N())}
+	sizes := Sizes{Memory: s.Config.Settings.Bytes(s.Config, imageOf(s.Dataset), s.Train.N())}
 	for _, p := range s.Params() {
 		sizes.Parameters += len(p.Value)
 	}
 	sizes.Checkpoint = float64(4*sizes.Parameters) + s.Kept()
 	return sizes
+}
+
+// EpochSeconds measures a step of training, with parameters as they are, and returns what the
+// steps of an epoch take then; 0 for a model that is not trained by steps over batches.
+func (s *Setup) EpochSeconds(now func() time.Time) (float64, error) {
+	m, ok := s.Model.(Amortised)
+	own := SettingsOf[VAESettings](s.Config)
+	if !ok || own.Batch < 1 {
+		return 0, nil
+	}
+	vae := m.VAE().On(s.Engine) // a step of its own
+	if err := vae.CompileStep(own.Batch); err != nil {
+		return 0, err
+	}
+	batch := vae.NewBatch(own.Batch)
+	batch.Images = own.Batch
+	took := 0.0
+	for range 2 { // the first one warms up
+		began := now()
+		if _, err := vae.Step(batch); err != nil {
+			return 0, err
+		}
+		took = now().Sub(began).Seconds()
+	}
+	return took * math.Ceil(float64(s.Train.N())/float64(own.Batch)), nil
 }
 
 // Load sets the model's parameters to those of a checkpoint.

@@ -184,7 +184,8 @@ func (s *Summary) bound(metrics []run.Metrics) {
 	}
 }
 
-// pixelsOf is D, by the shape of a checkpoint's last tensor that has a number for each pixel.
+// pixelsOf is D, by the shape of a checkpoint's last tensor that has a number for each pixel. No
+// tensor of a convolution has, and no description asks for it there.
 func pixelsOf(s *run.State) int {
 	d := 0
 	for _, t := range s.Params {

@@ -34,6 +34,6 @@ func (c Config) share(twin *Config) {
 	twin.Size, twin.Channels, twin.Background, twin.Range = c.Size, c.Channels, c.Background, c.Range
 	twin.Quick, twin.SplitBy, twin.SplitSeed = c.Quick, c.SplitBy, c.SplitSeed
 	own, network := twin.network(), c.Network().clone()
-	own.Hidden, own.Latent, own.Layers, own.Activation = network.Hidden, network.Latent, network.Layers, network.Activation
+	own.Hidden, own.Latent, own.Layers, own.Activation, own.ConvSettings = network.Hidden, network.Latent, network.Layers, network.Activation, network.ConvSettings
 	twin.Likelihood, twin.Seed, twin.Workers = c.Likelihood, c.Seed, c.Workers
 }

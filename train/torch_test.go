@@ -28,6 +28,8 @@ type torchCase struct {
 		Layers                            model.Layers
 		Network                           model.NetworkName // missing: dense
 		Activation, Likelihood, Objective string
+		Channels, Kernel, Stride, Blocks  int // missing, or 0, where there are none
+		Widths                            []int
 		Gradient                          string
 		Posterior                         model.PosteriorName
 		Prior                             model.PriorName
@@ -70,7 +72,7 @@ const torchTolerance = 1e-4
 // Run sets the variance from that gradient (model's SolveVariance, which has its own
 // tests).
 func TestTermsGradientsAndTenAdamStepsMatchPyTorch(t *testing.T) {
-	for file, cases := range map[string]int{"reference.json": 9, "gradients.json": 5, "networks.json": 1, "families.json": 6, "priors.json": 6, "layers.json": 6} {
+	for file, cases := range map[string]int{"reference.json": 9, "gradients.json": 5, "networks.json": 1, "families.json": 6, "priors.json": 6, "layers.json": 6, "convolutions.json": 3} {
 		text, err := os.ReadFile(filepath.Join("testdata", "torch", file))
 		if err != nil {
 			t.Fatal(err)
@@ -91,8 +93,10 @@ func TestTermsGradientsAndTenAdamStepsMatchPyTorch(t *testing.T) {
 func compareWithTorch(t *testing.T, c torchCase) {
 	variance, _ := c.Config.Variance.(float64)
 	engine := graphtest.Engine(2)
+	image := model.MapShape{Rows: c.Config.Rows, Cols: c.Config.Cols, Channels: max(1, c.Config.Channels)}
 	m, err := model.NewVAE(model.VAEConfig{
-		Pixels: c.Config.Rows * c.Config.Cols, Hidden: c.Config.Hidden, Latent: c.Config.Latent, Layers: c.Config.Layers,
+		Conv:   model.ConvConfig{Image: image, Widths: c.Config.Widths, Kernel: c.Config.Kernel, Stride: c.Config.Stride, Blocks: c.Config.Blocks},
+		Pixels: image.Size(), Hidden: c.Config.Hidden, Latent: c.Config.Latent, Layers: c.Config.Layers,
 		Network: c.Config.Network, Activation: graph.Activation(c.Config.Activation), Likelihood: model.LikelihoodName(c.Config.Likelihood),
 		Variance: variance, Objective: model.Objective(c.Config.Objective), Gradient: model.Gradient(c.Config.Gradient), Draws: c.Config.K,
 		Posterior: model.PosteriorConfig{Name: c.Config.Posterior}, Prior: model.PriorConfig{Name: c.Config.Prior, Components: c.Config.Components},

@@ -87,7 +87,12 @@ func (c *Config) TakeArchitecture(given func(key string) bool) error {
 		"latent":     func() { own.Latent, own.Stochastic.Latent = taken.Latent, taken.Stochastic.Latent },
 		"network":    func() { own.Layers = taken.Layers },
 		"activation": func() { own.Activation = taken.Activation },
-		"likelihood": func() { c.Likelihood = was.Likelihood },
+
+		"conv-channels": func() { own.ConvSettings.Widths = taken.ConvSettings.Widths },
+		"kernel":        func() { own.ConvSettings.Kernel = taken.ConvSettings.Kernel },
+		"stride":        func() { own.ConvSettings.Stride = taken.ConvSettings.Stride },
+		"blocks":        func() { own.ConvSettings.Blocks = taken.ConvSettings.Blocks },
+		"likelihood":    func() { c.Likelihood = was.Likelihood },
 	} {
 		if !given(key) {
 			take()
@@ -148,6 +153,7 @@ func (s *Setup) checkWarmStart(was Config, from []safetensors.Tensor) error {
 	vae, wasVAE := SettingsOf[VAESettings](s.Config), SettingsOf[VAESettings](was)
 	var f faults
 	f.add(other.Layers != own.Layers, "its network is %s, and this model's %s: want --network %[1]s", other.Layers, own.Layers)
+	f.add(other.Layers == own.Layers && own.Layers.Convolutional() && other.ConvSettings.Stride != own.ConvSettings.Stride, "its stride is %d, and this model's %d: want --stride %[1]d", other.ConvSettings.Stride, own.ConvSettings.Stride)
 	f.add(other.Activation != own.Activation, "its activation is %s, and this model's %s: want --activation %[1]s", other.Activation, own.Activation)
 	f.add(was.Likelihood != s.Config.Likelihood, "its likelihood is %s, and this model's %s: want --likelihood %[1]s", was.Likelihood, s.Config.Likelihood)
 	f.add(vae.Freeze == model.DecoderPart && wasVAE.Variance != vae.Variance, "its variance is %s, and this model's %s: want the same of a decoder that is frozen", variance(&wasVAE.Variance), variance(&vae.Variance))

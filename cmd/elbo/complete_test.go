@@ -44,7 +44,7 @@ func TestShellsCompleteValuesAndRuns(t *testing.T) {
 		"train --prior-update ":   {"gradient", "em"},
 		"train --posterior ":      {"diagonal", "full", "flow"},
 		"train --flow ":           {"coupling", "autoregressive"},
-		"train --network ":        {"dense", "gated"},
+		"train --network ":        {"dense", "gated", "conv", "residual"},
 		"train --init ":           {"images", "kmeans++", "random"},
 		"train --grid-rule ":      {"equal-mass", "gauss-hermite", "lattice"},
 		"train --split ":          nil,

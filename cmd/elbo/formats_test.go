@@ -250,9 +250,13 @@ func TestEveryPartOfACheckpointIsOnThePageOfFormats(t *testing.T) {
 	for _, row := range page.rows(t, "Tensors", "tensor") {
 		described[row[0]] = true
 	}
+	layer := regexp.MustCompile(`\.z\d+\.`) // stochastic
 	number, moment := regexp.MustCompile(`\.\d+\.`), regexp.MustCompile(`^(adam\.[mv]|ema)\..*`)
 	for _, tensor := range tensorsOfEveryKind(t) {
-		names[moment.ReplaceAllString(number.ReplaceAllString(tensor, ".<n>."), "$1.<parameter>")] = true
+		for range 2 { // a dot is between two numbers
+			tensor = number.ReplaceAllString(tensor, ".<n>.")
+		}
+		names[moment.ReplaceAllString(layer.ReplaceAllString(tensor, ".z<l>."), "$1.<parameter>")] = true
 	}
 	sameKeys(t, "formats.md, Tensors", described, names)
 
@@ -274,7 +278,9 @@ func tensorsOfEveryKind(t *testing.T) []string {
 		"--binarise static --hidden 5 --latent 2 --batch 10 --prior exemplar --prior-components 2",
 		"--binarise static --hidden 5 --latent 2 --batch 10 --prior vamp --pseudo-inputs 2",
 		"--binarise static --freeze decoder --init-from " + filepath.Join(dir, "run3"),
+		"--network residual --binarise static --conv-channels 2 --blocks 1 --hidden none --latent 2 --batch 10",
 		"--binarise none --likelihood gaussian --hidden 5 --latent 2 --batch 10 --posterior flow --prior flow --flow-layers 1 --flow-hidden 3",
+		"--binarise static --hidden 5;4 --latent 2,2 --batch 10",
 		"--model grid --binarise static --grid 2x2 --hidden 5",
 		"--model mixture --binarise static --components 2 --prior per-image",
 		"--model mixture --binarise none --likelihood gaussian --components 2 --incremental 10",

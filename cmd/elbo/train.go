@@ -428,15 +428,29 @@ func (p *program) sayWhat(s *train.Setup) {
 	}
 	p.say("  train  %s", describeTraining(c))
 	p.say("  with   %s, workers: %d; bounds in nats per image", s.Engine.BLAS, c.Workers)
+	p.sayCost(s)
 	if size := s.Sizes(); size.Checkpoint >= run.LargeCheckpoint {
 		p.say("  size   %.3g million parameters, %.2g GB a checkpoint (the last and the best are kept), about %.2g GB of memory; a smaller --hidden, or smaller images, take less", float64(size.Parameters)/1e6, size.Checkpoint/1e9, size.Memory/1e9)
 	}
 }
 
+// sayCost says what a network with convolutions takes, whose weights do not tell; the time by a
+// step that is made and thrown away.
+func (p *program) sayCost(s *train.Setup) {
+	if !s.Config.Network().Layers.Convolutional() {
+		return
+	}
+	size, words := s.Sizes(), ""
+	if seconds, err := s.EpochSeconds(p.now); err == nil && seconds > 0 {
+		words = fmt.Sprintf(", about %.2g minutes an epoch", seconds/60)
+	}
+	p.say("  cost   %.3g million parameters, about %.2g GB of memory%s", float64(size.Parameters)/1e6, size.Memory/1e9, words)
+}
+
 // describeTraining says how a model is fitted: for how long, how fast, and whatever is not as
 // it is by default, but for what is said of model and data.
 func describeTraining(c train.Config) string {
-	said := []string{"model", "data", "limit", "split", "split-by", "split-seed", "seed", "binarise", "workers", "likelihood", "hidden", "latent", "activation",
+	said := []string{"model", "data", "limit", "split", "split-by", "split-seed", "seed", "binarise", "workers", "likelihood", "hidden", "latent", "activation", "network", "conv-channels", "kernel", "stride", "blocks",
 		"objective", "k", "components", "prior", "grid", "grid-rule"}
 	always := []string{"epochs", "batch", "lr", "m-steps", "tolerance"}
 	byDefault := map[string]string{}

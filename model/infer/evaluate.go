@@ -146,7 +146,7 @@ type worker struct {
 // NewEvaluator compiles what evaluating m with the given number of draws for each
 // image needs.
 func NewEvaluator(m *model.VAE, draws int) (*Evaluator, error) {
-	images, block := blocks(draws, m.Pixels)
+	images, block := blocks(draws, m.Width())
 	return newEvaluator(m, draws, images, block)
 }
 

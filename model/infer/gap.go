@@ -184,7 +184,7 @@ func (g *Gap) summarise() {
 
 // scorePairs measures L[q] and L[q*] with common draws, and L_k under their mixture.
 func scorePairs(ctx context.Context, j *model.Joint, q model.Posterior, v data.View, h, star []float32, o GapOptions, tell func(string, int)) ([]GapScore, error) {
-	size, block := blocks(o.Samples, j.Pixels)
+	size, block := blocks(o.Samples, j.Width())
 	k, err := newScorer(j, q, o.Samples, size, block)
 	if err != nil {
 		return nil, err

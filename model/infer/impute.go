@@ -61,7 +61,7 @@ func Impute(ctx context.Context, m *model.VAE, v data.View, missing []bool, o Im
 	if err := errors.Join(f...); err != nil {
 		return nil, &OptionError{err}
 	}
-	block := min(v.N(), ScoredRows(v.D()))
+	block := min(v.N(), ScoredRows(m.Width()))
 	g, err := newGibbs(m, ratio, block, o)
 	if err != nil {
 		return nil, err

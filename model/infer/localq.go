@@ -138,7 +138,7 @@ func newLocalFit(ctx context.Context, j *model.Joint, q model.Posterior, v data.
 	if f.graph, err = NewLocalQ(j, q, f.images, o.Draws); err != nil {
 		return nil, err
 	}
-	images, block := blocks(o.Selection, j.Pixels)
+	images, block := blocks(o.Selection, j.Width())
 	if f.selector, err = newScorer(j, q, o.Selection, images, block); err != nil {
 		return nil, err
 	}

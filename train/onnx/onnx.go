@@ -1,5 +1,5 @@
 // Package onnx writes models in the Open Neural Network Exchange format: a protocol buffer with a
-// graph of named operators and their constants. It knows of the format what dense networks need,
+// graph of named operators and their constants. It knows of the format what the networks here need,
 // and nothing of what is computed.
 //
 // Source: onnx.proto3 of the ONNX standard, for the numbers of the fields.
@@ -47,6 +47,7 @@ type Node struct {
 	Op              string
 	Inputs, Outputs []string
 	Ints            map[string]int64 // attributes
+	Lists           map[string][]int64
 }
 
 // Tensor is a constant of float32 numbers or, where Floats is nil, of whole numbers.
@@ -139,6 +140,16 @@ func (n *Node) encode(name string) (b message) {
 		attribute.text(1, key)
 		attribute.int(3, n.Ints[key])
 		attribute.int(20, isInt)
+		b.bytes(5, attribute)
+	}
+	const isInts = 7
+	for _, key := range slices.Sorted(maps.Keys(n.Lists)) {
+		var attribute message
+		attribute.text(1, key)
+		for _, v := range n.Lists[key] {
+			attribute.int(8, v)
+		}
+		attribute.int(20, isInts)
 		b.bytes(5, attribute)
 	}
 	return b

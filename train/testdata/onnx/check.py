@@ -1,6 +1,6 @@
 """Models of elbo in onnxruntime: python3 check.py --elbo ./elbo
 
-For each likelihood and activation, and for gated layers, a small VAE is trained on MNIST, exported, checked by the onnx
+For each likelihood and activation, and for gated layers and convolutions, a small VAE is trained on MNIST, exported, checked by the onnx
 package and run by onnxruntime, for 1 and for 200 test images. What comes out is held against elbo:
 every pixel of E[x|z] at z = E[z|x] (elbo reconstruct), and KL of each latent dimension, which mean
 and log variance decide (elbo eval). A grid's decoder is held against the grid's means.
@@ -80,13 +80,18 @@ def main():
         print(f"onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}: largest difference to elbo, relative above 1")
         print(f"{'likelihood':22}{'activation':12}{'hidden':10}{'E[x|z]':>10}{'KL':>10}")
         for likelihood in ("bernoulli", "continuous-bernoulli", "gaussian", "grey-bernoulli"):
-            for activation, hidden in (("relu", "64,32"), ("tanh", "64"), ("elu", "64,32,16"), ("softplus", "64"), ("gated", "64,32")):
+            for activation, hidden in (("relu", "64,32"), ("tanh", "64"), ("elu", "64,32,16"), ("softplus", "64"), ("gated", "64,32"), ("conv", "32"), ("residual", "none")):
                 run = f"{likelihood}-{activation}"
-                chosen = ("--network", activation) if activation == "gated" else ("--activation", activation)
+                chosen = ("--network", activation) if activation in ("gated", "conv", "residual") else ("--activation", activation)
+                if activation == "conv":  # an odd map, and one that the strides leave something of
+                    chosen += ("--conv-channels", "4,6", "--stride", "3", "--kernel", "5", "--activation", "elu")
+                if activation == "residual":
+                    chosen += ("--conv-channels", "4,6,8", "--activation", "tanh")
                 elbo("train", "--likelihood", likelihood, *chosen, "--hidden", hidden, "--latent", "5",
                      "--binarise", "static" if likelihood == "bernoulli" else "none", "--limit", "2000", "--epochs", "3", "--out", run)
                 metadata, of_mean, of_kl, values = check_vae(elbo, run)
-                assert (metadata["elbo.likelihood"], metadata["elbo.activation"]) == (likelihood, activation), metadata
+                between = {"conv": "elu", "residual": "tanh"}.get(activation, activation)
+                assert (metadata["elbo.likelihood"], metadata["elbo.activation"]) == (likelihood, between), metadata
                 print(f"{likelihood:22}{activation:12}{hidden:10}{of_mean:10.1e}{of_kl:10.1e}")
                 worst = max(worst, of_mean, of_kl)
         elbo("train", "--model", "grid", "--grid", "5x5", "--grid-rule", "lattice", "--hidden", "32", "--limit", "2000", "--epochs", "3", "--out", "grid")

@@ -31,6 +31,8 @@ def sequential(tensors, part, activation):
 if __name__ == "__main__":
     metadata, tensors = read(sys.argv[1])
     config = json.loads(metadata["elbo.config"])
+    if config.get("network") in ("conv", "residual"):
+        sys.exit("convolutions: the lines for PyTorch in cmd/elbo/doc/runs.md build them")
     activation = "gated" if config.get("network") == "gated" else config["activation"]
     model = nn.ModuleDict({part: sequential(tensors, part, activation) for part in ("encoder", "decoder")})
     print(sum(p.numel() for p in model.parameters()), "parameters in encoder and decoder")

@@ -22,11 +22,13 @@ lines, = re.findall(r"```python\n(.*?)```", readme.read_text(), re.S)
 worst = 0.0
 with tempfile.TemporaryDirectory() as directory:
     os.chdir(directory)
-    for layers, hidden in (("relu", "40"), ("tanh", "30,20"), ("elu", "none"), ("softplus", "9,8,7"), ("gated", "30,20")):
+    for layers, hidden in (("relu", "40"), ("tanh", "30,20"), ("elu", "none"), ("softplus", "9,8,7"), ("gated", "30,20"), ("conv", "30"), ("residual", "none")):
         def elbo(*args):
             subprocess.run([program, *args], check=True, capture_output=True)
 
-        chosen = ("--network", layers) if layers == "gated" else ("--activation", layers)
+        chosen = ("--network", layers) if layers in ("gated", "conv", "residual") else ("--activation", layers)
+        if layers in ("conv", "residual"):  # small and odd maps: 28, 10, 4
+            chosen += ("--conv-channels", "4,6", "--stride", "3", "--kernel", "5")
         elbo("train", *chosen, "--hidden", hidden, "--latent", "6", "--limit", "1000", "--epochs", "2", "--out", layers)
         elbo("data", "export", "--run", layers, "--split", "test", "--limit", "100", "--out", "x.npy")
         elbo("reconstruct", layers, "--n", "100", "--out", "means.npy")
@@ -36,8 +38,9 @@ with tempfile.TemporaryDirectory() as directory:
         os.chdir(directory)
         x = torch.tensor(np.load("x.npy").reshape(100, -1).astype(np.float32))
         with torch.no_grad():
-            mu = loaded["encoder"](x).chunk(2, dim=1)[0]
-            mean = torch.sigmoid(loaded["decoder"](mu)).numpy()
+            images = x.view(100, 1, 28, 28) if layers in ("conv", "residual") else x
+            mu = loaded["encoder"](images).chunk(2, dim=1)[0]
+            mean = torch.sigmoid(loaded["decoder"](mu)).numpy().reshape(100, -1)
         off = float(np.abs(mean - np.load("means.npy")).max())
         print(f"{layers:10}{hidden:8}{off:10.1e}")
         worst = max(worst, off)

@@ -62,6 +62,11 @@ GRADIENT_CASES = {
 NETWORK_CASES = {
     "bernoulli_gated_iwae": config([16, 12], "relu", "bernoulli", "iwae", k=2, network="gated"),
 }
+CONV_CASES = {
+    "bernoulli_conv_tanh_colour_k2": config([7], "tanh", "bernoulli", k=2, network="conv", channels=3, widths=[3, 2], kernel=3, stride=2),
+    "gaussian_conv_elu_iwae": config([], "elu", "gaussian", "iwae", k=2, variance=0.5, network="conv", widths=[4], kernel=3, stride=3),
+    "bernoulli_residual_softplus": config([6], "softplus", "bernoulli", network="residual", widths=[2, 3], kernel=3, stride=2, blocks=2),
+}
 FLOW = {"flow_layers": 2, "flow_hidden": 5}
 FAMILY_CASES = {
     "full_relu_elbo_k2": config([13], "relu", "bernoulli", k=2, posterior="full"),
@@ -92,7 +97,8 @@ LAYER_CASES = {
 }
 # The files, each with its cases and the number of the first: the seed depends on it.
 FILES = {"reference": (CASES, 0), "gradients": (GRADIENT_CASES, 100), "networks": (NETWORK_CASES, 200),
-         "families": (FAMILY_CASES, 300), "priors": (PRIOR_CASES, 400), "layers": (LAYER_CASES, 300)}
+         "families": (FAMILY_CASES, 300), "priors": (PRIOR_CASES, 400), "layers": (LAYER_CASES, 300),
+         "convolutions": (CONV_CASES, 500)}
 FULL_FRAME = {"bernoulli_relu_elbo"}
 
 
@@ -127,6 +133,10 @@ def initial_parameters(c, rng):
     added to the wrong unit shows. Biases sit a little off the grid of weight times
     pixel, or a relu input would now and then be exactly 0."""
     params = {}
+    for name, p in VAE(c).named_parameters() if "widths" in c else ():
+        fans = sum(p.shape[:2]) * math.prod(p.shape[2:])
+        bound = math.sqrt(6 / fans) if p.dim() > 1 else 0.25
+        params[name] = grid(rng.uniform(-bound, bound, p.shape)) + (2.0**-12 if p.dim() == 1 else 0)
 
     def add(name, n_in, n_out):
         bound = math.sqrt(6 / (n_in + n_out))
@@ -138,7 +148,7 @@ def initial_parameters(c, rng):
             add(f"{part}.flow.{i}.net.0", len(kept) + context, c["flow_hidden"])
             add(f"{part}.flow.{i}.net.2", c["flow_hidden"], 2 * len(moved))
 
-    for part, sizes in layer_sizes(c).items():
+    for part, sizes in layer_sizes(c).items() if "widths" not in c else ():
         for i, (n_in, n_out) in enumerate(linear_sizes(c, sizes)):
             add(f"{part}.{2 * i}", n_in, n_out)
         if part == "encoder" and c.get("posterior") == "flow":
@@ -169,7 +179,7 @@ def batches(name, c, rng):
     cases but the first the outer columns stay black, as the margins of MNIST do: Adam
     must leave a weight alone whose gradient has always been exactly 0."""
     binary = c["likelihood"] == "bernoulli"
-    prototypes = rng.uniform(size=(3, PIXELS))
+    prototypes = rng.uniform(size=(3, PIXELS * c.get("channels", 1)))
     out = []
     for step in range(STEPS):
         x = prototypes[rng.randint(3, size=BATCH)]
@@ -179,7 +189,7 @@ def batches(name, c, rng):
             # The slope pushes some pixels to exactly 0 and exactly 1.
             x = grid(np.clip(1.4 * (x - 0.5) + 0.5 + 0.1 * rng.standard_normal(x.shape), 0, 1), 16)
         if name not in FULL_FRAME:
-            x.reshape(BATCH, ROWS, COLS)[:, :, [0, -1]] = 0
+            x.reshape(BATCH, ROWS, COLS, -1)[:, :, [0, -1]] = 0
         eps = grid(rng.standard_normal((BATCH * c["k"], c["latent"])))
         weight = np.ones(BATCH)
         if name.endswith("padded") and step == STEPS - 1:
@@ -262,11 +272,59 @@ class Part(nn.Sequential):
 
 # ---- model --------------------------------------------------------------------------
 
+class Residual(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class Images(nn.Sequential):
+    """An encoder of images, or a decoder to images, with the parameters' names of its modules.
+    elbo stores images as rows of numbers with the channels last."""
+    def __init__(self, before, after, *modules):
+        super().__init__(*modules)
+        self.before, self.after = before, after
+
+    def forward(self, x):
+        return self.after(super().forward(self.before(x)))
+
+
+def convolutional(c):
+    """Encoder and decoder. A padding of kernel // 2, and of the transpose the output_padding with
+    which it ends where it began."""
+    f, kernel, stride, channels = ACTIVATIONS[c["activation"]], c["kernel"], c["stride"], c.get("channels", 1)
+    widths, maps = [channels, *c["widths"]], [(ROWS, COLS)]
+    for _ in c["widths"]:
+        maps.append(tuple(-(-n // stride) for n in maps[-1]))
+
+    def residual(n):
+        conv = lambda: nn.Conv2d(n, n, kernel, 1, kernel // 2)
+        return [Residual(f(), conv(), f(), conv()) for _ in range(c.get("blocks", 0))]
+
+    def dense(sizes):
+        layers = []
+        for n_in, n_out in zip(sizes, sizes[1:]):
+            layers += [nn.Linear(n_in, n_out), f()]
+        return layers[:-1]
+
+    features = widths[-1] * math.prod(maps[-1])
+    down, up = [], []
+    for i, (n_in, n_out) in enumerate(zip(widths, widths[1:])):
+        down += [nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2), *residual(n_out), f()]
+        more = [n - 1 - (m - 1) * stride for n, m in zip(maps[i], maps[i + 1])]
+        up = [*residual(n_out), f(), nn.ConvTranspose2d(n_out, n_in, kernel, stride, kernel // 2, more), *up]
+    same = lambda x: x
+    return (Images(lambda x: x.view(-1, ROWS, COLS, channels).permute(0, 3, 1, 2), same, *down, nn.Flatten(), *dense([features, *c["hidden"], 2 * LATENT])),
+            Images(same, lambda y: y.permute(0, 2, 3, 1).reshape(len(y), -1),
+                   *dense([LATENT, *reversed(c["hidden"]), features]), nn.Unflatten(1, (widths[-1], *maps[-1])), *up))
+
+
 class VAE(nn.Module):
     def __init__(self, c):
         super().__init__()
         self.config = c
-        for part, sizes in layer_sizes(c).items():
+        if "widths" in c:
+            self.encoder, self.decoder = convolutional(c)
+        for part, sizes in layer_sizes(c).items() if "widths" not in c else ():
             layers = []
             between = nn.GLU if c.get("network") == "gated" else ACTIVATIONS[c["activation"]]
             for n_in, n_out in linear_sizes(c, sizes):

@@ -28,6 +28,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/graph/gemm"
+	"elbo/model"
 	"elbo/model/infer"
 	"elbo/train"
 	"elbo/train/run"
@@ -95,12 +96,15 @@ func works() []work {
 		s.Hidden, s.Latent, s.Activation, s.Batch = []int{200, 200}, 50, graph.Tanh, 20
 	})
 	deep.Binarise = "dynamic"
+	conv := train.With(small, func(s *train.VAESettings) { s.Layers, s.Hidden = model.Conv, []int{256} })
 	plane := train.With(small, func(s *train.VAESettings) { s.Latent = 2 })
 	return []work{
 		{name: "vae", what: "train VAE 784-400-20 relu, batch 128, threshold", unit: "images/s",
 			goal: 75_000, flop: StepFLOP(pixels, small.Network().Hidden, small.Network().Latent), measure: trainVAE(small)},
 		{name: "deep", what: "train VAE 784-200-200-50 tanh, batch 20, dynamic", unit: "images/s",
 			goal: 42_000, flop: StepFLOP(pixels, deep.Network().Hidden, deep.Network().Latent), measure: trainVAE(deep)},
+		{name: "conv", what: "train VAE conv 32-64 of 3×3, stride 2, 256-20 relu, batch 128, threshold", unit: "images/s",
+			fraction: 0.5, flop: ConvStepFLOP(conv.Network()), measure: trainVAE(conv)},
 		{name: "mixture", what: "EM, Bernoulli mixture, K = 500, 60 000 images", unit: "iterations/s",
 			fraction: 0.65, flop: EMFLOP(60_000, pixels, components), measure: fitMixture},
 		{name: "iw", what: "L_5000 of 10 000 images, VAE 784-200-200-50", unit: "s",
@@ -113,7 +117,8 @@ func works() []work {
 }
 
 const (
-	pixels     = 784
+	pixels     = side * side
+	side       = 28
 	components = 500
 	draws      = 5000
 	nodes      = 201 * 201
@@ -219,6 +224,14 @@ func verdict(met bool, share float64, of string) string {
 func StepFLOP(pixels int, hidden []int, latent int) float64 {
 	encoder, decoder := weights(pixels, hidden, latent)
 	return 6*(encoder+decoder) - 2*float64(pixels)*float64(append(slices.Clone(hidden), 2*latent)[0])
+}
+
+// ConvStepFLOP is StepFLOP with convolutions, for images of MNIST: of a convolution each term of
+// its sums counts, and not the zeros that pad a map.
+func ConvStepFLOP(n train.NetworkSettings) float64 {
+	c := model.ConvConfig{Image: model.MapShape{Rows: side, Cols: side, Channels: 1}, Widths: n.ConvSettings.Widths, Kernel: n.ConvSettings.Kernel, Stride: n.ConvSettings.Stride, Blocks: n.ConvSettings.Blocks}
+	encoder, decoder := c.Costs(n.Layers, n.Hidden, n.Latent, 2*n.Latent, pixels)
+	return 6*(encoder.Products+decoder.Products) - 2*encoder.First
 }
 
 // BoundFLOP is what the matrix products of one image cost in L_k: one pass of the

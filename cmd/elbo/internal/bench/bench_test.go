@@ -90,7 +90,7 @@ func TestEveryRowIsMeasured(t *testing.T) {
 		only []string
 	}{
 		{blas.Gonum(), []string{"vae", "mixture", "memory", "start"}},
-		{blas.BuiltIn(), []string{"vae", "deep", "mixture", "iw", "quadrature"}},
+		{blas.BuiltIn(), []string{"vae", "deep", "conv", "mixture", "iw", "quadrature"}},
 	} {
 		b := &Bench{
 			Seconds: 0.01, Engine: graph.NewEngine(2, c.lib), Now: time.Now, Temp: t.TempDir(),
