@@ -67,9 +67,10 @@ func (e *Evaluator) SplitRate(ctx context.Context, scored Evaluation, seed uint6
 			without.Add(s.KL)
 		}
 	}
+	drawnSE, otherSE := with.StandardError(), (1-share)*without.StandardError()
 	return &Rate{
 		MutualInformation: information.Estimate(),
-		Marginal:          Estimate{scored.KL - information.Mean, math.Hypot(with.StandardError(), (1-share)*without.StandardError())},
+		Marginal:          Estimate{scored.KL - information.Mean, math.Sqrt(float64(drawnSE*drawnSE) + float64(otherSE*otherSE))},
 		Ceiling:           elementary.Log(float64(n)),
 		Drawn:             drawn,
 	}, nil
