@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"elbo/graph"
 	"elbo/model"
 )
 
@@ -35,7 +34,9 @@ func TestLayersAreWrittenAsTheyAreRead(t *testing.T) {
 			t.Errorf("%s: %v", written, err)
 			continue
 		}
-		want.Layers, want.Activation, want.LR = model.Dense, graph.ReLU, 1e-3
+		sizes := want
+		want = DefaultConfig(VAEModel).Network()
+		want.Hidden, want.Latent, want.Stochastic = sizes.Hidden, sizes.Latent, sizes.Stochastic
 		if got := c.Network(); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is read as %+v", written, got)
 		}
