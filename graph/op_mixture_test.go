@@ -182,7 +182,8 @@ func TestTheMixtureOfOneStandardNormalIsTheStandardNormal(t *testing.T) {
 }
 
 // TestMixturesAllocateNoBufferInAStep, forward and backward: what is left are the closures
-// that every operation hands to Split, some tens of bytes each, whatever its size.
+// that every operation hands to Split, some tens of bytes each, whatever its size. The smallest
+// buffer, a number for each of 300 images and 5 states, has 6000.
 func TestMixturesAllocateNoBufferInAStep(t *testing.T) {
 	for _, states := range []int{5, 400} {
 		for _, name := range []string{"LogNormalPairs", "LogMixture", "LogMixtureWithout"} {
@@ -199,7 +200,7 @@ func TestMixturesAllocateNoBufferInAStep(t *testing.T) {
 				}
 			}
 			runtime.ReadMemStats(&after)
-			if bytes := (after.TotalAlloc - before.TotalAlloc) / runs; bytes > 4096 {
+			if bytes := (after.TotalAlloc - before.TotalAlloc) / runs; bytes > 5500 {
 				t.Errorf("%s of %d: %d bytes a run", name, states, bytes)
 			}
 		}
