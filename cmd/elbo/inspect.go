@@ -82,7 +82,7 @@ func runInspect(p *program, o inspectOptions) error {
 // inspectState loads a checkpoint and describes it. A run in training removes its older ones:
 // where one is gone before it is described, the next newest is taken.
 func (p *program) inspectState(o inspectOptions) (*run.State, *inspection, error) {
-	const tries = 20
+	const tries = 200 // epochs of a few milliseconds leave a checkpoint as long
 	for try := 1; ; try++ {
 		state, path, passed, err := p.loadState(o.path, o.checkpoint)
 		if err != nil {

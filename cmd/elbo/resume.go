@@ -161,8 +161,8 @@ func (p *program) sayNumerics(s *train.Setup, state *run.State) {
 	}
 	var differ []string
 	for _, key := range slices.Sorted(maps.Keys(now)) { // what is not among them decides nothing here
-		if then[key] != now[key] {
-			differ = append(differ, fmt.Sprintf("%s was %q, is %q", key, then[key], now[key]))
+		if was, told := then[key]; told && was != now[key] { // nor is what was of no account then
+			differ = append(differ, fmt.Sprintf("%s was %q, is %q", key, was, now[key]))
 		}
 	}
 	if len(differ) == 0 {
