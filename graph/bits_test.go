@@ -15,6 +15,9 @@ import (
 // left out where most pixels are black and none is grey, or a parameter, whose are not; also
 // where a weight is no number, and for any number of workers.
 func TestBlackPixelsAreLeftOutOfNoBit(t *testing.T) {
+	if !graphtest.Engine(1).BLAS.SameEverywhere() {
+		t.Skip("a library that was asked for multiplies")
+	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	const rows, d, out, k = 70, 130, 45, 33
 	for _, c := range []struct {

@@ -194,8 +194,8 @@ func TestConvolutionsKeepTheirBits(t *testing.T) {
 				}
 			}
 			runtime.ReadMemStats(&after)
-			if bytes := (after.TotalAlloc - before.TotalAlloc) / runs; bytes > 4096 && !raceDetector {
-				t.Errorf("%d bytes are allocated a run, a patch has %d", bytes, 4*5*5*24)
+			if bytes := (after.TotalAlloc - before.TotalAlloc) / runs; bytes > 16<<10 && !raceDetector {
+				t.Errorf("%d bytes are allocated a run: more than what the shards are called with; a block of patches has 192 KiB", bytes)
 			}
 		}
 	}
