@@ -206,8 +206,7 @@ def first_pass(elbo, work):
         try:
             while True:  # what follows the last pass takes longer than all passes, and nobody needs it
                 found = [m for m in passes_in(out / "metrics.jsonl") if m["epoch"] == last]
-                checkpoints = sorted(out.glob("checkpoint-*.safetensors"))
-                if found and checkpoints:
+                if found and any(out.glob("checkpoint-*.safetensors")):
                     break
                 if child.poll() is not None:
                     raise Fault(f"peers: {' '.join(command)}: exit {child.returncode}\n{child.stderr.read()[-2000:]}")
@@ -215,7 +214,7 @@ def first_pass(elbo, work):
         finally:
             child.kill()
             child.wait()
-        tensors = json.loads(run([elbo, "inspect", str(checkpoints[0]), "--json"], len(cpus())))["tensors"]
+        tensors = json.loads(run([elbo, "inspect", str(out), "--json"], len(cpus())))["tensors"]
     bound = found[0]["train"]["bound"]
     return {"checked": bound if work == "mixture" else -bound, "parameters": parameters(tensors)}
 
