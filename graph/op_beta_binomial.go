@@ -30,7 +30,7 @@ func (b *Builder) BetaBinomialLogLik(x, out Node, channels int) Node {
 	return b.pixelLogLik("beta-binomial", x, out, func(x, out, slope []float32) float64 {
 		sum := 0.0
 		for i, v := range x {
-			j := i/channels*2*channels + i%channels
+			j := PairOf(i, channels)
 			level := math.Round(float64(v) * (Levels - 1))
 			logP, dLogit, dLogC := betaBinomial(level, float64(out[j]), float64(out[j+channels]))
 			sum += logChoose[int(level)] + logP

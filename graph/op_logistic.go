@@ -22,13 +22,12 @@ func (b *Builder) DiscretizedLogisticLogLik(x, out Node, channels int) Node {
 // respect to out in slope, unless that is nil.
 func discretizedLogistic(x, out, slope []float32, channels int) float64 {
 	var mu, logS, logP, dMu, dLogS [logisticBlock]float32
-	at := func(i int) int { return i/channels*2*channels + i%channels } // of the mean of value i
 	sum := 0.0
 	for from := 0; from < len(x); from += logisticBlock {
 		part := x[from:min(from+logisticBlock, len(x))]
 		n := len(part)
 		for i := range part {
-			j := at(from + i)
+			j := PairOf(from+i, channels)
 			mu[i], logS[i] = out[j], out[j+channels]
 		}
 		if slope == nil {
@@ -36,7 +35,7 @@ func discretizedLogistic(x, out, slope []float32, channels int) float64 {
 		} else {
 			logisticMasses(part, mu[:n], logS[:n], logP[:n], dMu[:n], dLogS[:n])
 			for i := range part {
-				j := at(from + i)
+				j := PairOf(from+i, channels)
 				slope[j], slope[j+channels] = dMu[i], dLogS[i]
 			}
 		}

@@ -29,7 +29,7 @@ func (b *Builder) PixelGaussianLogLik(x, out Node, channels int) Node {
 	return b.pixelLogLik("pixel-gaussian", x, out, func(x, out, slope []float32) float64 {
 		sum := float64(len(x)) * elementary.Log(2*math.Pi)
 		for i, v := range x {
-			j := i/channels*2*channels + i%channels
+			j := PairOf(i, channels)
 			logVar := min(max(out[j+channels], LeastLogVariance), MostLogVariance)
 			precision, r := elementary.Exp(-float64(logVar)), float64(v)-float64(out[j])
 			square := float64(r * r * precision)

@@ -55,3 +55,8 @@ func (b *Builder) pixelLogLik(kind string, x, l Node, rowLogLik func(x, l, slope
 func (b *Builder) onePerPixel(kind string, x, l Node) {
 	b.want(l.Cols() == x.Cols(), "%s: pixels %v and decoder output %v: want [B D] and [B·S D]", kind, x.Shape(), l.Shape())
 }
+
+// PairOf returns where, in a decoder's output of two numbers for each value of an image, the
+// first of value i stands; the second stands channels behind it. A pixel has the first
+// numbers of its channels, and then the second ones.
+func PairOf(i, channels int) int { return i/channels*2*channels + i%channels }

@@ -7,15 +7,6 @@ import (
 	"elbo/graph/elementary"
 )
 
-// levels are numbers that a decoder gives for each pixel: groups of as many as it has
-// channels, the means first.
-type levels struct{ groups, channels int }
-
-// at returns where in a decoder's output the number of the group g for value i of the image is.
-func (l levels) at(i, g int) int {
-	return (i/l.channels*l.groups+g)*l.channels + i%l.channels
-}
-
 // level is the nearest of the 256 grey levels, as a number in [0, 1].
 func level(x float64) float32 {
 	const top = graph.Levels - 1

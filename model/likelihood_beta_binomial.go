@@ -32,18 +32,16 @@ func (l BetaBinomial) LogProb(b *graph.Builder, x, out graph.Node) graph.Node {
 
 // Mean fills x with m.
 func (l BetaBinomial) Mean(x, out []float32) {
-	at := levels{2, l.Channels}
 	for i := range x {
-		x[i] = float32(1 / (1 + elementary.Exp(-float64(out[at.at(i, 0)]))))
+		x[i] = float32(1 / (1 + elementary.Exp(-float64(out[graph.PairOf(i, l.Channels)]))))
 	}
 }
 
 // Draw fills x with levels: the first up to which the masses sum to more than a uniform draw.
 func (l BetaBinomial) Draw(x, out []float32, noise Noise) {
-	at := levels{2, l.Channels}
 	for i := range x {
 		u := noise.Float64()
-		masses := graph.BetaBinomialMasses(float64(out[at.at(i, 0)]), float64(out[at.at(i, 1)]))
+		masses := graph.BetaBinomialMasses(float64(out[graph.PairOf(i, l.Channels)]), float64(out[graph.PairOf(i, l.Channels)+l.Channels]))
 		x[i] = float32(pick(masses[:], u)) / (graph.Levels - 1)
 	}
 }

@@ -11,8 +11,6 @@ type DiscretizedLogistic struct{ Channels int }
 
 var _ Likelihood = DiscretizedLogistic{}
 
-func (l DiscretizedLogistic) levels() levels { return levels{2, l.Channels} }
-
 // Name returns "discretized-logistic".
 func (DiscretizedLogistic) Name() LikelihoodName { return DiscretizedLogisticName }
 
@@ -47,6 +45,5 @@ func (l DiscretizedLogistic) Draw(x, out []float32, noise Noise) {
 
 // of returns the mean and the log scale of value i.
 func (l DiscretizedLogistic) of(out []float32, i int) (mu, logS float64) {
-	at := l.levels()
-	return float64(out[at.at(i, 0)]), float64(out[at.at(i, 1)])
+	return float64(out[graph.PairOf(i, l.Channels)]), float64(out[graph.PairOf(i, l.Channels)+l.Channels])
 }

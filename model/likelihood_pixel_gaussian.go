@@ -36,17 +36,15 @@ func (l PixelGaussian) LogProb(b *graph.Builder, x, out graph.Node) graph.Node {
 
 // Mean fills x with the means.
 func (l PixelGaussian) Mean(x, out []float32) {
-	at := levels{2, l.Channels}
 	for i := range x {
-		x[i] = out[at.at(i, 0)]
+		x[i] = out[graph.PairOf(i, l.Channels)]
 	}
 }
 
 // Draw fills x with μ + σ ε.
 func (l PixelGaussian) Draw(x, out []float32, noise Noise) {
-	at := levels{2, l.Channels}
 	for i := range x {
-		logVar := min(max(out[at.at(i, 1)], graph.LeastLogVariance), graph.MostLogVariance)
-		x[i] = out[at.at(i, 0)] + float32(elementary.Exp(float64(logVar)/2)*noise.NormFloat64())
+		logVar := min(max(out[graph.PairOf(i, l.Channels)+l.Channels], graph.LeastLogVariance), graph.MostLogVariance)
+		x[i] = out[graph.PairOf(i, l.Channels)] + float32(elementary.Exp(float64(logVar)/2)*noise.NormFloat64())
 	}
 }

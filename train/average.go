@@ -1,8 +1,6 @@
 package train
 
 import (
-	"fmt"
-
 	"elbo/graph"
 	"elbo/train/safetensors"
 )
@@ -15,27 +13,11 @@ func newAverage(decay float64, params []*graph.Param, engine *graph.Engine) *run
 }
 
 // tensors returns the average under the names ema.<parameter>. They share memory with it.
-func (a *runningAverage) tensors() []safetensors.Tensor {
-	var tensors []safetensors.Tensor
-	for _, p := range a.Params() {
-		tensors = append(tensors, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
-	}
-	return tensors
-}
+func (a *runningAverage) tensors() []safetensors.Tensor { return tensorsOf(a.Params()) }
 
 // restore sets the average to what tensors returned.
 func (a *runningAverage) restore(saved []safetensors.Tensor) error {
-	data := make(map[string][]float32, len(saved))
-	for _, t := range saved {
-		data[t.Name] = t.Data
-	}
-	for _, own := range a.tensors() {
-		if len(data[own.Name]) != len(own.Data) {
-			return fmt.Errorf("checkpoint has %d values for %s, want %d: it was written without --ema, or for another model", len(data[own.Name]), own.Name, len(own.Data))
-		}
-		copy(own.Data, data[own.Name])
-	}
-	return nil
+	return restore(a.tensors(), saved, "without --ema, or for another model")
 }
 
 // inPlaceOf returns the average under the names of the parameters.

@@ -217,12 +217,32 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 
 // Tensors returns the model's parameters under their names. They share memory with
 // the model.
-func (s *Setup) Tensors() []safetensors.Tensor {
+func (s *Setup) Tensors() []safetensors.Tensor { return tensorsOf(s.Params()) }
+
+// tensorsOf returns parameters as tensors, which share memory with them.
+func tensorsOf(params []*graph.Param) []safetensors.Tensor {
 	var tensors []safetensors.Tensor
-	for _, p := range s.Params() {
+	for _, p := range params {
 		tensors = append(tensors, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
 	}
 	return tensors
+}
+
+// restore sets tensors to those of their names in a checkpoint. why says for what one without
+// them was written.
+func restore(own, saved []safetensors.Tensor, why string) error {
+	found := make(map[string][]float32, len(saved))
+	for _, t := range saved {
+		found[t.Name] = t.Data
+	}
+	for _, t := range own {
+		data, ok := found[t.Name]
+		if !ok || len(data) != len(t.Data) {
+			return fmt.Errorf("checkpoint has %d values for %s, want %d: it was written %s", len(data), t.Name, len(t.Data), why)
+		}
+		copy(t.Data, data)
+	}
+	return nil
 }
 
 // state is a checkpoint of the present parameters; what a method of training keeps

@@ -86,7 +86,7 @@ func fused(root, arch string) (found []product, functions int, err error) {
 var (
 	complaint = regexp.MustCompile(`(?m)^\S+\.go:\d+:\d+: .*$`)
 	beginning = regexp.MustCompile(`^(\S+) STEXT`)
-	// An instruction: "	0x0040 00064 (/home/elbo/graph/op_bound.go:82)	FMSUBS	F0, F1, F2, F3".
+	// An instruction: "	0x0040 00064 (DIR/graph/op_bound.go:82)	FMSUBS	F0, F1, F2, F3".
 	fusing = regexp.MustCompile(`^\s+0x\w+ \d+ \((.*:\d+)\)\s+FN?M(?:ADD|SUB)[SD]\s`)
 )
 
