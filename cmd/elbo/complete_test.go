@@ -47,7 +47,7 @@ func TestShellsCompleteValuesAndRuns(t *testing.T) {
 		"train --network ":        {"dense", "gated", "conv", "residual"},
 		"train --recipe ":         {"fast", "paper"},
 		"train --output-bias ":    {"drawn", "data"},
-		"reproduce mob-":          {"mob-10", "mob-100", "mob-500"},
+		"reproduce ":              {"burda-1l-iwae5", "burda-1l-k1", "burda-2l-k1", "cremer-gaps", "jaanli", "mob-10", "mob-100", "mob-500", "pythae-vae", "pytorch-example", "vampprior"},
 		"train --init ":           {"images", "kmeans++", "random"},
 		"train --grid-rule ":      {"equal-mass", "gauss-hermite", "lattice"},
 		"train --split ":          nil,
