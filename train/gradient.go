@@ -21,6 +21,7 @@ type gradient struct {
 	average   *runningAverage  // nil where there is none
 	evaluator *infer.Evaluator // nil without validation images
 	batches   *feed
+	distinct  [][]float32 // the gradients of the trained parameters, each once: parameters may share one
 
 	step     int64
 	epoch    int
@@ -66,6 +67,12 @@ func (g *gradient) Begin(from *run.State) error {
 	}
 	if err := g.vae.CompileStep(g.own.Batch); err != nil {
 		return err
+	}
+	for i := range g.vae.Trained() {
+		grad := g.vae.Grad(i)
+		if !slices.ContainsFunc(g.distinct, func(other []float32) bool { return &other[0] == &grad[0] }) {
+			g.distinct = append(g.distinct, grad)
+		}
 	}
 	if g.own.EMA > 0 { // of the parameters that training begins with
 		g.average = newAverage(g.own.EMA, g.vae.Params(), g.Engine)
@@ -235,22 +242,9 @@ func (g *gradient) move(images int) {
 	passed := float64(g.epoch-1) + float64(g.position)/n
 	g.adam.LR = g.own.rateAt(passed, passed+float64(images)/n, g.Config.Epochs)
 	if g.own.Clip > 0 {
-		g.Engine.Clip(g.own.Clip, g.distinctGradients())
+		g.Engine.Clip(g.own.Clip, g.distinct)
 	}
 	g.adam.Step(g.vae.Grad)
-}
-
-// distinctGradients are those of the trained parameters, each once: parameters may share
-// one.
-func (g *gradient) distinctGradients() [][]float32 {
-	var distinct [][]float32
-	for i := range g.vae.Trained() {
-		grad := g.vae.Grad(i)
-		if !slices.ContainsFunc(distinct, func(other []float32) bool { return &other[0] == &grad[0] }) {
-			distinct = append(distinct, grad)
-		}
-	}
-	return distinct
 }
 
 // reduce sums the gradients and the terms of a step over all processes.
