@@ -38,7 +38,7 @@ func newFeed(s *Setup, own VAESettings, m *model.VAE, epoch, position int) *feed
 		done:    make(chan struct{}),
 	}
 	for range feedAhead {
-		f.spare <- &fedBatch{Batch: *m.NewBatch(own.Batch)}
+		f.spare <- &fedBatch{Batch: *m.NewBatch(mostDealt(s.Reducer, own.Batch))}
 	}
 	go func() {
 		defer close(f.done)
@@ -78,7 +78,7 @@ func (s *Setup) fillBatch(b *fedBatch, m *model.VAE, images []int32, kept *data.
 	_, noises := m.Q.Posterior.Sizes()
 	d, row := s.Train.D(), m.Draws*noises
 	b.Of = len(images)
-	images = images[b.Of*s.Reducer.Rank()/s.Reducer.Size() : b.Of*(s.Reducer.Rank()+1)/s.Reducer.Size()]
+	images = deal(s.Reducer, images, s.Train.N())
 	b.Images = len(images)
 	if prior, ok := m.Prior.(model.LeavesOut); ok {
 		for i, image := range images {

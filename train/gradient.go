@@ -62,7 +62,7 @@ func (g *gradient) Begin(from *run.State) error {
 			return err
 		}
 	}
-	if err := g.vae.CompileStep(g.own.Batch); err != nil {
+	if err := g.vae.CompileStep(mostDealt(g.Reducer, g.own.Batch)); err != nil {
 		return err
 	}
 	if g.own.EMA > 0 { // of the parameters that training begins with
@@ -78,6 +78,7 @@ func (g *gradient) Begin(from *run.State) error {
 		if g.evaluator, err = infer.NewEvaluator(g.vae, g.own.K); err != nil {
 			return err
 		}
+		g.evaluator.Peers = g.Reducer
 	}
 	g.batches = newFeed(g.Setup, g.own, g.vae, g.epoch, g.position)
 	return nil
@@ -233,16 +234,15 @@ func (g *gradient) move(images int) {
 	passed := float64(g.epoch-1) + float64(g.position)/n
 	g.adam.LR = g.own.rateAt(passed, passed+float64(images)/n, g.Config.Epochs)
 	if g.own.Clip > 0 {
-		g.Engine.Clip(g.own.Clip, g.distinctGradients())
+		g.Engine.Clip(g.own.Clip, g.distinct(len(g.vae.Trained())))
 	}
 	g.adam.Step(g.vae.Grad)
 }
 
-// distinctGradients are those of the trained parameters, each once: parameters may share
-// one.
-func (g *gradient) distinctGradients() [][]float32 {
+// distinct are the first n gradients, each once: parameters may share one.
+func (g *gradient) distinct(n int) [][]float32 {
 	var distinct [][]float32
-	for i := range g.vae.Trained() {
+	for i := range n {
 		grad := g.vae.Grad(i)
 		if !slices.ContainsFunc(distinct, func(other []float32) bool { return &other[0] == &grad[0] }) {
 			distinct = append(distinct, grad)
@@ -253,8 +253,11 @@ func (g *gradient) distinctGradients() [][]float32 {
 
 // reduce sums the gradients and the terms of a step over all processes.
 func (g *gradient) reduce(t *model.Totals) error {
-	for i := range g.vae.Gradients() {
-		if err := g.Reducer.SumFloat32(g.vae.Grad(i)); err != nil {
+	if g.Reducer.Size() == 1 {
+		return nil
+	}
+	for _, grad := range g.distinct(g.vae.Gradients()) {
+		if err := g.Reducer.SumFloat32(grad); err != nil {
 			return err
 		}
 	}
@@ -268,7 +271,9 @@ func (g *gradient) Turn(run.Metrics) (Status, bool) {
 }
 
 // State is a checkpoint's.
-func (g *gradient) State() *run.State {
+func (g *gradient) State() (*run.State, error) { return g.state(), nil }
+
+func (g *gradient) state() *run.State {
 	s := g.Setup.state(g.step, g.epoch, g.Best)
 	s.Position, s.Sums, s.Moments = g.position, run.Sums(g.totals), g.adam.Moments()
 	if g.average != nil {
@@ -280,7 +285,7 @@ func (g *gradient) State() *run.State {
 // BestState is State, but with the average of the parameters in their place where it was the
 // better of the two. A run does not go on from it.
 func (g *gradient) BestState(m run.Metrics) *run.State {
-	s := g.State()
+	s := g.state()
 	if !m.Averaged {
 		return s
 	}
@@ -338,6 +343,9 @@ func (g *gradient) riseTo(ctx context.Context, bounds []float64) (*infer.Estimat
 // boundsBefore scores the validation images with the checkpoint of the end of the epoch
 // before, nil if there is none. The model is then as it was.
 func (g *gradient) boundsBefore(ctx context.Context) ([]float64, error) {
+	if g.Reducer.Size() > 1 { // which not every process could read
+		return nil, nil
+	}
 	names, err := g.Dir.Checkpoints()
 	if err != nil {
 		return nil, err

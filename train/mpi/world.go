@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,8 +31,17 @@ type World struct {
 	limit      time.Duration
 	now        func() time.Time
 
+	interrupted func() bool // whether this rank is to stop; nil: never asked
+	stop        func()      // called on every rank once one of them is to
+
 	calls  chan func()
 	closed chan struct{}
+}
+
+// Watch has every Sum tell all ranks whether one of them is to stop: where interrupted says so
+// on any rank, stop is called on each, before that same Sum returns. Every rank has to call it.
+func (w *World) Watch(interrupted func() bool, stop func()) {
+	w.interrupted, w.stop = interrupted, stop
 }
 
 // Open begins MPI. Close ends it.
@@ -95,6 +105,16 @@ func (w *World) Size() int { return w.size }
 // Version is the name of the library, with its version.
 func (w *World) Version() string { return w.version }
 
+// Closed reports whether Close was called.
+func (w *World) Closed() bool {
+	select {
+	case <-w.closed:
+		return true
+	default:
+		return false
+	}
+}
+
 // Close ends MPI: every rank has to call it, or the launcher takes the end of this one for
 // a failure.
 func (w *World) Close() error {
@@ -115,7 +135,21 @@ func (w *World) Sum(values []float64) error {
 	if len(values) == 0 {
 		return nil
 	}
-	return w.allreduce(unsafe.Pointer(&values[0]), len(values), w.lib.float64s)
+	if w.interrupted == nil {
+		return w.allreduce(unsafe.Pointer(&values[0]), len(values), w.lib.float64s)
+	}
+	told := append(slices.Clone(values), 0)
+	if w.interrupted() {
+		told[len(values)] = 1
+	}
+	if err := w.allreduce(unsafe.Pointer(&told[0]), len(told), w.lib.float64s); err != nil {
+		return err
+	}
+	copy(values, told)
+	if told[len(values)] > 0 {
+		w.stop()
+	}
+	return nil
 }
 
 // SumFloat32 is Sum of numbers in single precision.
