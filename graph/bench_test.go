@@ -118,6 +118,8 @@ func timings() map[string]timed {
 		}, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.Gate(p[0]) }},
 		"Reparameterise": {vaes, posterior, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.Reparameterise(p[0], in[0]) }},
 		"KLStdNormal":    {vaes, posterior, nil, func(b *graph.Builder, _ sizes, p, _ nodes) graph.Node { return b.KLStdNormal(p[0]) }},
+		"KLStdNormalFree": {vaes, posterior, func(s sizes) []*graph.Param { return []*graph.Param{ones("weight", s.images)} },
+			func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.KLStdNormalFree(p[0], in[0], 0.5) }},
 		"LogPriorRatio": {vaes, func(s sizes) []*graph.Param {
 			return append(posterior(s), random("z", 16, 1, s.images, s.latent))
 		}, noise, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.LogPriorRatio(p[0], in[0], p[1]) }},

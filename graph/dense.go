@@ -68,3 +68,6 @@ func (l *affines) Params() []*Param {
 	}
 	return params
 }
+
+// OutputBias returns the bias of the last layer.
+func (l *affines) OutputBias() *Param { return l.biases[len(l.biases)-1] }

@@ -93,6 +93,34 @@ func checks() map[string][]check {
 		},
 		Terms: Z,
 	}}
+	weights := graph.NewParam("weight", B) // the last row is padding
+	copy(weights.Value, []float32{1, 1, 0})
+	for _, free := range []float64{0, 0.3, 100} {
+		all["KLStdNormalFree"] = append(all["KLStdNormalFree"], check{
+			Name:   fmt.Sprintf("kl with %g free nats", free),
+			Params: []*graph.Param{posterior}, Inputs: []*graph.Param{weights},
+			Build: func(b *graph.Builder, p, in nodes) graph.Node { return b.KLStdNormalFree(p[0], in[0], free) },
+			Twin: func(p, in wide) []float64 {
+				of := func(i, j int) float64 {
+					mu, logVar := p[0][i*2*Z+j], p[0][i*2*Z+Z+j]
+					return 0.5 * (mu*mu + math.Exp(logVar) - logVar - 1)
+				}
+				kl := make([]float64, B)
+				for j := range Z {
+					mean := (of(0, j) + of(1, j)) / 2
+					for i := range kl {
+						if mean < free {
+							kl[i] += free
+						} else {
+							kl[i] += of(i, j)
+						}
+					}
+				}
+				return kl
+			},
+			Terms: Z,
+		})
+	}
 	addMixture(all)
 	all["LogPriorRatio"] = []check{{
 		Name:   "logratio",

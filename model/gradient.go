@@ -1,6 +1,10 @@
 package model
 
-import "elbo/graph"
+import (
+	"math"
+
+	"elbo/graph"
+)
 
 // Gradient is an estimator of the gradient of a VAE's objective, by its name in flags and
 // files. All are unbiased and have the same values of the bound; they differ in what they
@@ -64,10 +68,11 @@ func (d *Drawn) hold(q Evaluable, scale func() graph.Node) {
 }
 
 // bounds adds, for images x, [B, D], noise eps, [B·k, E], the weight beta of the divergence
-// in the ELBO, [1], and the images' own components of a prior that leaves them out, [B], the
-// terms of each image, all [B]: reconstruction, divergence, the bound, and what has its
-// values (to rounding, or in expectation) and the gradient that training follows.
-func (m *VAE) bounds(b *graph.Builder, x, eps, beta, own graph.Node) (recon, kl, bound, ascent graph.Node) {
+// in the ELBO, [1], the images' own components of a prior that leaves them out, [B], and
+// their weights, [B], the terms of each image, all [B]: reconstruction, divergence, the bound,
+// and what has its values (to rounding, or in expectation; not with free bits) and the
+// gradient that training follows.
+func (m *VAE) bounds(b *graph.Builder, x, eps, beta, own, weight graph.Node) (recon, kl, bound, ascent graph.Node) {
 	drawn := m.Draw(b, m.Q.Posterior, m.Q.Encoder.Apply(b, x), eps)
 	if prior, ok := m.Prior.(LeavesOut); ok {
 		drawn.logP = func() graph.Node { return prior.LogProbWithout(b, drawn.Z, own) }
@@ -94,5 +99,22 @@ func (m *VAE) bounds(b *graph.Builder, x, eps, beta, own graph.Node) (recon, kl,
 		weights = b.DrawWeights(logW, m.Draws)
 		return recon, kl, bound, b.LogMeanExp(logW, m.Draws)
 	}
+	if m.FreeBits > 0 {
+		free, _ := m.Q.Posterior.(FreeBits).FreeKL(b, drawn.h, weight, m.FreeBits, m.Prior)
+		return recon, kl, bound, b.Bound(recon, free, beta)
+	}
 	return recon, kl, bound, bound
+}
+
+// checkFreeBits adds the faults of free bits for an objective, a gradient, a posterior and a
+// prior.
+func (c VAEConfig) checkFreeBits(f *faults) {
+	f.add(!(c.FreeBits >= 0) || math.IsInf(c.FreeBits, 0), "free-bits is %g, want 0 (none) or nats for each latent dimension", c.FreeBits)
+	if !(c.FreeBits > 0) {
+		return
+	}
+	f.add(c.Objective == IWAE, "free-bits is %g, but the objective iwae has no divergence of which some could be free: want 0", c.FreeBits)
+	f.add(c.Gradient == STL, "free-bits is %g, but with gradient stl the divergence is no sum over latent dimensions: want gradient standard", c.FreeBits)
+	diagonal := (c.Posterior.Name == "" || c.Posterior.Name == DiagonalPosterior) && !c.Layers.Several()
+	f.add(!diagonal || c.Prior.Name != "" && c.Prior.Name != NormalPrior, "free-bits is %g, but only the divergence of one layer of a diagonal posterior from the prior normal is a sum over latent dimensions: want those, or 0", c.FreeBits)
 }

@@ -63,7 +63,7 @@ type Natural interface {
 type Solved interface {
 	// Solved returns those of Params.
 	Solved() []*graph.Param
-	// Begin sets them for images whose pixels have this mean square.
+	// Begin sets them where an untrained decoder leaves residuals of this mean square.
 	Begin(meanSquare float64)
 	// Solve moves them a share of the way, from 0 to 1, to their best values for a batch,
 	// of which grads are the gradients of the loss (minus the bound, nats per image of the

@@ -92,8 +92,8 @@ func (g *Gaussian) Learned() bool { return g.learned }
 // Solved returns log σ² where it is learned.
 func (g *Gaussian) Solved() []*graph.Param { return g.Params() }
 
-// Begin sets σ² to the mean square of the pixels: what an untrained decoder, whose outputs
-// are near 0, leaves of them. A variance that began lower would make the first gradients
+// Begin sets σ² to the mean square of what an untrained decoder leaves of the pixels: all of
+// them where its outputs are near 0. A variance that began lower would make the first gradients
 // large, and Adam's steps small for long after.
 func (g *Gaussian) Begin(meanSquare float64) { g.SetVariance(meanSquare) }
 

@@ -75,6 +75,14 @@ type ClosedKL interface {
 	KLPerDimension(h []float32, p Prior) ([]float64, bool)
 }
 
+// FreeBits is a family whose divergence from some priors is a sum over latent dimensions that
+// can be kept from falling below a share for each.
+type FreeBits interface {
+	// FreeKL adds, for the images of a batch with weights, [B], the divergence [B] whose mean
+	// over the batch is Σ_Z max(free, mean KL_j), in nats; false where it is no such sum.
+	FreeKL(b *graph.Builder, h, weight graph.Node, free float64, p Prior) (graph.Node, bool)
+}
+
 // ClosedTotal is a family whose divergence from some priors has a closed form that is no sum
 // over dimensions.
 type ClosedTotal interface {

@@ -17,6 +17,7 @@ var (
 	_ Posterior     = DiagonalGaussian{}
 	_ ClosedKL      = DiagonalGaussian{}
 	_ ClosedRatio   = DiagonalGaussian{}
+	_ FreeBits      = DiagonalGaussian{}
 	_ Moments       = DiagonalGaussian{}
 	_ MemberRatio   = DiagonalGaussian{}
 	_ PairDensity   = DiagonalGaussian{}
@@ -49,6 +50,14 @@ func (DiagonalGaussian) KL(b *graph.Builder, h graph.Node, p Prior) (graph.Node,
 		return graph.Node{}, false
 	}
 	return b.KLStdNormal(h), true
+}
+
+// FreeKL has a closed form for the prior N(0, I).
+func (DiagonalGaussian) FreeKL(b *graph.Builder, h, weight graph.Node, free float64, p Prior) (graph.Node, bool) {
+	if _, ok := p.(StandardNormal); !ok {
+		return graph.Node{}, false
+	}
+	return b.KLStdNormalFree(h, weight, free), true
 }
 
 // KLPerDimension has a closed form for the prior N(0, I).

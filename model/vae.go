@@ -57,6 +57,7 @@ type VAEConfig struct {
 	Objective     Objective
 	Gradient      Gradient // "": standard
 	Draws         int      // k
+	FreeBits      float64  // nats of the divergence for each latent dimension that training leaves free, see graph.Builder.KLStdNormalFree
 	Freeze        Part     // that training leaves as it is; "": none
 }
 
@@ -86,6 +87,7 @@ func (c VAEConfig) Validate() error {
 	_, err = ParseObjective(string(c.Objective))
 	f.add(err != nil, "objective: %w", err)
 	c.checkGradient(&f)
+	c.checkFreeBits(&f)
 	if c.Freeze != "" {
 		_, err = ParsePart(string(c.Freeze))
 		f.add(err != nil, "freeze: %w", err)
@@ -104,8 +106,9 @@ type VAE struct {
 	Q         Q
 	Objective Objective
 	Gradient  Gradient
-	Draws     int  // k
-	Freeze    Part // that training leaves as it is; "": none
+	Draws     int     // k
+	FreeBits  float64 // as in VAEConfig
+	Freeze    Part    // that training leaves as it is; "": none
 
 	step *vaeStep
 }
@@ -141,7 +144,7 @@ func NewVAE(c VAEConfig, engine *graph.Engine, init Init) (*VAE, error) {
 			Likelihood: likelihood,
 		},
 		Q:         q,
-		Objective: c.Objective, Gradient: c.Gradient, Draws: c.Draws, Freeze: c.Freeze,
+		Objective: c.Objective, Gradient: c.Gradient, Draws: c.Draws, FreeBits: c.FreeBits, Freeze: c.Freeze,
 	}, nil
 }
 
@@ -239,7 +242,8 @@ type vaeStep struct {
 //
 //	x → encoder → h → z → decoder → log p(x|z), KL → bound → loss = -mean
 //
-// With another gradient than the standard one the loss is made of that of [Gradient].
+// With another gradient than the standard one the loss is made of that of [Gradient], and with
+// free bits of their divergence: the terms that Step returns know neither.
 func (m *VAE) CompileStep(images int) error {
 	s := &vaeStep{}
 	program, err := graph.Build(m.Engine, func(b *graph.Builder) {
@@ -256,7 +260,7 @@ func (m *VAE) CompileStep(images int) error {
 		if m.Objective == ELBO {
 			beta, s.beta = b.Input("beta", 1)
 		}
-		s.recon, s.kl, s.bound, ascent = m.bounds(b, x, eps, beta, own)
+		s.recon, s.kl, s.bound, ascent = m.bounds(b, x, eps, beta, own, weight)
 		b.Output(s.recon, s.kl, s.bound)
 		b.Gradients(b.NegMeanOf(ascent, weight, of), append(m.Trained(), m.solved()...))
 	})

@@ -36,7 +36,7 @@ type gradient struct {
 // NewGradient is the method that trains a VAE as own has it.
 func NewGradient(f *Fitting, own VAESettings, m *model.VAE) Method {
 	g := &gradient{Fitting: f, own: own, vae: m, adam: NewAdam(own.LR, m.Trained(), f.Engine), epoch: 1}
-	g.adam.Decay = own.WeightDecay
+	g.adam.Decay, g.adam.Beta1, g.adam.Epsilon = own.WeightDecay, own.AdamBeta1, own.AdamEpsilon
 	return g
 }
 
@@ -50,8 +50,10 @@ func (g *gradient) Begin(from *run.State) error {
 	if err := g.Dir.TruncateMetrics(g.epoch); err != nil {
 		return err
 	}
-	if from == nil && g.vae.Solves() {
-		g.vae.Likelihood.(model.Solved).Begin(g.meanSquare())
+	if from == nil {
+		if err := g.beginFromData(); err != nil {
+			return err
+		}
 	}
 	if from == nil && g.Config.Network().InitFrom != "" {
 		// Saved at once: from here on the run needs its source no more.
@@ -298,18 +300,6 @@ func (g *gradient) At() (int64, int, int) { return g.step, g.epoch, g.position }
 
 // Result adds what the last epoch gained.
 func (g *gradient) Result(r *Result) { r.Rise = g.rise }
-
-// meanSquare is the mean of the training pixels' squares.
-func (s *Setup) meanSquare() float64 {
-	x, sum := make([]float32, s.Train.D()), 0.0
-	for i := range s.Train.N() {
-		s.Train.Evaluated(x, i)
-		for _, v := range x {
-			sum += float64(float64(v) * float64(v))
-		}
-	}
-	return sum / float64(s.Train.N()*len(x))
-}
 
 // solvedWindow is how many images what a likelihood solves for reaches back, as a running
 // mean of squared residuals. Too few, and σ² scatters with them: the residuals of

@@ -65,6 +65,7 @@ type VAESettings struct {
 	K               int     // draws of z for an image in a step
 	Beta            float64 // weight of the divergence in the ELBO
 	Warmup          int     // epochs over which the weight rises from 0 to Beta
+	FreeBits        float64 // nats of KL for each latent dimension that the ELBO leaves free; 0: none
 	Batch           int
 	Freeze          model.Part // that keeps the parameters of InitFrom
 	CheckpointEvery int        // steps between checkpoints within an epoch; 0: at its end only
@@ -97,6 +98,7 @@ func (s *VAESettings) Options() []Option {
 		{Key: "gradient", Usage: "estimator of its gradient: standard, stl (of elbo) or dreg (of iwae), both of less noise", Value: name(&s.Gradient, "NAME"), Unwritten: []string{string(model.StandardGradient)}},
 		{Key: "beta", Usage: "weight of KL in the objective elbo", Value: number(&s.Beta)},
 		{Key: "warmup", Usage: "epochs over which the weight of KL rises from 0 to beta", Value: integer(&s.Warmup)},
+		{Key: "free-bits", Usage: "nats of KL for each latent dimension, in the mean over a batch, that the objective elbo leaves free (0: none)", Value: number(&s.FreeBits), Unwritten: []string{"0"}},
 		{Key: "batch", Usage: "images in a step", Value: integer(&s.Batch)},
 		s.lr(),
 	}...)
@@ -123,6 +125,7 @@ func (s *VAESettings) Validate(c Config) error {
 	f.add(s.Batch < 1, "batch is %d, want at least 1", s.Batch)
 	f.positive("lr", s.LR)
 	s.OptimiserSettings.check(c, &f)
+	s.checkOutputBias(c, &f)
 	f.add(s.Freeze != "" && s.InitFrom == "", "freeze is %s, but init-from is empty: want the run that has it", s.Freeze)
 	f.add(s.CheckpointEvery < 0, "checkpoint-every is %d, want 0 (ends of epochs) or more steps", s.CheckpointEvery)
 	return errors.Join(f...)
@@ -196,6 +199,7 @@ func (s *VAESettings) Model(c Config, pixels int) model.VAEConfig {
 		Objective: s.Objective,
 		Gradient:  s.Gradient,
 		Draws:     s.K,
+		FreeBits:  s.FreeBits,
 		Freeze:    s.Freeze,
 	}
 }

@@ -64,6 +64,8 @@ func allOfTheOptimiser(t *testing.T) Config {
 	c := smallConfig(t)
 	own := &c.vae().OptimiserSettings
 	own.LRSchedule, own.LRWarmup, own.Clip, own.WeightDecay, own.EMA = CosineRate, 1, 5, 0.1, 0.8
+	own.AdamBeta1, own.AdamEpsilon, own.OutputBias = 0.95, 1e-4, DataBias
+	c.vae().FreeBits = 0.3
 	return c
 }
 
@@ -93,6 +95,9 @@ func TestEverySettingOfTheOptimiserChangesARun(t *testing.T) {
 		"lr-warmup":    func(s *OptimiserSettings) { s.LRWarmup = 2 },
 		"clip":         func(s *OptimiserSettings) { s.Clip = 0.1 },
 		"weight-decay": func(s *OptimiserSettings) { s.WeightDecay = 0.1 },
+		"adam-beta1":   func(s *OptimiserSettings) { s.AdamBeta1 = 0.95 },
+		"adam-epsilon": func(s *OptimiserSettings) { s.AdamEpsilon = 0.01 },
+		"output-bias":  func(s *OptimiserSettings) { s.OutputBias = DataBias },
 	} {
 		if last(change) == plain {
 			t.Errorf("%s leaves the parameters as they are without it", name)
@@ -181,6 +186,9 @@ func TestSettingsOfTheOptimiserThatCannotBe(t *testing.T) {
 		{func(s *OptimiserSettings) { s.LRFactor = 0 }, "lr-factor is 0, want a number above 0 and at most 1"},
 		{func(s *OptimiserSettings) { s.LRWarmup = -1 }, "lr-warmup is -1, want 0 or more epochs"},
 		{func(s *OptimiserSettings) { s.LRSchedule, s.LRWarmup = CosineRate, 3 }, "lr-warmup is 3, but epochs is 3: nothing is left for the cosine"},
+		{func(s *OptimiserSettings) { s.AdamBeta1 = 1 }, "adam-beta1 is 1, want a number from 0 to below 1"},
+		{func(s *OptimiserSettings) { s.AdamEpsilon = 0 }, "adam-epsilon is 0, want a positive number"},
+		{func(s *OptimiserSettings) { s.OutputBias = "zero" }, `unknown output-bias "zero", want drawn or data`},
 		{func(s *OptimiserSettings) { s.Clip = math.NaN() }, "clip is NaN, want 0 (any gradient) or a positive norm"},
 		{func(s *OptimiserSettings) { s.WeightDecay = -1 }, "weight-decay is -1, want 0 or more"},
 		{func(s *OptimiserSettings) { s.EMA = 1 }, "ema is 1, want a number from 0 to below 1, as 0.999"},

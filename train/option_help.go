@@ -17,11 +17,11 @@ func groupOf(key string) string {
 	switch key {
 	case "data", "size", "channels", "background", "range", "limit", "quick", "split", "split-by", "split-seed", "binarise":
 		return "Data"
-	case "objective", "k", "gradient", "beta", "warmup", "batch", "lr", "lr-schedule", "lr-steps", "lr-factor", "lr-warmup", "clip", "weight-decay":
+	case "objective", "k", "gradient", "beta", "warmup", "batch", "lr", "lr-schedule", "lr-steps", "lr-factor", "lr-warmup", "adam-beta1", "adam-epsilon", "free-bits", "clip", "weight-decay":
 		return "Objective"
 	case "smoothing", "variance-floor", "init", "restarts", "restart", "accelerate", "incremental", "m-steps", "tolerance":
 		return "EM"
-	case "epochs", "patience", "ema", "seed", "workers", "init-from", "freeze", "checkpoint-every":
+	case "epochs", "patience", "ema", "output-bias", "seed", "workers", "init-from", "freeze", "checkpoint-every":
 		return "Run"
 	}
 	return "Model"
@@ -46,6 +46,8 @@ func valuesOf(key string) []string {
 		return words([]model.Part{model.EncoderPart, model.DecoderPart})
 	case "lr-schedule":
 		return words(Schedules)
+	case "output-bias":
+		return words(OutputBiases)
 	case "prior":
 		return append(words(model.Priors), words(model.TablePriors)...)
 	case "prior-update":
