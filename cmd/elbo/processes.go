@@ -182,6 +182,8 @@ func mayShare(c train.Config) error {
 	switch {
 	case mixture.Restarts > 1:
 		return &train.ConfigError{Err: fmt.Errorf("restarts is %d, which several processes do not share: start each restart by itself, with --restart 0, 1, ..., or all of them without MPI", mixture.Restarts)}
+	case train.SettingsOf[train.VAESettings](c).FreeBits > 0:
+		return &train.ConfigError{Err: errors.New("free bits are a matter of the mean over a batch, of which a process sees its own part alone: leave --free-bits out, or start it without MPI")}
 	case mixture.Incremental > 0:
 		return &train.ConfigError{Err: errors.New("incremental EM goes through the images batch after batch, which several processes do not share: leave --incremental out, or start it without MPI")}
 	}
