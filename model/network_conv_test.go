@@ -2,8 +2,10 @@ package model
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,6 +63,11 @@ func TestAStepOfConvolutionsHasTheGradientOfItsLoss(t *testing.T) {
 			t.Fatal(err)
 		}
 		batch, random := m.NewBatch(images), rand.New(rand.NewPCG(5, 6))
+		for _, p := range m.Params() { // biases and last layers of blocks begin at 0
+			for j := range p.Value {
+				p.Value[j] += 0.2 * float32(random.NormFloat64())
+			}
+		}
 		batch.Images = images
 		for i := range batch.X {
 			batch.X[i] = float32(random.IntN(2))
@@ -178,4 +185,71 @@ func TestConvolutionsThatCannotBeAreRefused(t *testing.T) {
 	if _, err := NewVAE(c, graphtest.Engine(1), seeded); err == nil {
 		t.Error("a model is made for images of unknown shape")
 	}
+}
+
+// TestFirstWeightsKeepTheSizeOfWhatGoesThroughThem: the outputs of twenty convolutions are about
+// as large as those of two.
+func TestFirstWeightsKeepTheSizeOfWhatGoesThroughThem(t *testing.T) {
+	size := func(layers int) float64 {
+		const images = 8
+		c := ConvConfig{Image: MapShape{7, 7, 3}, Widths: slices.Repeat([]int{16}, layers), Kernel: 3, Stride: 1}
+		random, net := rand.New(rand.NewPCG(7, 8)), c.planEncoder(nil, 40, graph.ReLU).made(byName)
+		var out graph.Node
+		program, err := graph.Build(graphtest.Engine(1), func(b *graph.Builder) {
+			x, at := b.Input("x", images, c.Image.Size())
+			for i := range at {
+				at[i] = float32(random.NormFloat64())
+			}
+			out = net.Apply(b, x)
+			b.Output(out)
+		})
+		if err == nil {
+			err = program.Run()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := 0.0
+		for _, v := range program.Values(out) {
+			sum += float64(v) * float64(v)
+		}
+		return math.Sqrt(sum / float64(images*40))
+	}
+	// A patch of 3 by 3 at the edge of a map of 7 by 7 has zeros in it: a layer keeps (19/21)² of
+	// the variance. Three is room for the chance in sixteen channels.
+	few, deep, edges := size(2), size(20), math.Pow(19./21, 18)
+	if deep > 3*few || deep < few*edges/3 {
+		t.Errorf("outputs of twenty convolutions are of size %.3g, want some %.3g to %.3g, as those of two are", deep, few*edges, few)
+	}
+}
+
+// TestResidualBlocksBeginAsTheIdentity: their last convolution is 0, and nothing else is.
+func TestResidualBlocksBeginAsTheIdentity(t *testing.T) {
+	c := ConvConfig{Image: MapShape{7, 7, 3}, Widths: []int{4, 5}, Kernel: 3, Stride: 2, Blocks: 2}
+	blocks := 0
+	for _, m := range c.planEncoder([]int{6}, 3, graph.ReLU).made(byName).Modules {
+		zero := func(m Module) bool {
+			return !slices.ContainsFunc(m.Weight.Value, func(v float32) bool { return v != 0 })
+		}
+		if m.Weight != nil && zero(m) {
+			t.Errorf("%s begins at 0", m.Name)
+		}
+		if m.Kind != ResidualBlock {
+			continue
+		}
+		blocks++
+		if first, last := m.Inside[1], m.Inside[3]; zero(first) || !zero(last) {
+			t.Errorf("%s begins at 0: %v, %s: %v", first.Name, zero(first), last.Name, zero(last))
+		}
+	}
+	if blocks != 4 {
+		t.Errorf("%d blocks, want 4", blocks)
+	}
+}
+
+// byName is a random source for each parameter.
+func byName(name string) graph.Uniform {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return rand.New(rand.NewPCG(h.Sum64(), 9))
 }

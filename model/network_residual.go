@@ -10,10 +10,9 @@ import (
 //
 //	y = x + conv(f(conv(f(x))))
 //
-// with a stride of 1, so that maps and channels stay. There is no normalisation. Weights drawn
-// as PyTorch draws them make conv(f(conv(f(x)))) some thirty times smaller in variance than x, so
-// that even tens of blocks begin near the identity; and a bound that depended on the other
-// images of a batch, as with batch normalisation, would be no bound.
+// with a stride of 1, so that maps and channels stay. There is no normalisation: blocks begin as
+// the identity, see [Sequence.made], and a bound that depended on the other images of a batch,
+// as with batch normalisation, would be no bound.
 //
 // Source: He, Zhang, Ren, Sun 2016, "Identity mappings in deep residual networks".
 func (s *Sequence) residual(at MapShape, c ConvConfig, f graph.Activation) {
