@@ -33,11 +33,10 @@ var sharedCommands = []string{"train", "resume", "eval"}
 // join has this process work with the others that a launcher has started, if one has. The context
 // that it returns is cancelled on all of them at the same point of their work.
 func (p *program) join(ctx context.Context) (context.Context, error) {
-	launch, ok := mpi.Launched(p.getenv)
-	if !ok || launch.Size == 1 {
+	if p.launch.By == "" || p.launch.Size == 1 {
 		return ctx, nil
 	}
-	world, err := mpi.Open(mpi.Options{Library: p.getenv("ELBO_MPI"), By: launch.By, Limit: mpi.DefaultLimit, Now: p.now})
+	world, err := mpi.Open(mpi.Options{Library: p.mpi, By: p.launch.By, Limit: mpi.DefaultLimit, Now: p.now})
 	if err != nil {
 		return ctx, err
 	}
@@ -281,11 +280,10 @@ func (p *program) broadcast(own []byte) ([]byte, error) {
 
 // notShared refuses to begin a command that each process would go through by itself.
 func (p *program) notShared(cmd *cobra.Command) error {
-	launch, ok := mpi.Launched(p.getenv)
-	if !ok || launch.Size == 1 || slices.Contains(sharedCommands, cmd.Name()) || cmd.Parent() != cmd.Root() {
+	if p.launch.By == "" || p.launch.Size == 1 || slices.Contains(sharedCommands, cmd.Name()) || cmd.Parent() != cmd.Root() {
 		return nil
 	}
-	return usagef("%s is started %d times by MPI, and does not share its work between processes: start it once (%s do)", cmd.Name(), launch.Size, strings.Join(sharedCommands, ", "))
+	return usagef("%s is started several times by MPI, and does not share its work between processes: start it once, without a launcher (%s do)", cmd.Name(), strings.Join(sharedCommands, ", "))
 }
 
 // sourceOf is the version of the program and the revision of its source.

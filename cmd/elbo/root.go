@@ -19,6 +19,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/train"
+	"elbo/train/mpi"
 	"elbo/train/run"
 )
 
@@ -33,7 +34,8 @@ type program struct {
 	now    func() time.Time
 	cpus   int
 	blas   string // the user's choice of a matrix product, "" for none
-	getenv func(name string) string
+	mpi    string // the user's choice of an MPI library, "" for none
+	launch mpi.Launch
 
 	processes *processes // that share the work, nil for none
 
@@ -42,7 +44,8 @@ type program struct {
 
 // run executes one command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	p := &program{name: programName(args[0]), stdout: stdout, stderr: stderr, now: time.Now, cpus: runtime.GOMAXPROCS(0), blas: os.Getenv("ELBO_BLAS"), getenv: os.Getenv}
+	p := &program{name: programName(args[0]), stdout: stdout, stderr: stderr, now: time.Now, cpus: runtime.GOMAXPROCS(0), blas: os.Getenv("ELBO_BLAS"), mpi: os.Getenv("ELBO_MPI")}
+	p.launch, _ = mpi.Launched(os.Getenv)
 	if f, ok := stderr.(*os.File); ok {
 		p.live = term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" // which cannot draw over a line
 		p.width = func() int {
