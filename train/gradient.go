@@ -21,6 +21,8 @@ type gradient struct {
 	average   *runningAverage  // nil where there is none
 	evaluator *infer.Evaluator // nil without validation images
 	batches   *feed
+	distinct  [][]float32 // the gradients of the trained parameters, each once: parameters may share one
+	summed    [][]float32 // and those of what the likelihood solves for, which processes sum
 
 	step     int64
 	epoch    int
@@ -67,6 +69,7 @@ func (g *gradient) Begin(from *run.State) error {
 	if err := g.vae.CompileStep(mostDealt(g.Reducer, g.own.Batch)); err != nil {
 		return err
 	}
+	g.distinct, g.summed = g.gradients(len(g.vae.Trained())), g.gradients(g.vae.Gradients())
 	if g.own.EMA > 0 { // of the parameters that training begins with
 		g.average = newAverage(g.own.EMA, g.vae.Params(), g.Engine)
 		if from != nil {
@@ -236,13 +239,13 @@ func (g *gradient) move(images int) {
 	passed := float64(g.epoch-1) + float64(g.position)/n
 	g.adam.LR = g.own.rateAt(passed, passed+float64(images)/n, g.Config.Epochs)
 	if g.own.Clip > 0 {
-		g.Engine.Clip(g.own.Clip, g.distinct(len(g.vae.Trained())))
+		g.Engine.Clip(g.own.Clip, g.distinct)
 	}
 	g.adam.Step(g.vae.Grad)
 }
 
-// distinct are the first n gradients, each once: parameters may share one.
-func (g *gradient) distinct(n int) [][]float32 {
+// gradients are the first n, each once: parameters may share one.
+func (g *gradient) gradients(n int) [][]float32 {
 	var distinct [][]float32
 	for i := range n {
 		grad := g.vae.Grad(i)
@@ -258,7 +261,7 @@ func (g *gradient) reduce(t *model.Totals) error {
 	if g.Reducer.Size() == 1 {
 		return nil
 	}
-	for _, grad := range g.distinct(g.vae.Gradients()) {
+	for _, grad := range g.summed {
 		if err := g.Reducer.SumFloat32(grad); err != nil {
 			return err
 		}

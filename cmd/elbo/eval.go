@@ -73,8 +73,10 @@ evaluation uses one fixed draw, made with the run's seed.`,
 			if o.top < 0 || o.top > 0 && o.export == "" {
 				return usagef("top is %d, want 0 (all) or more, and with --export-posterior FILE", o.top)
 			}
-			if err := wantNPY("--export-posterior", o.export); err != nil {
-				return fmt.Errorf("%w; `%s encode %s --out %s` writes a table with names", err, p.name, run.ShellPath(args[0]), o.export)
+			if o.export != "" {
+				if _, err := flagFile("--export-posterior", o.export, ".npy"); err != nil {
+					return fmt.Errorf("%w; `%s encode %s --out %s` writes a table with names", err, p.name, run.ShellPath(args[0]), o.export)
+				}
 			}
 			if err := o.ais.check(cmd); err != nil {
 				return err

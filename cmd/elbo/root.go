@@ -134,7 +134,7 @@ Results go to standard output, messages and progress to standard error.`,
 	root.AddCommand(
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p), newPlotCmd(p),
 		newEncodeCmd(p), newDecodeCmd(p), newScoreCmd(p), newInterpolateCmd(p), newTraverseCmd(p), newImputeCmd(p),
-		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newSweepCmd(p), newDataCmd(p), newExperimentCmd(p),
+		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newSweepCmd(p), newReproduceCmd(p), newDataCmd(p), newExperimentCmd(p),
 		newListCmd(p), newPruneCmd(p), newExportCmd(p), newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", helpWidth)))
@@ -149,7 +149,7 @@ func otherNames() map[string][]string {
 		"score": {"predict", "likelihood", "logprob", "nll"}, "eval": {"evaluate", "test", "predict", "cluster", "score", "likelihood", "logprob", "nll"},
 		"train": {"fit", "learn"}, "resume": {"continue"}, "reconstruct": {"autoencode"}, "inspect": {"show", "info"},
 		"compare": {"diff"}, "bench": {"benchmark"}, "verify": {"check", "selftest"}, "list": {"ls", "runs"}, "prune": {"rm", "clean", "remove"},
-		"impute": {"inpaint", "complete"}, "interpolate": {"morph", "walk"}, "sweep": {"tune", "search"}, "export": {"onnx"}, "licences": {"licenses", "license"},
+		"impute": {"inpaint", "complete"}, "interpolate": {"morph", "walk"}, "sweep": {"tune", "search"}, "reproduce": {"replicate", "anchors"}, "export": {"onnx"}, "licences": {"licenses", "license"},
 	}
 }
 
