@@ -141,9 +141,6 @@ func (e *em) restore(from *run.State) error {
 	return e.Dir.TruncateMetrics(int(from.Step)) // the E-step of this step comes once more
 }
 
-// Close has nothing to end.
-func (e *em) Close() {}
-
 // Status is Unfinished: even of the last parameters the E-step is still to be made.
 func (e *em) Status() Status { return Unfinished }
 

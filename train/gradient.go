@@ -42,7 +42,7 @@ func NewGradient(f *Fitting, own VAESettings, m *model.VAE) Method {
 	return g
 }
 
-// Begin compiles a step, and starts to feed batches from where the state left off.
+// Begin compiles a step, and feeds batches from where the state left off.
 func (g *gradient) Begin(from *run.State) error {
 	if from != nil {
 		if err := g.restore(from); err != nil {
@@ -98,13 +98,6 @@ func (g *gradient) restore(from *run.State) error {
 	}
 	g.step, g.epoch, g.position, g.totals = from.Step, from.Epoch, from.Position, model.Totals(from.Sums)
 	return nil
-}
-
-// Close ends the feed.
-func (g *gradient) Close() {
-	if g.batches != nil {
-		g.batches.close()
-	}
 }
 
 // Status is Finished after the last epoch of the configuration, and OutOfPatience before it
@@ -219,7 +212,6 @@ func (g *gradient) steps(ctx context.Context) error {
 		g.step++
 		g.position += batch.Of
 		g.totals.Add(totals)
-		g.batches.recycle(batch)
 		g.Recorder.Step(Progress{Epoch: g.epoch, Epochs: g.Config.Epochs, Position: g.position, Images: n, Terms: g.totals.Mean()})
 		if ctx.Err() != nil {
 			return g.Interrupted()

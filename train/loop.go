@@ -98,7 +98,6 @@ func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder 
 	}
 	method := kind.Method(k)
 	k.method = method
-	defer method.Close()
 	if err := method.Begin(from); err != nil {
 		return Result{}, err
 	}

@@ -25,6 +25,4 @@ type Method interface {
 	At() (step int64, epoch, position int)
 	// Result adds what the method knows of how the run ended.
 	Result(*Result)
-	// Close ends what Begin has begun.
-	Close()
 }
