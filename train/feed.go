@@ -30,7 +30,7 @@ type fedBatch struct {
 
 // newFeed feeds batches from a position in an epoch to the end of the last epoch.
 func newFeed(s *Setup, own VAESettings, m *model.VAE, epoch, position int) *feed {
-	f := &feed{setup: s, own: own, model: m, epoch: epoch, position: position, batch: &fedBatch{Batch: *m.NewBatch(own.Batch)}}
+	f := &feed{setup: s, own: own, model: m, epoch: epoch, position: position, batch: &fedBatch{Batch: *m.NewBatch(mostDealt(s.Reducer, own.Batch))}}
 	if s.Train.Mode != data.Dynamic {
 		f.kept = s.Train.DrawnBits()
 	}
@@ -67,7 +67,7 @@ func (f *feed) fill(images []int32) {
 	_, noises := f.model.Q.Posterior.Sizes()
 	d, row := s.Train.D(), f.model.Draws*noises
 	b.Of = len(images)
-	images = images[b.Of*s.Reducer.Rank()/s.Reducer.Size() : b.Of*(s.Reducer.Rank()+1)/s.Reducer.Size()]
+	images = deal(s.Reducer, images, s.Train.N())
 	b.Images = len(images)
 	if prior, ok := f.model.Prior.(model.LeavesOut); ok {
 		for i, image := range images {

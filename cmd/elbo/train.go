@@ -222,19 +222,21 @@ func (v *pathValue) Type() string          { return "PATH" }
 
 // runTrain is the first of the four hops from the command to the gradient.
 func runTrain(ctx context.Context, p *program, o trainOptions) error {
-	s, err := p.setup(o.config)
+	ctx, err := p.join(ctx)
 	if err != nil {
 		return err
 	}
-	if s.Config.Network().InitFrom != "" { // an error is better told before a directory is made
-		if err := s.WarmStart(); err != nil {
-			return err
-		}
+	s, err := p.setup(o.config)
+	if err == nil && s.Config.Network().InitFrom != "" { // an error is better told before a directory is made
+		err = s.WarmStart()
+	}
+	if err := p.agree(err, s); err != nil {
+		return err
 	}
 	_, err = os.Stat(o.out)
 	made := o.out == "" || err != nil // the directory: by this command
-	dir, err := createRun(o.out, s.Config)
-	if err != nil {
+	dir, err := p.createRun(o.out, s.Config)
+	if err := p.agree(err, nil); err != nil {
 		return err
 	}
 	defer dir.Close()
@@ -250,7 +252,7 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 // discard removes a run that diverged before it had saved anything: a directory that can only
 // diverge again need not take the name. It returns the error of the run.
 func (p *program) discard(err error, dir *run.Dir, made bool) error {
-	if !isA[*train.DivergedError](err) {
+	if !p.first() || !isA[*train.DivergedError](err) {
 		return err
 	}
 	gone, fault := train.DiscardUnsaved(dir, made)
@@ -273,9 +275,13 @@ func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *run.Dir
 // fit trains from a state to the end.
 func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State) (train.Result, error) {
 	bar := newProgress(p, s, from)
-	result, err := train.Run(ctx, s, dir, from, newIllustrated(p, s, dir, bar), p.now)
+	var recorder train.Recorder
+	if p.first() {
+		recorder = newIllustrated(p, s, dir, bar)
+	}
+	result, err := train.Run(ctx, s, dir, from, recorder, p.now)
 	bar.done()
-	if errors.Is(err, train.ErrInterrupted) {
+	if errors.Is(err, train.ErrInterrupted) && p.first() {
 		if metrics, err := dir.ReadMetrics(); err == nil && len(metrics) > 0 {
 			newGallery(s, dir).chart("curves", curvesOf(s, metrics)) // as far as it came; resume draws it anew
 		}
@@ -292,7 +298,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	}
 	model := "the last model"
 	if result.Best != nil {
-		state, _, err := dir.Best()
+		state, _, err := p.fromFirst(dir.Best)
 		if err != nil {
 			return err
 		}
@@ -319,7 +325,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 		}
 		p.say("testing %s%s", model, how)
 		bar := newBar(p)
-		e, err := evaluate(ctx, s, s.Test, "test", train.ScoreOptions{Samples: o.tested, Seed: s.Config.Seed, Scored: func(images int) { bar.at("testing", images, s.Test.N()) }})
+		e, err := evaluate(ctx, s, s.Test, "test", train.ScoreOptions{Samples: o.tested, Seed: s.Config.Seed, Peers: s.Reducer, Scored: func(images int) { bar.at("testing", images, s.Test.N()) }})
 		bar.done()
 		if errors.Is(err, context.Canceled) {
 			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, run.ShellPath(dir.Path))
@@ -336,6 +342,9 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 				e.writeTrust(p.stdout)
 			}
 		}
+	}
+	if !p.first() {
+		return nil
 	}
 	if err := p.draw(s, dir); err != nil {
 		return err
@@ -431,6 +440,14 @@ func writeJSON(w io.Writer, v any) error {
 
 func writeJSONFile(path string, v any) error {
 	return run.WriteAtomic(path, func(w io.Writer) error { return writeJSON(w, v) })
+}
+
+// createRun makes a run directory, as the first of several processes.
+func (p *program) createRun(out string, c train.Config) (*run.Dir, error) {
+	if !p.first() {
+		return run.Unwritten(out, train.CheckState()), nil
+	}
+	return createRun(out, c)
 }
 
 // createRun makes the run directory of that name, or the first free one under runs/.
