@@ -33,10 +33,9 @@ func newHosts(r *runner) *hosts {
 		}
 		return err
 	}
-	const down = "ip netns del elbo1 2>/dev/null; ip netns del elbo2 2>/dev/null; true"
+	const down = "for n in 1 2; do kill -9 $(ip netns pids elbo$n 2>/dev/null) 2>/dev/null || true; ip netns del elbo$n 2>/dev/null || true; done\n"
 	r.t.Cleanup(func() { sh(down) })
-	if err := sh(down + `
-for n in 1 2; do ip netns add elbo$n; ip -n elbo$n link set lo up; done
+	if err := sh(down + `for n in 1 2; do ip netns add elbo$n; ip -n elbo$n link set lo up; done
 ip link add ev1 netns elbo1 type veth peer name ev2 netns elbo2
 for n in 1 2; do ip -n elbo$n addr add 10.77.0.$n/24 dev ev$n; ip -n elbo$n link set ev$n up; done`); err != nil {
 		r.t.Skipf("networks cannot be made here: %v", err)
