@@ -162,32 +162,6 @@ func logBetaBinomial(v, logit, logC float64) float64 {
 	return gamma(256) - gamma(v+1) - gamma(256-v) + gamma(v+a) + gamma(255-v+b) - gamma(255+c) + gamma(a+b) - gamma(a) - gamma(b)
 }
 
-// logLik builds a likelihood of every level or colour in xs, each an image of one pixel, under the
-// same output.
-func logLik(t *testing.T, xs [][]float32, out []float32, build func(b *graph.Builder, x, out graph.Node) graph.Node) []float32 {
-	t.Helper()
-	var x, o []float32
-	var y graph.Node
-	program, err := graph.Build(graphtest.Engine(2), func(b *graph.Builder) {
-		var xNode, outNode graph.Node
-		xNode, x = b.Input("x", len(xs), len(xs[0]))
-		outNode, o = b.Input("out", len(xs), len(out))
-		y = build(b, xNode, outNode)
-		b.Output(y)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, pixel := range xs {
-		copy(x[i*len(pixel):], pixel)
-		copy(o[i*len(out):], out)
-	}
-	if err := program.Run(); err != nil {
-		t.Fatal(err)
-	}
-	return program.Values(y)
-}
-
 // TestMassesOfAllLevelsSumToOne, at extreme parameters too: far from the levels, narrower than
 // a level, wider than all of them.
 func TestMassesOfAllLevelsSumToOne(t *testing.T) {
@@ -204,7 +178,7 @@ func TestMassesOfAllLevelsSumToOne(t *testing.T) {
 		for _, first := range []float32{-1000, -40, -3, -0.1, 0, 0.1, 0.5, 0.50001, 128. / 255, 1, 1.1, 3, 40, 1000} {
 			for _, second := range []float32{-1000, -12, -7.8, -7, -5, -2, 0, 3, 11, 60} {
 				sum := 0.0
-				for _, l := range logLik(t, levels, []float32{first, second}, build) {
+				for _, l := range graphtest.LogLik(t, levels, []float32{first, second}, build) {
 					sum += math.Exp(float64(l))
 				}
 				// A logarithm of magnitude 8, that of a share of 1/3000, is rounded by 2^-21; the
@@ -238,7 +212,7 @@ func TestMassesOfAllColoursSumToOne(t *testing.T) {
 	sum := 0.0
 	var colours [][]float32
 	flush := func() {
-		for _, l := range logLik(t, colours, out, func(b *graph.Builder, x, out graph.Node) graph.Node {
+		for _, l := range graphtest.LogLik(t, colours, out, func(b *graph.Builder, x, out graph.Node) graph.Node {
 			return b.LogisticMixtureLogLik(x, out, components, 3)
 		}) {
 			sum += math.Exp(float64(l))
@@ -296,7 +270,7 @@ func TestADequantisedGaussianIsBelowItsMasses(t *testing.T) {
 	}
 	for _, mean := range []float32{-0.3, 0, 0.2, 128. / 256, 0.9, 1.5} {
 		for _, logVar := range []float32{-30, -12, -9, -6, -3, 0, 2} {
-			got := logLik(t, levels, []float32{mean, logVar}, func(b *graph.Builder, x, out graph.Node) graph.Node {
+			got := graphtest.LogLik(t, levels, []float32{mean, logVar}, func(b *graph.Builder, x, out graph.Node) graph.Node {
 				return b.DequantisedGaussianLogLik(x, out, 1)
 			})
 			sigma := math.Exp(float64(min(max(logVar, graph.LeastLogVariance), graph.MostLogVariance)) / 2)

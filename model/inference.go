@@ -46,25 +46,55 @@ func (m *VAE) Codes(h []float32) ([]float32, error) {
 		return codes, nil
 	}
 	rows, codes := min(n, codedRows), make([]float32, 0, n*m.Latent)
-	var z graph.Node
-	var values []float32
-	program, err := graph.Build(m.Engine, func(b *graph.Builder) {
-		var numbers graph.Node
-		numbers, values = b.Input("h", rows, width)
-		eps, _ := b.Input("eps", rows, noise)
-		z, _ = m.Q.Posterior.Draw(b, numbers, eps)
-		b.Output(z)
-	})
-	for len(h) > 0 && err == nil {
-		taken := copy(values, h)
-		err = program.Run()
-		codes, h = append(codes, program.Values(z)[:taken/width*m.Latent]...), h[taken:]
+	draws, err := m.NewPosteriorDraws(m.Q.Posterior, rows, 1)
+	if err != nil {
+		return nil, err
 	}
-	return codes, err
+	for eps := make([]float32, rows*noise); len(h) > 0; {
+		taken := min(len(h)/width, rows)
+		z, err := draws.At(h[:taken*width], eps)
+		if err != nil {
+			return nil, err
+		}
+		codes, h = append(codes, z[:taken*m.Latent]...), h[taken*width:]
+	}
+	return codes, nil
 }
 
 // codedRows is how many codes are computed at once where they take a graph.
 const codedRows = 1000
+
+// PosteriorDraws computes draws z(h, ε) from members of a family.
+type PosteriorDraws struct {
+	program *graph.Program
+	h, eps  []float32
+	z       graph.Node
+}
+
+// NewPosteriorDraws compiles the draws of a family for blocks of images, with a number of draws
+// for each.
+func (j *Joint) NewPosteriorDraws(q Posterior, images, draws int) (*PosteriorDraws, error) {
+	d := &PosteriorDraws{}
+	var err error
+	d.program, err = graph.Build(j.Engine, func(b *graph.Builder) {
+		numbers, noise := q.Sizes()
+		var h, eps graph.Node
+		h, d.h = b.Input("h", images, numbers)
+		eps, d.eps = b.Input("eps", images*draws, noise)
+		d.z, _ = q.Draw(b, h, eps)
+		b.Output(d.z)
+	})
+	return d, err
+}
+
+// At returns z(h, ε), [B·S, Z], valid until the next call: h is [B, H], eps [B·S, E]. Of a block
+// with fewer images, what stands in the other rows means nothing.
+func (d *PosteriorDraws) At(h, eps []float32) ([]float32, error) {
+	copy(d.h, h)
+	copy(d.eps, eps)
+	err := d.program.Run()
+	return d.program.Values(d.z), err
+}
 
 // Scorer gives draws from posteriors their log-likelihoods and importance weights.
 // The encoder has run before: it is not run again for every draw.

@@ -28,31 +28,6 @@ func levelLikelihoods(t *testing.T, channels int) []Likelihood {
 	return all
 }
 
-// logProbs are log p(x|out) of images xs under one output of the decoder.
-func logProbs(t *testing.T, l Likelihood, xs [][]float32, out []float32) []float32 {
-	t.Helper()
-	var x, o []float32
-	var y graph.Node
-	program, err := graph.Build(graphtest.Engine(2), func(b *graph.Builder) {
-		var xNode, outNode graph.Node
-		xNode, x = b.Input("x", len(xs), len(xs[0]))
-		outNode, o = b.Input("out", len(xs), len(out))
-		y = l.LogProb(b, xNode, outNode)
-		b.Output(y)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, image := range xs {
-		copy(x[i*len(image):], image)
-		copy(o[i*len(out):], out)
-	}
-	if err := program.Run(); err != nil {
-		t.Fatal(err)
-	}
-	return program.Values(y)
-}
-
 // TestMeansAndDrawsAreOfTheMassesThatLogProbGives, for a grey pixel: the mean is Σ v/255 P(v),
 // and of many draws each level has the share that its mass says.
 func TestMeansAndDrawsAreOfTheMassesThatLogProbGives(t *testing.T) {
@@ -68,7 +43,7 @@ func TestMeansAndDrawsAreOfTheMassesThatLogProbGives(t *testing.T) {
 				out[i] = float32(random.NormFloat64())
 			}
 			masses, mean := make([]float64, graph.Levels), 0.0
-			for v, logP := range logProbs(t, l, levels, out) {
+			for v, logP := range graphtest.LogLik(t, levels, out, l.LogProb) {
 				masses[v] = math.Exp(float64(logP))
 				mean += float64(v) / 255 * masses[v]
 			}
@@ -143,9 +118,9 @@ func TestDrawsOfColoursHaveTheSharesThatLogProbGives(t *testing.T) {
 			for colour := range counts {
 				xs = append(xs, append(append([]float32{}, first...), colour[:]...))
 			}
-			of := logProbs(t, l, [][]float32{first}, out[:width])[0]
+			of := graphtest.LogLik(t, [][]float32{first}, out[:width], l.LogProb)[0]
 			chi, cells := 0.0, 0.0
-			for i, logP := range logProbs(t, l, xs, out) {
+			for i, logP := range graphtest.LogLik(t, xs, out, l.LogProb) {
 				if expected := math.Exp(float64(logP-of)) * draws; expected >= 5 {
 					d := float64(counts[[3]float32(xs[i][3:])]) - expected
 					chi, cells = chi+d*d/expected, cells+1

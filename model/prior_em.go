@@ -12,54 +12,42 @@ import (
 // to the posteriors of N images, h [N, H], of which it takes the mean μ_n and the variances
 // v_n. With
 //
-//	E_q[log N(z; m, s²)] = -½ Σ_Z ((μ - m)² + v)/s² + log s² + log 2π
+//	ℓ_nk = E_q[log N(z; m_k, s_k²)] = -½ Σ_Z ((μ_n - m_k)² + v_n)/s_k² + log s_k² + log 2π
 //
 // a pass is
 //
-//	r_nk ∝ π_k exp E_q[log N(z; m_k, s_k²)]
+//	r_nk ∝ π_k exp ℓ_nk
 //	π_k = Σ_n r_nk / N    m_k = Σ_n r_nk μ_n / Σ_n r_nk    s_k² = Σ_n r_nk ((μ_n - m_k)² + v_n) / Σ_n r_nk
 //
-// It never lowers
+// It never lowers, at these posteriors,
 //
-//	L = (1/N) Σ_n log Σ_k π_k exp E_q[log N(z; m_k, s_k²)]  ≤  (1/N) Σ_n E_q[log p(z)],
+//	L = (1/N) Σ_n log Σ_k π_k exp ℓ_nk = max_r (1/N) Σ_nk r_nk (log π_k + ℓ_nk - log r_nk)
 //
-// the bound in which each image has one r_n for all its codes; with one component the two
-// are equal. With more, what L gains the right-hand side may lose, where components overlap
-// within a posterior. So that is looked at as well, at a draw z(h_n, ε_n) of each posterior,
-// eps [N, E], and an update that lowers its mean is not taken. UpdatePrior returns whether it
-// was, and the gain in nats per image.
-func (m *VAE) UpdatePrior(h, eps []float32, passes int) (taken bool, gain float64, err error) {
+// which has no draws and no noise, and is below (1/N) Σ_n E_q[log p(z)] by the mean of
+// E_q[KL(r_n ‖ p(k|z))]: each image has one r_n for all its codes. So it is L that is raised,
+// and of E_q[log p(z)] a bound; with one component the two are equal. No s_k² falls below the
+// least v_n. UpdatePrior returns L before the first pass.
+//
+// Draws in place of means and variances would make the bound tight, and have noise that costs
+// more: a component that comes to sit on one draw shrinks to it.
+func (m *VAE) UpdatePrior(h []float32, passes int) (bound float64, err error) {
 	held, ok := m.Prior.(interface{ mixture() *MixturePrior })
 	known, hasMoments := m.Q.Posterior.(Moments)
 	if !ok || !hasMoments || held.mixture().h.Name != componentsParam {
-		return false, 0, fmt.Errorf("the prior %s of codes of a %s has no closed update", m.Prior, m.Q.Posterior)
+		return 0, fmt.Errorf("the prior %s of codes of a %s has no closed update", m.Prior, m.Q.Posterior)
 	}
-	p := held.mixture()
 	width, _ := m.Q.Posterior.Sizes()
 	var mean, variance []float64
 	for i := range len(h) / width {
 		mean = append(mean, known.Mean(h[i*width:][:width])...)
 		variance = append(variance, known.Variance(h[i*width:][:width])...)
 	}
-	density, err := m.newDrawnDensity(h, eps)
-	if err != nil {
-		return false, 0, err
+	for i := range passes {
+		if before := held.mixture().pass(mean, variance, m.Engine); i == 0 {
+			bound = before
+		}
 	}
-	before, err := density.mean()
-	if err != nil {
-		return false, 0, err
-	}
-	was := [][]float32{append([]float32(nil), p.h.Value...), append([]float32(nil), p.logits.Value...)}
-	for range passes {
-		p.pass(mean, variance, m.Engine)
-	}
-	after, err := density.mean()
-	if gain = after - before; err != nil || !(gain >= 0) {
-		copy(p.h.Value, was[0])
-		copy(p.logits.Value, was[1])
-		return false, gain, err
-	}
-	return true, gain, nil
+	return bound, nil
 }
 
 // passShards is how many parts the images of a pass are cut into, whatever the number of
@@ -68,18 +56,23 @@ const passShards = 16
 
 // passSums are the statistics of a part of the images.
 type passSums struct {
-	bound                  float64   // Σ_n log Σ_k π_k exp E_q[log N]
+	bound                  float64   // Σ log Σ_k π_k exp ℓ
 	counts, first, squares []float64 // Σ r, Σ r (μ - m), Σ r ((μ - m)² + v) about the old mean m
+	r                      []float64 // of the last image
 }
 
 // leastShare is the share of the images below which a component stays where it is, with this
 // weight: with none it could not come back.
 const leastShare = 1e-8
 
-// pass makes one pass of EM, and returns L before it.
-func (p *MixturePrior) pass(mean, variance []float64, engine *graph.Engine) float64 {
+// leastResponsibility is the r below which an image takes no part in the statistics of a component:
+// most do not in many dimensions, and all of them together come to a tenth of leastShare at most.
+const leastResponsibility = 1e-9
+
+// pass makes one pass of EM to means and variances, [N, Z], and returns L before it.
+func (p *MixturePrior) pass(means, variances []float64, engine *graph.Engine) float64 {
 	k, z := p.h.Shape[0], p.h.Shape[1]/2
-	n := len(mean) / z
+	n := len(means) / z
 	base, m, precision := weights(p.logits.Value), make([]float64, k*z), make([]float64, k*z)
 	for c := range k {
 		base[c] = elementary.Log(base[c])
@@ -93,7 +86,10 @@ func (p *MixturePrior) pass(mean, variance []float64, engine *graph.Engine) floa
 	engine.Split(passShards, 1, func(lo, hi int) {
 		for s := lo; s < hi; s++ {
 			from, to := n*s/passShards, n*(s+1)/passShards
-			parts[s].add(mean[from*z:to*z], variance[from*z:to*z], base, m, precision)
+			parts[s].begin(k, z)
+			for i := from; i < to; i++ {
+				parts[s].add(means[i*z:][:z], variances[i*z:][:z], base, m, precision)
+			}
 		}
 	})
 	total := &parts[0]
@@ -117,80 +113,34 @@ func (p *MixturePrior) pass(mean, variance []float64, engine *graph.Engine) floa
 	return total.bound / float64(n)
 }
 
-// add adds images with the given means and variances.
+// begin empties the statistics.
+func (s *passSums) begin(k, z int) {
+	s.counts, s.first, s.squares, s.r = make([]float64, k), make([]float64, k*z), make([]float64, k*z), make([]float64, k)
+}
+
+// add adds an image.
 func (s *passSums) add(mean, variance, base, m, precision []float64) {
-	k := len(base)
-	z := len(m) / k
-	s.counts, s.first, s.squares = make([]float64, k), make([]float64, k*z), make([]float64, k*z)
-	r := make([]float64, k)
-	for i := range len(mean) / z {
-		mu, v := mean[i*z:][:z], variance[i*z:][:z]
-		for c := range r {
-			sum := 0.0
-			for j, lambda := range precision[c*z:][:z] {
-				d := mu[j] - m[c*z+j]
-				sum += float64(lambda * (float64(d*d) + v[j]))
-			}
-			r[c] = base[c] - float64(sum/2)
+	z, r := len(mean), s.r
+	for c := range r {
+		sum := 0.0
+		for j, lambda := range precision[c*z:][:z] {
+			d := mean[j] - m[c*z+j]
+			sum += float64(lambda * (float64(d*d) + variance[j]))
 		}
-		logSum := elementary.LogSumExp(r...)
-		s.bound += logSum
-		for c := range r {
-			w := elementary.Exp(r[c] - logSum)
-			if w == 0 {
-				continue
-			}
-			s.counts[c] += w
-			for j, mu := range mu {
-				d := mu - m[c*z+j]
-				s.first[c*z+j] += float64(w * d)
-				s.squares[c*z+j] += float64(w * (float64(d*d) + v[j]))
-			}
+		r[c] = base[c] - float64(sum/2)
+	}
+	logSum := elementary.LogSumExp(r...)
+	s.bound += logSum
+	for c := range r {
+		w := elementary.Exp(r[c] - logSum)
+		if w < leastResponsibility {
+			continue
+		}
+		s.counts[c] += w
+		for j, mu := range mean {
+			d := mu - m[c*z+j]
+			s.first[c*z+j] += float64(w * d)
+			s.squares[c*z+j] += float64(w * (float64(d*d) + variance[j]))
 		}
 	}
-}
-
-// drawnDensity is the mean of log p(z) over draws z(h_n, ε_n).
-type drawnDensity struct {
-	program    *graph.Program
-	inH, inEps []float32
-	h, eps     []float32 // [N, H], [N, E]
-	logP       graph.Node
-	rows       int
-}
-
-func (m *VAE) newDrawnDensity(h, eps []float32) (*drawnDensity, error) {
-	width, noise := m.Q.Posterior.Sizes()
-	n := len(h) / width
-	if len(eps) != n*noise {
-		return nil, fmt.Errorf("%d numbers of noise for %d posteriors, want %d for each", len(eps), n, noise)
-	}
-	d := &drawnDensity{h: h, eps: eps, rows: min(n, encodedRows)}
-	var err error
-	d.program, err = graph.Build(m.Engine, func(b *graph.Builder) {
-		var of, e graph.Node
-		of, d.inH = b.Input("h", d.rows, width)
-		e, d.inEps = b.Input("eps", d.rows, noise)
-		z, _ := m.Q.Posterior.Draw(b, of, e)
-		d.logP = m.Prior.LogProb(b, z)
-		b.Output(d.logP)
-	})
-	return d, err
-}
-
-func (d *drawnDensity) mean() (float64, error) {
-	width, noise := len(d.inH)/d.rows, len(d.inEps)/d.rows
-	n, sum := len(d.h)/width, 0.0
-	for first := 0; first < n; first += d.rows {
-		rows := min(d.rows, n-first)
-		copy(d.inH, d.h[first*width:][:rows*width])
-		copy(d.inEps, d.eps[first*noise:][:rows*noise])
-		if err := d.program.Run(); err != nil {
-			return 0, err
-		}
-		for _, v := range d.program.Values(d.logP)[:rows] {
-			sum += float64(v)
-		}
-	}
-	return sum / float64(n), nil
 }

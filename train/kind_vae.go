@@ -136,8 +136,8 @@ func (s *VAESettings) Validate(c Config) error {
 func (s *VAESettings) Fit(images int) { s.Batch = min(s.Batch, images) }
 
 // Bytes counts parameters with gradients and moments, those of flows among them, what the
-// prior takes, the values of every layer for a batch with their gradients, the batches that
-// wait, and what evaluation holds. What the decoder gives of an image may be many times as large
+// prior takes, the values of every layer for a batch with their gradients, its pixels, and
+// what evaluation holds. What the decoder gives of an image may be many times as large
 // as the image.
 func (s *VAESettings) Bytes(c Config, image model.MapShape, _ int) float64 {
 	pixels, outputs := image.Size(), s.outputs(c, image)
@@ -163,7 +163,7 @@ func (s *VAESettings) Bytes(c Config, image model.MapShape, _ int) float64 {
 	if !s.Layers.Convolutional() {
 		values = draws * (decoder.Units + own) // networks of one size: half for each
 	}
-	return prior + 4*(kept*(encoder.Weights+decoder.Weights+ownWeights)+4*batch*values+feedAhead*batch*d+4*rows*float64(width))
+	return prior + 4*(kept*(encoder.Weights+decoder.Weights+ownWeights)+4*batch*values+batch*d+4*rows*float64(width))
 }
 
 // outputs is how many numbers the decoder gives for an image.

@@ -3,7 +3,6 @@ package train
 import (
 	"context"
 
-	"elbo/data"
 	"elbo/model/infer"
 )
 
@@ -12,18 +11,13 @@ import (
 const priorPasses = 5
 
 // updatePrior fits the mixture p(z) to the codes of all training images, as evaluation sees
-// them, see model.VAE's UpdatePrior. It is a pure function of the parameters and the epoch:
-// an epoch that is begun again begins the same way.
+// them, see model.VAE's UpdatePrior. It is a pure function of the parameters: an epoch that
+// is begun again begins the same way.
 func (g *gradient) updatePrior(ctx context.Context) error {
 	h, err := infer.Encode(ctx, g.vae, g.Train)
 	if err != nil {
 		return err
 	}
-	_, width := g.vae.Q.Posterior.Sizes()
-	eps, stream := make([]float32, g.Train.N()*width), data.NewStream(g.Config.Seed, "prior/update", uint64(g.epoch))
-	for i := range eps {
-		eps[i] = float32(stream.NormFloat64())
-	}
-	_, _, err = g.vae.UpdatePrior(h, eps, priorPasses)
+	_, err = g.vae.UpdatePrior(h, priorPasses)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"elbo/cmd/elbo/internal/chart"
 	"elbo/cmd/elbo/internal/picture"
 	"elbo/cmd/elbo/internal/report"
 	"elbo/model"
@@ -115,11 +116,11 @@ func (x *comparison) posteriorsOf(ctx context.Context, of int, images []int) ([]
 	if err != nil {
 		return nil, err
 	}
-	known, ok := vae.Q.Posterior.(model.Moments)
-	if !ok { // no ellipse to draw
-		return nil, nil
-	}
 	encoder, err := vae.NewEncoder(1)
+	if err != nil {
+		return nil, err
+	}
+	draws, err := vae.NewPosteriorDraws(vae.Q.Posterior, 1, outlineCorners)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +129,7 @@ func (x *comparison) posteriorsOf(ctx context.Context, of int, images []int) ([]
 		return nil, err
 	}
 	for n := range all {
-		if err := planePosterior(encoder, known, table, exact[n].Exact, &all[n]); err != nil {
+		if err := planePosterior(encoder, draws, table, exact[n].Exact, &all[n]); err != nil {
 			return nil, err
 		}
 	}
@@ -157,21 +158,48 @@ func tablePosteriors(m *model.EM, all []report.Posterior) error {
 	return nil
 }
 
+// outlineCorners is how many codes make the outline of the encoder's q.
+const outlineCorners = 97
+
+// outlines are the images under z(h, ε) of the circles that hold so much of ε: of a Gaussian,
+// with whatever covariance, ellipses; of a flow what becomes of them.
+func outlines(draws *model.PosteriorDraws, h []float32) ([]report.Outline, error) {
+	var all []report.Outline
+	for _, mass := range report.ContourMass {
+		eps, radius := make([]float32, 0, 2*outlineCorners), chart.GaussianRadius(mass)
+		for i := range outlineCorners {
+			sin, cos := math.Sincos(2 * math.Pi * float64(i) / (outlineCorners - 1))
+			eps = append(eps, float32(radius*cos), float32(radius*sin))
+		}
+		z, err := draws.At(h, eps)
+		if err != nil {
+			return nil, err
+		}
+		var o report.Outline
+		for i := range outlineCorners {
+			o.X, o.Y = append(o.X, float64(z[2*i])), append(o.Y, float64(z[2*i+1]))
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
 // planePosterior sets what is drawn of a VAE: the density of p(z|x), in a square that
-// holds it and the encoder's Gaussian.
-func planePosterior(encoder *model.Encoder, known model.Moments, table *infer.NodeTable, exact infer.Exact, o *report.Posterior) error {
+// holds it and the encoder's q.
+func planePosterior(encoder *model.Encoder, draws *model.PosteriorDraws, table *infer.NodeTable, exact infer.Exact, o *report.Posterior) error {
 	h, err := encoder.Encode(o.Pixel)
 	if err != nil {
 		return err
 	}
-	const reach = 4 // standard deviations
-	side := 0.0
-	means, variances := known.Mean(h), known.Variance(h)
-	for j := range 2 {
-		o.Mean[j], o.SD[j] = means[j], math.Sqrt(variances[j])
-		mean, sd := exact.Mean[j], math.Sqrt(exact.Covariance[j*2+j])
-		o.Lo[j] = min(mean-reach*sd, o.Mean[j]-reach*o.SD[j])
-		o.Hi[j] = max(mean+reach*sd, o.Mean[j]+reach*o.SD[j])
+	if o.Outlines, err = outlines(draws, h); err != nil {
+		return err
+	}
+	const reach, margin = 4, 0.3 // standard deviations; of the outlines' width
+	side, outer := 0.0, o.Outlines[len(o.Outlines)-1]
+	for j, at := range [][]float64{outer.X, outer.Y} {
+		mean, sd, room := exact.Mean[j], math.Sqrt(exact.Covariance[j*2+j]), margin*(slices.Max(at)-slices.Min(at))
+		o.Lo[j] = min(mean-reach*sd, slices.Min(at)-room)
+		o.Hi[j] = max(mean+reach*sd, slices.Max(at)+room)
 		side = max(side, o.Hi[j]-o.Lo[j])
 	}
 	for j := range 2 { // the same scale along both axes

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -235,19 +234,11 @@ evaluation sees; under dynamic binarisation every epoch of training has another 
 	return cmd
 }
 
-// wantNPY fails for the name of a file that others would not take for NumPy's.
-func wantNPY(flag, path string) error {
-	if path != "" && strings.ToLower(filepath.Ext(path)) != ".npy" {
-		return usagef("%s %s: want a name that ends in .npy, which is what is written", flag, path)
-	}
-	return nil
-}
-
 func runDataExport(p *program, o exportOptions) error {
 	if o.epoch < 0 || o.limit < 0 {
 		return usagef("epoch is %d and limit %d, want 0 or more", o.epoch, o.limit)
 	}
-	if err := wantNPY("--out", o.out); err != nil {
+	if _, err := outFile(o.out, ".npy"); err != nil {
 		return err
 	}
 	v, err := p.exported(o)

@@ -73,8 +73,10 @@ evaluation uses one fixed draw, made with the run's seed.`,
 			if o.top < 0 || o.top > 0 && o.export == "" {
 				return usagef("top is %d, want 0 (all) or more, and with --export-posterior FILE", o.top)
 			}
-			if err := wantNPY("--export-posterior", o.export); err != nil {
-				return fmt.Errorf("%w; `%s encode %s --out %s` writes a table with names", err, p.name, run.ShellPath(args[0]), o.export)
+			if o.export != "" {
+				if _, err := flagFile("--export-posterior", o.export, ".npy"); err != nil {
+					return fmt.Errorf("%w; `%s encode %s --out %s` writes a table with names", err, p.name, run.ShellPath(args[0]), o.export)
+				}
 			}
 			if err := o.ais.check(cmd); err != nil {
 				return err
@@ -102,11 +104,15 @@ func addModelFlags(cmd *cobra.Command, checkpoint, dataPath *string) {
 }
 
 func runEval(ctx context.Context, p *program, o evalOptions) error {
-	t, view, err := p.openScored(&o)
+	ctx, err := p.join(ctx)
 	if err != nil {
 		return err
 	}
-	if o.export != "" {
+	t, view, err := p.openScored(&o)
+	if err := p.agree(err, t.setup()); err != nil {
+		return err
+	}
+	if o.export != "" && p.first() {
 		if err := exportPosterior(ctx, t.Setup, view, o.export, o.top); err != nil {
 			return err
 		}
@@ -125,6 +131,14 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 		writeContingency(p.stdout, e.Table.Clusters)
 	}
 	return nil
+}
+
+// setup is nil of a model that could not be opened.
+func (t *trained) setup() *train.Setup {
+	if t == nil {
+		return nil
+	}
+	return t.Setup
 }
 
 // openScored opens the model and the images that are to be scored, after it has checked what was
@@ -155,7 +169,7 @@ func (p *program) openScored(o *evalOptions) (*trained, data.View, error) {
 
 // scoreAll scores images under a bar, as asked.
 func (p *program) scoreAll(ctx context.Context, t *trained, v data.View, o evalOptions) (*evalReport, error) {
-	ask := train.ScoreOptions{Samples: o.samples, Seed: o.seed, Rate: o.rate, Exact: o.exact}
+	ask := train.ScoreOptions{Samples: o.samples, Seed: o.seed, Rate: o.rate, Exact: o.exact, Peers: t.Reducer}
 	if o.ais.on {
 		ask.AIS = &o.ais.AISOptions
 	}

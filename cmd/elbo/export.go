@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -85,17 +83,13 @@ func runExport(p *program, o onnxOptions) error {
 	} else {
 		p.say("a %s has no encoder: its posterior is a table, which `%s eval %s --export-posterior q.npy` writes", t.Config.Model, p.name, run.ShellPath(o.run))
 	}
-	hash, err := fileSHA256(t.Path)
-	if err != nil {
-		return err
-	}
 	if err := run.MakeDirectory(o.out); err != nil {
 		return usagef("%s: cannot make the directory: %w: choose another --out", o.out, err)
 	}
 	version := versionOf(debug.ReadBuildInfo()).Version
 	for _, part := range parts {
 		part.Version = version
-		part.Metadata["elbo.checkpoint_sha256"] = hash
+		part.Metadata["elbo.checkpoint_sha256"] = t.State.FileSHA256
 		part.Metadata["elbo.step"] = fmt.Sprint(t.State.Step)
 		file, err := part.Encode()
 		if err != nil {
@@ -107,17 +101,4 @@ func runExport(p *program, o onnxOptions) error {
 		}
 	}
 	return nil
-}
-
-func fileSHA256(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
 }

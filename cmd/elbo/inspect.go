@@ -5,11 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -60,10 +57,12 @@ func runInspect(p *program, o inspectOptions) error {
 		_, err = io.WriteString(p.stdout, dot)
 		return err
 	}
-	state, in, err := p.inspectState(o)
+	state, path, passed, err := p.loadState(o.path, o.checkpoint)
 	if err != nil {
 		return err
 	}
+	p.sayPassedOver(passed)
+	in := inspect(state, path)
 	if dir, err := train.ReadRun(o.path); err == nil { // a file has no metrics beside it
 		if o.checkpoint != "best" && o.checkpoint != "last" {
 			state = nil // perhaps of another run
@@ -77,26 +76,6 @@ func runInspect(p *program, o inspectOptions) error {
 	}
 	in.write(p.stdout)
 	return nil
-}
-
-// inspectState loads a checkpoint and describes it. A run in training removes its older ones:
-// where one is gone before it is described, the next newest is taken.
-func (p *program) inspectState(o inspectOptions) (*run.State, *inspection, error) {
-	const tries = 200 // epochs of a few milliseconds leave a checkpoint as long
-	for try := 1; ; try++ {
-		state, path, passed, err := p.loadState(o.path, o.checkpoint)
-		if err != nil {
-			return nil, nil, err
-		}
-		in, err := inspect(state, path)
-		if errors.Is(err, fs.ErrNotExist) && try < tries {
-			continue
-		}
-		if err == nil {
-			p.sayPassedOver(passed)
-		}
-		return state, in, err
-	}
 }
 
 // dot draws the graph of a training step; of a model with a table, its E-graph.
@@ -136,25 +115,16 @@ type tensorInfo struct {
 	SHA256 string `json:"sha256"` // of the values, little-endian float32
 }
 
-func inspect(s *run.State, path string) (*inspection, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	whole := sha256.New()
-	if _, err := io.Copy(whole, file); err != nil {
-		return nil, err
-	}
+func inspect(s *run.State, path string) *inspection {
 	in := &inspection{
-		File: path, SHA256: hex.EncodeToString(whole.Sum(nil)), Format: run.FormatVersion,
+		File: path, SHA256: s.FileSHA256, Format: run.FormatVersion,
 		Step: s.Step, Epoch: s.Epoch, Position: s.Position, Best: s.Best,
 		Data: s.Data, Config: s.Config, Numerics: s.Numerics,
 	}
 	for _, t := range slices.Concat(s.Params, s.Tables, s.Moments) {
 		in.Tensors = append(in.Tensors, tensorInfo{t.Name, t.Shape, valuesSHA256(t.Data)})
 	}
-	return in, nil
+	return in
 }
 
 func valuesSHA256(values []float32) string {

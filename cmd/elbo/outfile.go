@@ -9,16 +9,21 @@ import (
 	"strings"
 )
 
-// outFile checks the name of a file that is to be written: its ending, of which it returns
-// the one that it has, and that its directory is there.
+// outFile checks the name of a file that --out says is to be written: its ending, of which it
+// returns the one that it has, and that its directory is there.
 func outFile(out string, endings ...string) (string, error) {
+	return flagFile("--out", out, endings...)
+}
+
+// flagFile is outFile of another flag.
+func flagFile(flag, out string, endings ...string) (string, error) {
 	ext := strings.ToLower(filepath.Ext(out))
 	if !slices.Contains(endings, ext) {
-		return "", usagef("--out %s: want a name that ends in %s", out, orList(endings))
+		return "", usagef("%s %s: want a name that ends in %s", flag, out, orList(endings))
 	}
 	dir := filepath.Dir(out)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return "", usagef("--out %s: there is no directory %s: make it, or choose another place", out, dir)
+		return "", usagef("%s %s: there is no directory %s: make it, or choose another place", flag, out, dir)
 	}
 	return ext, nil
 }

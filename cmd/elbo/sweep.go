@@ -364,15 +364,11 @@ func (x *sweep) score(ctx context.Context) error {
 // the same model, pixels and draws and by the same program, else a new one, which is kept.
 func (x *sweep) scored(ctx context.Context, i int) (report.Comparison, error) {
 	file := filepath.Join(x.options.out, scoresDirectory, x.Points[i].Name+".json")
-	_, checkpoint, err := x.p.loadUsed(x.path(i), "best")
+	state, _, err := x.p.loadUsed(x.path(i), "best")
 	if err != nil {
 		return report.Comparison{}, err
 	}
-	hash, err := fileSHA256(checkpoint)
-	if err != nil {
-		return report.Comparison{}, err
-	}
-	of := sweepScore{CheckpointSHA256: hash, PixelsSHA256: x.pixels, Samples: x.options.samples, Seed: x.first.Seed, Version: versionOf(debug.ReadBuildInfo()).Version}
+	of := sweepScore{CheckpointSHA256: state.FileSHA256, PixelsSHA256: x.pixels, Samples: x.options.samples, Seed: x.first.Seed, Version: versionOf(debug.ReadBuildInfo()).Version}
 	var before sweepScore
 	if text, err := os.ReadFile(file); err == nil && json.Unmarshal(text, &before) == nil && before.sameAs(of) {
 		before.Comparison.Models[0].Images = before.Images

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"elbo/data"
-	"elbo/graph"
 	"elbo/model"
 )
 
@@ -142,29 +141,22 @@ func moments(j *model.Joint, q model.Posterior, h []float32, n int, seed uint64)
 		return means, variances, nil
 	}
 	const draws = 300
-	var z graph.Node
-	var numbers, eps []float32
-	program, err := graph.Build(j.Engine, func(b *graph.Builder) {
-		var hs, es graph.Node
-		hs, numbers = b.Input("h", 1, width)
-		es, eps = b.Input("eps", draws, noise)
-		z, _ = q.Draw(b, hs, es)
-		b.Output(z)
-	})
+	compiled, err := j.NewPosteriorDraws(q, 1, draws)
 	if err != nil {
 		return nil, nil, err
 	}
+	eps := make([]float32, draws*noise)
 	stream := data.NewStream(seed, "eps/gap/moments")
 	for i := range eps {
 		eps[i] = float32(stream.NormFloat64())
 	}
 	for i := range n {
-		copy(numbers, h[i*width:][:width])
-		if err := program.Run(); err != nil {
+		z, err := compiled.At(h[i*width:][:width], eps)
+		if err != nil {
 			return nil, nil, err
 		}
 		of := make([]Running, j.Latent)
-		for k, v := range program.Values(z) {
+		for k, v := range z {
 			of[k%j.Latent].Add(float64(v))
 		}
 		for _, m := range of {

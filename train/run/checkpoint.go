@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -82,6 +83,8 @@ type State struct {
 	Objective *float64             // evidence plus penalty that the iteration before came to, nats per image; nil before the first
 	MStep     MStep                // what the last M-step leaves behind besides parameters
 	Tables    []safetensors.Tensor // tables over images, and statistics: see the names of tables
+
+	FileSHA256 string // of the whole file that it was loaded from, hexadecimal; "" of a state that was not. Not stored
 }
 
 // MStep is what an M-step leaves behind besides parameters: for the line of metrics after
@@ -173,6 +176,22 @@ func Load(path string, check Check) (*State, error) {
 		return nil, fmt.Errorf("%s: %w%s", path, err, checkpointHint(err))
 	}
 	return s, nil
+}
+
+// Encode returns the bytes of a checkpoint's file.
+func Encode(s *State) ([]byte, error) {
+	var file bytes.Buffer
+	err := writeCheckpoint(&file, s)
+	return file.Bytes(), err
+}
+
+// Decode is Load of the bytes of a checkpoint's file.
+func Decode(file []byte, check Check) (*State, error) {
+	s, err := readCheckpoint(bytes.NewReader(file), int64(len(file)))
+	if err == nil && check != nil && len(s.Config) > 0 {
+		err = check(s)
+	}
+	return s, err
 }
 
 func loadCheckpoint(path string) (*State, error) {
@@ -439,7 +458,8 @@ func readCheckpoint(r io.ReaderAt, size int64) (*State, error) {
 	if err := header.Check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if err := checkCheckpointSums(r, header); err != nil {
+	fileSum, err := checkCheckpointSums(r, header)
+	if err != nil {
 		return nil, err
 	}
 	tensors, err := header.Read(r)
@@ -465,6 +485,7 @@ func readCheckpoint(r io.ReaderAt, size int64) (*State, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
+	s.FileSHA256 = fileSum
 	return s, nil
 }
 
@@ -483,20 +504,25 @@ func checkCheckpointFormat(metadata map[string]string) error {
 	return nil
 }
 
-func checkCheckpointSums(r io.ReaderAt, header *safetensors.Header) error {
-	data := sha256.New()
-	if _, err := io.Copy(data, io.NewSectionReader(r, header.Start, header.Size)); err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+// checkCheckpointSums compares the checksums, and returns that of the whole file.
+func checkCheckpointSums(r io.ReaderAt, header *safetensors.Header) (file string, err error) {
+	data, whole := sha256.New(), sha256.New()
+	_, err = io.Copy(whole, io.NewSectionReader(r, 0, header.Start))
+	if err == nil {
+		_, err = io.Copy(io.MultiWriter(data, whole), io.NewSectionReader(r, header.Start, header.Size))
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	for _, sum := range []struct{ what, key, found string }{
 		{"header", checkpointHeaderSHA256, checkpointHeaderSum(header.Entries, header.Metadata)},
 		{"data section", checkpointSHA256, hex.EncodeToString(data.Sum(nil))},
 	} {
 		if want := header.Metadata[sum.key]; sum.found != want {
-			return fmt.Errorf("%w: %s has SHA-256 %.12s…, %s says %.12q…", ErrChecksum, sum.what, sum.found, sum.key, want)
+			return "", fmt.Errorf("%w: %s has SHA-256 %.12s…, %s says %.12q…", ErrChecksum, sum.what, sum.found, sum.key, want)
 		}
 	}
-	return nil
+	return hex.EncodeToString(whole.Sum(nil)), nil
 }
 
 // stateFromMetadata reads all of the state but its tensors, and names every fault.

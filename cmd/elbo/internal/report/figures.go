@@ -239,19 +239,22 @@ type Posterior struct {
 
 	// Of a VAE: the density of p(z|x) on W x H points that are evenly spaced over
 	// [Lo, Hi] in each dimension, first dimension along a row, last row uppermost; and the
-	// encoder's Gaussian.
+	// encoder's q, by outlines that hold ContourMass of it.
 	Lo, Hi   [2]float64
 	W, H     int
 	Density  []float64
-	Mean, SD [2]float64
+	Outlines []Outline
 
 	// Of a grid: its points, with p(z|x) of each.
 	Points []float32 // [K, 2]
 	Table  []float32 // [K]
 }
 
-// Levels of mass that contours enclose, of a posterior and of the encoder's Gaussian alike.
-var contourMass = [2]float64{0.5, 0.95}
+// Outline is a closed curve in the latent plane.
+type Outline struct{ X, Y []float64 }
+
+// ContourMass is how much contours enclose, of a posterior and of the encoder's q alike.
+var ContourMass = [2]float64{0.5, 0.95}
 
 // plane draws a posterior.
 func (p Page) plane(n int) chart.Chart {
@@ -275,12 +278,11 @@ func (p Page) plane(n int) chart.Chart {
 	}
 	density := chart.Field{W: o.W, H: o.H, X: span(0), Y: span(1), Values: o.Density}
 	c.Layers = []chart.Layer{chart.Heat{Field: density}}
-	for _, level := range chart.MassLevels(o.Density, contourMass[:]...) {
+	for _, level := range chart.MassLevels(o.Density, ContourMass[:]...) {
 		c.Layers = append(c.Layers, chart.Contour{Field: density, Look: chart.Look{Ink: chart.Black, Thin: true}, Level: level})
 	}
-	for _, mass := range contourMass {
-		r := chart.GaussianRadius(mass)
-		c.Layers = append(c.Layers, chart.Ellipse{Look: chart.Look{Ink: look(o.Model).Ink, Dashed: true}, X: o.Mean[0], Y: o.Mean[1], RadiusX: r * o.SD[0], RadiusY: r * o.SD[1]})
+	for _, outline := range o.Outlines {
+		c.Layers = append(c.Layers, chart.Line{Look: chart.Look{Ink: look(o.Model).Ink, Dashed: true}, X: outline.X, Y: outline.Y})
 	}
 	return c
 }

@@ -42,6 +42,7 @@ type part struct {
 
 var parts = []part{
 	{"probabilities", (*Verifier).probabilities},
+	{"priors and posteriors", (*Verifier).latents},
 	{"gradients", (*Verifier).gradients},
 	{"batches", (*Verifier).batches},
 	{"EM", (*Verifier).monotone},
@@ -106,11 +107,11 @@ func (v *Verifier) smallVAE(c model.VAEConfig) (*model.VAE, error) {
 	return m, nil
 }
 
-// allImages are the 512 images of 3 x 3 pixels that are 0 or 1, [512, 9].
-func allImages() []float32 {
-	x := make([]float32, 512*9)
+// binaryImages are the 2^d images of d pixels that are 0 or 1, [2^d, d].
+func binaryImages(d int) []float32 {
+	x := make([]float32, d<<d)
 	for i := range x {
-		x[i] = float32(i / 9 >> (i % 9) & 1)
+		x[i] = float32(i / d >> (i % d) & 1)
 	}
 	return x
 }
@@ -184,9 +185,9 @@ func (v *Verifier) levelsOf(ctx context.Context, l model.LikelihoodName, add fun
 	return nil
 }
 
-// massOf sums p(x) of a decoder over all images, with p(x) by quadrature.
+// massOf sums p(x) of a decoder over all images of 3 x 3 pixels, with p(x) by quadrature.
 func (v *Verifier) massOf(ctx context.Context, name string, g *model.Joint, add func(Check)) error {
-	logP, allowed, err := evidence(ctx, g, allImages())
+	logP, allowed, err := evidence(ctx, g, binaryImages(9))
 	if err != nil {
 		return err
 	}
@@ -285,7 +286,7 @@ func (v *Verifier) massOfStates(name string, m *model.EM, add func(Check)) error
 	if err != nil {
 		return err
 	}
-	copy(e.X(), allImages())
+	copy(e.X(), binaryImages(9))
 	if err := e.Run(512); err != nil {
 		return err
 	}
@@ -347,14 +348,14 @@ func (v *Verifier) slopes(m *model.VAE, name string) (worst float64, err error) 
 		return 0, err
 	}
 	var grads [][]float64
-	for i, p := range m.Params() {
+	for i, p := range m.Trained() {
 		g := make([]float64, len(p.Value))
 		for j, x := range m.Grad(i) {
 			g[j] = float64(x)
 		}
 		grads = append(grads, v.spoiled(name, g...))
 	}
-	for i, p := range m.Params() {
+	for i, p := range m.Trained() {
 		g, source := grads[i], data.NewStream(2, "verify/direction/"+p.Name)
 		d := make([]float64, len(g))
 		for j := range d {
