@@ -29,6 +29,7 @@ var (
 	_ Linked = PixelGaussian{}
 	_ Linked = BetaBinomial{}
 	_ Linked = DiscretizedLogistic{}
+	_ Linked = DequantisedGaussian{}
 )
 
 // SetOutputBias sets the decoder's last biases so that, where its last layer gives 0 besides
@@ -137,6 +138,13 @@ func (l BetaBinomial) Link(out []float32, mean []float64) {
 func (l DiscretizedLogistic) Link(out []float32, mean []float64) {
 	for i, m := range mean {
 		out[graph.PairOf(i, l.Channels)] = float32(m)
+	}
+}
+
+// Link copies the means, of (level + ½)/256, and leaves the variances.
+func (l DequantisedGaussian) Link(out []float32, mean []float64) {
+	for i, m := range mean {
+		out[graph.PairOf(i, l.Channels)] = float32((float64(m*(graph.Levels-1)) + 0.5) / graph.Levels)
 	}
 }
 
