@@ -39,9 +39,13 @@ var (
 //
 // Source: the experiments of Burda, Grosse, Salakhutdinov 2016.
 func (j *Joint) SetOutputBias(mean []float64) error {
-	decoder, ok := j.Decoder.(Biased)
+	network := j.Decoder
+	if lowest, ok := network.(LowestLayer); ok {
+		network = lowest.Network
+	}
+	decoder, ok := network.(Biased)
 	if !ok {
-		return fmt.Errorf("output-bias is data, but the last layer of a %T has no bias: want drawn", j.Decoder)
+		return fmt.Errorf("output-bias is data, but the last layer of a %T has no bias: want drawn", network)
 	}
 	likelihood, ok := j.Likelihood.(Linked)
 	if !ok {
@@ -153,12 +157,8 @@ func (s *Sequence) OutputBias() *graph.Param {
 	}
 }
 
-// OutputBias returns that of the network below, nil where it has none.
-func (d LowestLayer) OutputBias() *graph.Param { return d.Network.(Biased).OutputBias() }
-
 var (
 	_ Biased = (*graph.MLP)(nil)
 	_ Biased = (*graph.Gated)(nil)
 	_ Biased = (*Sequence)(nil)
-	_ Biased = LowestLayer{}
 )
