@@ -151,11 +151,11 @@ func (s *VAESettings) Bytes(c Config, image model.MapShape, _ int) float64 {
 		encoder, decoder := s.ConvSettings.model(image).Costs(s.Layers, s.Hidden, s.Latent, 2*s.Latent, pixels)
 		width := max(d, decoder.Units)
 		rows = float64(max(1, c.Workers) * infer.ScoredRows(int(width)))
-		prior := s.PriorSettings.bytes(encoder.Units, d, max(batch*draws, rows))
+		prior := s.PriorSettings.bytes(encoder.Units, d, max(batch*draws, rows), s.pairUnits())
 		kept += convSums
 		return prior + 4*(kept*(encoder.Weights+decoder.Weights+ownWeights)+4*batch*(encoder.Units+draws*(decoder.Units+own))+feedAhead*batch*d+4*rows*width)
 	}
-	prior := s.PriorSettings.bytes(units, d, max(batch*draws, rows))
+	prior := s.PriorSettings.bytes(units, d, max(batch*draws, rows), s.pairUnits())
 	return prior + 4*(kept*(2*weights+ownWeights)+4*batch*draws*(units+own)+feedAhead*batch*d+4*rows*d)
 }
 

@@ -94,7 +94,7 @@ func roughNats(v float64) string {
 
 // roughEstimate is a figure with its standard error, both written alike.
 func roughEstimate(v, se float64) string {
-	if math.Abs(v) >= 1e4 {
+	if math.Abs(v) >= 1e4 || se >= 10 {
 		return fmt.Sprintf("%.0f ± %.0f", v, se)
 	}
 	return fmt.Sprintf("%s ± %.2f", nats(v), se)

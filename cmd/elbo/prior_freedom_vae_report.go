@@ -73,7 +73,10 @@ func vaeColumns() []tableColumn[vaeArmResult] {
 			if f.AISAbove == nil {
 				return "-"
 			}
-			return fmt.Sprintf("%+.2f ± %.2f", f.AISAbove.Value, f.AISAbove.SE)
+			if f.AISAbove.Value < 0 {
+				return estimate(*f.AISAbove)
+			}
+			return "+" + estimate(*f.AISAbove)
 		})},
 	}
 }
@@ -115,7 +118,7 @@ images. parameters: numbers of p(z) that training changes. Of test images recon 
 parts of KL: I_q(x; z), at most log %[1]d, and KL(q‖p) = KL(q(z) ‖ p(z)), q(z) their mean posterior. log p: log p(x)
 under the model's p(z), N(0, I) where each image has its own: %s.`, r.scored(), strings.Join(of, "; "))
 	if bounded != "" && annealed > 0 {
-		text += fmt.Sprintf("\nAIS: what annealed importance sampling adds to %s on the first %s.", bounded, count(annealed, "test image"))
+		text += fmt.Sprintf("\nAIS: what annealed importance sampling adds to %s on the first %s, a lower bound in expectation too.", bounded, count(annealed, "test image"))
 	}
 	return text
 }
