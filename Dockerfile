@@ -7,7 +7,7 @@ COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -o /usr/local/bin/elbo ./cmd/elbo
 
 # Run: Debian, a user without rights, and a volume for runs.
-FROM debian:bookworm-slim
+FROM debian:bookworm-slim AS alone
 RUN useradd --uid 10001 --create-home --home-dir /home/elbo elbo \
  && mkdir /runs && chown elbo:elbo /runs
 COPY --from=build /usr/local/bin/elbo /usr/local/bin/elbo
@@ -18,3 +18,14 @@ WORKDIR /
 VOLUME /runs
 ENTRYPOINT ["elbo"]
 CMD ["train"]
+
+# The same with Open MPI, for several processes: docker build --target mpi -t elbo-mpi .
+FROM alone AS mpi
+USER root
+RUN apt-get update && apt-get install -y --no-install-recommends openmpi-bin openssh-client \
+ && rm -rf /var/lib/apt/lists/*
+USER elbo
+ENTRYPOINT []
+CMD ["mpirun", "-np", "2", "elbo", "train"]
+
+FROM alone

@@ -58,7 +58,7 @@ func (k *BitImages) Pixels(dst []float32, i int) {
 }
 
 // DrawnBits are BitImages that are drawn one by one, each when it is first wanted, so that
-// the first of many is there at once. They are not safe for concurrent use.
+// the first of many is there at once. Different images are safe to take concurrently.
 type DrawnBits struct {
 	v     View
 	bits  *BitImages

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -61,6 +62,8 @@ type MStep interface {
 	// expect is told of each chunk after its E-step: its first image, and how many it has.
 	// It adds the chunk to the statistics.
 	expect(e *em, first, count int)
+	// sum completes what expect has kept by what other processes have of their images.
+	sum(r Reducer) error
 	// bound returns the line of metrics of the present table where the M-step has left one
 	// that needs no E-step; false where it does.
 	bound(e *em) (run.Metrics, bool)
@@ -83,7 +86,7 @@ func NewEM(f *Fitting, m *model.EM, step MStep) Method { return newEM(f, m, step
 func newEM(f *Fitting, m *model.EM, step MStep) *em {
 	e := &em{Fitting: f, model: m, mStep: step, last: math.NaN(), prior: commonPrior{}}
 	if f.Config.Table().Prior == model.PerImage {
-		e.prior = newPriorPerImage(f.Train.N(), m.Config.States)
+		e.prior = newPriorPerImage(f.Reducer, f.Train.N(), m.Config.States)
 	}
 	return e
 }
@@ -138,9 +141,6 @@ func (e *em) restore(from *run.State) error {
 	return e.Dir.TruncateMetrics(int(from.Step)) // the E-step of this step comes once more
 }
 
-// Close has nothing to end.
-func (e *em) Close() {}
-
 // Status is Unfinished: even of the last parameters the E-step is still to be made.
 func (e *em) Status() Status { return Unfinished }
 
@@ -179,7 +179,7 @@ func (e *em) validate(m *run.Metrics) error {
 	if e.validation != nil {
 		began := e.Now()
 		var err error
-		if m.Validation, err = evidence(context.Background(), e.validation, e.Validation); err != nil {
+		if m.Validation, err = evidence(context.Background(), e.validation, e.Validation); err != nil { // by every process, of all
 			return err
 		}
 		if err := e.finite(m.Validation.Bound); err != nil {
@@ -318,8 +318,9 @@ func (e *em) passOver() (run.Metrics, error) {
 	e.stats.Clear()
 	var totals model.Totals
 	priorBound := 0.0
-	for first, n := 0, e.Train.N(); first < n; first += e.fit.Chunk() {
-		count := min(e.fit.Chunk(), n-first)
+	lo, hi := shareOf(e.Reducer, e.Train.N())
+	for first := lo; first < hi; first += e.fit.Chunk() {
+		count := min(e.fit.Chunk(), hi-first)
 		e.fit.Load(e.pixels, first, count)
 		e.prior.fill(e.fit, first, count)
 		if err := e.fit.Run(count); err != nil {
@@ -332,12 +333,11 @@ func (e *em) passOver() (run.Metrics, error) {
 		}
 		e.prior.keep(e.fit, first, count)
 	}
-	if err := sumTotals(e.Reducer, &totals); err != nil {
+	bound := []float64{priorBound}
+	if err := errors.Join(sumTotals(e.Reducer, &totals), sumStatistics(e.Reducer, e.stats), e.Reducer.Sum(bound), e.mStep.sum(e.Reducer)); err != nil {
 		return run.Metrics{}, err
 	}
-	if err := sumStatistics(e.Reducer, e.stats); err != nil {
-		return run.Metrics{}, err
-	}
+	priorBound = bound[0]
 	mean := totals.Mean()
 	priorBound /= totals.Images
 	priorKL := mean.Bound - priorBound
@@ -376,7 +376,7 @@ func (e *em) finite(bound float64) error {
 func (e *em) At() (int64, int, int) { return e.step, int(e.step), e.Train.N() }
 
 // State is a checkpoint's.
-func (e *em) State() *run.State {
+func (e *em) State() (*run.State, error) {
 	s := e.Setup.state(e.step, int(e.step)+1, e.Best)
 	if !math.IsNaN(e.last) {
 		last := e.last
@@ -384,8 +384,7 @@ func (e *em) State() *run.State {
 	}
 	s.MStep = e.note
 	e.mStep.save(s)
-	e.prior.save(s)
-	return s
+	return s, e.prior.save(s)
 }
 
 // Result has nothing to add.

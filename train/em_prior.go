@@ -16,7 +16,7 @@ type tablePrior interface {
 	fill(e *model.EStep, first, count int) // before the E-step of a chunk
 	keep(e *model.EStep, first, count int) // after it
 	sharpen(e *em)                         // before the M-step
-	save(s *run.State)
+	save(s *run.State) error
 	load(s *run.State) error
 }
 
@@ -28,18 +28,22 @@ func (commonPrior) begin([]float32)             {}
 func (commonPrior) fill(*model.EStep, int, int) {}
 func (commonPrior) keep(*model.EStep, int, int) {}
 func (commonPrior) sharpen(*em)                 {}
-func (commonPrior) save(*run.State)             {}
+func (commonPrior) save(*run.State) error       { return nil }
 func (commonPrior) load(*run.State) error       { return nil }
 
-// priorPerImage gives every image a p(z) of its own.
+// priorPerImage gives every image a p(z) of its own. A process has those of its own share of
+// the images, from one to before another.
 type priorPerImage struct {
+	reducer        Reducer
 	images, states int
-	table          []float32 // log p_n(z), [N, K]
-	posteriors     []float32 // log p(z|x_n), [N, K], which the M-step makes the priors
+	from           int
+	table          []float32 // log p_n(z), [own images, K]
+	posteriors     []float32 // log p(z|x_n), [own images, K], which the M-step makes the priors
 }
 
-func newPriorPerImage(images, states int) *priorPerImage {
-	return &priorPerImage{images: images, states: states, table: make([]float32, images*states), posteriors: make([]float32, images*states)}
+func newPriorPerImage(r Reducer, images, states int) *priorPerImage {
+	from, to := shareOf(r, images)
+	return &priorPerImage{reducer: r, images: images, states: states, from: from, table: make([]float32, (to-from)*states), posteriors: make([]float32, (to-from)*states)}
 }
 
 func (p *priorPerImage) perImage() bool { return true }
@@ -51,14 +55,14 @@ func (p *priorPerImage) begin(logPrior []float32) {
 }
 
 func (p *priorPerImage) fill(e *model.EStep, first, count int) {
-	copy(e.LogPriors(), p.table[first*p.states:][:count*p.states])
+	copy(e.LogPriors(), p.table[(first-p.from)*p.states:][:count*p.states])
 }
 
 // keep keeps the posteriors of a chunk.
 func (p *priorPerImage) keep(e *model.EStep, first, count int) {
 	joint, evidence := e.Joint(), e.Evidence()
 	for i := range count {
-		row := p.posteriors[(first+i)*p.states:][:p.states]
+		row := p.posteriors[(first-p.from+i)*p.states:][:p.states]
 		for j := range row {
 			row[j] = max(joint[i*p.states+j]-evidence[i], graph.LogZero)
 		}
@@ -75,15 +79,25 @@ func (p *priorPerImage) sharpen(e *em) {
 	}
 }
 
-func (p *priorPerImage) save(s *run.State) {
-	s.Tables = append(s.Tables, safetensors.Tensor{Name: run.PriorTable, Shape: []int{p.images, p.states}, Data: p.table})
+// save adds the whole table, which processes put together.
+func (p *priorPerImage) save(s *run.State) error {
+	table := p.table
+	if p.reducer.Size() > 1 {
+		table = make([]float32, p.images*p.states) // added to zeros, nothing is rounded
+		copy(table[p.from*p.states:], p.table)
+		if err := p.reducer.SumFloat32(table); err != nil {
+			return err
+		}
+	}
+	s.Tables = append(s.Tables, safetensors.Tensor{Name: run.PriorTable, Shape: []int{p.images, p.states}, Data: table})
+	return nil
 }
 
 func (p *priorPerImage) load(s *run.State) error {
-	table, ok := findTensor(s.Tables, run.PriorTable, len(p.table))
+	table, ok := findTensor(s.Tables, run.PriorTable, p.images*p.states)
 	if !ok {
 		return fmt.Errorf("checkpoint has no %s of %d images and %d states: it was written for other data or another model", run.PriorTable, p.images, p.states)
 	}
-	copy(p.table, table)
+	copy(p.table, table[p.from*p.states:])
 	return nil
 }

@@ -22,6 +22,7 @@ type gradient struct {
 	evaluator *infer.Evaluator // nil without validation images
 	batches   *feed
 	distinct  [][]float32 // the gradients of the trained parameters, each once: parameters may share one
+	summed    [][]float32 // and those of what the likelihood solves for, which processes sum
 
 	step     int64
 	epoch    int
@@ -41,7 +42,7 @@ func NewGradient(f *Fitting, own VAESettings, m *model.VAE) Method {
 	return g
 }
 
-// Begin compiles a step, and starts to feed batches from where the state left off.
+// Begin compiles a step, and feeds batches from where the state left off.
 func (g *gradient) Begin(from *run.State) error {
 	if from != nil {
 		if err := g.restore(from); err != nil {
@@ -65,15 +66,10 @@ func (g *gradient) Begin(from *run.State) error {
 			return err
 		}
 	}
-	if err := g.vae.CompileStep(g.own.Batch); err != nil {
+	if err := g.vae.CompileStep(mostDealt(g.Reducer, g.own.Batch)); err != nil {
 		return err
 	}
-	for i := range g.vae.Trained() {
-		grad := g.vae.Grad(i)
-		if !slices.ContainsFunc(g.distinct, func(other []float32) bool { return &other[0] == &grad[0] }) {
-			g.distinct = append(g.distinct, grad)
-		}
-	}
+	g.distinct, g.summed = g.gradients(len(g.vae.Trained())), g.gradients(g.vae.Gradients())
 	if g.own.EMA > 0 { // of the parameters that training begins with
 		g.average = newAverage(g.own.EMA, g.vae.Params(), g.Engine)
 		if from != nil {
@@ -87,6 +83,7 @@ func (g *gradient) Begin(from *run.State) error {
 		if g.evaluator, err = infer.NewEvaluator(g.vae, g.own.K); err != nil {
 			return err
 		}
+		g.evaluator.Peers = g.Reducer
 	}
 	g.batches = newFeed(g.Setup, g.own, g.vae, g.epoch, g.position)
 	return nil
@@ -101,13 +98,6 @@ func (g *gradient) restore(from *run.State) error {
 	}
 	g.step, g.epoch, g.position, g.totals = from.Step, from.Epoch, from.Position, model.Totals(from.Sums)
 	return nil
-}
-
-// Close ends the feed.
-func (g *gradient) Close() {
-	if g.batches != nil {
-		g.batches.close()
-	}
 }
 
 // Status is Finished after the last epoch of the configuration, and OutOfPatience before it
@@ -222,7 +212,6 @@ func (g *gradient) steps(ctx context.Context) error {
 		g.step++
 		g.position += batch.Of
 		g.totals.Add(totals)
-		g.batches.recycle(batch)
 		g.Recorder.Step(Progress{Epoch: g.epoch, Epochs: g.Config.Epochs, Position: g.position, Images: n, Terms: g.totals.Mean()})
 		if ctx.Err() != nil {
 			return g.Interrupted()
@@ -247,10 +236,25 @@ func (g *gradient) move(images int) {
 	g.adam.Step(g.vae.Grad)
 }
 
+// gradients are the first n, each once: parameters may share one.
+func (g *gradient) gradients(n int) [][]float32 {
+	var distinct [][]float32
+	for i := range n {
+		grad := g.vae.Grad(i)
+		if !slices.ContainsFunc(distinct, func(other []float32) bool { return &other[0] == &grad[0] }) {
+			distinct = append(distinct, grad)
+		}
+	}
+	return distinct
+}
+
 // reduce sums the gradients and the terms of a step over all processes.
 func (g *gradient) reduce(t *model.Totals) error {
-	for i := range g.vae.Gradients() {
-		if err := g.Reducer.SumFloat32(g.vae.Grad(i)); err != nil {
+	if g.Reducer.Size() == 1 {
+		return nil
+	}
+	for _, grad := range g.summed {
+		if err := g.Reducer.SumFloat32(grad); err != nil {
 			return err
 		}
 	}
@@ -264,7 +268,9 @@ func (g *gradient) Turn(run.Metrics) (Status, bool) {
 }
 
 // State is a checkpoint's.
-func (g *gradient) State() *run.State {
+func (g *gradient) State() (*run.State, error) { return g.state(), nil }
+
+func (g *gradient) state() *run.State {
 	s := g.Setup.state(g.step, g.epoch, g.Best)
 	s.Position, s.Sums, s.Moments = g.position, run.Sums(g.totals), g.adam.Moments()
 	if g.average != nil {
@@ -276,7 +282,7 @@ func (g *gradient) State() *run.State {
 // BestState is State, but with the average of the parameters in their place where it was the
 // better of the two. A run does not go on from it.
 func (g *gradient) BestState(m run.Metrics) *run.State {
-	s := g.State()
+	s := g.state()
 	if !m.Averaged {
 		return s
 	}
@@ -322,6 +328,9 @@ func (g *gradient) riseTo(ctx context.Context, bounds []float64) (*infer.Estimat
 // boundsBefore scores the validation images with the checkpoint of the end of the epoch
 // before, nil if there is none. The model is then as it was.
 func (g *gradient) boundsBefore(ctx context.Context) ([]float64, error) {
+	if g.Reducer.Size() > 1 { // which not every process could read
+		return nil, nil
+	}
 	names, err := g.Dir.Checkpoints()
 	if err != nil {
 		return nil, err

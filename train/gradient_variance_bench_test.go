@@ -48,14 +48,12 @@ func gradientVarianceModel(b *testing.B) *Setup {
 	}
 	adam := NewAdam(c.network().LR, m.Trained(), s.Engine)
 	batches := newFeed(s, *c.vae(), m, 1, 0)
-	defer batches.close()
 	for range c.Epochs * c.Limit / c.vae().Batch {
 		batch := batches.next()
 		if _, err := m.Step(&batch.Batch); err != nil {
 			b.Fatal(err)
 		}
 		adam.Step(m.Grad)
-		batches.recycle(batch)
 	}
 	return s
 }

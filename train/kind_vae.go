@@ -135,8 +135,8 @@ func (s *VAESettings) Validate(c Config) error {
 func (s *VAESettings) Fit(images int) { s.Batch = min(s.Batch, images) }
 
 // Bytes counts parameters with gradients and moments, those of flows among them, what the
-// prior takes, the values of every layer for a batch with their gradients, the batches that
-// wait, and what evaluation holds.
+// prior takes, the values of every layer for a batch with their gradients, its
+// pixels, and what evaluation holds.
 func (s *VAESettings) Bytes(c Config, image model.MapShape, _ int) float64 {
 	pixels := image.Size()
 	units, weights := s.sizes(pixels)
@@ -153,10 +153,10 @@ func (s *VAESettings) Bytes(c Config, image model.MapShape, _ int) float64 {
 		rows = float64(max(1, c.Workers) * infer.ScoredRows(int(width)))
 		prior := s.PriorSettings.bytes(encoder.Units, d, max(batch*draws, rows), s.pairUnits())
 		kept += convSums
-		return prior + 4*(kept*(encoder.Weights+decoder.Weights+ownWeights)+4*batch*(encoder.Units+draws*(decoder.Units+own))+feedAhead*batch*d+4*rows*width)
+		return prior + 4*(kept*(encoder.Weights+decoder.Weights+ownWeights)+4*batch*(encoder.Units+draws*(decoder.Units+own))+batch*d+4*rows*width)
 	}
 	prior := s.PriorSettings.bytes(units, d, max(batch*draws, rows), s.pairUnits())
-	return prior + 4*(kept*(2*weights+ownWeights)+4*batch*draws*(units+own)+feedAhead*batch*d+4*rows*d)
+	return prior + 4*(kept*(2*weights+ownWeights)+4*batch*draws*(units+own)+batch*d+4*rows*d)
 }
 
 // convSums is about how many numbers a convolution keeps of each weight besides: partial sums of

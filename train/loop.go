@@ -98,7 +98,6 @@ func Run(ctx context.Context, s *Setup, dir *run.Dir, from *run.State, recorder 
 	}
 	method := kind.Method(k)
 	k.method = method
-	defer method.Close()
 	if err := method.Begin(from); err != nil {
 		return Result{}, err
 	}
@@ -153,7 +152,10 @@ func (k *Fitting) pass(ctx context.Context) (Status, error) {
 	case improved && save:
 		err = k.saveBy(k.Dir.SaveAsBest)
 	case improved:
-		err = k.notSaved(k.Dir.SaveBest(k.method.State()))
+		var state *run.State
+		if state, err = k.method.State(); err == nil {
+			err = k.notSaved(k.Dir.SaveBest(state))
+		}
 	case save:
 		err = k.Save()
 	}
@@ -174,7 +176,11 @@ type bestApart interface {
 func (k *Fitting) Save() error { return k.saveBy(k.Dir.Save) }
 
 func (k *Fitting) saveBy(save func(*run.State) error) error {
-	if err := save(k.method.State()); err != nil {
+	state, err := k.method.State()
+	if err != nil {
+		return err
+	}
+	if err := save(state); err != nil {
 		return k.notSaved(err)
 	}
 	k.Saved, _, _ = k.method.At()

@@ -299,11 +299,9 @@ func TestABatchIsAPureFunctionOfItsPlace(t *testing.T) {
 	s := newTestSetup(t, smallConfig(t))
 	collect := func(epoch, position int) (batches []string) {
 		f := newFeed(s, *s.Config.vae(), vaeOf(s), epoch, position)
-		defer f.close()
 		for b := f.next(); b != nil; b = f.next() {
 			n := b.Images
 			batches = append(batches, fmt.Sprint(b.epoch, b.position, n, b.Beta, b.X[:n*36], b.Eps[:n*2]))
-			f.recycle(b)
 		}
 		return batches
 	}
@@ -315,19 +313,5 @@ func TestABatchIsAPureFunctionOfItsPlace(t *testing.T) {
 		if got, want := collect(from[0], from[1]), all[[]int{1, 5, 6, 8, 12}[i]:]; !slices.Equal(got, want) {
 			t.Errorf("from epoch %d, image %d: other batches", from[0], from[1])
 		}
-	}
-}
-
-func TestAFeedStopsWhereverItIs(t *testing.T) {
-	s := newTestSetup(t, smallConfig(t))
-	for taken := range 5 {
-		f := newFeed(s, *s.Config.vae(), vaeOf(s), 1, 0)
-		for range taken {
-			f.next() // and not given back
-			if taken > feedAhead {
-				f.recycle(&fedBatch{Batch: *vaeOf(s).NewBatch(s.Config.vae().Batch)})
-			}
-		}
-		f.close()
 	}
 }

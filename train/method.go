@@ -20,11 +20,9 @@ type Method interface {
 	// whether the state that it leaves is still to be saved.
 	Turn(m run.Metrics) (status Status, save bool)
 	// State is all that a run needs to go on.
-	State() *run.State
+	State() (*run.State, error)
 	// At is where the run stands: its step, its epoch, and images seen of it.
 	At() (step int64, epoch, position int)
 	// Result adds what the method knows of how the run ended.
 	Result(*Result)
-	// Close ends what Begin has begun.
-	Close()
 }

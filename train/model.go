@@ -95,6 +95,8 @@ type ScoreOptions struct {
 	Exact   bool              // log p(x) of a VAE by quadrature over its latent space
 	AIS     *infer.AISOptions // log p(x) of a VAE by annealed importance sampling
 
+	Peers infer.Peers // processes that draw for a part of the images each, all by the same call; nil for none
+
 	Scored   func(images int) // hears of images whose draws are scored; may be nil
 	Progress func(images int) // hears of images whose quadrature has begun; may be nil
 }

@@ -42,12 +42,18 @@ func (c *closedStep) expect(e *em, first, count int) {
 
 // watch keeps the images that are explained worst.
 func (c *closedStep) watch(e *em, first, count int) {
-	if first == 0 {
+	if lo, _ := shareOf(e.Reducer, e.Train.N()); first == lo {
 		c.worst = c.worst[:0]
 	}
 	if !e.prior.perImage() {
 		c.worst = keepWorst(c.worst, first, e.fit.Evidence()[:count], min(c.mixture.Config.States, mostReseeded))
 	}
+}
+
+func (c *closedStep) sum(r Reducer) error {
+	var err error
+	c.worst, err = worstOfAll(r, c.worst, min(c.mixture.Config.States, mostReseeded))
+	return err
 }
 
 func (c *closedStep) bound(*em) (run.Metrics, bool) { return run.Metrics{}, false }

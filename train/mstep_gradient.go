@@ -24,6 +24,8 @@ func (g *gradientStep) chunk() int { return emChunk }
 
 func (g *gradientStep) expect(e *em, _, count int) { e.fit.AddStatistics(e.stats, count) }
 
+func (g *gradientStep) sum(Reducer) error { return nil }
+
 func (g *gradientStep) bound(*em) (run.Metrics, bool) { return run.Metrics{}, false }
 
 func (g *gradientStep) maximise(e *em) error {

@@ -29,6 +29,53 @@ func (Alone) Sum([]float64) error { return nil }
 // SumFloat32 leaves values as they are.
 func (Alone) SumFloat32([]float32) error { return nil }
 
+// shareOf is the part of n images, one after another, that a process owns.
+func shareOf(r Reducer, n int) (lo, hi int) {
+	return n * r.Rank() / r.Size(), n * (r.Rank() + 1) / r.Size()
+}
+
+// owner is the process that owns an image out of n, see shareOf.
+func owner(r Reducer, image, n int) int { return ((image+1)*r.Size() - 1) / n }
+
+// mostDealt is how many images of a batch a process gets at most.
+func mostDealt(r Reducer, batch int) int { return (batch + r.Size() - 1) / r.Size() }
+
+// deal returns, in their order, the images of a batch that this process works on, out of n in
+// all: those that it owns. Processes wait for the one that has most, so that each gets an equal
+// number: what is more than that goes to those that own fewer.
+func deal(r Reducer, images []int32, n int) []int32 {
+	if r.Size() == 1 {
+		return images
+	}
+	room := make([]int, r.Size())
+	for rank := range room {
+		room[rank] = len(images)*(rank+1)/r.Size() - len(images)*rank/r.Size()
+	}
+	to := make([]int, len(images))
+	for i, image := range images {
+		if to[i] = owner(r, int(image), n); room[to[i]] > 0 {
+			room[to[i]]--
+		} else {
+			to[i] = -1
+		}
+	}
+	next := 0
+	var own []int32
+	for i, image := range images {
+		if to[i] < 0 {
+			for room[next] == 0 {
+				next++
+			}
+			room[next]--
+			to[i] = next
+		}
+		if to[i] == r.Rank() {
+			own = append(own, image)
+		}
+	}
+	return own
+}
+
 // sumTotals sums terms over all processes.
 func sumTotals(r Reducer, t *model.Totals) error {
 	values := []float64{t.Images, t.Recon, t.KL, t.Bound}

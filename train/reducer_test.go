@@ -3,8 +3,11 @@ package train
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"testing"
+
+	"elbo/data"
 )
 
 // pair is a Reducer of two goroutines.
@@ -85,6 +88,58 @@ func TestTwoProcessesTrainAsOne(t *testing.T) {
 			// gradients do not cancel. A hundred times that where they do.
 			if first[j] != second[j] || math.Abs(float64(first[j]-w)) > 100*18*1e-3*16*math.Exp2(-24) {
 				t.Fatalf("%s[%d]: %g and %g, alone %g", want.Name, j, first[j], second[j], w)
+			}
+		}
+	}
+}
+
+// ranked is a Reducer that knows who it is, and sums nothing.
+type ranked struct {
+	Alone
+	rank, size int
+}
+
+func (r ranked) Rank() int { return r.rank }
+func (r ranked) Size() int { return r.size }
+
+// TestABatchIsDealtOutWholeAndEvenly: every image goes to one process, in the order of the
+// batch; nobody gets more than an even part; and where the batch allows, to its owner.
+func TestABatchIsDealtOutWholeAndEvenly(t *testing.T) {
+	const n = 100
+	for _, size := range []int{1, 2, 3, 7} {
+		for seed := range uint64(20) {
+			order := data.Order(nil, n, seed, 1)
+			for _, batch := range [][]int32{order[:16], order[16:33], order[:1], order} {
+				seen, foreign := map[int32]int{}, 0
+				for rank := range size {
+					r := ranked{rank: rank, size: size}
+					own := deal(r, batch, n)
+					if len(own) > mostDealt(r, len(batch)) || len(own) < len(batch)/size {
+						t.Fatalf("%d processes: process %d gets %d of %d images", size, rank, len(own), len(batch))
+					}
+					lo, hi := shareOf(r, n)
+					last := -1
+					for _, image := range own {
+						at := slices.Index(batch, image)
+						if at <= last {
+							t.Fatalf("%d processes: process %d gets %v of %v", size, rank, own, batch)
+						}
+						last = at
+						seen[image]++
+						if int(image) < lo || int(image) >= hi {
+							foreign++
+						}
+						if (owner(r, int(image), n) == rank) != (int(image) >= lo && int(image) < hi) {
+							t.Fatalf("%d processes: image %d is owned by process %d, and the share of %d is %d to %d", size, image, owner(r, int(image), n), rank, lo, hi)
+						}
+					}
+				}
+				if len(seen) != len(batch) {
+					t.Fatalf("%d processes: %d of %d images are dealt out", size, len(seen), len(batch))
+				}
+				if len(batch) == n && foreign > 0 {
+					t.Errorf("%d processes: %d of all images go to others than their owners", size, foreign)
+				}
 			}
 		}
 	}

@@ -35,6 +35,29 @@ func keepWorst(worst []worstExplained, first int, evidence []float32, most int) 
 	return worst
 }
 
+// worstOfAll returns the worst explained images of all processes, of which each brings its own.
+func worstOfAll(r Reducer, own []worstExplained, most int) ([]worstExplained, error) {
+	if r.Size() == 1 {
+		return own, nil
+	}
+	const fields = 3                                // whether there is one, the image, its evidence
+	values := make([]float64, r.Size()*most*fields) // every process fills its part: added to zeros, nothing is rounded
+	for i, w := range own {
+		copy(values[(r.Rank()*most+i)*fields:], []float64{1, float64(w.image), w.evidence})
+	}
+	if err := r.Sum(values); err != nil {
+		return nil, err
+	}
+	var all []worstExplained
+	for v := range slices.Chunk(values, fields) {
+		if v[0] == 1 {
+			all = append(all, worstExplained{int(v[1]), v[2]})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b worstExplained) int { return cmp.Compare(a.evidence, b.evidence) })
+	return all[:min(len(all), most)], nil
+}
+
 // reseed gives each dead component of a mixture with a shared prior to the image that
 // is explained worst, by changing the statistics of the coming M-step: the component
 // gets the weight of one image, and pixels ¼ + ½ x (Gaussian: mean x, the variance of

@@ -137,7 +137,6 @@ func (s scale) epoch(b *testing.B) func() {
 	}
 	adam := NewAdam(setup.Config.network().LR, vaeOf(setup).Params(), setup.Engine)
 	batches := newFeed(setup, *setup.Config.vae(), vaeOf(setup), 1, 0)
-	b.Cleanup(batches.close)
 	return func() {
 		for seen := 0; seen < s.images; {
 			batch := batches.next()
@@ -146,7 +145,6 @@ func (s scale) epoch(b *testing.B) func() {
 			}
 			adam.Step(vaeOf(setup).Grad)
 			seen += batch.Images
-			batches.recycle(batch)
 		}
 	}
 }

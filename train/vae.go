@@ -87,7 +87,7 @@ func (a *vae) Score(ctx context.Context, v data.View, o ScoreOptions) (infer.Eva
 	if err != nil {
 		return infer.Evaluation{}, err
 	}
-	evaluator.Scored = o.Scored
+	evaluator.Scored, evaluator.Peers = o.Scored, o.Peers
 	e, err := evaluator.Evaluate(ctx, v, o.Seed)
 	if err == nil && o.Rate {
 		e.Rate, err = evaluator.SplitRate(ctx, e, o.Seed)

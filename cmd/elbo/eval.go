@@ -104,11 +104,15 @@ func addModelFlags(cmd *cobra.Command, checkpoint, dataPath *string) {
 }
 
 func runEval(ctx context.Context, p *program, o evalOptions) error {
-	t, view, err := p.openScored(&o)
+	ctx, err := p.join(ctx)
 	if err != nil {
 		return err
 	}
-	if o.export != "" {
+	t, view, err := p.openScored(&o)
+	if err := p.agree(err, t.setup()); err != nil {
+		return err
+	}
+	if o.export != "" && p.first() {
 		if err := exportPosterior(ctx, t.Setup, view, o.export, o.top); err != nil {
 			return err
 		}
@@ -127,6 +131,14 @@ func runEval(ctx context.Context, p *program, o evalOptions) error {
 		writeContingency(p.stdout, e.Table.Clusters)
 	}
 	return nil
+}
+
+// setup is nil of a model that could not be opened.
+func (t *trained) setup() *train.Setup {
+	if t == nil {
+		return nil
+	}
+	return t.Setup
 }
 
 // openScored opens the model and the images that are to be scored, after it has checked what was
@@ -157,7 +169,7 @@ func (p *program) openScored(o *evalOptions) (*trained, data.View, error) {
 
 // scoreAll scores images under a bar, as asked.
 func (p *program) scoreAll(ctx context.Context, t *trained, v data.View, o evalOptions) (*evalReport, error) {
-	ask := train.ScoreOptions{Samples: o.samples, Seed: o.seed, Rate: o.rate, Exact: o.exact}
+	ask := train.ScoreOptions{Samples: o.samples, Seed: o.seed, Rate: o.rate, Exact: o.exact, Peers: t.Reducer}
 	if o.ais.on {
 		ask.AIS = &o.ais.AISOptions
 	}

@@ -46,17 +46,17 @@ what differs, and goes on.`,
 }
 
 func runResume(ctx context.Context, p *program, o resumeOptions) error {
-	dir, err := train.OpenRun(o.run)
+	ctx, err := p.join(ctx)
+	if err != nil {
+		return err
+	}
+	dir, newest, err := p.openToResume(o.run)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	state, path, warnings := dir.Latest()
+	own, state, path, warnings := newest.config, newest.state, newest.path, newest.passed
 	p.sayPassedOver(warnings)
-	own, err := runConfig(dir)
-	if err != nil {
-		return err
-	}
 	if train.SettingsOf[train.MixtureSettings](own).Restarts > 1 { // none of the restarts is adopted, or not wholly
 		state, warnings = nil, nil
 	}
@@ -86,7 +86,10 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 		}
 	}
 	if err != nil {
-		return p.moved(err, o.data)
+		err = p.moved(err, o.data)
+	}
+	if err := p.agree(err, s); err != nil {
+		return err
 	}
 	if state == nil && train.SettingsOf[train.MixtureSettings](s.Config).Restarts > 1 {
 		return p.trainAndTest(ctx, s, dir, nil, trainOptions{config: c, json: o.json, tested: testedSamples})
@@ -107,14 +110,51 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 			p.sayWhat(s)
 		}
 		p.sayNumerics(s, state)
-		if err := p.sayMetricsGoOn(dir, state); err != nil {
-			return err
+		if p.first() {
+			if err := p.sayMetricsGoOn(dir, state); err != nil {
+				return err
+			}
 		}
 	}
 	if err := dir.SetConfig(s.Config.JSON()); err != nil { // more epochs, or moved data
 		return err
 	}
 	return p.trainAndTest(ctx, s, dir, state, trainOptions{config: c, json: o.json, tested: testedSamples})
+}
+
+// newest is where a run stands: its configuration, and its newest checkpoint that can be read.
+type newest struct {
+	config train.Config
+	state  *run.State // nil for none
+	path   string
+	passed []error // why newer ones were passed over
+}
+
+// openToResume opens a run for writing, as the first of several processes, and returns where it
+// stands.
+func (p *program) openToResume(path string) (*run.Dir, newest, error) {
+	dir, at := run.Unwritten(path, train.CheckState()), newest{}
+	state, text, err := p.fromFirst(func() (*run.State, string, error) {
+		opened, err := train.OpenRun(path)
+		if err != nil {
+			return nil, "", err
+		}
+		dir = opened
+		state, file, passed := dir.Latest()
+		at.path, at.passed = file, passed
+		config, err := dir.Config()
+		return state, string(config), err
+	})
+	if err != nil {
+		dir.Close()
+		return nil, at, err
+	}
+	at.state = state
+	if at.config, err = train.ReadConfig([]byte(text)); err != nil {
+		dir.Close()
+		return nil, at, fmt.Errorf("%s: %w: %w", dir.File(run.ConfigFile), run.ErrDamagedConfig, err)
+	}
+	return dir, at, nil
 }
 
 // sayMetrics says what of a run's metrics is damaged or missing before a checkpoint, nil

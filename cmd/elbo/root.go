@@ -19,6 +19,7 @@ import (
 	"elbo/data"
 	"elbo/graph"
 	"elbo/train"
+	"elbo/train/mpi"
 	"elbo/train/run"
 )
 
@@ -33,13 +34,18 @@ type program struct {
 	now    func() time.Time
 	cpus   int
 	blas   string // the user's choice of a matrix product, "" for none
+	mpi    string // the user's choice of an MPI library, "" for none
+	launch mpi.Launch
+
+	processes *processes // that share the work, nil for none
 
 	opened []*data.Dataset
 }
 
 // run executes one command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	p := &program{name: programName(args[0]), stdout: stdout, stderr: stderr, now: time.Now, cpus: runtime.GOMAXPROCS(0), blas: os.Getenv("ELBO_BLAS")}
+	p := &program{name: programName(args[0]), stdout: stdout, stderr: stderr, now: time.Now, cpus: runtime.GOMAXPROCS(0), blas: os.Getenv("ELBO_BLAS"), mpi: os.Getenv("ELBO_MPI")}
+	p.launch, _ = mpi.Launched(os.Getenv)
 	if f, ok := stderr.(*os.File); ok {
 		p.live = term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" // which cannot draw over a line
 		p.width = func() int {
@@ -60,7 +66,10 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			err = fault
 		}
 	}
-	return p.report(err)
+	err = p.leave(err)
+	code := p.report(err)
+	p.abort(err, code)
+	return code
 }
 
 // programName is what a user types to run the program again.
@@ -105,7 +114,8 @@ Results go to standard output, messages and progress to standard error.`,
 			}
 			return usagef("unknown command %q; %s", args[0], hint)
 		},
-		Args: cobra.ArbitraryArgs,
+		Args:              cobra.ArbitraryArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return p.notShared(cmd) },
 	}
 	root.Flags().BoolVar(&version, "version", false, "print what the command version does")
 	root.SuggestionsMinimumDistance = 2
@@ -124,7 +134,7 @@ Results go to standard output, messages and progress to standard error.`,
 	root.AddCommand(
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p), newPlotCmd(p),
 		newEncodeCmd(p), newDecodeCmd(p), newScoreCmd(p), newInterpolateCmd(p), newTraverseCmd(p), newImputeCmd(p),
-		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newSweepCmd(p), newDataCmd(p), newExperimentCmd(p),
+		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newSweepCmd(p), newReproduceCmd(p), newDataCmd(p), newExperimentCmd(p),
 		newListCmd(p), newPruneCmd(p), newExportCmd(p), newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", helpWidth)))
@@ -139,7 +149,7 @@ func otherNames() map[string][]string {
 		"score": {"predict", "likelihood", "logprob", "nll"}, "eval": {"evaluate", "test", "predict", "cluster", "score", "likelihood", "logprob", "nll"},
 		"train": {"fit", "learn"}, "resume": {"continue"}, "reconstruct": {"autoencode"}, "inspect": {"show", "info"},
 		"compare": {"diff"}, "bench": {"benchmark"}, "verify": {"check", "selftest"}, "list": {"ls", "runs"}, "prune": {"rm", "clean", "remove"},
-		"impute": {"inpaint", "complete"}, "interpolate": {"morph", "walk"}, "sweep": {"tune", "search"}, "export": {"onnx"}, "licences": {"licenses", "license"},
+		"impute": {"inpaint", "complete"}, "interpolate": {"morph", "walk"}, "sweep": {"tune", "search"}, "reproduce": {"replicate", "anchors"}, "export": {"onnx"}, "licences": {"licenses", "license"},
 	}
 }
 
@@ -234,6 +244,7 @@ func (p *program) setup(c train.Config) (*train.Setup, error) {
 	s, err := train.NewSetup(c, p.cpus, p.engine)
 	if err == nil {
 		p.announce(s.Dataset)
+		p.share(s)
 	}
 	return s, err
 }
@@ -276,7 +287,7 @@ type trained struct {
 // openTrained opens a run directory or a checkpoint file. which is "best", "last" or
 // a checkpoint's path; dataPath, if not empty, stands in for the configuration's.
 func (p *program) openTrained(path, which, dataPath string) (*trained, error) {
-	state, file, err := p.loadUsed(path, which)
+	state, file, err := p.fromFirst(func() (*run.State, string, error) { return p.loadUsed(path, which) })
 	if err != nil {
 		return nil, err
 	}
@@ -309,6 +320,7 @@ func (p *program) trainedOn(dataPath string, t *trained, of string, c train.Conf
 		return nil, p.moved(err, dataPath)
 	}
 	p.announce(t.Dataset)
+	p.share(t.Setup)
 	if err := t.Load(t.State); err != nil {
 		if t.Dataset.SHA256 != t.State.Data {
 			return nil, fmt.Errorf("%s %w: it has images of %d×%d with %s, and %s was trained on images of another size: want images of that size (`%s inspect` lists its tensors)", t.Dataset.Name, run.ErrMismatch, t.Dataset.Rows(), t.Dataset.Cols(), count(t.Dataset.Channels(), "channel"), of, p.name)

@@ -13,7 +13,6 @@ import (
 
 	"elbo/cmd/elbo/internal/chart"
 	"elbo/cmd/elbo/internal/report"
-	"elbo/model/infer"
 	"elbo/train"
 )
 
@@ -40,25 +39,10 @@ type sweepCriteria struct {
 type sweepGroup struct {
 	Settings   map[string]string `json:"settings"` // of the axes but seed
 	Runs       []string          `json:"runs"`
-	LogP       sweepSpread       `json:"log_p"` // or the bound on it
+	LogP       seedSpread        `json:"log_p"` // or the bound on it
 	LowerBound bool              `json:"lower_bound,omitempty"`
-	ELBO       sweepSpread       `json:"elbo"`
+	ELBO       seedSpread        `json:"elbo"`
 	SE         float64           `json:"se"` // of log_p of one run, over images
-}
-
-// sweepSpread is a mean over runs, nats per image.
-type sweepSpread struct {
-	Mean float64  `json:"mean"`
-	SD   *float64 `json:"sd,omitempty"` // standard deviation over seeds; nil of one run
-}
-
-func spreadOf(r infer.Running) sweepSpread {
-	s := sweepSpread{Mean: r.Mean}
-	if r.N > 1 {
-		sd := math.Sqrt(r.Variance())
-		s.SD = &sd
-	}
-	return s
 }
 
 // sweepFailure is a run that did not come to its end.
@@ -109,13 +93,6 @@ func (x *sweep) writeGroups(w io.Writer) {
 		fmt.Fprintf(t, "%d\t%s\t%s\t\n", len(g.Runs), g.ELBO, sign+g.LogP.String())
 	}
 	t.Flush()
-}
-
-func (s sweepSpread) String() string {
-	if s.SD == nil {
-		return fmt.Sprintf("%.2f (sd -)", s.Mean)
-	}
-	return fmt.Sprintf("%.2f (sd %.2f)", s.Mean, *s.SD)
 }
 
 // writeCriteria names the runs of the lowest criteria.

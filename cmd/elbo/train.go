@@ -25,6 +25,7 @@ import (
 // trainOptions is what the command line of train says.
 type trainOptions struct {
 	config train.Config
+	recipe string // by which config was made, "" for none
 	out    string // "": the first free name under runs/
 	json   bool
 	tested int // importance samples for the test images at the end
@@ -45,12 +46,14 @@ func newTrainCmd(p *program) *cobra.Command {
 checkpoints and pictures. Without flags it trains a VAE with 400 hidden units and
 20 latent dimensions on MNIST, binarised afresh in every epoch.
 
-Every flag is a key of the JSON file that --config names; flags win.`,
+Every flag is a key of the JSON file that --config names; flags win over it, as they do
+over the settings of a --recipe.`,
 		Example: `  elbo train
   elbo train --latent 2 --epochs 20 --out runs/plane
   elbo train --data PICTURES --size 32x32 --likelihood gaussian
   elbo train --data FOLDER --binarise threshold --hidden 200,200 --activation tanh
-  elbo train --objective iwae --k 5 --batch 20`,
+  elbo train --objective iwae --k 5 --batch 20
+  elbo train --recipe fast`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if grey {
@@ -62,7 +65,7 @@ Every flag is a key of the JSON file that --config names; flags win.`,
 				}
 			}
 			var err error
-			if o.config, err = mergeConfig(cmd, flags, file, &o.out); err != nil {
+			if o.config, err = mergeConfig(cmd, flags, file, o.recipe, &o.out); err != nil {
 				return err
 			}
 			return runTrain(cmd.Context(), p, o)
@@ -85,6 +88,12 @@ Every flag is a key of the JSON file that --config names; flags win.`,
 	}
 	_ = cmd.RegisterFlagCompletionFunc("model", cobra.FixedCompletions(kinds, cobra.ShellCompDirectiveNoFileComp)) // fails for a flag that is not there
 	cmd.Flags().BoolVar(&grey, "grey", false, "turn colour into grey: short for --channels 1")
+	var recipes, usages []string
+	for _, r := range train.Recipes() {
+		recipes, usages = append(recipes, r.Name), append(usages, r.Name+", "+r.Usage)
+	}
+	cmd.Flags().StringVar(&o.recipe, "recipe", "", "settings by a name, which other flags override: "+strings.Join(usages, "; "))
+	_ = cmd.RegisterFlagCompletionFunc("recipe", cobra.FixedCompletions(recipes, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVar(&file, "config", "", "JSON file with the same keys as the flags")
 	cmd.Flags().StringVar(&o.out, "out", "", "run directory to make (default: the first free runs/vae-NNN)")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
@@ -136,9 +145,9 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// mergeConfig returns the defaults, changed by the file, changed by the flags that
-// were given.
-func mergeConfig(cmd *cobra.Command, flags []train.Option, file string, out *string) (train.Config, error) {
+// mergeConfig returns the defaults, changed by the recipe or by the file, changed by the flags
+// that were given.
+func mergeConfig(cmd *cobra.Command, flags []train.Option, file, recipe string, out *string) (train.Config, error) {
 	c := train.Kinds()[0].Config()
 	var faults []error
 	if file != "" {
@@ -159,6 +168,11 @@ func mergeConfig(cmd *cobra.Command, flags []train.Option, file string, out *str
 			return c, usagef("--model is %s, but %s configures a %s: name one of them", model.Value, file, c.Model)
 		}
 		c = train.DefaultConfig(model.Value.String())
+	}
+	if recipe != "" {
+		if err := takeRecipe(&c, recipe, file); err != nil {
+			return c, err
+		}
 	}
 	own := map[string]train.Value{}
 	for _, option := range c.Options() {
@@ -185,6 +199,20 @@ func mergeConfig(cmd *cobra.Command, flags []train.Option, file string, out *str
 	return c, nil
 }
 
+// takeRecipe applies a recipe to the defaults of a VAE.
+func takeRecipe(c *train.Config, recipe, file string) error {
+	r, err := train.FindRecipe(recipe)
+	switch {
+	case err != nil:
+		return usagef("--recipe: %w", err)
+	case file != "":
+		return usagef("--recipe and --config exclude each other: both say what the flags do not")
+	case c.Model != train.VAEModel:
+		return usagef("--recipe %s is one of a %s, not of a %s: leave it out", recipe, train.VAEModel, c.Model)
+	}
+	return c.Apply(r.Settings)
+}
+
 // pathValue is the setting "out", which names no part of a run's configuration.
 type pathValue string
 
@@ -194,23 +222,29 @@ func (v *pathValue) Type() string          { return "PATH" }
 
 // runTrain is the first of the four hops from the command to the gradient.
 func runTrain(ctx context.Context, p *program, o trainOptions) error {
-	s, err := p.setup(o.config)
+	ctx, err := p.join(ctx)
 	if err != nil {
 		return err
 	}
-	if s.Config.Network().InitFrom != "" { // an error is better told before a directory is made
-		if err := s.WarmStart(); err != nil {
-			return err
-		}
+	s, err := p.setup(o.config)
+	if err == nil && s.Config.Network().InitFrom != "" { // an error is better told before a directory is made
+		err = s.WarmStart()
+	}
+	if err := p.agree(err, s); err != nil {
+		return err
 	}
 	_, err = os.Stat(o.out)
 	made := o.out == "" || err != nil // the directory: by this command
-	dir, err := createRun(o.out, s.Config)
-	if err != nil {
+	dir, err := p.createRun(o.out, s.Config)
+	if err := p.agree(err, nil); err != nil {
 		return err
 	}
 	defer dir.Close()
-	p.say("training in %s", dir.Path)
+	by := ""
+	if o.recipe != "" {
+		by = ", by the recipe " + o.recipe
+	}
+	p.say("training in %s%s", dir.Path, by)
 	p.sayWhat(s)
 	return p.discard(p.trainAndTest(ctx, s, dir, nil, o), dir, made)
 }
@@ -218,7 +252,7 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 // discard removes a run that diverged before it had saved anything: a directory that can only
 // diverge again need not take the name. It returns the error of the run.
 func (p *program) discard(err error, dir *run.Dir, made bool) error {
-	if !isA[*train.DivergedError](err) {
+	if !p.first() || !isA[*train.DivergedError](err) {
 		return err
 	}
 	gone, fault := train.DiscardUnsaved(dir, made)
@@ -241,9 +275,13 @@ func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *run.Dir
 // fit trains from a state to the end.
 func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State) (train.Result, error) {
 	bar := newProgress(p, s, from)
-	result, err := train.Run(ctx, s, dir, from, newIllustrated(p, s, dir, bar), p.now)
+	var recorder train.Recorder
+	if p.first() {
+		recorder = newIllustrated(p, s, dir, bar)
+	}
+	result, err := train.Run(ctx, s, dir, from, recorder, p.now)
 	bar.done()
-	if errors.Is(err, train.ErrInterrupted) {
+	if errors.Is(err, train.ErrInterrupted) && p.first() {
 		if metrics, err := dir.ReadMetrics(); err == nil && len(metrics) > 0 {
 			newGallery(s, dir).chart("curves", curvesOf(s, metrics)) // as far as it came; resume draws it anew
 		}
@@ -260,7 +298,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 	}
 	model := "the last model"
 	if result.Best != nil {
-		state, _, err := dir.Best()
+		state, _, err := p.fromFirst(dir.Best)
 		if err != nil {
 			return err
 		}
@@ -287,7 +325,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 		}
 		p.say("testing %s%s", model, how)
 		bar := newBar(p)
-		e, err := evaluate(ctx, s, s.Test, "test", train.ScoreOptions{Samples: o.tested, Seed: s.Config.Seed, Scored: func(images int) { bar.at("testing", images, s.Test.N()) }})
+		e, err := evaluate(ctx, s, s.Test, "test", train.ScoreOptions{Samples: o.tested, Seed: s.Config.Seed, Peers: s.Reducer, Scored: func(images int) { bar.at("testing", images, s.Test.N()) }})
 		bar.done()
 		if errors.Is(err, context.Canceled) {
 			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, run.ShellPath(dir.Path))
@@ -304,6 +342,9 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 				e.writeTrust(p.stdout)
 			}
 		}
+	}
+	if !p.first() {
+		return nil
 	}
 	if err := p.draw(s, dir); err != nil {
 		return err
@@ -399,6 +440,14 @@ func writeJSON(w io.Writer, v any) error {
 
 func writeJSONFile(path string, v any) error {
 	return run.WriteAtomic(path, func(w io.Writer) error { return writeJSON(w, v) })
+}
+
+// createRun makes a run directory, as the first of several processes.
+func (p *program) createRun(out string, c train.Config) (*run.Dir, error) {
+	if !p.first() {
+		return run.Unwritten(out, train.CheckState()), nil
+	}
+	return createRun(out, c)
 }
 
 // createRun makes the run directory of that name, or the first free one under runs/.

@@ -128,6 +128,7 @@ const ActiveThreshold = 0.01
 // images, each with programs of one worker: the figures do not depend on their number.
 type Evaluator struct {
 	Scored func(images int) // hears of images as they are scored, of one call at a time; may be nil
+	Peers  Peers            // that score a part of the images each, all by a call of Evaluate; nil for none
 
 	model   *model.VAE
 	refresh func() error // of the prior of the workers
@@ -189,10 +190,11 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 	layers := make([][]float64, blocks) // sums over images
 	var scored sync.Mutex
 	done := 0
-	e.model.Engine.Split(blocks, 1, func(lo, hi int) {
+	begin, beyond := part(e.Peers, blocks)
+	e.model.Engine.Split(beyond-begin, 1, func(lo, hi int) {
 		k := <-e.workers
 		defer func() { e.workers <- k }()
-		for b := lo; b < hi && ctx.Err() == nil; b++ {
+		for b := begin + lo; b < begin+hi && ctx.Err() == nil; b++ {
 			first, end := b*e.images, min((b+1)*e.images, v.N())
 			layers[b], faults[b] = k.assess(v, all[first:end], seed, scores[first:end], posteriors[first*width:end*width])
 			if e.Scored != nil {
@@ -203,7 +205,8 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 			}
 		}
 	})
-	if err := errors.Join(append(faults, ctx.Err())...); err != nil {
+	err := errors.Join(append(faults, ctx.Err())...)
+	if err = gather(e.Peers, v, scores, posteriors, layers, err); err != nil {
 		return Evaluation{}, err
 	}
 	return e.summarise(scores, posteriors, layers)

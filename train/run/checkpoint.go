@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -175,6 +176,22 @@ func Load(path string, check Check) (*State, error) {
 		return nil, fmt.Errorf("%s: %w%s", path, err, checkpointHint(err))
 	}
 	return s, nil
+}
+
+// Encode returns the bytes of a checkpoint's file.
+func Encode(s *State) ([]byte, error) {
+	var file bytes.Buffer
+	err := writeCheckpoint(&file, s)
+	return file.Bytes(), err
+}
+
+// Decode is Load of the bytes of a checkpoint's file.
+func Decode(file []byte, check Check) (*State, error) {
+	s, err := readCheckpoint(bytes.NewReader(file), int64(len(file)))
+	if err == nil && check != nil && len(s.Config) > 0 {
+		err = check(s)
+	}
+	return s, err
 }
 
 func loadCheckpoint(path string) (*State, error) {

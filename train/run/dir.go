@@ -59,9 +59,10 @@ type Dir struct {
 	// Files are what it works with, OSFiles to begin with.
 	Files Files
 
-	check    Check           // of checkpoints that are read
-	lock     *flock.Flock    // nil if opened for reading, or closed
-	readable map[string]bool // checkpoints that are known to load or not, by name
+	unwritten bool            // by this process: another one writes it
+	check     Check           // of checkpoints that are read
+	lock      *flock.Flock    // nil if opened for reading, or closed
+	readable  map[string]bool // checkpoints that are known to load or not, by name
 }
 
 func newDir(path string, ops Files, check Check) *Dir {
@@ -99,6 +100,14 @@ func CreateWith(ops Files, path string, config []byte, check Check) (*Dir, error
 	return r, nil
 }
 
+// Unwritten returns a run of which nothing is written or read: that of a process that leaves
+// it to another one. Path is for messages. What it is told to save is checked as ever.
+func Unwritten(path string, check Check) *Dir {
+	r := newDir(path, Files{}, check)
+	r.unwritten = true
+	return r
+}
+
 // begin fills a locked directory.
 func (r *Dir) begin(config []byte) error {
 	if err := checkNewRun(r.Path); err != nil { // another process may have been first
@@ -112,6 +121,9 @@ func (r *Dir) begin(config []byte) error {
 
 // SetConfig writes config.json.
 func (r *Dir) SetConfig(config []byte) error {
+	if r.unwritten {
+		return nil
+	}
 	return r.Files.write(r.File(ConfigFile), func(w io.Writer) error {
 		_, err := w.Write(config)
 		return err
@@ -255,6 +267,9 @@ func (r *Dir) Config() ([]byte, error) {
 // error every earlier checkpoint is still there. A checkpoint that cannot be removed
 // is no error: the next Save tries again.
 func (r *Dir) Save(s *State) error {
+	if r.unwritten {
+		return s.check()
+	}
 	if err := r.writable(); err != nil {
 		return err
 	}
@@ -270,6 +285,9 @@ func (r *Dir) Save(s *State) error {
 // written once: the checkpoint is a second name of the same file, where the file system
 // knows of such (neither is ever changed, only replaced).
 func (r *Dir) SaveAsBest(s *State) error {
+	if r.unwritten {
+		return s.check()
+	}
 	if err := r.SaveBest(s); err != nil {
 		return err
 	}
@@ -355,6 +373,9 @@ func (r *Dir) Checkpoints() ([]string, error) {
 
 // SaveBest writes best.safetensors.
 func (r *Dir) SaveBest(s *State) error {
+	if r.unwritten {
+		return s.check()
+	}
 	if err := r.writable(); err != nil {
 		return err
 	}

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"elbo/train/safetensors"
 )
 
 func newTestRun(t *testing.T) *Dir {
@@ -453,5 +456,44 @@ func TestLargeCheckpointsAreKeptOnce(t *testing.T) {
 	}
 	if same(7) {
 		t.Error("small checkpoints share a file: damage to one would be damage to both")
+	}
+}
+
+// TestAnUnwrittenRunLeavesNothing, and refuses what a written one would.
+func TestAnUnwrittenRunLeavesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run")
+	r := Unwritten(path, nil)
+	good := &State{Step: 1, Epoch: 1, Params: []safetensors.Tensor{{Name: "a", Shape: []int{1}, Data: []float32{1}}}}
+	bad := &State{Step: 1, Epoch: 1, Params: []safetensors.Tensor{{Name: "a", Shape: []int{1}, Data: []float32{float32(math.NaN())}}}}
+	for _, save := range []func(*State) error{r.Save, r.SaveBest, r.SaveAsBest} {
+		if err := save(good); err != nil {
+			t.Error(err)
+		}
+		if err := save(bad); !errors.Is(err, ErrNotFinite) {
+			t.Errorf("a parameter that is NaN: %v", err)
+		}
+	}
+	if err := errors.Join(r.SetConfig([]byte("{}")), r.TruncateMetrics(1), r.Close()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: %v", path, err)
+	}
+}
+
+// TestAStateIsItselfAfterEncodeAndDecode.
+func TestAStateIsItselfAfterEncodeAndDecode(t *testing.T) {
+	want := &State{Step: 1, Epoch: 1, Params: []safetensors.Tensor{{Name: "a", Shape: []int{1}, Data: []float32{1.5}}}}
+	file, err := Encode(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Decode(file, nil)
+	if err != nil || got.Step != 1 || got.Params[0].Data[0] != 1.5 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	file[len(file)-1] ^= 1
+	if _, err := Decode(file, nil); !errors.Is(err, ErrChecksum) {
+		t.Errorf("a flipped bit: %v", err)
 	}
 }

@@ -116,6 +116,9 @@ func openMetricsLog(path string) (MetricsLog, error) {
 // disk. A line that an earlier crash cut short is removed first. On an error the
 // file holds the lines it held before.
 func (r *Dir) AppendMetrics(m Metrics) (err error) {
+	if r.unwritten {
+		return m.check()
+	}
 	if err := r.writable(); err != nil {
 		return err
 	}
@@ -270,6 +273,9 @@ func (s Span) missing(seen map[int]bool) string {
 // lines are set aside: they are moved to the end of metrics.damaged.jsonl. Files are
 // replaced atomically, or left alone if there is nothing to remove.
 func (r *Dir) TruncateMetrics(epoch int) error {
+	if r.unwritten {
+		return nil
+	}
 	if err := r.writable(); err != nil {
 		return err
 	}

@@ -1,0 +1,166 @@
+package mpi_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"elbo/train/mpi"
+)
+
+// TestMain is a test, and what the tests have mpirun start: a rank, that does what the
+// variable says.
+func TestMain(m *testing.M) {
+	name := os.Getenv("ELBO_TEST_RANK")
+	if name == "" {
+		os.Exit(m.Run())
+	}
+	if err := rank(name); err != nil {
+		fmt.Println("failed:", err)
+		os.Exit(1)
+	}
+}
+
+var ranks = map[string]func(w *mpi.World) error{
+	"sums": func(w *mpi.World) error {
+		// Of many numbers, so that a sum takes the way of large messages, and of one.
+		for _, n := range []int{1, 7, 100_000} {
+			wide, narrow := make([]float64, n), make([]float32, n)
+			for i := range n {
+				wide[i], narrow[i] = float64(i+w.Rank()), float32(i%100+w.Rank())
+			}
+			if err := errors.Join(w.Sum(wide), w.SumFloat32(narrow), w.Sum(nil)); err != nil {
+				return err
+			}
+			ranks := float64(w.Size() * (w.Size() - 1) / 2) // the sum of their numbers
+			for i := range n {
+				if want := float64(w.Size()*i) + ranks; wide[i] != want {
+					return fmt.Errorf("element %d of %d is %g, want %g", i, n, wide[i], want)
+				}
+				if want := float64(w.Size()*(i%100)) + ranks; float64(narrow[i]) != want {
+					return fmt.Errorf("float32 %d of %d is %g, want %g", i, n, narrow[i], want)
+				}
+			}
+		}
+		return nil
+	},
+	"gather": func(w *mpi.World) error {
+		own := bytes.Repeat([]byte{byte('a' + w.Rank())}, 3*w.Rank()) // of rank 0 nothing
+		parts, err := w.Gather(own)
+		if err != nil {
+			return err
+		}
+		for rank, part := range parts {
+			if want := bytes.Repeat([]byte{byte('a' + rank)}, 3*rank); !bytes.Equal(part, want) {
+				return fmt.Errorf("rank %d had %q, want %q", rank, part, want)
+			}
+		}
+		told := []byte("nothing")
+		if w.Rank() == 0 {
+			copy(told, "a thing")
+		}
+		if err := w.Broadcast(told); err != nil || string(told) != "a thing" {
+			return fmt.Errorf("rank 0 told %q, %v", told, err)
+		}
+		return nil
+	},
+	"absent": func(w *mpi.World) error {
+		if w.Rank() == 1 {
+			time.Sleep(time.Minute) // the others end all before
+			return nil
+		}
+		err := w.Sum([]float64{1})
+		var absent *mpi.AbsentError
+		if !errors.As(err, &absent) || !slices.Equal(absent.Missing, []string{"1"}) {
+			return fmt.Errorf("the sum without rank 1: %v", err)
+		}
+		fmt.Println("found:", err)
+		w.Abort(7)
+		return nil
+	},
+}
+
+func rank(name string) error {
+	launch, ok := mpi.Launched(os.Getenv)
+	if !ok {
+		return errors.New("started by no launcher")
+	}
+	limit := mpi.DefaultLimit
+	if name == "absent" {
+		limit = time.Second
+	}
+	w, err := mpi.Open(mpi.Options{By: launch.By, Limit: limit, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	if launch.Size != w.Size() {
+		return fmt.Errorf("%d ranks, %d were announced", w.Size(), launch.Size)
+	}
+	if err := ranks[name](w); err != nil {
+		w.Abort(1)
+		return err
+	}
+	fmt.Printf("rank %d of %d: done\n", w.Rank(), w.Size())
+	return w.Close()
+}
+
+// start has mpirun start so many ranks, and returns what they print.
+func start(t *testing.T, size int, name string) (string, error) {
+	t.Helper()
+	mpirun, err := exec.LookPath("mpirun")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("mpirun is not installed (Debian: openmpi-bin), and CI is to have it")
+		}
+		t.Skip("mpirun is not installed (Debian: openmpi-bin)")
+	}
+	cmd := exec.Command(mpirun, "-np", strconv.Itoa(size), "--oversubscribe", "--allow-run-as-root", os.Args[0])
+	cmd.Env = append(os.Environ(), "ELBO_TEST_RANK="+name)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func TestRanksSumWhatTheyHave(t *testing.T) {
+	for _, size := range []int{1, 2, 3} {
+		for _, name := range []string{"sums", "gather"} {
+			out, err := start(t, size, name)
+			if err != nil || strings.Count(out, ": done") != size {
+				t.Errorf("%s, %d ranks: %v\n%s", name, size, err, out)
+			}
+		}
+	}
+}
+
+func TestARankThatDoesNotAnswerIsNamed(t *testing.T) {
+	out, err := start(t, 3, "absent")
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.Contains(out, "rank 1 has not answered for 1s") {
+		t.Errorf("exit %v, want 7\n%s", err, out)
+	}
+}
+
+func TestLauncherIsToldFromTheEnvironment(t *testing.T) {
+	for _, c := range []struct {
+		environment map[string]string
+		want        mpi.Launch
+		ok          bool
+	}{
+		{nil, mpi.Launch{}, false},
+		{map[string]string{"SLURM_NTASKS": "4"}, mpi.Launch{}, false}, // inside a job, but not started by srun --mpi
+		{map[string]string{"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}, mpi.Launch{By: "OMPI_COMM_WORLD_RANK", Size: 4, Local: 2}, true},
+		{map[string]string{"PMI_RANK": "1", "PMI_SIZE": "3"}, mpi.Launch{By: "PMI_RANK", Size: 3}, true},
+		{map[string]string{"PMIX_RANK": "1", "SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "x"}, mpi.Launch{By: "PMIX_RANK", Size: 8}, true},
+	} {
+		got, ok := mpi.Launched(func(name string) string { return c.environment[name] })
+		if got != c.want || ok != c.ok {
+			t.Errorf("%v: %+v, %v", c.environment, got, ok)
+		}
+	}
+}
