@@ -69,7 +69,7 @@ func (m *bits) wantTransposed(rows, cols int) {
 // is false if it is for any of them.
 func (e *Engine) rowsOfBits(rows, cols int, find func(lo, hi int) (ones int, ok bool)) (ones int, ok bool) {
 	var sum, bad atomic.Int64
-	e.Split(rows, 1+8*elementGrain/cols, func(lo, hi int) {
+	e.Split(rows, 1+elementGrain/cols, func(lo, hi int) {
 		ones, ok := find(lo, hi)
 		sum.Add(int64(ones))
 		if !ok {
@@ -81,7 +81,7 @@ func (e *Engine) rowsOfBits(rows, cols int, find func(lo, hi int) (ones int, ok 
 
 // transposeBits transposes a matrix of so many rows and columns.
 func (e *Engine) transposeBits(to, from *gemm.Bits, rows, cols int) {
-	e.Split((cols+63)/64, 1+16*elementGrain/(64*rows), func(lo, hi int) { to.Transpose(from, lo, hi) })
+	e.Split((cols+63)/64, 1+elementGrain/(64*rows), func(lo, hi int) { to.Transpose(from, lo, hi) })
 }
 
 // bitsGrain is the least number of elements of X times columns of B that makes a shard of a

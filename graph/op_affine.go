@@ -57,7 +57,7 @@ func (b *Builder) Affine(x, w, bias Node, f Activation) Node {
 
 // elementGrain is the least number of elements that makes a shard of an
 // elementwise loop worth a hand-off.
-const elementGrain = 1 << 13
+const elementGrain = 1 << 12
 
 // chain is δ = dy · f'(a), from the output y = f(a).
 func (b *Builder) chain(f Activation, y, dy Node) Node {

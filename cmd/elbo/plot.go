@@ -14,6 +14,7 @@ import (
 
 type plotOptions struct {
 	run, checkpoint, data, out, title string
+	others                            []string // runs besides
 	formats                           []string
 }
 
@@ -23,21 +24,29 @@ var chartFormats = []string{"png", "svg", "pdf"}
 func newPlotCmd(p *program) *cobra.Command {
 	var o plotOptions
 	cmd := &cobra.Command{
-		Use:   "plot RUN",
-		Short: "The pictures of a run, drawn again: as SVG or PDF, under another title",
+		Use:   "plot RUN [RUN...]",
+		Short: "The pictures of a run, drawn again; or several runs over minutes of training",
 		Long: `Draw the pictures of a run again from its metrics and its best state. Charts (curves, and
 latent of a two-dimensional model) come in every format that is asked for; sheets of images
-are PNG files in any case.`,
-		Example: "  elbo plot runs/vae-001 --format svg,pdf --out figures --title 'A VAE of two dimensions'",
-		Args:    oneRun,
+are PNG files in any case.
+
+Of several runs it draws one chart, minutes: their validation bounds (of runs without
+validation images those while training) over the minutes that training took.`,
+		Example: "  elbo plot runs/vae-001 --format svg,pdf --out figures --title 'A VAE of two dimensions'\n  elbo plot runs/vae-001 runs/vae-002 --out figures",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return oneRun(cmd, args)
+			}
+			return nil
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			o.run = args[0]
+			o.run, o.others = args[0], args[1:]
 			return runPlot(p, o)
 		},
 	}
 	cmd.Flags().StringSliceVar(&o.formats, "format", []string{"png"}, "of charts: png, svg, pdf, or several of them")
 	cmd.Flags().StringVar(&o.title, "title", "", "above each picture (default: the model and its data)")
-	cmd.Flags().StringVar(&o.out, "out", "", "directory to draw in (default: the run's)")
+	cmd.Flags().StringVar(&o.out, "out", "", "directory to draw in (default: the first run's)")
 	addModelFlags(cmd, &o.checkpoint, &o.data)
 	return cmd
 }
@@ -53,6 +62,11 @@ func runPlot(p *program, o plotOptions) error {
 	}
 	if o.out == "" {
 		o.out = o.run
+	}
+	slices.Sort(o.formats)
+	o.formats = slices.Compact(o.formats)
+	if len(o.others) > 0 {
+		return plotMinutes(p, o)
 	}
 	if info, err := os.Stat(o.run); err == nil && !info.IsDir() {
 		return usagef("%s is a checkpoint, and has no metrics to draw: name its run", o.run)
@@ -72,11 +86,35 @@ func runPlot(p *program, o plotOptions) error {
 	if err := os.MkdirAll(o.out, 0o777); err != nil {
 		return fmt.Errorf("--out %s: %w", o.out, err)
 	}
-	slices.Sort(o.formats)
-	g := gallery{s: t.Setup, dir: o.out, formats: slices.Compact(o.formats), title: o.title}
+	g := gallery{s: t.Setup, dir: o.out, formats: o.formats, title: o.title}
 	if err := g.all(metrics); err != nil {
 		return err
 	}
 	fmt.Fprintln(p.stdout, filepath.Clean(o.out))
+	return nil
+}
+
+// plotMinutes draws several runs over minutes of training.
+func plotMinutes(p *program, o plotOptions) error {
+	var runs []timedRun
+	for _, path := range append([]string{o.run}, o.others...) {
+		r, err := timedRunOf(path)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, r)
+	}
+	if err := onOneFooting(runs); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.out, 0o777); err != nil {
+		return fmt.Errorf("--out %s: %w", o.out, err)
+	}
+	if err := writeMinutes(o.out, o.formats, runs, o.title); err != nil {
+		return err
+	}
+	for _, format := range o.formats {
+		fmt.Fprintln(p.stdout, filepath.Join(o.out, "minutes."+format))
+	}
 	return nil
 }

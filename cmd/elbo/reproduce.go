@@ -65,7 +65,7 @@ comes on top. --seeds trains several times; the figure is then the mean, with it
 standard deviation over seeds.
 
 Interrupted, it goes on when it is called again in the same way. --out gets a run directory
-for each seed, and report.json.`,
+for each seed, report.json, and minutes.png: the bound over minutes of training.`,
 		Example: `  elbo reproduce
   elbo reproduce pytorch-example
   elbo reproduce burda-1l-k1 --budget 30m

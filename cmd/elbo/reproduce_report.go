@@ -80,6 +80,13 @@ func (x *reproduction) report(o reproduceOptions) error {
 	if err := writeJSONFile(filepath.Join(x.out, reportFile), r); err != nil {
 		return err
 	}
+	var runs []timedRun
+	for _, a := range x.arms {
+		runs = append(runs, timedRun{a.name, a.config, x.curves[a.name]})
+	}
+	if err := writeMinutes(x.out, []string{"png"}, runs, x.titled()+": "+x.title); err != nil {
+		return err
+	}
 	if o.json {
 		return writeJSON(x.p.stdout, r)
 	}
