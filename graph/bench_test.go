@@ -133,6 +133,9 @@ func timings() map[string]timed {
 		"LogisticMixtureLogLik": {vaes, perPixel(graph.LogisticMixtureOutputs(5, 1)), pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
 			return b.LogisticMixtureLogLik(in[0], p[0], 5, 1)
 		}},
+		"DequantisedGaussianLogLik": {vaes, perPixel(2), pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.DequantisedGaussianLogLik(in[0], p[0], 1)
+		}},
 		"BetaBinomialLogLik": {vaes, perPixel(2), pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node { return b.BetaBinomialLogLik(in[0], p[0], 1) }},
 		"PixelGaussianLogLik": {vaes, perPixel(2), pixels, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
 			return b.PixelGaussianLogLik(in[0], p[0], 1)

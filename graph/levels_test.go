@@ -83,6 +83,26 @@ func addLevelChecks(all map[string][]check) {
 			}),
 			Terms: 6 * channels,
 		})
+		all["DequantisedGaussianLogLik"] = append(all["DequantisedGaussianLogLik"], check{
+			Name:   "dequantised gaussian" + name,
+			Params: []*graph.Param{random(75, 2*pixels*channels)}, Inputs: []*graph.Param{levels(channels)},
+			Build: func(b *graph.Builder, p, in nodes) graph.Node {
+				return b.DequantisedGaussianLogLik(in[0], p[0], channels)
+			},
+			Twin: twin(func(x, out []float64) (sum float64) {
+				for c, v := range x {
+					variance, v := math.Exp(out[channels+c]), math.Round(255*v)
+					// Simpson's rule over u, which is exact for the square that the logarithm is.
+					logN := func(u float64) float64 {
+						r := (v+u)/256 - out[c]
+						return -r*r/(2*variance) - 0.5*math.Log(2*math.Pi*variance) - math.Log(256)
+					}
+					sum += (logN(0) + 4*logN(0.5) + logN(1)) / 6
+				}
+				return sum
+			}),
+			Terms: 12 * channels,
+		})
 		all["BetaBinomialLogLik"] = append(all["BetaBinomialLogLik"], check{
 			Name:   "beta-binomial" + name,
 			Params: []*graph.Param{random(74, 2*pixels*channels)}, Inputs: []*graph.Param{levels(channels)},
@@ -238,4 +258,42 @@ func anyComponent(out []float32, components int, is func(o []float64) bool) bool
 		}
 	}
 	return false
+}
+
+// TestADequantisedGaussianIsBelowItsMasses: the probability that a Gaussian has between v/256 and
+// (v+1)/256 is above what the operation says of level v, by little where the Gaussian is much
+// wider than a level.
+func TestADequantisedGaussianIsBelowItsMasses(t *testing.T) {
+	var levels [][]float32
+	for v := range 256 {
+		levels = append(levels, []float32{float32(v) / 255})
+	}
+	for _, mean := range []float32{-0.3, 0, 0.2, 128. / 256, 0.9, 1.5} {
+		for _, logVar := range []float32{-30, -12, -9, -6, -3, 0, 2} {
+			got := graphtest.LogLik(t, levels, []float32{mean, logVar}, func(b *graph.Builder, x, out graph.Node) graph.Node {
+				return b.DequantisedGaussianLogLik(x, out, 1)
+			})
+			sigma := math.Exp(float64(min(max(logVar, graph.LeastLogVariance), graph.MostLogVariance)) / 2)
+			upTo := func(edge float64) float64 { return math.Erfc((float64(mean)-edge/256)/sigma/math.Sqrt2) / 2 }
+			sum := 0.0
+			for v, l := range got {
+				sum += math.Exp(float64(l))
+				mass := upTo(float64(v+1)) - upTo(float64(v))
+				// A difference of two numbers below 1, each rounded to 2⁻⁵³, says nothing of less.
+				if mass > 1e-12 && float64(l) > math.Log(mass)+1e-5*(1+math.Abs(float64(l))) {
+					t.Errorf("mean %g, log variance %g: log-mass of level %d is %.6f, and the bound %.6f", mean, logVar, v, math.Log(mass), l)
+				}
+				// E(log p) and log E(p) differ by half the variance of log p, which has the slope
+				// r/σ² and the curvature 1/σ² over a width of 1/256.
+				if w, r := 1/(256*sigma), (float64(v)+0.5)/256-float64(mean); w < 0.1 && math.Abs(r) < 3*sigma {
+					if gap := math.Log(mass) - float64(l); gap > w*w*(r*r/sigma/sigma+1)/24+1e-5*(1+math.Abs(float64(l))) {
+						t.Errorf("mean %g, log variance %g: the bound on level %d is %.6f below its log-mass", mean, logVar, v, gap)
+					}
+				}
+			}
+			if sum > 1+1e-4 {
+				t.Errorf("mean %g, log variance %g: exponentials of the bounds sum to %v, want at most 1", mean, logVar, sum)
+			}
+		}
+	}
 }

@@ -35,7 +35,7 @@ func (j *Joint) LogLik(b *graph.Builder, x, z graph.Node) graph.Node {
 func (j *Joint) Outputs() int { return j.Likelihood.Outputs(j.Pixels) }
 
 // Width is how many numbers it takes to decode a code, one image at least: memory for many codes
-// at once goes by it. (Of dense networks layers are not counted: images are their largest.)
+// at once goes by it. (Of dense networks layers are not counted: what they give is the largest.)
 func (j *Joint) Width() int {
 	decoder := j.Decoder
 	if lowest, ok := decoder.(LowestLayer); ok {
@@ -44,7 +44,7 @@ func (j *Joint) Width() int {
 	if s, ok := decoder.(*Sequence); ok {
 		return max(j.Pixels, int(s.Cost().Units))
 	}
-	return j.Pixels
+	return max(j.Pixels, j.Outputs())
 }
 
 // Simulate draws images from the model, one for each of the noises: z ~ p(z), x ~ p(x|z).

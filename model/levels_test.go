@@ -10,12 +10,13 @@ import (
 	"elbo/graph/graphtest"
 )
 
-// levelLikelihoods are the likelihoods of 256 levels, of a grey pixel and of a colour.
+// levelLikelihoods are the likelihoods of 256 levels whose masses LogProb gives, of a grey pixel
+// and of a colour.
 func levelLikelihoods(t *testing.T, channels int) []Likelihood {
 	t.Helper()
 	var all []Likelihood
 	for _, name := range Likelihoods() {
-		if name.Pixels() != LevelPixels {
+		if name.Pixels() != LevelPixels || name.Measure() != ProbabilityMass {
 			continue
 		}
 		l, err := NewLikelihood(name, LikelihoodConfig{Channels: channels})
@@ -129,6 +130,45 @@ func TestDrawsOfColoursHaveTheSharesThatLogProbGives(t *testing.T) {
 				t.Errorf("χ² of the draws is %.0f for %.0f colours, want as many and at least 50", chi, cells)
 			}
 		})
+	}
+}
+
+// TestDrawsOfADequantisedGaussianFallInItsLevels: each level, of the second channel of the second
+// pixel, has the share that the Gaussian has between v/256 and (v+1)/256, black and white the
+// rest; and of a Gaussian that is far from both Mean is their mean.
+func TestDrawsOfADequantisedGaussianFallInItsLevels(t *testing.T) {
+	l, random := DequantisedGaussian{Channels: 3}, rand.New(rand.NewPCG(5, 4))
+	for _, c := range []struct{ mean, sigma float64 }{{0.5, 0.02}, {0.02, 0.03}, {0.3, 1}} {
+		out := make([]float32, l.Outputs(6))
+		at := graph.PairOf(4, 3)
+		out[at], out[at+3] = float32(c.mean), float32(2*math.Log(c.sigma))
+		upTo := func(edge float64) float64 { return math.Erfc((c.mean-edge)/c.sigma/math.Sqrt2) / 2 }
+		x, counts, mean := make([]float32, 6), make([]float64, graph.Levels), 0.0
+		const draws = 20_000
+		for range draws {
+			l.Draw(x, out, random)
+			counts[int(math.Round(float64(x[4])*255))]++
+		}
+		chi, cells := 0.0, 0.0
+		for v := range counts {
+			low, high := upTo(float64(v)/256), upTo(float64(v+1)/256)
+			if v == 0 {
+				low = 0
+			}
+			if v == graph.Levels-1 {
+				high = 1
+			}
+			mean += float64(v) / 255 * (high - low)
+			if expected := (high - low) * draws; expected >= 5 {
+				chi, cells = chi+(counts[v]-expected)*(counts[v]-expected)/expected, cells+1
+			}
+		}
+		if cells < 10 || chi > cells+6*math.Sqrt(2*cells) { // as above
+			t.Errorf("%+v: χ² of the draws is %.0f for %.0f levels", c, chi, cells)
+		}
+		if l.Mean(x, out); c.sigma == 0.02 && math.Abs(float64(x[4])-mean) > 1e-5 {
+			t.Errorf("%+v: the mean is %v, want %v", c, x[4], mean)
+		}
 	}
 }
 

@@ -40,9 +40,22 @@ type Measure string
 // The measures.
 const (
 	ProbabilityMass    Measure = "probability mass"
+	BoundOnMass        Measure = "bound on a probability mass"
 	ProbabilityDensity Measure = "density"
 	NoLikelihood       Measure = "no likelihood" // it does not sum, or integrate, to 1 over x
 )
+
+// Compares reports whether nats of m compare with nats of other: of one measure they do, and
+// a bound on a probability stands beside probabilities.
+func (m Measure) Compares(other Measure) bool {
+	kind := func(m Measure) Measure {
+		if m == BoundOnMass {
+			return ProbabilityMass
+		}
+		return m
+	}
+	return kind(m) == kind(other)
+}
 
 // Natural is a likelihood that is linear in the image once the decoder's output is known:
 //
@@ -87,10 +100,12 @@ const (
 	// be compared with figures that were made with it.
 	GreyBernoulliName LikelihoodName = "grey-bernoulli"
 
-	// Of 256 grey levels, 0 to 255. Each of these is a probability: its masses sum to 1.
+	// Of 256 grey levels, 0 to 255. Each of these is a probability, and its masses sum to 1; but
+	// the last is a lower bound on one.
 	DiscretizedLogisticName        LikelihoodName = "discretized-logistic"         // output: means and log scales
 	DiscretizedLogisticMixtureName LikelihoodName = "discretized-logistic-mixture" // output: weights, means, log scales
 	BetaBinomialName               LikelihoodName = "beta-binomial"                // output: logits of means and log concentrations
+	DequantisedGaussianName        LikelihoodName = "dequantised-gaussian"         // output: means and log variances of (level + u)/256
 )
 
 // LikelihoodConfig is what a likelihood has to be told besides its name. Each has a use for
@@ -137,6 +152,7 @@ func likelihoods() []likelihoodKind {
 			return LogisticMixture{Components: c.mixtures(), Channels: c.channels()}
 		}},
 		{name: BetaBinomialName, measure: ProbabilityMass, pixels: LevelPixels, of: func(c LikelihoodConfig) Likelihood { return BetaBinomial{Channels: c.channels()} }},
+		{name: DequantisedGaussianName, measure: BoundOnMass, pixels: LevelPixels, of: func(c LikelihoodConfig) Likelihood { return DequantisedGaussian{Channels: c.channels()} }},
 	}
 }
 

@@ -44,7 +44,13 @@ func (l PixelGaussian) Mean(x, out []float32) {
 // Draw fills x with μ + σ ε.
 func (l PixelGaussian) Draw(x, out []float32, noise Noise) {
 	for i := range x {
-		logVar := min(max(out[graph.PairOf(i, l.Channels)+l.Channels], graph.LeastLogVariance), graph.MostLogVariance)
-		x[i] = out[graph.PairOf(i, l.Channels)] + float32(elementary.Exp(float64(logVar)/2)*noise.NormFloat64())
+		x[i] = drawPair(out, i, l.Channels, noise)
 	}
+}
+
+// drawPair draws value i of an image from the Gaussian that the decoder gives it.
+func drawPair(out []float32, i, channels int, noise Noise) float32 {
+	j := graph.PairOf(i, channels)
+	logVar := min(max(out[j+channels], graph.LeastLogVariance), graph.MostLogVariance)
+	return out[j] + float32(elementary.Exp(float64(logVar)/2)*noise.NormFloat64())
 }

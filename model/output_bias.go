@@ -29,6 +29,7 @@ var (
 	_ Linked = PixelGaussian{}
 	_ Linked = BetaBinomial{}
 	_ Linked = DiscretizedLogistic{}
+	_ Linked = DequantisedGaussian{}
 )
 
 // SetOutputBias sets the decoder's last biases so that, where its last layer gives 0 besides
@@ -38,9 +39,13 @@ var (
 //
 // Source: the experiments of Burda, Grosse, Salakhutdinov 2016.
 func (j *Joint) SetOutputBias(mean []float64) error {
-	decoder, ok := j.Decoder.(Biased)
+	network := j.Decoder
+	if lowest, ok := network.(LowestLayer); ok {
+		network = lowest.Network
+	}
+	decoder, ok := network.(Biased)
 	if !ok {
-		return fmt.Errorf("output-bias is data, but the last layer of a %T has no bias: want drawn", j.Decoder)
+		return fmt.Errorf("output-bias is data, but the last layer of a %T has no bias: want drawn", network)
 	}
 	likelihood, ok := j.Likelihood.(Linked)
 	if !ok {
@@ -136,6 +141,13 @@ func (l DiscretizedLogistic) Link(out []float32, mean []float64) {
 	}
 }
 
+// Link copies the means, of (level + ½)/256, and leaves the variances.
+func (l DequantisedGaussian) Link(out []float32, mean []float64) {
+	for i, m := range mean {
+		out[graph.PairOf(i, l.Channels)] = float32((float64(m*(graph.Levels-1)) + 0.5) / graph.Levels)
+	}
+}
+
 // OutputBias returns that of the last module that has one.
 func (s *Sequence) OutputBias() *graph.Param {
 	for i := len(s.Modules) - 1; ; i-- {
@@ -145,12 +157,8 @@ func (s *Sequence) OutputBias() *graph.Param {
 	}
 }
 
-// OutputBias returns that of the network below, nil where it has none.
-func (d LowestLayer) OutputBias() *graph.Param { return d.Network.(Biased).OutputBias() }
-
 var (
 	_ Biased = (*graph.MLP)(nil)
 	_ Biased = (*graph.Gated)(nil)
 	_ Biased = (*Sequence)(nil)
-	_ Biased = LowestLayer{}
 )

@@ -25,6 +25,7 @@ func TestTheOutputBiasGivesTheMeanOfAnImage(t *testing.T) {
 		{GaussianName, LikelihoodConfig{PixelVariance: true, Channels: 3}},
 		{BetaBinomialName, LikelihoodConfig{}},
 		{DiscretizedLogisticName, LikelihoodConfig{}},
+		{DequantisedGaussianName, LikelihoodConfig{}},
 	} {
 		likelihood, err := NewLikelihood(c.name, c.config)
 		if err != nil {

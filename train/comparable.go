@@ -29,7 +29,7 @@ const (
 // Differences returns why figures of a and b do not compare, in nats; none where they do.
 func Differences(a, b Scored) []Difference {
 	var found []Difference
-	if a.Config.Likelihood.Measure() != b.Config.Likelihood.Measure() {
+	if !a.Config.Likelihood.Measure().Compares(b.Config.Likelihood.Measure()) {
 		found = append(found, OtherMeasure)
 	}
 	if a.DataSHA256 != b.DataSHA256 {

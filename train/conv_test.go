@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"elbo/graph"
 	"elbo/graph/graphtest"
 	"elbo/model"
 )
@@ -143,5 +144,31 @@ func TestADecoderOfConvolutionsGoesFromAVAEToAGrid(t *testing.T) {
 	}
 	if back := twin.VAETwin(); back.Network().Layers != model.Residual || back.Network().ConvSettings.Kernel != 5 {
 		t.Errorf("the VAE's network is %+v", back.Network())
+	}
+}
+
+// TestMemoryGrowsWithWhatTheDecoderGives: a likelihood of several numbers for each of an image
+// takes that much more for every image of a batch, and the largest batch that fits is smaller.
+func TestMemoryGrowsWithWhatTheDecoderGives(t *testing.T) {
+	image := model.MapShape{Rows: 32, Cols: 32, Channels: 3}
+	for _, network := range model.Networks {
+		c := DefaultConfig(VAEModel)
+		c.network().Layers = network
+		own := c.vae()
+		one := own.Bytes(c, image, 50_000)
+		own.Batch = 4096
+		room := own.Bytes(c, image, 50_000) / 2
+		largest := own.LargestBatch(c, image, 50_000, room)
+		own.Batch = 128
+		c.Likelihood, own.Mixtures = model.DiscretizedLogisticMixtureName, 10
+		outputs := float64(image.Rows * image.Cols * graph.LogisticMixtureOutputs(10, 3))
+		// A value and its gradient of each, at least.
+		if got, want := own.Bytes(c, image, 50_000), one+4*2*float64(own.Batch)*(outputs-float64(image.Size())); got < want {
+			t.Errorf("%s: %.3g bytes, want %.3g and more", network, got, want)
+		}
+		own.Batch = 4096
+		if batch := own.LargestBatch(c, image, 50_000, room); batch >= largest {
+			t.Errorf("%s: a batch of %d fits with thirty numbers a value, and %d with one", network, batch, largest)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 
 	"elbo/data"
@@ -135,28 +136,43 @@ func (s *VAESettings) Validate(c Config) error {
 func (s *VAESettings) Fit(images int) { s.Batch = min(s.Batch, images) }
 
 // Bytes counts parameters with gradients and moments, those of flows among them, what the
-// prior takes, the values of every layer for a batch with their gradients, its
-// pixels, and what evaluation holds.
+// prior takes, the values of every layer for a batch with their gradients, its pixels, and
+// what evaluation holds. What the decoder gives of an image may be many times as large
+// as the image.
 func (s *VAESettings) Bytes(c Config, image model.MapShape, _ int) float64 {
-	pixels := image.Size()
-	units, weights := s.sizes(pixels)
+	pixels, outputs := image.Size(), s.outputs(c, image)
 	batch, d, draws := float64(s.Batch), float64(pixels), float64(max(1, s.K))
 	kept := 4.0 // of each parameter: its value, gradient and moments
 	if s.EMA > 0 {
 		kept++
 	}
-	own, ownWeights := s.families()
-	rows := float64(max(1, c.Workers) * infer.ScoredRows(pixels))
+	units, weights := s.sizes(pixels)
+	encoder, decoder := model.Cost{Units: units, Weights: weights}, model.Cost{Units: units, Weights: weights}
+	decoder.Units += float64(outputs) - d
+	decoder.Weights += (float64(outputs) - d) * float64(append(slices.Clone(s.Hidden), s.Latent)[0])
+	width := max(pixels, outputs)
 	if s.Layers.Convolutional() {
-		encoder, decoder := s.ConvSettings.model(image).Costs(s.Layers, s.Hidden, s.Latent, 2*s.Latent, pixels)
-		width := max(d, decoder.Units)
-		rows = float64(max(1, c.Workers) * infer.ScoredRows(int(width)))
-		prior := s.PriorSettings.bytes(encoder.Units, d, max(batch*draws, rows), s.pairUnits())
+		encoder, decoder = s.ConvSettings.model(image).Costs(s.Layers, s.Hidden, s.Latent, 2*s.Latent, outputs)
+		width = max(pixels, int(decoder.Units))
 		kept += convSums
-		return prior + 4*(kept*(encoder.Weights+decoder.Weights+ownWeights)+4*batch*(encoder.Units+draws*(decoder.Units+own))+batch*d+4*rows*width)
 	}
-	prior := s.PriorSettings.bytes(units, d, max(batch*draws, rows), s.pairUnits())
-	return prior + 4*(kept*(2*weights+ownWeights)+4*batch*draws*(units+own)+batch*d+4*rows*d)
+	own, ownWeights := s.families()
+	rows := float64(max(1, c.Workers) * infer.ScoredRows(width))
+	prior := s.PriorSettings.bytes(encoder.Units, d, max(batch*draws, rows), s.pairUnits())
+	values := encoder.Units + draws*(decoder.Units+own) // for an image
+	if !s.Layers.Convolutional() {
+		values = draws * (decoder.Units + own) // networks of one size: half for each
+	}
+	return prior + 4*(kept*(encoder.Weights+decoder.Weights+ownWeights)+4*batch*values+batch*d+4*rows*float64(width))
+}
+
+// outputs is how many numbers the decoder gives for an image.
+func (s *VAESettings) outputs(c Config, image model.MapShape) int {
+	l, err := model.NewLikelihood(c.Likelihood, model.LikelihoodConfig{PixelVariance: s.Variance.Pixel, Mixtures: s.Mixtures, Channels: image.Channels})
+	if err != nil {
+		return image.Size() // a fault that is said elsewhere
+	}
+	return l.Outputs(image.Size())
 }
 
 // convSums is about how many numbers a convolution keeps of each weight besides: partial sums of

@@ -34,7 +34,7 @@ func TestShellsCompleteValuesAndRuns(t *testing.T) {
 		"resume runs/vae-002":     {"runs/vae-002"},
 		"compare ru":              {"runs/vae-001", "runs/vae-002"},
 		"train --init-from r":     {"runs/vae-001", "runs/vae-002"},
-		"train --likelihood ":     {"bernoulli", "continuous-bernoulli", "gaussian", "grey-bernoulli", "discretized-logistic", "discretized-logistic-mixture", "beta-binomial"},
+		"train --likelihood ":     {"bernoulli", "continuous-bernoulli", "gaussian", "grey-bernoulli", "discretized-logistic", "discretized-logistic-mixture", "beta-binomial", "dequantised-gaussian"},
 		"train --activation ":     {"relu", "tanh", "elu", "softplus"},
 		"train --objective ":      {"elbo", "iwae"},
 		"train --gradient ":       {"standard", "stl", "dreg"},

@@ -17,16 +17,16 @@ import (
 func newDataCmd(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
-		Short: "Look at image files, and export the pixels that a run sees",
+		Short: "Look at image files, export the pixels that a run sees, and make a set in colour",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("unknown command %q: data has info and export", args[0])
+				return usagef("unknown command %q: data has info, export and make", args[0])
 			}
 			return cmd.Help()
 		},
 		Args: cobra.ArbitraryArgs,
 	}
-	cmd.AddCommand(newDataInfoCmd(p), newDataExportCmd(p))
+	cmd.AddCommand(newDataInfoCmd(p), newDataExportCmd(p), newDataMakeCmd(p))
 	return cmd
 }
 

@@ -304,8 +304,13 @@ func (e *evalReport) write(w io.Writer) {
 		row("log p(x) by AIS", a.Value, a.SE, model.BitsPerDim(a.Value, e.pixels))
 	}
 	t.Flush()
-	if !model.LikelihoodName(e.Likelihood).IsLikelihood() {
+	switch model.LikelihoodName(e.Likelihood).Measure() {
+	case model.NoLikelihood:
 		fmt.Fprintln(w, "grey-bernoulli is the cross-entropy of grey levels, not a likelihood: these are no bounds on log p(x)")
+	case model.ProbabilityDensity:
+		fmt.Fprintf(w, "%s is a density of pixels from 0 to 1: its %s compare with those of densities alone\n", e.Likelihood, price)
+	case model.BoundOnMass:
+		fmt.Fprintf(w, "%s is a density of (level + u)/256: each figure is a lower bound on the log-probability of the levels, and its %s are at least what the model needs\n", e.Likelihood, price)
 	}
 	seeded := ""
 	if e.Binarise == string(data.Static) || e.Binarise == string(data.Dynamic) {

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +37,14 @@ func (p *program) join(ctx context.Context) (context.Context, error) {
 	if p.launch.By == "" || p.launch.Size == 1 {
 		return ctx, nil
 	}
-	world, err := mpi.Open(mpi.Options{Library: p.mpi, By: p.launch.By, Limit: mpi.DefaultLimit, Now: p.now})
+	limit := mpi.DefaultLimit
+	if p.limit != "" {
+		var err error
+		if limit, err = time.ParseDuration(p.limit); err != nil || limit <= 0 {
+			return ctx, usagef("ELBO_MPI_TIMEOUT is %q, want a time, as in 30s", p.limit)
+		}
+	}
+	world, err := mpi.Open(mpi.Options{Library: p.mpi, By: p.launch.By, Limit: limit, Now: p.now})
 	if err != nil {
 		return ctx, err
 	}

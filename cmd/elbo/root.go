@@ -36,6 +36,7 @@ type program struct {
 	blas   string // the user's choice of a matrix product, "" for none
 	mpi    string // the user's choice of an MPI library, "" for none
 	launch mpi.Launch
+	limit  string // how long a process may keep the others waiting, as the user says it; "": the default
 
 	processes *processes // that share the work, nil for none
 
@@ -44,7 +45,7 @@ type program struct {
 
 // run executes one command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	p := &program{name: programName(args[0]), stdout: stdout, stderr: stderr, now: time.Now, cpus: runtime.GOMAXPROCS(0), blas: os.Getenv("ELBO_BLAS"), mpi: os.Getenv("ELBO_MPI")}
+	p := &program{name: programName(args[0]), stdout: stdout, stderr: stderr, now: time.Now, cpus: runtime.GOMAXPROCS(0), blas: os.Getenv("ELBO_BLAS"), mpi: os.Getenv("ELBO_MPI"), limit: os.Getenv("ELBO_MPI_TIMEOUT")}
 	p.launch, _ = mpi.Launched(os.Getenv)
 	if f, ok := stderr.(*os.File); ok {
 		p.live = term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" // which cannot draw over a line

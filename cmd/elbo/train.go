@@ -483,10 +483,12 @@ func (p *program) sayWhat(s *train.Setup) {
 	}
 }
 
-// sayCost says what a network with convolutions takes, whose weights do not tell; the time by a
-// step that is made and thrown away.
+// sayCost says what a network takes where its weights do not tell, as with convolutions, and
+// where a likelihood takes several numbers for each of a pixel's; the time by a step that is made
+// and thrown away.
 func (p *program) sayCost(s *train.Setup) {
-	if !s.Config.Network().Layers.Convolutional() {
+	m, ok := s.Model.(train.Latent)
+	if !ok || !s.Config.Network().Layers.Convolutional() && m.Joint().Outputs() == s.Dataset.D() {
 		return
 	}
 	size, words := s.Sizes(), ""

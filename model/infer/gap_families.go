@@ -120,7 +120,7 @@ func (r *FamilyGap) fit(ctx context.Context, j *model.Joint, f Family, q model.P
 	if r.HStar, err = FitLocalQ(ctx, j, f.Posterior, v, o.Seed, o.LocalQ, func(images int) { tell(what, images) }, starts...); err != nil {
 		return err
 	}
-	size, block := blocks(o.Samples, j.Pixels)
+	size, block := blocks(o.Samples, j.Width())
 	k, err := newScorer(j, f.Posterior, o.Samples, size, block)
 	if err != nil {
 		return err
