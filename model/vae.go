@@ -227,6 +227,12 @@ func (m *VAE) NewBatch(images int) *Batch {
 	return batch
 }
 
+// InputBatch returns a batch that is the input of the compiled step itself, which Step need
+// not copy. CompileStep comes first.
+func (m *VAE) InputBatch() *Batch {
+	return &Batch{X: m.step.x, Eps: m.step.eps, Own: m.step.own, Beta: 1}
+}
+
 // vaeStep is the compiled graph of one step of training.
 type vaeStep struct {
 	program              *graph.Program
@@ -277,8 +283,8 @@ func (m *VAE) CompileStep(images int) error {
 // CompileStep comes first.
 func (m *VAE) Step(batch *Batch) (Totals, error) {
 	s := m.step
-	copy(s.x, batch.X)
-	copy(s.eps, batch.Eps)
+	give(s.x, batch.X)
+	give(s.eps, batch.Eps)
 	for i := range s.weight {
 		s.weight[i] = 0
 		if i < batch.Images {
@@ -286,7 +292,7 @@ func (m *VAE) Step(batch *Batch) (Totals, error) {
 		}
 	}
 	s.of[0] = float32(max(batch.Of, batch.Images))
-	copy(s.own, batch.Own)
+	give(s.own, batch.Own)
 	if s.beta != nil {
 		s.beta[0] = batch.Beta
 	}
@@ -306,6 +312,13 @@ func (m *VAE) Step(batch *Batch) (Totals, error) {
 		t.Bound = sum(s.bound)
 	}
 	return t, nil
+}
+
+// give copies values to an input, unless they stand there already.
+func give(input, values []float32) {
+	if len(input) > 0 && len(values) > 0 && &input[0] != &values[0] {
+		copy(input, values)
+	}
 }
 
 // Grad returns the gradient of the loss with respect to the i-th of Trained, after

@@ -28,9 +28,10 @@ type fedBatch struct {
 	epoch, position int // images of the epoch before this batch
 }
 
-// newFeed feeds batches from a position in an epoch to the end of the last epoch.
+// newFeed feeds batches from a position in an epoch to the end of the last epoch, into the
+// input of the model's compiled step.
 func newFeed(s *Setup, own VAESettings, m *model.VAE, epoch, position int) *feed {
-	f := &feed{setup: s, own: own, model: m, epoch: epoch, position: position, batch: &fedBatch{Batch: *m.NewBatch(mostDealt(s.Reducer, own.Batch))}}
+	f := &feed{setup: s, own: own, model: m, epoch: epoch, position: position, batch: &fedBatch{Batch: *m.InputBatch()}}
 	if s.Train.Mode != data.Dynamic {
 		f.kept = s.Train.DrawnBits()
 	}

@@ -298,6 +298,9 @@ func TestTheWeightOfTheDivergenceRisesInAStraightLine(t *testing.T) {
 func TestABatchIsAPureFunctionOfItsPlace(t *testing.T) {
 	s := newTestSetup(t, smallConfig(t))
 	collect := func(epoch, position int) (batches []string) {
+		if err := vaeOf(s).CompileStep(s.Config.vae().Batch); err != nil {
+			t.Fatal(err)
+		}
 		f := newFeed(s, *s.Config.vae(), vaeOf(s), epoch, position)
 		for b := f.next(); b != nil; b = f.next() {
 			n := b.Images
