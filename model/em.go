@@ -63,8 +63,10 @@ func (c EMConfig) Validate() error {
 	var f faults
 	f.add(c.Pixels < 1, "pixels is %d, want at least 1", c.Pixels)
 	f.add(c.States < 1, "components is %d, want at least 1", c.States)
-	f.add(c.Likelihood != BernoulliName && c.Likelihood != GaussianName, "likelihood is %q, want bernoulli or gaussian for a model with a table", c.Likelihood)
-	f.add(c.Grid != nil && c.Likelihood != BernoulliName, "likelihood is %q, want bernoulli for a grid", c.Likelihood)
+	levels := c.Likelihood.Pixels() == LevelPixels
+	f.add(levels, "likelihood is %q, but a model with a table is fitted to sums of pixels over images, which say too little of 256 levels: want --model vae, with --latent 2 for a plane or --prior mixture for groups", c.Likelihood)
+	f.add(!levels && c.Likelihood != BernoulliName && c.Likelihood != GaussianName, "likelihood is %q, want bernoulli or gaussian for a model with a table", c.Likelihood)
+	f.add(c.Grid != nil && !levels && c.Likelihood != BernoulliName, "likelihood is %q, want bernoulli for a grid", c.Likelihood)
 	if g := c.Grid; g != nil {
 		f.add(len(g.LogWeights) != c.States || len(g.Points) != c.States*len(g.Extent), "grid has %d weights and %d coordinates, want %d and %d", len(g.LogWeights), len(g.Points), c.States, c.States*len(g.Extent))
 		for i, h := range g.Hidden {

@@ -611,6 +611,8 @@ func TestWhatEMCannotFitIsNamed(t *testing.T) {
 		{GridModel, func(c *Config) { c.network().Latent = 3 }, "latent is 3, but grid has 2 dimensions: want the same"},
 		{GridModel, func(c *Config) { c.grid().Grid = []int{4, 0} }, "grid has 0 points along dimension 2, want 1 to 100000"},
 		{GridModel, func(c *Config) { c.grid().GridRule = "spiral" }, `unknown grid-rule "spiral", want one of equal-mass, gauss-hermite, lattice`},
+		{MixtureModel, func(c *Config) { c.Likelihood = model.DiscretizedLogisticName }, `likelihood is "discretized-logistic", but a model with a table is fitted to sums of pixels over images, which say too little of 256 levels: want --model vae, with --latent 2 for a plane or --prior mixture for groups`},
+		{GridModel, func(c *Config) { c.Likelihood = model.BetaBinomialName }, `likelihood is "beta-binomial", but a model with a table is fitted to sums of pixels over images, which say too little of 256 levels: want --model vae, with --latent 2 for a plane or --prior mixture for groups`},
 		{GridModel, func(c *Config) { c.Likelihood = model.GaussianName }, "likelihood is gaussian, want bernoulli for a grid"},
 		{GridModel, func(c *Config) { c.grid().MSteps = 0 }, "m-steps is 0, want at least 1"},
 		{GridModel, func(c *Config) { c.network().LR = math.Inf(1) }, "lr is +Inf, want a positive number"},

@@ -79,7 +79,7 @@ func (s *GridSettings) Validate(c Config) error {
 	network := s.NetworkSettings.bound(&f)
 	f.tooLarge("m-steps", s.MSteps)
 	s.TableSettings.check(c, &f)
-	f.add(c.Likelihood != model.BernoulliName, "likelihood is %s, want bernoulli for a grid", c.Likelihood)
+	f.add(c.Likelihood != model.BernoulliName && c.Likelihood.Pixels() != model.LevelPixels, "likelihood is %s, want bernoulli for a grid", c.Likelihood)
 	_, err := model.NewGrid(s.GridRule, s.Grid)
 	f.add(err != nil, "%w", err)
 	f.add(s.Latent != len(s.Grid), "latent is %d, but grid has %d dimensions: want the same", s.Latent, len(s.Grid))

@@ -30,6 +30,7 @@ type torchCase struct {
 		Activation, Likelihood, Objective string
 		Channels, Kernel, Stride, Blocks  int // missing, or 0, where there are none
 		Widths                            []int
+		Mixtures                          int
 		Gradient                          string
 		Posterior                         model.PosteriorName
 		Prior                             model.PriorName
@@ -72,7 +73,7 @@ const torchTolerance = 1e-4
 // Run sets the variance from that gradient (model's SolveVariance, which has its own
 // tests).
 func TestTermsGradientsAndTenAdamStepsMatchPyTorch(t *testing.T) {
-	for file, cases := range map[string]int{"reference.json": 9, "gradients.json": 5, "networks.json": 1, "families.json": 6, "priors.json": 6, "layers.json": 6, "convolutions.json": 3} {
+	for file, cases := range map[string]int{"reference.json": 9, "gradients.json": 5, "networks.json": 1, "families.json": 6, "priors.json": 6, "layers.json": 6, "convolutions.json": 3, "levels.json": 7} {
 		text, err := os.ReadFile(filepath.Join("testdata", "torch", file))
 		if err != nil {
 			t.Fatal(err)
@@ -98,7 +99,7 @@ func compareWithTorch(t *testing.T, c torchCase) {
 		Conv:   model.ConvConfig{Image: image, Widths: c.Config.Widths, Kernel: c.Config.Kernel, Stride: c.Config.Stride, Blocks: c.Config.Blocks},
 		Pixels: image.Size(), Hidden: c.Config.Hidden, Latent: c.Config.Latent, Layers: c.Config.Layers,
 		Network: c.Config.Network, Activation: graph.Activation(c.Config.Activation), Likelihood: model.LikelihoodName(c.Config.Likelihood),
-		Variance: variance, Objective: model.Objective(c.Config.Objective), Gradient: model.Gradient(c.Config.Gradient), Draws: c.Config.K,
+		Variance: variance, PixelVariance: c.Config.Variance == "pixel", Mixtures: c.Config.Mixtures, Channels: image.Channels, Objective: model.Objective(c.Config.Objective), Gradient: model.Gradient(c.Config.Gradient), Draws: c.Config.K,
 		Posterior: model.PosteriorConfig{Name: c.Config.Posterior}, Prior: model.PriorConfig{Name: c.Config.Prior, Components: c.Config.Components},
 		Flow: model.FlowConfig{Name: c.Config.Flow, Layers: c.Config.FlowLayers, Hidden: c.Config.FlowHidden},
 	}, engine, func(string) graph.Uniform { return half{} })
