@@ -47,18 +47,13 @@ func (s FlowSettings) bound(f *faults) FlowSettings {
 // a diagonal Gaussian and N(0, I).
 func (s *VAESettings) families() (units, weights float64) {
 	z, hidden := float64(s.Latent), float64(s.FlowHidden)
-	layers := float64(s.FlowLayers)
 	last := 0.0 // units of the encoder's last hidden layer
 	if n := len(s.Hidden); n > 0 {
 		last = float64(s.Hidden[n-1])
 	}
 	flow := func(name model.FlowName, context float64) {
-		ends := 3 * z // of a net: the dimensions that it sees, and two numbers for each that it moves
-		if name == model.CouplingFlow {
-			ends /= 2
-		}
-		units += float64(layers * (float64(2*context) + hidden + float64(8*z))) // joined, hidden, and what is mapped
-		weights += float64(layers * hidden * (ends + context))
+		u, w := s.flow(name, context)
+		units, weights = units+u, weights+w
 	}
 	switch s.Posterior {
 	case model.FullPosterior:
@@ -73,6 +68,28 @@ func (s *VAESettings) families() (units, weights float64) {
 		flow(model.CouplingFlow, 0)
 	}
 	return units, weights
+}
+
+// flow are the units of a row and the weights of a flow whose nets see so many numbers of an
+// image.
+func (s *VAESettings) flow(name model.FlowName, context float64) (units, weights float64) {
+	z, hidden, layers := float64(s.Latent), float64(s.FlowHidden), float64(s.FlowLayers)
+	ends := 3 * z // of a net: the dimensions that it sees, and two numbers for each that it moves
+	if name == model.CouplingFlow {
+		ends /= 2
+	}
+	units = float64(layers * (float64(2*context) + hidden + float64(8*z))) // joined, hidden, and what is mapped
+	return units, float64(layers * hidden * (ends + context))
+}
+
+// pairUnits are the units of log q(z|h) at a code z that h did not draw, where p(z) is made of
+// such: of a flow its nets run once for every pair of a code and a component.
+func (s *VAESettings) pairUnits() float64 {
+	if !s.Prior.Encodes() || s.Posterior != model.FlowedPosterior {
+		return 0
+	}
+	units, _ := s.flow(s.Flow, float64(s.FlowHidden))
+	return units
 }
 
 // describeFamilies names a posterior and a prior that are not the usual ones.

@@ -158,7 +158,7 @@ func (s *VAESettings) Bytes(c Config, image model.MapShape, _ int) float64 {
 	}
 	own, ownWeights := s.families()
 	rows := float64(max(1, c.Workers) * infer.ScoredRows(width))
-	prior := s.PriorSettings.bytes(encoder.Units, d, max(batch*draws, rows))
+	prior := s.PriorSettings.bytes(encoder.Units, d, max(batch*draws, rows), s.pairUnits())
 	values := encoder.Units + draws*(decoder.Units+own) // for an image
 	if !s.Layers.Convolutional() {
 		values = draws * (decoder.Units + own) // networks of one size: half for each

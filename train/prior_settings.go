@@ -114,10 +114,10 @@ func (s PriorSettings) enough(images int) error {
 }
 
 // bytes is the memory of the images of a prior, of their layers' values, and of the pairs of
-// rows codes and components, with gradients.
-func (s PriorSettings) bytes(units, pixels, rows float64) float64 {
+// rows codes and components, each with so many units besides its density, with gradients.
+func (s PriorSettings) bytes(units, pixels, rows, pair float64) float64 {
 	k, _ := s.components()
-	bytes := float64(4 * 4 * rows * float64(k))
+	bytes := float64(4 * 4 * rows * float64(k) * (1 + float64(pair/2))) // a unit has a value and a gradient
 	if s.Prior.Encodes() {
 		bytes += float64(4 * 4 * float64(k) * (units + pixels))
 	}

@@ -422,6 +422,57 @@ func TestAFrozenDecoderKeepsItsPrior(t *testing.T) {
 	}
 }
 
+// TestAFrozenDecoderTakesAnotherFamilyOfPosteriors: a run with a diagonal posterior gives its
+// decoder and its p(z), which stay to the bit, to an encoder of another family, which learns;
+// not where p(z) is made of posteriors.
+func TestAFrozenDecoderTakesAnotherFamilyOfPosteriors(t *testing.T) {
+	for _, prior := range []model.PriorName{model.NormalPrior, model.GaussianPrior, model.PseudoPrior} {
+		c := smallConfig(t)
+		c.vae().Prior = prior
+		switch prior {
+		case model.GaussianPrior:
+			c.vae().PriorComponents = 7
+		case model.PseudoPrior:
+			c.vae().PseudoInputs = 7
+		}
+		source, dir := trainedRun(t, c)
+		best, _, err := dir.Best()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range []model.PosteriorName{model.FullPosterior, model.FlowedPosterior} {
+			if prior == model.PseudoPrior && family == model.FlowedPosterior {
+				continue // see TestAPriorIsRefusedWhereItCannotBe
+			}
+			next := smallConfig(t)
+			next.Data = source.Config.Data
+			next.vae().InitFrom, next.vae().Freeze, next.vae().Posterior = dir.Path, model.DecoderPart, family
+			if err := next.TakeArchitecture(func(key string) bool { return key == "hidden" || key == "latent" || key == "posterior" }); err != nil {
+				t.Fatal(err)
+			}
+			if prior == model.PseudoPrior {
+				if err := newTestSetup(t, next).WarmStart(); err == nil || !strings.Contains(err.Error(), "want --posterior diagonal of a decoder that is frozen") {
+					t.Errorf("%s, %s: %v", prior, family, err)
+				}
+				continue
+			}
+			first := newTestSetup(t, next)
+			_, dir := trainedRun(t, next)
+			state, _, _ := dir.Latest()
+			for _, p := range vaeOf(first).Params() {
+				got := tensor(t, state.Params, p.Name)
+				if strings.HasPrefix(p.Name, "encoder.") {
+					if slices.Equal(got, p.Value) {
+						t.Errorf("%s, %s: %s has learned nothing", prior, family, p.Name)
+					}
+				} else if !slices.Equal(got, tensor(t, best.Params, p.Name)) {
+					t.Errorf("%s, %s: %s has changed", prior, family, p.Name)
+				}
+			}
+		}
+	}
+}
+
 // TestPriorSettingsAreRefused with the key and what to do.
 func TestPriorSettingsAreRefused(t *testing.T) {
 	for want, change := range map[string]func(*VAESettings){

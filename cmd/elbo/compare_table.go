@@ -6,21 +6,13 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"elbo/cmd/elbo/internal/report"
 	"elbo/model/infer"
 )
 
-// figureColumn is a column of the table of a comparison.
-type figureColumn struct {
-	title string
-	rank  int // those of the highest ranks are left out first where a line is too narrow
-	cell  func(report.Model) string
-}
-
 // comparisonColumns are those of a comparison, from left to right.
-func comparisonColumns(c report.Comparison) []figureColumn {
+func comparisonColumns(c report.Comparison) []tableColumn[report.Model] {
 	figure := func(f report.Figure) string { return fmt.Sprintf("%s ± %.2f", nats(f.Value), f.SE) }
 	difference := func(f *report.Figure) string {
 		if f == nil {
@@ -34,7 +26,7 @@ func comparisonColumns(c report.Comparison) []figureColumn {
 		}
 		return text
 	}
-	return []figureColumn{
+	return []tableColumn[report.Model]{
 		{"model", 0, func(m report.Model) string {
 			if m.Name == c.Reference {
 				return "* " + m.Name
@@ -66,50 +58,10 @@ func comparisonColumns(c report.Comparison) []figureColumn {
 func writeTable(w io.Writer, c report.Comparison, width int) {
 	models := slices.Clone(c.Models)
 	slices.SortStableFunc(models, func(a, b report.Model) int { return cmp.Compare(b.LogP.Value, a.LogP.Value) })
-	columns := comparisonColumns(c)
-	cells, widths := make([][]string, len(columns)), make([]int, len(columns))
-	for i, col := range columns {
-		cells[i] = []string{col.title}
-		for _, m := range models {
-			cells[i] = append(cells[i], col.cell(m))
-		}
-		for _, cell := range cells[i] {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	shown := make([]bool, len(columns))
-	total := -columnGap
-	for i := range columns {
-		shown[i], total = true, total+widths[i]+columnGap
-	}
-	for rank := 9; rank > 0 && width > 0; rank-- {
-		for i, col := range columns {
-			if col.rank == rank && total > width {
-				shown[i], total = false, total-widths[i]-columnGap
-			}
-		}
-	}
-	var left []string
-	for i, col := range columns {
-		if !shown[i] {
-			left = append(left, col.title)
-		}
-	}
-	for row := range len(models) + 1 {
-		var line []string
-		for i := range columns {
-			if shown[i] {
-				line = append(line, strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cells[i][row]))+cells[i][row])
-			}
-		}
-		fmt.Fprintln(w, strings.Join(line, strings.Repeat(" ", columnGap)))
-	}
+	left := writeFitted(w, comparisonColumns(c), models, width)
 	note := "* the highest log p(x)"
 	if len(left) > 0 {
 		note += "; left out, as the terminal is narrow: " + strings.Join(left, ", ") + "; --json has them"
 	}
 	fmt.Fprintln(w, note)
 }
-
-// columnGap is the room between two columns of a table.
-const columnGap = 2

@@ -263,7 +263,7 @@ func (g gallery) plane() error {
 		if err != nil {
 			return err
 		}
-		codes := picture.ManifoldCodes(manifoldSide, r.lo, r.hi)
+		codes := picture.ManifoldCodes(manifoldSide, r.z1, r.z2)
 		images, err := s.Decode(codes)
 		if err != nil {
 			return err
@@ -275,7 +275,7 @@ func (g gallery) plane() error {
 		if r.density != nil {
 			what += ", dark outside 99 % of p(z)"
 		}
-		err = g.images("manifold.png", picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), manifoldSide, r.lo, r.hi), what)
+		err = g.images("manifold.png", picture.Manifold(images, s.Dataset.Rows(), s.Dataset.Cols(), s.Dataset.Channels(), manifoldSide, r.z1, r.z2), what)
 		if err != nil {
 			return err
 		}

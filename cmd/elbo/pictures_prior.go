@@ -4,14 +4,15 @@ import (
 	"math"
 	"slices"
 
+	"elbo/cmd/elbo/internal/chart"
 	"elbo/data"
 	"elbo/model"
 )
 
 // region is where a prior of two dimensions has its mass, by draws.
 type region struct {
-	lo, hi float64 // an interval that holds all but some 2 % of either coordinate
-	logP   float64 // the density that 99 % of the draws exceed; -∞ of N(0, I)
+	z1, z2 chart.Span // as long as each other: each holds all but some 2 % of a coordinate
+	logP   float64    // the density that 99 % of the draws exceed; -∞ of N(0, I)
 
 	density *model.PriorDensity
 }
@@ -22,7 +23,8 @@ const regionDraws = 2000
 // regionOf is that of p(z); of N(0, I) three standard deviations in each direction.
 func regionOf(j *model.Joint) (region, error) {
 	if _, ok := j.Prior.(model.StandardNormal); ok {
-		return region{lo: -manifoldReach, hi: manifoldReach, logP: math.Inf(-1)}, nil
+		usual := chart.Span{Lo: -manifoldReach, Hi: manifoldReach}
+		return region{z1: usual, z2: usual, logP: math.Inf(-1)}, nil
 	}
 	fixed, _, err := j.Fixed()
 	if err != nil {
@@ -40,9 +42,20 @@ func regionOf(j *model.Joint) (region, error) {
 	if err := density.At(z, logP, nil); err != nil {
 		return region{}, err
 	}
-	slices.Sort(z)
 	slices.Sort(logP)
-	return region{lo: z[len(z)/100], hi: z[len(z)-1-len(z)/100], logP: logP[len(logP)/100], density: density}, nil
+	r := region{logP: logP[len(logP)/100], density: density}
+	middle, half := [2]float64{}, 0.0
+	for j := range middle {
+		values := make([]float64, regionDraws)
+		for i := range values {
+			values[i] = z[2*i+j]
+		}
+		slices.Sort(values)
+		lo, hi := values[regionDraws/100], values[regionDraws-1-regionDraws/100]
+		middle[j], half = (lo+hi)/2, max(half, (hi-lo)/2)
+	}
+	r.z1, r.z2 = chart.Span{Lo: middle[0] - half, Hi: middle[0] + half}, chart.Span{Lo: middle[1] - half, Hi: middle[1] + half}
+	return r, nil
 }
 
 // dim darkens the images, [N, D], of codes, [N, 2], that lie outside the region: a decoder

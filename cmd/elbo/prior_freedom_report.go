@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"elbo/cmd/elbo/internal/chart"
 	"elbo/model"
@@ -21,71 +19,21 @@ type priorFreedomReport struct {
 	Settings priorFreedomSettings `json:"settings"`
 	Arms     []armResult          `json:"arms"`
 	Findings []string             `json:"findings"`
+
+	curves map[string][]run.Metrics // by arm
 }
 
 // report writes the files of the experiment and prints what was found.
 func (x *priorFreedom) report() error {
-	r := priorFreedomReport{Out: x.out, Settings: x.options.priorFreedomSettings, Arms: x.results, Findings: findings(x.results)}
-	file := func(name string) string { return filepath.Join(r.Out, name) }
-	if err := writeJSONFile(file("report.json"), r); err != nil {
-		return err
-	}
-	if err := run.WriteAtomic(file("table.csv"), r.writeCSV); err != nil {
-		return err
-	}
-	if err := run.WriteAtomic(file("report.md"), r.writeMarkdown); err != nil {
-		return err
-	}
-	if err := writeChart(file("prior-freedom.png"), x.plot()); err != nil {
-		return err
-	}
-	if x.options.json {
-		return writeJSON(x.p.stdout, r)
-	}
-	r.writeText(x.p.stdout)
-	fmt.Fprintf(x.p.stdout, "report %s\n", file("report.md"))
-	return nil
-}
-
-// tableColumn is one of the printed table of results of type R.
-type tableColumn[R any] struct {
-	name  string
-	value func(R) string
-}
-
-// writeColumns prints the columns of results, a cell ended by a tab.
-func writeColumns[R any](w io.Writer, columns []tableColumn[R], results []R) {
-	for _, c := range columns {
-		fmt.Fprintf(w, "%s\t", c.name)
-	}
-	fmt.Fprintln(w)
-	for _, r := range results {
-		for _, c := range columns {
-			fmt.Fprintf(w, "%s\t", c.value(r))
-		}
-		fmt.Fprintln(w)
-	}
-}
-
-// writeMarkdownTable writes the same in Markdown.
-func writeMarkdownTable[R any](w io.Writer, columns []tableColumn[R], results []R) {
-	for _, c := range columns {
-		fmt.Fprintf(w, "| %s ", c.name)
-	}
-	fmt.Fprint(w, "|\n"+strings.Repeat("|---", len(columns))+"|\n")
-	for _, r := range results {
-		for _, c := range columns {
-			fmt.Fprintf(w, "| %s ", c.value(r))
-		}
-		fmt.Fprint(w, "|\n")
-	}
+	r := priorFreedomReport{Out: x.out, Settings: x.options.priorFreedomSettings, Arms: x.results, Findings: findings(x.results), curves: x.curves}
+	return x.p.reportExperiment(x.out, r, x.options.json)
 }
 
 // columns returns the columns of the printed table: nats per image where nothing else
 // is said.
 func columns() []tableColumn[armResult] {
 	number := func(f func(armResult) float64) func(armResult) string {
-		return func(r armResult) string { return nats(f(r)) }
+		return func(r armResult) string { return roughNats(f(r)) }
 	}
 	tested := func(f func(armResult) string) func(armResult) string {
 		return func(r armResult) string {
@@ -96,33 +44,24 @@ func columns() []tableColumn[armResult] {
 		}
 	}
 	return []tableColumn[armResult]{
-		{"arm", func(r armResult) string { return r.Group }},
-		{"prior", func(r armResult) string { return string(r.Prior) }},
-		{"likelihood", func(r armResult) string { return string(r.Likelihood) }},
-		{"iterations", func(r armResult) string {
+		{"arm", 0, func(r armResult) string { return r.Group }},
+		{"prior", 0, func(r armResult) string { return string(r.Prior) }},
+		{"likelihood", 4, func(r armResult) string { return string(r.Likelihood) }},
+		{"iterations", 3, func(r armResult) string {
 			if r.Stopped != "" {
 				return fmt.Sprintf("%d, stopped", r.Iterations)
 			}
 			return strconv.Itoa(r.Iterations)
 		}},
-		{"train", number(func(r armResult) float64 { return r.Train })},
-		{"test", tested(func(r armResult) string { return fmt.Sprintf("%.2f ± %.2f", r.Test.LogP, r.Test.SE) })},
-		{"hindsight", tested(number(func(r armResult) float64 { return r.Test.Hindsight }))},
-		{"train - test", tested(number(armResult.Difference))},
-		{"by p(z)", tested(number(armResult.Choice))},
-		{"B", number(func(r armResult) float64 { return r.PriorBound })},
-		{"KL(p‖q)", number(func(r armResult) float64 { return r.PriorKL })},
-		{"KL(q‖p)", number(func(r armResult) float64 { return r.KL })},
+		{"train", 0, number(func(r armResult) float64 { return r.Train })},
+		{"test", 0, tested(func(r armResult) string { return roughEstimate(r.Test.LogP, r.Test.SE) })},
+		{"hindsight", 1, tested(number(func(r armResult) float64 { return r.Test.Hindsight }))},
+		{"train - test", 0, tested(number(armResult.Difference))},
+		{"by p(z)", 1, tested(number(armResult.Choice))},
+		{"B", 2, number(func(r armResult) float64 { return r.PriorBound })},
+		{"KL(p‖q)", 2, number(func(r armResult) float64 { return r.PriorKL })},
+		{"KL(q‖p)", 1, number(func(r armResult) float64 { return r.KL })},
 	}
-}
-
-// nats writes a figure, and a zero without a sign.
-func nats(v float64) string {
-	text := fmt.Sprintf("%.2f", v)
-	if text == "-0.00" {
-		return "0.00"
-	}
-	return text
 }
 
 // legend says what the columns are.
@@ -132,18 +71,8 @@ images' max over z of log p(x|z), which choosing p(z) with the test image in han
 choosing p(z) with the training image in hand is worth. B = E_p(z)[log p(x|z)] = train - KL(p‖q), and
 KL(q‖p) = KL(p(z|x) ‖ p(z)), of training images.`
 
-// writeText prints the table, what was found and why arms stopped.
-func (r priorFreedomReport) writeText(w io.Writer) {
-	t := newTable(w, tabwriter.AlignRight)
-	writeColumns(t, columns(), r.Arms)
-	t.Flush()
-	fmt.Fprintf(w, "%s\n\n", legend)
-	for _, sentence := range r.Findings {
-		fmt.Fprintln(w, sentence)
-	}
-	for _, note := range r.stops() {
-		fmt.Fprintln(w, note)
-	}
+func (r priorFreedomReport) writeText(w io.Writer, width int) {
+	writeExperimentText(w, width, columns(), r.Arms, legend, append(r.Findings, r.stops()...))
 }
 
 // stops says why arms ended early.
@@ -157,23 +86,10 @@ func (r priorFreedomReport) stops() (notes []string) {
 }
 
 func (r priorFreedomReport) writeMarkdown(w io.Writer) error {
-	var s strings.Builder
-	s.WriteString("# Does a free prior overfit?\n\n")
-	for _, sentence := range r.Findings {
-		fmt.Fprintln(&s, sentence)
-	}
-	s.WriteString("\n")
-	writeMarkdownTable(&s, columns(), r.Arms)
-	fmt.Fprintf(&s, "\n%s\n", legend)
-	for _, note := range r.stops() {
-		fmt.Fprintf(&s, "\n%s\n", note)
-	}
 	set := r.Settings
-	fmt.Fprintf(&s, "\nData %s (SHA-256 %s), seed %d, at most %d iterations; an arm's images, components, smoothing and variance floor are in `table.csv`, its settings in its `config.json`.\n",
+	data := fmt.Sprintf("Data %s (SHA-256 %s), seed %d, at most %d iterations; an arm's images, components, smoothing and variance floor are in `table.csv`, its settings in its `config.json`.",
 		set.Data, r.Arms[0].DataSHA256, set.Seed, set.Iterations)
-	s.WriteString("\n![log p(x) of training and held-out images over iterations](prior-freedom.png)\n")
-	_, err := io.WriteString(w, s.String())
-	return err
+	return writeExperimentMarkdown(w, "Does a free prior overfit?", r.Findings, columns(), r.Arms, legend, r.stops(), data, "log p(x) of training and held-out images over iterations")
 }
 
 // writeCSV writes the table with all digits.
@@ -335,7 +251,7 @@ func withoutFloor(results []armResult) string {
 
 // plot draws log p(x) of training and of held-out images over iterations, and of
 // training images as the variance floor is lowered.
-func (x *priorFreedom) plot() chart.Sheet {
+func (r priorFreedomReport) plot() chart.Sheet {
 	var sheet chart.Sheet
 	panel := func(title string, curves []chart.Layer) chart.Chart {
 		return chart.Chart{Title: title, X: chart.Axis{Label: "iteration", Each: "iteration", Whole: true},
@@ -344,14 +260,14 @@ func (x *priorFreedom) plot() chart.Sheet {
 	for _, group := range []string{"bernoulli", "gaussian", "memorise"} {
 		var fitted, held []chart.Layer
 		for i, prior := range model.TablePriors {
-			r := find(x.results, group, prior)
-			fitted = append(fitted, x.curve(i, r, string(prior), trainTerms))
-			held = append(held, x.curve(i, r, string(prior), validationTerms))
+			a := find(r.Arms, group, prior)
+			fitted = append(fitted, r.curve(i, a, string(prior), trainTerms))
+			held = append(held, r.curve(i, a, string(prior), validationTerms))
 		}
-		r := find(x.results, group, model.Fixed)
+		a := find(r.Arms, group, model.Fixed)
 		sheet = append(sheet, []chart.Chart{
-			panel(fmt.Sprintf("%s, K = %d: %d training images of %s, by prior", group, r.Components, r.Images, x.options.Data), fitted),
-			panel(fmt.Sprintf("%s, K = %d: held-out images", group, r.Components), held),
+			panel(fmt.Sprintf("%s, K = %d: %d training images of %s, by prior", group, a.Components, a.Images, r.Settings.Data), fitted),
+			panel(fmt.Sprintf("%s, K = %d: held-out images", group, a.Components), held),
 		})
 	}
 	var row []chart.Chart
@@ -362,7 +278,7 @@ func (x *priorFreedom) plot() chart.Sheet {
 			if floor == 0 {
 				name = "no floor"
 			}
-			curves = append(curves, x.curve(i, find(x.results, floorGroup(floor), prior), name, trainTerms))
+			curves = append(curves, r.curve(i, find(r.Arms, floorGroup(floor), prior), name, trainTerms))
 		}
 		row = append(row, panel(fmt.Sprintf("gaussian, %s prior: training images, by variance floor", prior), curves))
 	}
@@ -371,10 +287,10 @@ func (x *priorFreedom) plot() chart.Sheet {
 
 // curve is the evidence of an arm over iterations, the i-th of its panel; where it was stopped, the next value is not a
 // number.
-func (x *priorFreedom) curve(i int, r armResult, name string, terms func(run.Metrics) *run.EpochTerms) chart.Line {
-	c := curveOf(x.curves[r.Arm], terms, func(t *run.EpochTerms) float64 { return t.Bound })
-	if r.Stopped != "" {
-		c.x, c.y = append(c.x, float64(r.Iterations+1)), append(c.y, math.NaN())
+func (r priorFreedomReport) curve(i int, a armResult, name string, terms func(run.Metrics) *run.EpochTerms) chart.Line {
+	c := curveOf(r.curves[a.Arm], terms, func(t *run.EpochTerms) float64 { return t.Bound })
+	if a.Stopped != "" {
+		c.x, c.y = append(c.x, float64(a.Iterations+1)), append(c.y, math.NaN())
 	}
 	return chart.Curve(i, name, c.x, c.y)
 }

@@ -88,18 +88,29 @@ type vaeFigures struct {
 	LogP   infer.Estimate `json:"log_p"`          // log p(x) under the model's p(z)
 	Method string         `json:"method"`         // of log_p
 	AIS    *infer.AIS     `json:"ais,omitempty"`
-	Bounds []float64      `json:"bounds,omitempty"` // of each image: what arms are compared by; in result.json alone
+
+	AISAbove *infer.Estimate `json:"ais_above_log_p,omitempty"` // on the images of AIS, what it gives above log_p
+
+	// Of each image, what arms are compared by; in result.json alone.
+	Bounds []float64 `json:"bounds,omitempty"`
+	LogPs  []float64 `json:"log_ps,omitempty"`
 }
 
-// less is the mean over images of what the bounds of f are above those of others of the same
-// images. Arms share their images, so that what differs between images cancels.
-func (f *vaeFigures) less(other *vaeFigures) infer.Estimate {
-	if len(f.Bounds) != len(other.Bounds) {
-		return infer.Estimate{Value: f.Bound.Value - other.Bound.Value, SE: math.Inf(1)}
+// elbos and logPs are the means of figures, and what they are means of.
+func elbos(f *vaeFigures) (infer.Estimate, []float64) { return f.Bound, f.Bounds }
+func logPs(f *vaeFigures) (infer.Estimate, []float64) { return f.LogP, f.LogPs }
+
+// less is the mean over images of what f is above another arm of the same images. Arms share
+// their images, so that what differs between images cancels.
+func (f *vaeFigures) less(other *vaeFigures, of func(*vaeFigures) (infer.Estimate, []float64)) infer.Estimate {
+	mean, mine := of(f)
+	others, theirs := of(other)
+	if len(mine) == 0 || len(mine) != len(theirs) {
+		return infer.Estimate{Value: mean.Value - others.Value, SE: math.Inf(1)}
 	}
 	var difference infer.Running
-	for i, bound := range f.Bounds {
-		difference.Add(bound - other.Bounds[i])
+	for i, v := range mine {
+		difference.Add(v - theirs[i])
 	}
 	return difference.Estimate()
 }
@@ -107,9 +118,9 @@ func (f *vaeFigures) less(other *vaeFigures) infer.Estimate {
 // Difference is what training images are better explained by than test images.
 func (r vaeArmResult) Difference() float64 { return r.Train.Bound.Value - r.Test.Bound.Value }
 
-// Excess is how much larger Difference is than that of another arm of the same images.
-func (r vaeArmResult) Excess(other *vaeArmResult) infer.Estimate {
-	train, test := r.Train.less(other.Train), r.Test.less(other.Test)
+// Excess is how much larger train - test is than that of another arm of the same images.
+func (r vaeArmResult) Excess(other *vaeArmResult, of func(*vaeFigures) (infer.Estimate, []float64)) infer.Estimate {
+	train, test := r.Train.less(other.Train, of), r.Test.less(other.Test, of)
 	return infer.Estimate{Value: train.Value - test.Value, SE: math.Hypot(train.SE, test.SE)}
 }
 
@@ -310,12 +321,25 @@ func (x *vaeFreedom) figures(ctx context.Context, a vaeArm, s *train.Setup, v da
 		LogP:   infer.Estimate{Value: e.IW.Bound, SE: e.IW.SE},
 		Method: fmt.Sprintf("L_%d, a lower bound", e.IW.K),
 	}
+	for _, score := range e.PerImage {
+		if e.LogP != nil {
+			f.LogPs = append(f.LogPs, score.LogP)
+		} else {
+			f.LogPs = append(f.LogPs, score.IW)
+		}
+	}
 	if e.LogP != nil {
 		f.LogP, f.Method = infer.Estimate{Value: e.LogP.Value, SE: e.LogP.SE}, e.LogP.Method
 	} else if !trained {
 		if f.AIS, err = x.anneal(ctx, s, v); err != nil {
 			return nil, err
 		}
+		var above infer.Running
+		for i, logP := range f.AIS.PerImage {
+			above.Add(logP - f.LogPs[i])
+		}
+		estimate := above.Estimate()
+		f.AISAbove = &estimate
 	}
 	for _, score := range e.PerImage {
 		f.Bounds = append(f.Bounds, score.ELBO)

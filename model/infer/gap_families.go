@@ -33,7 +33,7 @@ func GapFamilies(m *model.VAE, names []model.PosteriorName) ([]Family, error) {
 			families = append(families, Family{name, model.FullGaussian{Latent: m.Latent}})
 		case model.FlowedPosterior:
 			if !model.IsFlow(own) {
-				return nil, &OptionError{fmt.Errorf("a flow has nets that an encoder is trained with, and the posterior of this model is a %s: want diagonal or full, or a run with --posterior flow", own)}
+				return nil, &OptionError{fmt.Errorf("a flow has nets that an encoder is trained with, and the posterior of this model is none (%s): want diagonal or full, or a run with --posterior flow", own)}
 			}
 			families = append(families, Family{name, own})
 		default:

@@ -243,19 +243,24 @@ func inked(img image.Image, r image.Rectangle) bool {
 	return false
 }
 
+func both(lo, hi float64) chart.Span { return chart.Span{Lo: lo, Hi: hi} }
+
 func TestManifoldCodesRunAsOneReadsAPage(t *testing.T) {
 	want := []float32{
 		-2, 2, 0, 2, 2, 2,
 		-2, 0, 0, 0, 2, 0,
 		-2, -2, 0, -2, 2, -2,
 	}
-	if diff := cmp.Diff(want, ManifoldCodes(3, -2, 2)); diff != "" {
+	if diff := cmp.Diff(want, ManifoldCodes(3, both(-2, 2), both(-2, 2))); diff != "" {
 		t.Errorf("codes (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]float32{1, 1}, ManifoldCodes(1, -2, 4)); diff != "" {
+	if diff := cmp.Diff([]float32{1, 1}, ManifoldCodes(1, both(-2, 4), both(-2, 4))); diff != "" {
 		t.Errorf("the only code is the midpoint (-want +got):\n%s", diff)
 	}
-	if got := ManifoldCodes(0, -2, 2); len(got) != 0 {
+	if diff := cmp.Diff([]float32{0, 6, 1, 6, 0, 5, 1, 5}, ManifoldCodes(2, both(0, 1), both(5, 6))); diff != "" {
+		t.Errorf("spans of their own (-want +got):\n%s", diff)
+	}
+	if got := ManifoldCodes(0, both(-2, 2), both(-2, 2)); len(got) != 0 {
 		t.Errorf("no codes wanted, got %v", got)
 	}
 }
@@ -266,7 +271,7 @@ func TestManifoldHasItsTicksAtTheCentresOfTheImages(t *testing.T) {
 	const n = 4
 	images := make([]float32, n*n) // 1 x 1, all black but the first and the last
 	images[0], images[n*n-1] = 1, 0.2
-	img := Manifold(images, 1, 1, 1, n, 0, 2.9)
+	img := Manifold(images, 1, 1, 1, n, both(0, 2.9), both(0, 2.9))
 	left, top, side := findBlack(img, n)
 
 	corner := func(i int) (x, y int) { return left + i%n*side, top + i/n*side }
@@ -353,10 +358,10 @@ func TestSheetsThatCannotBeLaidOutSayWhy(t *testing.T) {
 		"pairs: originals":       Pairs(make([]float32, 3), nil, 2, 2, 1, 1),
 		"pairs: reconstructions": Pairs(nil, make([]float32, 3), 2, 2, 1, 1),
 		"pairs: too large":       Pairs(one, one, 1, 1, 1, math.MaxInt),
-		"manifold: none":         Manifold(nil, 1, 1, 1, 0, -1, 1),
-		"manifold: too few":      Manifold(one, 1, 1, 1, 2, -1, 1),
-		"manifold: n overflows":  Manifold(nil, 1, 1, 1, 1<<32, -1, 1),
-		"manifold: no rows":      Manifold(one, 0, 1, 1, 1, -1, 1),
+		"manifold: none":         Manifold(nil, 1, 1, 1, 0, both(-1, 1), both(-1, 1)),
+		"manifold: too few":      Manifold(one, 1, 1, 1, 2, both(-1, 1), both(-1, 1)),
+		"manifold: n overflows":  Manifold(nil, 1, 1, 1, 1<<32, both(-1, 1), both(-1, 1)),
+		"manifold: no rows":      Manifold(one, 0, 1, 1, 1, both(-1, 1), both(-1, 1)),
 	} {
 		if img.Bounds() != image.Rect(0, 0, 1200, 80) || !inked(img, img.Bounds()) {
 			t.Errorf("%s: picture of %v, want one line of text in 1200 x 80", name, img.Bounds())
@@ -374,7 +379,7 @@ func TestManifoldTakesAnyAxis(t *testing.T) {
 		{0, 0}, {1, -1}, {nan, 1}, {-1, nan}, {-inf, inf}, {-math.MaxFloat64, math.MaxFloat64}, {-1e300, 1e300},
 		{0, 5e-324}, {1e16, 1e16 + 2}, {1, math.Nextafter(1, 2)},
 	} {
-		if got := Manifold(one, 1, 1, 1, 2, ends[0], ends[1]).Bounds().Dx(); got < 900 || got > 1200 {
+		if got := Manifold(one, 1, 1, 1, 2, both(ends[0], ends[1]), both(ends[0], ends[1])).Bounds().Dx(); got < 900 || got > 1200 {
 			t.Errorf("ends %v: %d pixels wide, want 900 to 1200", ends, got)
 		}
 	}
