@@ -155,8 +155,8 @@ func (v *Verifier) probabilities(ctx context.Context, add func(Check)) error {
 		}
 	}
 	for _, likelihood := range model.Likelihoods() {
-		if likelihood.Pixels() != model.LevelPixels {
-			continue
+		if likelihood.Pixels() != model.LevelPixels || likelihood.Measure() != model.ProbabilityMass {
+			continue // a bound on masses sums to less than 1, and how much less says nothing
 		}
 		if err := v.levelsOf(ctx, likelihood, add); err != nil {
 			return err
