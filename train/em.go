@@ -318,7 +318,7 @@ func (e *em) passOver() (run.Metrics, error) {
 	e.stats.Clear()
 	var totals model.Totals
 	priorBound := 0.0
-	lo, hi := shareOf(e.Reducer, e.Train.N())
+	lo, hi := infer.Share(e.Reducer, e.Train.N())
 	for first := lo; first < hi; first += e.fit.Chunk() {
 		count := min(e.fit.Chunk(), hi-first)
 		e.fit.Load(e.pixels, first, count)

@@ -5,6 +5,7 @@ import (
 
 	"elbo/graph"
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 	"elbo/train/safetensors"
 )
@@ -42,7 +43,7 @@ type priorPerImage struct {
 }
 
 func newPriorPerImage(r Reducer, images, states int) *priorPerImage {
-	from, to := shareOf(r, images)
+	from, to := infer.Share(r, images)
 	return &priorPerImage{reducer: r, images: images, states: states, from: from, table: make([]float32, (to-from)*states), posteriors: make([]float32, (to-from)*states)}
 }
 

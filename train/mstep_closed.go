@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"elbo/model"
+	"elbo/model/infer"
 	"elbo/train/run"
 )
 
@@ -42,7 +43,7 @@ func (c *closedStep) expect(e *em, first, count int) {
 
 // watch keeps the images that are explained worst.
 func (c *closedStep) watch(e *em, first, count int) {
-	if lo, _ := shareOf(e.Reducer, e.Train.N()); first == lo {
+	if lo, _ := infer.Share(e.Reducer, e.Train.N()); first == lo {
 		c.worst = c.worst[:0]
 	}
 	if !e.prior.perImage() {

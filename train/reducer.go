@@ -29,12 +29,7 @@ func (Alone) Sum([]float64) error { return nil }
 // SumFloat32 leaves values as they are.
 func (Alone) SumFloat32([]float32) error { return nil }
 
-// shareOf is the part of n images, one after another, that a process owns.
-func shareOf(r Reducer, n int) (lo, hi int) {
-	return n * r.Rank() / r.Size(), n * (r.Rank() + 1) / r.Size()
-}
-
-// owner is the process that owns an image out of n, see shareOf.
+// owner is the process that owns an image out of n: of those that are its infer.Share.
 func owner(r Reducer, image, n int) int { return ((image+1)*r.Size() - 1) / n }
 
 // mostDealt is how many images of a batch a process gets at most.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"elbo/data"
+	"elbo/model/infer"
 )
 
 // pair is a Reducer of two goroutines.
@@ -117,7 +118,7 @@ func TestABatchIsDealtOutWholeAndEvenly(t *testing.T) {
 					if len(own) > mostDealt(r, len(batch)) || len(own) < len(batch)/size {
 						t.Fatalf("%d processes: process %d gets %d of %d images", size, rank, len(own), len(batch))
 					}
-					lo, hi := shareOf(r, n)
+					lo, hi := infer.Share(r, n)
 					last := -1
 					for _, image := range own {
 						at := slices.Index(batch, image)

@@ -55,25 +55,18 @@ func (h *hosts) mpirun(env []string, args ...string) *process {
 		"mpirun", "--allow-run-as-root", "-np", "2", "-H", "10.77.0.1:1,10.77.0.2:1", "--mca", "plm_rsh_agent", h.agent,
 		"--mca", "btl", "tcp,self", "--mca", "btl_tcp_if_include", "10.77.0.0/24", "--mca", "oob_tcp_if_include", "10.77.0.0/24",
 		"-x", "ELBO_BLAS", "-x", "ELBO_MPI_TIMEOUT", "-x", "PATH", "elbo"}, args...)
-	p := &process{Cmd: exec.Command("ip", command...)}
-	p.Dir, p.Stdout, p.Stderr = h.dir, &p.stdout, &p.stderr
-	p.Env = append(append(os.Environ(), "ELBO_BLAS=", "ELBO_MPI_TIMEOUT=1m"), env...)
-	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.WaitDelay = 10 * time.Second
-	if err := p.Start(); err != nil {
-		h.t.Fatal(err)
-	}
-	h.t.Cleanup(func() { syscall.Kill(-p.Process.Pid, syscall.SIGKILL) })
-	return p
+	cmd := exec.Command("ip", command...)
+	cmd.Env = append([]string{"ELBO_MPI_TIMEOUT=1m"}, env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = 10 * time.Second
+	return h.launch(cmd, func(p *os.Process) { syscall.Kill(-p.Pid, syscall.SIGKILL) })
 }
 
 // TestTwoHostsFitAsOne, and where one of them is cut off the other says which, and the newest
 // checkpoint stands.
 func TestTwoHostsFitAsOne(t *testing.T) {
-	if _, err := exec.LookPath("mpirun"); err != nil {
-		t.Skip("mpirun is not installed (Debian: openmpi-bin)")
-	}
 	r := newRunner(t, 120, "--binarise", "static", "--hidden", "12", "--latent", "3", "--batch", "16", "--split", "100,10")
+	r.wantsMPI()
 	h := newHosts(r)
 	h.finish(h.start(append(h.flags, "--epochs", "2", "--out", "alone")...))
 	h.finish(h.mpirun(nil, append(h.flags, "--epochs", "2", "--out", "two")...))

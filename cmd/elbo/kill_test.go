@@ -45,13 +45,20 @@ type process struct {
 
 func (r *runner) start(args ...string) *process {
 	r.t.Helper()
-	p := &process{Cmd: exec.Command("elbo", args...)} // TestMain put it on PATH
+	return r.launch(exec.Command("elbo", args...), func(p *os.Process) { p.Kill() }) // TestMain put it on PATH
+}
+
+// launch starts a command in the directory. A test that fails leaves nothing running: end is
+// called at its end.
+func (r *runner) launch(cmd *exec.Cmd, end func(*os.Process)) *process {
+	r.t.Helper()
+	p := &process{Cmd: cmd}
 	p.Dir, p.Stdout, p.Stderr = r.dir, &p.stdout, &p.stderr
-	p.Env = append(os.Environ(), "ELBO_BLAS=")
+	p.Env = append(append(os.Environ(), "ELBO_BLAS="), p.Env...)
 	if err := p.Start(); err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Cleanup(func() { p.Process.Kill() }) // a test that fails leaves nothing running
+	r.t.Cleanup(func() { end(p.Process) })
 	return p
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -255,10 +254,11 @@ func (p *program) fromFirst(get func() (*run.State, string, error)) (*run.State,
 	if fault != nil {
 		return nil, "", fault
 	}
-	if text, fault = p.broadcast(text); fault != nil {
+	all, fault := p.processes.Gather(text)
+	if fault != nil {
 		return nil, "", fault
 	}
-	if fault := json.Unmarshal(text, &header); fault != nil {
+	if fault := json.Unmarshal(all[0], &header); fault != nil {
 		return nil, "", fault
 	}
 	if header.Fault != "" {
@@ -267,23 +267,14 @@ func (p *program) fromFirst(get func() (*run.State, string, error)) (*run.State,
 		}
 		return nil, "", &together{err, err}
 	}
-	if file, fault = p.broadcast(file); fault != nil || len(file) == 0 || p.first() {
+	if !p.first() {
+		file = make([]byte, header.Bytes)
+	}
+	if fault := p.processes.Broadcast(file); fault != nil || len(file) == 0 || p.first() {
 		return state, header.Text, fault
 	}
 	state, err = run.Decode(file, train.CheckState())
 	return state, header.Text, err
-}
-
-// broadcast returns on every process the bytes of the first.
-func (p *program) broadcast(own []byte) ([]byte, error) {
-	if !p.first() {
-		own = nil
-	}
-	all, err := p.processes.Gather(own)
-	if err != nil {
-		return nil, err
-	}
-	return bytes.Clone(all[0]), nil
 }
 
 // notShared refuses to begin a command that each process would go through by itself.

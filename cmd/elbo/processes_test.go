@@ -21,20 +21,21 @@ import (
 // mpirun starts so many processes of one command; more commands follow ":".
 func (r *runner) mpirun(size int, args ...string) *process {
 	r.t.Helper()
-	if _, err := exec.LookPath("mpirun"); err != nil {
-		if os.Getenv("CI") != "" {
-			r.t.Fatal("mpirun is not installed (Debian: openmpi-bin), and CI is to have it")
-		}
-		r.t.Skip("mpirun is not installed (Debian: openmpi-bin)")
+	r.wantsMPI()
+	cmd := exec.Command("mpirun", append([]string{"--oversubscribe", "--allow-run-as-root", "-np", strconv.Itoa(size), "elbo"}, args...)...)
+	return r.launch(cmd, func(p *os.Process) { p.Signal(syscall.SIGTERM) })
+}
+
+// wantsMPI skips a test where there is no MPI, but not in CI.
+func (r *runner) wantsMPI() {
+	r.t.Helper()
+	if _, err := exec.LookPath("mpirun"); err == nil {
+		return
 	}
-	p := &process{Cmd: exec.Command("mpirun", append([]string{"--oversubscribe", "--allow-run-as-root", "-np", strconv.Itoa(size), "elbo"}, args...)...)}
-	p.Dir, p.Stdout, p.Stderr = r.dir, &p.stdout, &p.stderr
-	p.Env = append(os.Environ(), "ELBO_BLAS=")
-	if err := p.Start(); err != nil {
-		r.t.Fatal(err)
+	if os.Getenv("CI") != "" {
+		r.t.Fatal("mpirun is not installed (Debian: openmpi-bin), and CI is to have it")
 	}
-	r.t.Cleanup(func() { p.Process.Signal(syscall.SIGTERM) })
-	return p
+	r.t.Skip("mpirun is not installed (Debian: openmpi-bin)")
 }
 
 // ranks returns the processes that mpirun has started, which are its children.

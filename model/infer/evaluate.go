@@ -190,7 +190,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, v data.View, seed uint64) (Eva
 	layers := make([][]float64, blocks) // sums over images
 	var scored sync.Mutex
 	done := 0
-	begin, beyond := part(e.Peers, blocks)
+	begin, beyond := Share(e.Peers, blocks)
 	e.model.Engine.Split(beyond-begin, 1, func(lo, hi int) {
 		k := <-e.workers
 		defer func() { e.workers <- k }()

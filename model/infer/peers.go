@@ -18,12 +18,13 @@ type Peers interface {
 // errElsewhere is the error of a process whose own images were scored, where another's were not.
 var errElsewhere = errors.New("another process could not score its images, and says why")
 
-// part is the blocks that this process scores, out of so many.
-func part(p Peers, blocks int) (lo, hi int) {
+// Share is the part of n things, one after another, that falls to this process; all where p is
+// nil.
+func Share(p Peers, n int) (lo, hi int) {
 	if p == nil {
-		return 0, blocks
+		return 0, n
 	}
-	return blocks * p.Rank() / p.Size(), blocks * (p.Rank() + 1) / p.Size()
+	return n * p.Rank() / p.Size(), n * (p.Rank() + 1) / p.Size()
 }
 
 // gather puts together what each process made of its part of the images of v: scores and

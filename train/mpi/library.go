@@ -36,7 +36,7 @@ var mpichABI = constants{
 }
 
 var functions = []string{
-	"MPI_Init_thread", "MPI_Comm_rank", "MPI_Comm_size", "MPI_Comm_set_errhandler", "MPI_Get_library_version", "MPI_Error_string",
+	"MPI_Init_thread", "MPI_Comm_rank", "MPI_Comm_size", "MPI_Comm_set_errhandler", "MPI_Error_string",
 	"MPI_Iallreduce", "MPI_Iallgather", "MPI_Iallgatherv", "MPI_Ibcast", "MPI_Isend", "MPI_Irecv", "MPI_Test", "MPI_Abort", "MPI_Finalize",
 }
 
@@ -117,14 +117,4 @@ func (l *library) message(code int32) string {
 		return fmt.Sprintf("error %d", code)
 	}
 	return string(text)
-}
-
-// version is what the library calls itself, its first line.
-func (l *library) version() string {
-	text, length := make([]byte, 8192), new(int32)
-	purego.SyscallN(l.functions["MPI_Get_library_version"], uintptr(unsafe.Pointer(&text[0])), uintptr(unsafe.Pointer(length)))
-	text, _, _ = bytes.Cut(text, []byte{0})
-	line, _, _ := strings.Cut(string(text), "\n")
-	line, _, _ = strings.Cut(line, ", package")
-	return strings.TrimSpace(line)
 }

@@ -27,7 +27,6 @@ const DefaultLimit = 2 * time.Minute
 type World struct {
 	lib        *library
 	rank, size int
-	version    string
 	limit      time.Duration
 	now        func() time.Time
 
@@ -85,7 +84,7 @@ func (w *World) begin(o Options) error {
 	); err != nil {
 		return err
 	}
-	w.rank, w.size, w.version = int(rank), int(size), l.version()
+	w.rank, w.size = int(rank), int(size)
 	return nil
 }
 
@@ -101,9 +100,6 @@ func (w *World) Rank() int { return w.rank }
 
 // Size is the number of processes.
 func (w *World) Size() int { return w.size }
-
-// Version is the name of the library, with its version.
-func (w *World) Version() string { return w.version }
 
 // Closed reports whether Close was called.
 func (w *World) Closed() bool {
