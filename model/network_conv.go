@@ -63,7 +63,7 @@ func (c ConvConfig) Validate(network NetworkName) error {
 	at := c.Image
 	for i := range c.Widths {
 		if at.Rows == 1 && at.Cols == 1 && c.Stride > 1 {
-			f.add(true, "conv-channels has %d maps, but with a stride of %d map %d of an image of %s pixels has one position: want %[3]d or fewer, or a smaller stride", len(c.Widths), c.Stride, i, c.Image)
+			f.add(true, "conv-channels has %d maps, but with a stride of %d map %d has one position, of an image of %s pixels: want %[3]d or fewer, or a smaller stride", len(c.Widths), c.Stride, i, c.Image)
 			break
 		}
 		at.Rows, at.Cols = (at.Rows+c.Stride-1)/c.Stride, (at.Cols+c.Stride-1)/c.Stride
