@@ -198,7 +198,7 @@ func (f BetaBinomialLevels) Place(value, i int) int { return PairOf(value, f.Cha
 func (BetaBinomialLevels) Begin(numbers []float32, mean, variance float64) {
 	const n = Levels - 1
 	mean = min(max(mean, 1e-4), 1-1e-4)
-	most := mean * (1 - mean)
+	most := float64(mean * (1 - mean))
 	c := elementary.Exp(MostLogConcentration) // of a variance that is a binomial's, or less
 	if variance > most/n {
 		c = max((most-variance)/(variance-most/n), elementary.Exp(LeastLogConcentration))

@@ -73,7 +73,7 @@ func (l *LevelFit) Raise(numbers []float32) {
 			}
 			l.family.Bound(l.next)
 			if sum := l.sum(l.next, true); sum > best {
-				raised = sum > best+levelGain*total
+				raised = sum > best+float64(levelGain*total)
 				best = sum
 				copy(numbers, l.next)
 				break
@@ -120,7 +120,7 @@ func (l *LevelFit) score(total float64) bool {
 		}
 	}
 	for i := range n {
-		l.f[i*n+i] += levelRidge * total
+		l.f[i*n+i] += float64(levelRidge * total)
 	}
 	for i := range n {
 		for j := range i + 1 {

@@ -287,7 +287,7 @@ func (m *levelMixture) logPenalty() float64 {
 // never lowers evidence plus penalty.
 func (m *levelMixture) maximise(s *Statistics) error {
 	m.engine.Split(m.d, 1, func(lo, hi int) {
-		fit := graph.NewLevelFit(m.family)
+		fit, smoothed := graph.NewLevelFit(m.family), float64(m.smoothed())
 		numbers := make([]float32, m.family.Numbers())
 		for j := lo; j < hi; j++ {
 			for k := range m.k {
@@ -296,7 +296,7 @@ func (m *levelMixture) maximise(s *Statistics) error {
 					h[v] = max(s.Sums[(j*graph.Levels+v)*m.k+k], 0)
 				}
 				for v := 0; v < graph.Levels; v += (graph.Levels - 1) / (smoothedLevels - 1) {
-					h[v] += m.smoothed()
+					h[v] += smoothed
 				}
 				for i := range numbers {
 					numbers[i] = m.row(k)[m.family.Place(j, i)]

@@ -86,14 +86,15 @@ func (s *Setup) firstLevels(stats *model.Statistics, chosen []int, weight float6
 			often[j*graph.Levels+levelOf(v)]++
 		}
 	}
+	half := float64(weight / 2)
 	for c, image := range chosen {
 		s.Train.Evaluated(x, image)
 		stats.Counts[c] = weight
 		for i, count := range often {
-			stats.Sums[i*k+c] = weight / 2 * count / float64(n)
+			stats.Sums[i*k+c] = half * (count / float64(n))
 		}
 		for j, v := range x {
-			stats.Sums[(j*graph.Levels+levelOf(v))*k+c] += weight / 2
+			stats.Sums[(j*graph.Levels+levelOf(v))*k+c] += half
 		}
 	}
 }

@@ -75,7 +75,7 @@ func (s *MixtureSettings) Options() []Option {
 		s.mixtures(),
 		{Key: "components", Usage: "components of a mixture", Value: integer(&s.Components)},
 		s.prior(),
-		{Key: "smoothing", Usage: "a of the Beta(1+a, 1+a) prior of each pixel's probability", Value: number(&s.Smoothing)},
+		{Key: "smoothing", Usage: "a of the Beta(1+a, 1+a) prior of each pixel's probability; of 256 levels as many images more, of levels all over", Value: number(&s.Smoothing)},
 		{Key: "variance-floor", Usage: "least variance of a pixel, gaussian likelihood (0: none)", Value: number(&s.VarianceFloor)},
 		{Key: "init", Usage: "where components begin: images, kmeans++ or random (responsibilities)", Value: name(&s.Init, "NAME")},
 		{Key: "restarts", Usage: "fit from this many first parameters and keep the best", Value: integer(&s.Restarts)},
