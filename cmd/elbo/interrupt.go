@@ -14,6 +14,10 @@ import (
 // leastPatience is how long an interrupted program has, at least, to end its step.
 const leastPatience = 10 * time.Second
 
+// oneInterrupt is how long after an interrupt another signal still is the same one: who ends
+// a process and its group, as timeout and launchers do, sends it twice.
+const oneInterrupt = 500 * time.Millisecond
+
 // interruptible returns a context that the first interrupt cancels, so that a run can
 // finish its step and save. A second interrupt ends the program at once, and so does a
 // step that does not end, as a library that hangs never looks at the context.
@@ -46,6 +50,7 @@ func (i *interrupter) wait(ended <-chan struct{}) {
 	case <-ended:
 		return
 	}
+	began := i.watched.now()
 	// What read our messages may have had the same interrupt, as in `elbo train | tee log`:
 	// messages that nobody reads must not end the program before it has saved.
 	signal.Ignore(syscall.SIGPIPE)
@@ -65,6 +70,9 @@ func (i *interrupter) wait(ended <-chan struct{}) {
 			i.exit(exitInterrupted)
 			return
 		case <-i.signals:
+			if i.watched.now().Sub(began) < oneInterrupt {
+				continue
+			}
 			i.exit(exitInterrupted)
 			return
 		case <-ended:
