@@ -16,13 +16,43 @@ import (
 //
 // Source: Marsaglia and Tsang 2000.
 func (s *Stream) NormFloat64() float64 {
-	for {
+	bits := s.Uint64()
+	if x, stands := inStrip(bits); stands {
+		return x
+	}
+	return s.between(bits)
+}
+
+// Normals fills to with draws from N(0, 1), rounded: those that NormFloat64 would return one
+// after the other.
+func (s *Stream) Normals(to []float32) {
+	for j := range to {
 		bits := s.Uint64()
-		place, i := int32(bits), bits>>32%strips
-		x := float64(place) * float64(zigzag.width[i])
-		if size := uint32(max(place, -place)); size < zigzag.covered[i] {
+		x, stands := inStrip(bits)
+		if !stands {
+			x = s.between(bits)
+		}
+		to[j] = float32(x)
+	}
+}
+
+// inStrip is the place that 64 bits say, and whether the strip above covers it, as it does for 99
+// draws in a hundred.
+func inStrip(bits uint64) (x float64, stands bool) {
+	place, i := int32(bits), bits>>32%strips
+	size := uint32(max(place, -place))
+	return float64(place) * float64(zigzag.width[i]), size < zigzag.covered[i]
+}
+
+// between decides about a place that the strip above does not cover, and draws again until
+// one stands.
+func (s *Stream) between(bits uint64) float64 {
+	for {
+		x, stands := inStrip(bits)
+		if stands {
 			return x
 		}
+		place, i := int32(bits), bits>>32%strips
 		if i == 0 {
 			return math.Copysign(tailFrom+s.beyond(), float64(place))
 		}
@@ -30,6 +60,7 @@ func (s *Stream) NormFloat64() float64 {
 		if low+float32(float32(s.Float64())*(high-low)) < float32(elementary.Exp(-x*x/2)) {
 			return x
 		}
+		bits = s.Uint64()
 	}
 }
 

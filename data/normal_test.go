@@ -27,3 +27,19 @@ func TestNormalsAreThoseOfTheStandardLibrary(t *testing.T) {
 		t.Errorf("%d draws are from the tail, want about 2880", beyond)
 	}
 }
+
+// TestManyNormalsAreOneAfterTheOther: filling a slice takes the same draws, and leaves the
+// stream where they leave it.
+func TestManyNormalsAreOneAfterTheOther(t *testing.T) {
+	many, one := NewStream(1, "normals"), NewStream(1, "normals")
+	to := make([]float32, 100_000) // a thousand of them between strips, fifty in the tail
+	many.Normals(to)
+	for i, got := range to {
+		if want := float32(one.NormFloat64()); got != want {
+			t.Fatalf("draw %d is %v, want %v", i, got, want)
+		}
+	}
+	if *many != *one {
+		t.Error("the streams stand at different places")
+	}
+}

@@ -85,10 +85,7 @@ func (f *feed) fill(images []int32) {
 				s.Train.Pixels(x, image, b.epoch)
 			}
 			noise.Reset(s.Config.Seed, "eps/"+s.Train.Part(), uint64(b.epoch), uint64(s.Train.Index(image)))
-			eps := b.Eps[i*row:][:row]
-			for j := range eps {
-				eps[j] = float32(noise.NormFloat64())
-			}
+			noise.Normals(b.Eps[i*row:][:row])
 		}
 	})
 }

@@ -151,10 +151,7 @@ func moments(j *model.Joint, q model.Posterior, h []float32, n int, seed uint64)
 		return nil, nil, err
 	}
 	eps := make([]float32, draws*noise)
-	stream := data.NewStream(seed, "eps/gap/moments")
-	for i := range eps {
-		eps[i] = float32(stream.NormFloat64())
-	}
+	data.NewStream(seed, "eps/gap/moments").Normals(eps)
 	for i := range n {
 		z, err := compiled.At(h[i*width:][:width], eps)
 		if err != nil {

@@ -202,9 +202,9 @@ func (f *localFit) drawPairs(n int) {
 	row := f.o.Draws * f.eps
 	for slot := range n {
 		for pair := range slices.Chunk(f.graph.Eps()[slot*row:][:row], 2*f.eps) {
-			for j := range f.eps {
-				pair[j] = float32(f.noise[slot].NormFloat64())
-				pair[f.eps+j] = -pair[j]
+			f.noise[slot].Normals(pair[:f.eps])
+			for j, eps := range pair[:f.eps] {
+				pair[f.eps+j] = -eps
 			}
 		}
 	}

@@ -126,9 +126,7 @@ func (e *Evaluator) excess(ctx context.Context, family model.PairDensity, h []fl
 			i := places[first+r]
 			copy(own[r*width:][:width], h[i*width:][:width])
 			stream.Reset(seed, "eps/rate", uint64(i))
-			for j := range noise {
-				eps[r*noise+j] = float32(stream.NormFloat64())
-			}
+			stream.Normals(eps[r*noise:][:noise])
 		}
 		logQ := make([]float64, count)
 		for r := range logQ {

@@ -96,10 +96,7 @@ func (k *scorer) each(h []float32, n int, f func(i, row int, logLik, ratio float
 	_, z := k.family.Sizes()
 	for done := 0; done < k.draws; done += k.block {
 		for i := range n {
-			row := k.eps[i*k.block*z:][:k.block*z]
-			for j := range row {
-				row[j] = float32(k.noise[i].NormFloat64())
-			}
+			k.noise[i].Normals(k.eps[i*k.block*z:][:k.block*z])
 		}
 		logLik, ratio, err := k.compiled.Score(k.x, h, k.eps)
 		if err != nil {

@@ -354,9 +354,12 @@ func (b *Bench) Stream(workers int, seconds float64) float64 {
 // beside measures the limits on all workers next to a row, briefly, and returns that of
 // fused multiply-adds.
 func (b *Bench) beside() float64 {
-	b.stream = max(b.stream, b.Stream(b.Engine.Workers, b.Seconds/60))
-	return b.Limit(b.Engine.Workers, b.Seconds/60)
+	b.stream = max(b.stream, b.Stream(b.Engine.Workers, b.Seconds*brief))
+	return b.Limit(b.Engine.Workers, b.Seconds*brief)
 }
+
+// brief is the share of a row's seconds that a limit is measured for at a time.
+const brief = 1. / 60
 
 // setup opens the data and makes the model of a configuration, all 60 000 training
 // images, and a directory for the run.
@@ -498,7 +501,7 @@ func evaluate(c train.Config) func(*Bench, context.Context, work) (float64, floa
 		if err != nil {
 			return 0, 0, err
 		}
-		best, gflops, err := b.rate(s.Test, 1, func(v data.View) error {
+		best, gflops, err := b.rate(s.Test, b.Engine.Workers, func(v data.View) error { // each scores an image
 			_, err := e.Evaluate(ctx, v, 1)
 			return err
 		})
@@ -545,11 +548,13 @@ func integrate(c train.Config) func(*Bench, context.Context, work) (float64, flo
 	}
 }
 
-// rate returns how many images of v can be scored in a second in the best of several
-// windows, after one that warms up. A window begins with the first images of v, and has
-// twice as many until it is long enough.
+// rate returns how many images of v can be scored in a second in the best of many windows,
+// after one that warms up. A window has at least so many of the first images of v, and twice
+// as many until it is as long as those in which the limits are measured: on a machine that
+// others share, the best of long windows stays below a limit that is the best of short ones.
 func (b *Bench) rate(v data.View, images int, score func(data.View) error) (best, gflops float64, err error) {
-	for window := 0; window <= windows; {
+	warm, spent, since := false, 0.0, 0.0
+	for spent < b.Seconds {
 		some := v
 		some.Subset = v.First(images)
 		t := b.Now()
@@ -557,15 +562,18 @@ func (b *Bench) rate(v data.View, images int, score func(data.View) error) (best
 			return 0, 0, err
 		}
 		took := b.Now().Sub(t).Seconds()
-		if took < b.Seconds/windows/2 && 2*images <= v.N() {
+		if took < b.Seconds*brief && 2*images <= v.N() {
 			images *= 2
 			continue
 		}
-		if window > 0 {
+		if warm {
 			best = max(best, float64(images)/took)
+			spent, since = spent+took, since+took
 		}
-		window++
-		gflops = max(gflops, b.beside())
+		if !warm || since > b.Seconds/windows {
+			gflops, since = max(gflops, b.beside()), 0
+		}
+		warm = true
 	}
 	return best, gflops, nil
 }
