@@ -265,7 +265,8 @@ func readPictures(folder string, pictures []picture, notes []string, mem *memory
 	}
 	defer mem.left.Add(working)
 	pixels := make([]uint8, held)
-	var coloured, transparent atomic.Bool
+	var coloured atomic.Int64 // pictures that are
+	var transparent atomic.Bool
 	err = each(folder, pictures, func(i int, p *picture) error {
 		img, opaque, err := p.decode(background)
 		if err != nil {
@@ -280,16 +281,18 @@ func readPictures(folder string, pictures []picture, notes []string, mem *memory
 			img = to
 		}
 		if put(pixels[int64(i)*d:][:d], img, channels) {
-			coloured.Store(true)
+			coloured.Add(1)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	if channels == 3 && mem.Channels == 0 && !coloured.Load() {
+	if grey := len(pictures) - int(coloured.Load()); channels == 3 && mem.Channels == 0 && grey == len(pictures) {
 		channels = 1
 		pixels = firstOfThree(pixels)
+	} else if channels == 3 && mem.Channels == 0 && grey > 0 {
+		notes = append(notes, fmt.Sprintf("%s: %d of %d pictures are grey, and are read in colour as the others are (--grey makes all grey)", plain(folder), grey, len(pictures)))
 	}
 	if transparent.Load() {
 		notes = append(notes, fmt.Sprintf("%s: some pictures are transparent: they lie on %s (--background)", plain(folder), cmp.Or(mem.Background, "white")))

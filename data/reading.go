@@ -30,7 +30,7 @@ type Reading struct {
 func (r Reading) Validate() error {
 	var errs []error
 	if len(r.Size) != 0 && (len(r.Size) != 2 || min(r.Size[0], r.Size[1]) < 1 || max(r.Size[0], r.Size[1]) > largestSide) {
-		errs = append(errs, fmt.Errorf("size is %v, want height and width, each 1 to %d, as in 32x32", r.Size, largestSide))
+		errs = append(errs, fmt.Errorf("size is %s, want height and width, each 1 to %d, as in 32x32", shapeText(r.Size, "x"), largestSide))
 	}
 	if r.Channels != 0 && r.Channels != 1 && r.Channels != 3 {
 		errs = append(errs, fmt.Errorf("channels is %d, want 1 (grey), 3 (colour) or 0 (what the source has)", r.Channels))

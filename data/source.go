@@ -421,6 +421,9 @@ func assemble(source string, members []member, mem *memory) (*Dataset, error) {
 	if train.N == 0 {
 		return nil, fault(source, "no training images, want x_train or train")
 	}
+	if want := mem.Size; len(want) == 2 && train.Names == nil && (train.Rows != want[0] || train.Cols != want[1]) {
+		return nil, fault(source, "images of %s pixels, want %d×%d, and only pictures in a folder are scaled: leave --size out, or save the images in that size", sizeText(train.Rows, train.Cols, 1), want[0], want[1])
+	}
 	if err := agree(source, mem, train, valid, test); err != nil {
 		return nil, err
 	}

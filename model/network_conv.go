@@ -55,11 +55,15 @@ func (c ConvConfig) Validate(network NetworkName) error {
 	if len(f) > 0 || c.Image == (MapShape{}) {
 		return errors.Join(f...)
 	}
-	f.add(c.Kernel > min(c.Image.Rows, c.Image.Cols), "kernel is %d, but an image has %s pixels: want a smaller one", c.Kernel, c.Image)
+	if c.Image.Rows == 1 && c.Image.Cols == 1 {
+		return fmt.Errorf("network is %s, but an image has one pixel: want network dense", network)
+	}
+	side := min(c.Image.Rows, c.Image.Cols)
+	f.add(c.Kernel > side, "kernel is %d, but an image has %s pixels: want at most %d", c.Kernel, c.Image, side-1+side%2)
 	at := c.Image
 	for i := range c.Widths {
 		if at.Rows == 1 && at.Cols == 1 && c.Stride > 1 {
-			f.add(true, "conv-channels has %d maps, but with a stride of %d map %d has one position: want at most %[3]d maps, or a smaller stride", len(c.Widths), c.Stride, i)
+			f.add(true, "conv-channels has %d maps, but with a stride of %d map %d has one position, of an image of %s pixels: want %[3]d or fewer, or a smaller stride", len(c.Widths), c.Stride, i, c.Image)
 			break
 		}
 		at.Rows, at.Cols = (at.Rows+c.Stride-1)/c.Stride, (at.Cols+c.Stride-1)/c.Stride

@@ -49,6 +49,29 @@ func TestEveryPriorPosteriorAndObjectiveTrainsEvaluatesAndResumesToTheBit(t *tes
 	}
 }
 
+// TestEveryNetworkAndLikelihoodTrainsEvaluatesAndResumesToTheBit: each network with outcomes,
+// and convolutions with every other likelihood as well.
+func TestEveryNetworkAndLikelihoodTrainsEvaluatesAndResumesToTheBit(t *testing.T) {
+	for _, network := range model.Networks {
+		for _, likelihood := range model.Likelihoods() {
+			if likelihood != model.BernoulliName && !network.Convolutional() {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s %s", network, likelihood), func(t *testing.T) {
+				c := convConfig(t, network)
+				if !network.Convolutional() {
+					c.network().ConvSettings = defaultConv()
+				}
+				if c.Likelihood = likelihood; likelihood != model.BernoulliName {
+					c.Binarise = data.None
+				}
+				c.vae().CheckpointEvery, c.Epochs = 4, 5
+				trainsAndResumes(t, c)
+			})
+		}
+	}
+}
+
 // TestAPriorUpdatedByEMTrainsAndResumesToTheBit.
 func TestAPriorUpdatedByEMTrainsAndResumesToTheBit(t *testing.T) {
 	c := smallConfig(t)

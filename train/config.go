@@ -208,13 +208,21 @@ func (c Config) Resolve(ds *data.Dataset, cpus int) (Config, error) {
 		case c.Data == "mnist":
 			c.Binarise = c.Settings.Kind().Binarise
 		default:
-			return c, fmt.Errorf("%s has grey pixels, and the likelihood bernoulli wants 0 and 1: choose --binarise threshold, static or dynamic (bounds differ between them), or --likelihood continuous-bernoulli", ds.Name)
+			return c, fmt.Errorf("%s has grey pixels, and the likelihood bernoulli wants 0 and 1: choose --binarise threshold, static or dynamic (bounds differ between them), or --likelihood %s", ds.Name, ofGrey(ds))
 		}
 	}
 	if c.Likelihood == model.BernoulliName && c.Binarise == data.None && !binary {
-		return c, fmt.Errorf("%s has grey pixels, and the likelihood bernoulli wants 0 and 1, but binarise is none: choose --binarise threshold, static or dynamic, or --likelihood continuous-bernoulli (grey-bernoulli for the cross-entropy of tutorials, which is no likelihood)", ds.Name)
+		return c, fmt.Errorf("%s has grey pixels, and the likelihood bernoulli wants 0 and 1, but binarise is none: choose --binarise threshold, static or dynamic, or --likelihood %s (grey-bernoulli for the cross-entropy of tutorials, which is no likelihood)", ds.Name, ofGrey(ds))
 	}
 	return c, nil
+}
+
+// ofGrey names likelihoods of grey pixels or colours.
+func ofGrey(ds *data.Dataset) string {
+	if ds.Train.EightBit() {
+		return "discretized-logistic, or continuous-bernoulli"
+	}
+	return "continuous-bernoulli"
 }
 
 // wantsLevels fails where a likelihood of 256 grey levels meets other pixels.

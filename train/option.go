@@ -150,7 +150,10 @@ func name[T ~string](field *T, kind string) Value {
 func list(field *[]int, kind string) Value {
 	return setting[[]int]{field, kind, func(s string) ([]int, error) {
 		numbers := []int{}
-		for _, part := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' }) {
+		if s == "" {
+			return numbers, nil
+		}
+		for part := range strings.SplitSeq(s, ",") {
 			n, err := strconv.Atoi(strings.TrimSpace(part))
 			if err != nil {
 				return nil, wrong(err, s, "whole numbers with commas between, as in 200,200")

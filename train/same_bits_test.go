@@ -29,6 +29,8 @@ var sameBits = []struct {
 	{"vae", VAEModel, "hidden=20,33 activation=tanh", ScoreOptions{Samples: 20, Exact: true}},
 	{"vae, annealed", VAEModel, "latent=5 beta=2 warmup=2", ScoreOptions{Samples: 20, AIS: &infer.AISOptions{Steps: 20, Chains: 4, Leapfrogs: 3}}},
 	{"vae, gated", VAEModel, "network=gated gradient=stl lr-schedule=cosine weight-decay=0.01", ScoreOptions{Samples: 20}},
+	{"vae, convolutions", VAEModel, "network=conv conv-channels=4,5 kernel=5 likelihood=discretized-logistic binarise=none", ScoreOptions{Samples: 20}},
+	{"vae, residual blocks", VAEModel, "network=residual conv-channels=4,5 stride=3 blocks=1 activation=elu", ScoreOptions{Samples: 20}},
 	{"vae, grey levels", VAEModel, "likelihood=continuous-bernoulli binarise=none activation=elu", ScoreOptions{Samples: 20}},
 	{"vae, gaussian", VAEModel, "likelihood=gaussian binarise=none variance=learned activation=softplus", ScoreOptions{Samples: 20, Exact: true}},
 	{"vae, levels", VAEModel, "likelihood=discretized-logistic binarise=none", ScoreOptions{Samples: 20}},

@@ -177,7 +177,7 @@ func (s *Setup) checkWarmStart(was Config, from []safetensors.Tensor) error {
 		if family != nil && partOf(own) == model.EncoderPart {
 			continue // of another family what differs begins anew, or has been said
 		}
-		f.add(!slices.Equal(from[i].Shape, own.Shape), "its %s is %v, and this model's %v: want the same --hidden and --latent, and images of the same size", own.Name, from[i].Shape, own.Shape)
+		f.add(!slices.Equal(from[i].Shape, own.Shape), "its %s is %v, and this model's %v: want the same layers, --latent and --likelihood, and images of the same size", own.Name, from[i].Shape, own.Shape)
 	}
 	for _, t := range from { // a deeper network has names that this one lacks
 		known := slices.ContainsFunc(s.Tensors(), func(own safetensors.Tensor) bool { return own.Name == t.Name })

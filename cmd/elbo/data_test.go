@@ -50,7 +50,7 @@ func TestInfoShowsTheClassesOfEachSplit(t *testing.T) {
 // The names of files and classes come through to a run's splits.
 func TestARunOfPicturesKnowsItsFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "shapes")
-	if err := writePNGs(dir, 20, 4, 5, false); err != nil {
+	if err := writePNGs(dir, 20, 4, 5, "grey"); err != nil {
 		t.Fatal(err)
 	}
 	c := train.DefaultConfig(train.VAEModel)

@@ -62,7 +62,7 @@ func TestScripts(t *testing.T) {
 			"mkdata":  command("mkdata DIR IMAGES ROWS COLS", 4, mkdata),
 			"mknpy":   command("mknpy FILE VALUE...", -2, mknpy),
 			"mkmask":  command("mkmask FILE EXTENT...", -2, mkmask),
-			"mkpng":   command("mkpng DIR IMAGES ROWS COLS grey|colour", 5, mkpng),
+			"mkpng":   command("mkpng DIR IMAGES ROWS COLS grey|colour|transparent", 5, mkpng),
 			"flip":    command("flip FILE OFFSET", 2, flip),
 			"cut":     command("cut FILE LENGTH", 2, cut),
 			"poke":    command("poke FILE OFFSET HEX", 3, poke),
@@ -131,12 +131,12 @@ func mkpng(ts *testscript.TestScript, args []string) error {
 		}
 		size[i] = n
 	}
-	return writePNGs(ts.MkAbs(args[0]), size[0], size[1], size[2], args[4] == "colour")
+	return writePNGs(ts.MkAbs(args[0]), size[0], size[1], size[2], args[4])
 }
 
 // writePNGs writes synthetic images as dir/SHAPE/N.png, in grey or each shape in a colour
-// of its own.
-func writePNGs(dir string, n, rows, cols int, coloured bool) error {
+// of its own, all of it half transparent where that is asked for.
+func writePNGs(dir string, n, rows, cols int, kind string) error {
 	images := data.Synthetic(n, rows, cols, 1)
 	shapes := []string{"across", "upright", "diagonal", "blob"}
 	for i := range n {
@@ -147,10 +147,13 @@ func writePNGs(dir string, n, rows, cols int, coloured bool) error {
 		grey := image.NewGray(image.Rect(0, 0, cols, rows))
 		copy(grey.Pix, images.Bytes[i*rows*cols:])
 		var img image.Image = grey
-		if coloured {
-			rgb := image.NewRGBA(grey.Rect)
+		if kind != "grey" {
+			rgb, alpha := image.NewNRGBA(grey.Rect), uint8(255)
+			if kind == "transparent" {
+				alpha = 128
+			}
 			for p, g := range grey.Pix {
-				copy(rgb.Pix[4*p:], []uint8{0, 0, 0, 255})
+				copy(rgb.Pix[4*p:], []uint8{0, 0, 0, alpha})
 				rgb.Pix[4*p+int(images.Labels[i])%3] = g
 			}
 			img = rgb

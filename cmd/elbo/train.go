@@ -493,7 +493,12 @@ func (p *program) sayCost(s *train.Setup) {
 	}
 	size, words := s.Sizes(), ""
 	if seconds, err := s.EpochSeconds(p.now); err == nil && seconds > 0 {
-		words = fmt.Sprintf(", about %.2g minutes an epoch", seconds/60)
+		words = ", less than a second an epoch"
+		if seconds >= 90 {
+			words = fmt.Sprintf(", about %.2g minutes an epoch", seconds/60)
+		} else if seconds >= 1 {
+			words = fmt.Sprintf(", about %.2g s an epoch", seconds)
+		}
 	}
 	p.say("  cost   %.3g million parameters, about %.2g GB of memory%s", float64(size.Parameters)/1e6, size.Memory/1e9, words)
 }
