@@ -148,6 +148,15 @@ func (s Subset) First(n int) Subset {
 	return s
 }
 
+// Slice returns the images of s from lo to before hi.
+func (s Subset) Slice(lo, hi int) Subset {
+	if lo < 0 || lo > hi || hi > s.n {
+		panic(fmt.Sprintf("data: images %d to %d of a subset of %d", lo, hi, s.n))
+	}
+	s.first, s.n = s.first+lo, hi-lo
+	return s
+}
+
 // pixels returns the pixels of image k, as bytes or as floats. They are good until the
 // row, nil for images in memory, is freed.
 func (im *Images) pixels(k int) (bytes []uint8, floats []float32, row *diskRow) {

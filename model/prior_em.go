@@ -8,8 +8,32 @@ import (
 	"elbo/graph/elementary"
 )
 
+// Peers are processes that fit one prior, each to the codes of a part of the images.
+type Peers interface {
+	Rank() int // of this process, from 0
+	Size() int // number of processes
+	// Sum replaces values by their sums over all processes.
+	Sum(values []float64) error
+}
+
+// PriorShare is which of n images' codes UpdatePrior wants of a process, from one to before
+// another: whole parts of a pass, of which there are 16, so that a 17th process has none. All
+// where p is nil.
+func PriorShare(p Peers, n int) (lo, hi int) {
+	from, to := passShare(p)
+	return n * from / passShards, n * to / passShards
+}
+
+// passShare is which parts of a pass are this process'.
+func passShare(p Peers) (from, to int) {
+	if p == nil {
+		return 0, passShards
+	}
+	return passShards * p.Rank() / p.Size(), passShards * (p.Rank() + 1) / p.Size()
+}
+
 // UpdatePrior sets the mixture of Gaussians p(z) = Σ_k π_k N(m_k, diag s_k²) by passes of EM
-// to the posteriors of N images, h [N, H], of which it takes the mean μ_n and the variances
+// to the posteriors of n = N images, h [N, H], of which it takes the mean μ_n and the variances
 // v_n. With
 //
 //	ℓ_nk = E_q[log N(z; m_k, s_k²)] = -½ Σ_Z ((μ_n - m_k)² + v_n)/s_k² + log s_k² + log 2π
@@ -30,7 +54,10 @@ import (
 //
 // Draws in place of means and variances would make the bound tight, and have noise that costs
 // more: a component that comes to sit on one draw shrinks to it.
-func (m *VAE) UpdatePrior(h []float32, passes int) (bound float64, err error) {
+//
+// Peers call it together, each with the posteriors of its PriorShare, and come to the bits of
+// one process; nil is for none.
+func (m *VAE) UpdatePrior(h []float32, n, passes int, p Peers) (bound float64, err error) {
 	held, ok := m.Prior.(interface{ mixture() *MixturePrior })
 	known, hasMoments := m.Q.Posterior.(Moments)
 	if !ok || !hasMoments || held.mixture().h.Name != componentsParam {
@@ -43,7 +70,11 @@ func (m *VAE) UpdatePrior(h []float32, passes int) (bound float64, err error) {
 		variance = append(variance, known.Variance(h[i*width:][:width])...)
 	}
 	for i := range passes {
-		if before := held.mixture().pass(mean, variance, m.Engine); i == 0 {
+		before, err := held.mixture().pass(mean, variance, n, p, m.Engine)
+		if err != nil {
+			return 0, err
+		}
+		if i == 0 {
 			bound = before
 		}
 	}
@@ -69,10 +100,12 @@ const leastShare = 1e-8
 // most do not in many dimensions, and all of them together come to a tenth of leastShare at most.
 const leastResponsibility = 1e-9
 
-// pass makes one pass of EM to means and variances, [N, Z], and returns L before it.
-func (p *MixturePrior) pass(means, variances []float64, engine *graph.Engine) float64 {
+// pass makes one pass of EM to means and variances, [N, Z], of n images, of which the peers have
+// their PriorShare each, and returns L before it.
+func (p *MixturePrior) pass(means, variances []float64, n int, peers Peers, engine *graph.Engine) (float64, error) {
 	k, z := p.h.Shape[0], p.h.Shape[1]/2
-	n := len(means) / z
+	own, _ := PriorShare(peers, n)
+	begin, beyond := passShare(peers)
 	base, m, precision := weights(p.logits.Value), make([]float64, k*z), make([]float64, k*z)
 	for c := range k {
 		base[c] = elementary.Log(base[c])
@@ -83,15 +116,20 @@ func (p *MixturePrior) pass(means, variances []float64, engine *graph.Engine) fl
 		}
 	}
 	parts := make([]passSums, passShards)
-	engine.Split(passShards, 1, func(lo, hi int) {
-		for s := lo; s < hi; s++ {
-			from, to := n*s/passShards, n*(s+1)/passShards
-			parts[s].begin(k, z)
+	for s := range parts {
+		parts[s].begin(k, z)
+	}
+	engine.Split(beyond-begin, 1, func(lo, hi int) {
+		for s := begin + lo; s < begin+hi; s++ {
+			from, to := n*s/passShards-own, n*(s+1)/passShards-own
 			for i := from; i < to; i++ {
 				parts[s].add(means[i*z:][:z], variances[i*z:][:z], base, m, precision)
 			}
 		}
 	})
+	if err := exchange(parts, peers); err != nil {
+		return 0, err
+	}
 	total := &parts[0]
 	for _, part := range parts[1:] {
 		total.bound += part.bound
@@ -110,7 +148,25 @@ func (p *MixturePrior) pass(means, variances []float64, engine *graph.Engine) fl
 			p.h.Value[c*2*z+z+j] = float32(elementary.Log(total.squares[c*z+j]/count - float64(shift*shift)))
 		}
 	}
-	return total.bound / float64(n)
+	return total.bound / float64(n), nil
+}
+
+// exchange gives every process the parts of all, of which each has its own, and zeros for the
+// others: added to these, no number is rounded.
+func exchange(parts []passSums, p Peers) error {
+	if p == nil || p.Size() == 1 {
+		return nil
+	}
+	for i := range parts {
+		s, bound := &parts[i], []float64{parts[i].bound}
+		for _, values := range [][]float64{bound, s.counts, s.first, s.squares} {
+			if err := p.Sum(values); err != nil {
+				return err
+			}
+		}
+		s.bound = bound[0]
+	}
+	return nil
 }
 
 // begin empties the statistics.

@@ -4,13 +4,16 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"gonum.org/v1/gonum/floats"
 
 	"elbo/graph"
 	"elbo/graph/graphtest"
+	"elbo/model/modeltest"
 )
 
 // priorVAE is a small VAE of 6 pixels and two latent dimensions.
@@ -215,7 +218,7 @@ func TestAnUpdateOfThePriorNeverLowersItsBound(t *testing.T) {
 		last, first := math.Inf(-1), 0.0
 		for pass := range 40 {
 			value, se := expected()
-			bound, err := m.UpdatePrior(h, 1)
+			bound, err := m.UpdatePrior(h, n, 1, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -242,13 +245,42 @@ func TestAnUpdateOfThePriorNeverLowersItsBound(t *testing.T) {
 	}
 }
 
+// TestProcessesUpdateAPriorToTheBitsOfOne, each with the codes of its own images, also where
+// there are more of them than parts.
+func TestProcessesUpdateAPriorToTheBitsOfOne(t *testing.T) {
+	const n, passes = 50, 3
+	h := clumps(n)
+	update := func(h []float32, p Peers) *VAE {
+		m := priorVAE(t, PriorConfig{Name: GaussianPrior, Components: 6, EM: true}, 3)
+		if _, err := m.UpdatePrior(h, n, passes, p); err != nil {
+			t.Error(err)
+		}
+		return m
+	}
+	want := update(h, nil)
+	for _, size := range []int{2, 3, 19} {
+		var ranks sync.WaitGroup
+		for _, member := range modeltest.Team(size) {
+			ranks.Go(func() {
+				lo, hi := PriorShare(member, n)
+				for i, p := range update(h[4*lo:4*hi], member).Params() {
+					if !slices.Equal(p.Value, want.Params()[i].Value) {
+						t.Errorf("process %d of %d comes to another %s", member.Rank(), size, p.Name)
+					}
+				}
+			})
+		}
+		ranks.Wait()
+	}
+}
+
 // TestOnePassFitsOneGaussian: with one component the update is the mean of the codes, and
 // their variance with that of the posteriors.
 func TestOnePassFitsOneGaussian(t *testing.T) {
 	const n = 50
 	m := priorVAE(t, PriorConfig{Name: GaussianPrior, Components: 1, EM: true}, 3)
 	h := clumps(n)
-	if _, err := m.UpdatePrior(h, 1); err != nil {
+	if _, err := m.UpdatePrior(h, n, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	members, _ := m.Prior.(boxedMixture).Members()

@@ -179,7 +179,7 @@ func (e *em) validate(m *run.Metrics) error {
 	if e.validation != nil {
 		began := e.Now()
 		var err error
-		if m.Validation, err = evidence(context.Background(), e.validation, e.Validation); err != nil { // by every process, of all
+		if m.Validation, err = evidence(context.Background(), e.validation, e.Validation, e.Reducer); err != nil {
 			return err
 		}
 		if err := e.finite(m.Validation.Bound); err != nil {
@@ -403,19 +403,43 @@ func chunkTotals(e *model.EStep, count int) model.Totals {
 	return t
 }
 
-// evidence returns the terms of images under the model's own p(z).
-func evidence(ctx context.Context, e *model.EStep, v data.View) (*run.EpochTerms, error) {
-	var totals model.Totals
-	var bound infer.Running
-	err := e.Each(ctx, v.Evaluated, v.N(), func(count int) bool {
-		totals.Add(chunkTotals(e, count))
-		for _, evidence := range e.Evidence()[:count] {
-			bound.Add(float64(evidence))
+// evidence returns the terms of images under the model's own p(z). Peers score a part of them
+// each; nil is for none.
+func evidence(ctx context.Context, e *model.EStep, v data.View, p infer.Peers) (*run.EpochTerms, error) {
+	lo, hi := infer.Share(p, v.N())
+	own := v
+	own.Subset = v.Slice(lo, hi)
+	const fields = 2 // evidence, reconstruction
+	rows := make([]float64, v.N()*fields)
+	at := rows[lo*fields:]
+	err := e.Each(ctx, own.Evaluated, own.N(), func(count int) bool {
+		recon := e.Recon()
+		for i, evidence := range e.Evidence()[:count] {
+			at[0], at[1] = float64(evidence), float64(recon[i])
+			at = at[fields:]
 		}
 		return true
 	})
 	if err != nil {
 		return nil, err
+	}
+	if p != nil { // added to zeros, nothing is rounded
+		if err := p.Sum(rows); err != nil {
+			return nil, err
+		}
+	}
+	var totals model.Totals
+	var bound infer.Running
+	for chunk := range slices.Chunk(rows, emChunk*fields) {
+		var t model.Totals
+		for row := range slices.Chunk(chunk, fields) {
+			t.Images++
+			t.Bound += row[0]
+			t.Recon += row[1]
+			bound.Add(row[0])
+		}
+		t.KL = t.Recon - t.Bound
+		totals.Add(t)
 	}
 	mean := totals.Mean()
 	return &run.EpochTerms{Recon: mean.Recon, KL: mean.KL, Bound: mean.Bound, BoundSE: bound.StandardError()}, nil

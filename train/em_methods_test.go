@@ -180,7 +180,7 @@ func TestIncrementalEMNeverLowersItsBound(t *testing.T) {
 		if err := s.Load(state); err != nil {
 			t.Fatal(err)
 		}
-		e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train)
+		e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -270,7 +270,7 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 	if err := mixtureOf(s).Maximise(r.stats); err != nil {
 		t.Fatal(err)
 	}
-	before, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train)
+	before, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func TestADeadComponentIsMovedToTheImageExplainedWorst(t *testing.T) {
 	if err := mixtureOf(s).Maximise(r.stats); err != nil {
 		t.Fatal(err)
 	}
-	after, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train)
+	after, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

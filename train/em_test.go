@@ -414,7 +414,7 @@ func TestTheBestIsWhatValidationSaysItIs(t *testing.T) {
 			if err := s.Load(state); err != nil {
 				t.Fatal(err)
 			}
-			e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Validation)
+			e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Validation, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -473,7 +473,7 @@ func TestEvaluationOfATable(t *testing.T) {
 			continue // an image to be evaluated has no prior of its own
 		}
 		s, _, iterations := runEM(t, c, newHastyRun(t, c), nil)
-		e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train)
+		e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -731,7 +731,7 @@ func TestTheStatedRoundingCoversLogP(t *testing.T) {
 	for k := range base {
 		base[k] = float32(d * (math.Log(float64(precision[k*d])) - math.Log(2*math.Pi)) / 2)
 	}
-	e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train)
+	e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,7 +160,7 @@ func TestAKindOfModelIsOneRow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train)
+		e, err := infer.EvaluateTable(context.Background(), tableOf(s), s.Train, nil)
 		// Means of the same float32 numbers, summed in another order in float64.
 		if want := metrics[7].Train.Bound; err != nil || e.LogP.Value < want-1e-9 || e.LogP.Value > want+1e-9 {
 			t.Errorf("evaluated %+v, error %v, want %g", e.LogP, err, want)

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 
+	"elbo/model"
 	"elbo/model/infer"
 )
 
@@ -14,10 +15,12 @@ const priorPasses = 5
 // them, see model.VAE's UpdatePrior. It is a pure function of the parameters: an epoch that
 // is begun again begins the same way.
 func (g *gradient) updatePrior(ctx context.Context) error {
-	h, err := infer.Encode(ctx, g.vae, g.Train)
+	own := g.Train
+	own.Subset = own.Slice(model.PriorShare(g.Reducer, own.N()))
+	h, err := infer.Encode(ctx, g.vae, own)
 	if err != nil {
 		return err
 	}
-	_, err = g.vae.UpdatePrior(h, priorPasses)
+	_, err = g.vae.UpdatePrior(h, g.Train.N(), priorPasses, g.Reducer)
 	return err
 }

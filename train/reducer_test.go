@@ -9,55 +9,8 @@ import (
 
 	"elbo/data"
 	"elbo/model/infer"
+	"elbo/model/modeltest"
 )
-
-// pair is a Reducer of two goroutines.
-type pair struct {
-	rank   int
-	shared *meeting
-}
-
-// meeting is where the two add what they have: whoever comes second adds, and both go on.
-type meeting struct {
-	mu      sync.Mutex
-	waiting chan struct{} // of who came first, nil for none
-	values  []float64
-}
-
-func (p pair) Rank() int { return p.rank }
-func (p pair) Size() int { return 2 }
-
-func (p pair) Sum(values []float64) error {
-	m := p.shared
-	m.mu.Lock()
-	if m.waiting == nil {
-		done := make(chan struct{})
-		m.waiting, m.values = done, values
-		m.mu.Unlock()
-		<-done
-		return nil
-	}
-	for i, v := range m.values {
-		m.values[i] = v + values[i]
-		values[i] = m.values[i]
-	}
-	close(m.waiting)
-	m.waiting = nil
-	m.mu.Unlock()
-	return nil
-}
-
-func (p pair) SumFloat32(values []float32) error {
-	wide := make([]float64, len(values))
-	for i, v := range values {
-		wide[i] = float64(v)
-	}
-	err := p.Sum(wide)
-	for i, v := range wide {
-		values[i] = float32(v)
-	}
-	return err
-}
 
 // TestTwoProcessesTrainAsOne: each takes half of the images of a batch, of the same noise,
 // order and outcomes; gradients and terms are summed between them.
@@ -69,10 +22,10 @@ func TestTwoProcessesTrainAsOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	both := []*Setup{newTestSetup(t, c), newTestSetup(t, c)}
-	shared := new(meeting)
+	team := modeltest.Team(2)
 	var ranks sync.WaitGroup
 	for rank, s := range both {
-		s.Reducer = pair{rank, shared}
+		s.Reducer = team[rank]
 		dir := newHastyRun(t, c)
 		ranks.Go(func() {
 			if _, err := Run(context.Background(), s, dir, nil, &listener{}, still); err != nil {

@@ -38,7 +38,7 @@ func (t *table) Terms(ctx context.Context, v data.View) (*run.EpochTerms, error)
 	if err != nil {
 		return nil, err
 	}
-	return evidence(ctx, e, v)
+	return evidence(ctx, e, v, nil)
 }
 
 // Score is exact: log p(x) is a sum over the states.
@@ -46,7 +46,7 @@ func (t *table) Score(ctx context.Context, v data.View, o ScoreOptions) (infer.E
 	if o.AIS != nil {
 		return infer.Evaluation{}, &ConfigError{errors.New("annealed importance sampling is for a VAE: log p(x) of a model with a table is a sum over its states, and exact without")}
 	}
-	return infer.EvaluateTable(ctx, t.m, v)
+	return infer.EvaluateTable(ctx, t.m, v, o.Peers)
 }
 
 func (t *table) Sample(n int, seed uint64) ([]float32, error) {

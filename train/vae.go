@@ -95,13 +95,15 @@ func (a *vae) Score(ctx context.Context, v data.View, o ScoreOptions) (infer.Eva
 	if err == nil && o.Exact {
 		var exact []infer.Exact
 		var method string
-		if exact, method, err = infer.Integrate(ctx, a.m.Joint, v, o.Progress); err == nil {
+		if exact, method, err = infer.Integrate(ctx, a.m.Joint, v, o.Peers, o.Progress); err == nil {
 			e.AddExact(exact, method)
 		}
 	}
 	if err == nil && o.AIS != nil {
 		var ais *infer.AIS
-		if ais, err = infer.EstimateAIS(ctx, a.m.Joint, v, o.Seed, *o.AIS); err == nil {
+		ask := *o.AIS
+		ask.Peers = o.Peers
+		if ais, err = infer.EstimateAIS(ctx, a.m.Joint, v, o.Seed, ask); err == nil {
 			e.AddAIS(ais)
 		}
 	}

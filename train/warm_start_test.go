@@ -84,7 +84,7 @@ func emGoesOn(t *testing.T, layers model.NetworkName) {
 	if err := before.TakeDecoder(vae); err != nil {
 		t.Fatal(err)
 	}
-	want, err := infer.EvaluateTable(context.Background(), tableOf(before), before.Train)
+	want, err := infer.EvaluateTable(context.Background(), tableOf(before), before.Train, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

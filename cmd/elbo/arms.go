@@ -102,6 +102,7 @@ func (e *oneEngine) setup(c train.Config) (*train.Setup, error) {
 	s, err := train.NewSetup(c, e.p.cpus, e.make)
 	if err == nil {
 		e.p.announce(s.Dataset)
+		e.p.share(s)
 	}
 	return s, err
 }

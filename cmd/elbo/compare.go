@@ -163,7 +163,11 @@ type contestant struct {
 
 // runCompare compares runs that exist.
 func runCompare(ctx context.Context, p *program, o compareOptions) error {
-	begun, err := begunIn[compareSettings](o.out, compareFile, "comparison")
+	ctx, err := p.join(ctx)
+	if err != nil {
+		return err
+	}
+	begun, err := fromFirstAs(p, func() (*compareSettings, error) { return begunIn[compareSettings](o.out, compareFile, "comparison") })
 	if err != nil {
 		return err
 	}
@@ -178,7 +182,7 @@ func runCompare(ctx context.Context, p *program, o compareOptions) error {
 	if begun != nil && !slices.Equal(begun.Runs, o.Runs) {
 		return usagef("%s holds the comparison of %s: choose another --out", o.out, strings.Join(begun.Runs, ", "))
 	}
-	if x.options.out, err = makeMarked(o.out, "compare", compareFile, settings); err != nil {
+	if x.options.out, err = fromFirstAs(p, func() (string, error) { return makeMarked(o.out, "compare", compareFile, settings) }); err != nil {
 		return err
 	}
 	if err := x.score(ctx); err != nil {
@@ -199,6 +203,26 @@ type comparison struct {
 // open reads the runs, and refuses those that cannot be compared before any work is
 // done: all that is wrong is said at once.
 func (x *comparison) open() error {
+	if err := x.p.onFirst(x.find); err != nil {
+		return err
+	}
+	if err := x.spread(); err != nil {
+		return err
+	}
+	x.report.Samples, x.report.Seed = x.options.samples, x.runs[0].config.Seed
+	if slices.Contains(x.options.given, "seed") || len(x.options.Runs) == 0 {
+		x.report.Seed = x.options.Seed
+	}
+	for _, c := range x.runs {
+		if err := x.p.agree(x.prepare(c), c.setup); err != nil {
+			return err
+		}
+	}
+	return x.p.agree(x.samePixels(), nil)
+}
+
+// find reads the runs, as the first of several processes.
+func (x *comparison) find() error {
 	names := runNames(x.options.Runs)
 	var faults []error
 	for i, path := range x.options.Runs {
@@ -237,16 +261,26 @@ func (x *comparison) open() error {
 	if len(faults) > 0 {
 		return &usageError{errors.Join(faults...)}
 	}
-	x.report.Samples, x.report.Seed = x.options.samples, x.runs[0].config.Seed
-	if slices.Contains(x.options.given, "seed") || len(x.options.Runs) == 0 {
-		x.report.Seed = x.options.Seed
-	}
-	for _, c := range x.runs {
-		if err := x.prepare(c); err != nil {
+	return nil
+}
+
+// spread gives the other processes what the first has found.
+func (x *comparison) spread() error {
+	for i, path := range x.options.Runs {
+		state, file, err := x.p.fromFirst(func() (*run.State, string, error) { return x.runs[i].state, x.runs[i].file, nil })
+		if err != nil {
 			return err
 		}
+		if x.p.first() {
+			continue
+		}
+		c := &contestant{dir: run.Unwritten(path, train.CheckState()), state: state, file: file}
+		if c.config, err = train.Configuration(state); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		x.runs = append(x.runs, c)
 	}
-	return x.samePixels()
+	return nil
 }
 
 // comparable returns what makes a run incomparable with the first one, and no flag settles.
@@ -338,7 +372,7 @@ func (x *comparison) score(ctx context.Context) error {
 
 func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model, error) {
 	s := c.setup
-	ask := train.ScoreOptions{Samples: x.options.samples, Seed: x.report.Seed}
+	ask := train.ScoreOptions{Samples: x.options.samples, Seed: x.report.Seed, Peers: s.Reducer}
 	if x.options.ais.on {
 		ask.AIS = &x.options.ais.AISOptions
 	}
@@ -372,7 +406,10 @@ func (x *comparison) scoreOne(ctx context.Context, c *contestant) (report.Model,
 	m.Gap = report.NewFigure(gaps)
 	d := c.view.D()
 	m.BitsPD = report.Figure{Value: model.BitsPerDim(m.LogP.Value, d), SE: -model.BitsPerDim(m.LogP.SE, d)}
-	return m, c.addHistory(x.p, &m)
+	if x.p.first() {
+		err = c.addHistory(x.p, &m)
+	}
+	return m, err
 }
 
 // addHistory adds how a run was trained.

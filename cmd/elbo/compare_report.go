@@ -18,6 +18,9 @@ import (
 
 // write writes the files of the comparison, and prints its table.
 func (x *comparison) write(ctx context.Context) error {
+	if !x.p.first() {
+		return nil
+	}
 	page := report.Page{Comparison: x.report}
 	if err := x.picture(ctx, &page); err != nil {
 		return err

@@ -23,7 +23,11 @@ type ownArm struct {
 // runOwnComparison trains a mixture and a grid by EM and a VAE with the grid's decoder, on
 // the same images drawn once, and compares them.
 func runOwnComparison(ctx context.Context, p *program, o compareOptions) error {
-	begun, err := begunIn[compareSettings](o.out, compareFile, "comparison")
+	ctx, err := p.join(ctx)
+	if err != nil {
+		return err
+	}
+	begun, err := fromFirstAs(p, func() (*compareSettings, error) { return begunIn[compareSettings](o.out, compareFile, "comparison") })
 	if err != nil {
 		return err
 	}
@@ -41,12 +45,16 @@ func runOwnComparison(ctx context.Context, p *program, o compareOptions) error {
 	}
 	x := comparison{p: p, models: oneEngine{p: p}}
 	for _, a := range arms { // what cannot be trained is said before anything is written
-		if _, err := x.models.setup(a.config); err != nil {
-			return fmt.Errorf("%s: %w", a.name, p.moved(err, o.Data))
+		s, err := x.models.setup(a.config)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", a.name, p.moved(err, o.Data))
+		}
+		if err := p.agreeToFit(err, s); err != nil {
+			return err
 		}
 	}
 	if begun == nil {
-		if o.out, err = makeMarked(o.out, "compare", compareFile, o.compareSettings); err != nil {
+		if o.out, err = fromFirstAs(p, func() (string, error) { return makeMarked(o.out, "compare", compareFile, o.compareSettings) }); err != nil {
 			return err
 		}
 	}
@@ -138,24 +146,36 @@ func (x *comparison) train(ctx context.Context, a ownArm, path string) error {
 	if err != nil {
 		return err
 	}
-	done, err := armDone(path, s)
+	done, err := fromFirstAs(x.p, func() (bool, error) {
+		done, err := armDone(path, s)
+		if !done || err != nil {
+			return false, err
+		}
+		dir, err := train.OpenRun(path) // which removes what a last save that was cut short left
+		if err != nil {
+			return true, err
+		}
+		return true, dir.Close()
+	})
 	if err != nil {
 		return err
 	}
 	if done {
 		x.p.say("     done before")
-		dir, err := train.OpenRun(path) // which removes what a last save that was cut short left
-		if err != nil {
-			return err
+		return nil
+	}
+	dir := run.Unwritten(path, train.CheckState())
+	defer func() {
+		if dir != nil {
+			dir.Close()
 		}
-		return dir.Close()
-	}
-	dir, err := openArm(path, s.Config)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	from, err := x.p.latestOf(dir, s)
+	}()
+	from, _, err := x.p.fromFirst(func() (from *run.State, _ string, err error) {
+		if dir, err = openArm(path, s.Config); err == nil {
+			from, err = x.p.latestOf(dir, s)
+		}
+		return from, "", err
+	})
 	if err != nil {
 		return err
 	}

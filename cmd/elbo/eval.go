@@ -184,8 +184,15 @@ func (p *program) scoreAll(ctx context.Context, t *trained, v data.View, o evalO
 	return e, nil
 }
 
+// ownShare is how many of some images are this process' own.
+func ownShare(p infer.Peers, images int) int {
+	lo, hi := infer.Share(p, images)
+	return hi - lo
+}
+
 // assessing has the bar show an assessment of images: its draws, quadrature and annealing.
 func (b *bar) assessing(ask *train.ScoreOptions, images int) {
+	images = ownShare(ask.Peers, images)
 	drawing := fmt.Sprintf("%s an image", count(ask.Samples, "draw"))
 	ask.Scored = func(n int) { b.at(drawing, n, images) }
 	ask.Progress = func(n int) { b.at("quadrature", n, images) }

@@ -69,14 +69,22 @@ func usagef(format string, args ...any) error {
 
 // report says what went wrong and returns the exit code.
 func (p *program) report(err error) int {
+	code := codeOf(err)
+	if err != nil && code != exitInterrupted {
+		p.say("elbo: %s", strings.ReplaceAll(plainly(err), "\n", "\n      "))
+	}
+	return code
+}
+
+// codeOf is the exit code that an error leads to.
+func codeOf(err error) int {
+	if t, ok := errors.AsType[*together](err); ok {
+		return t.code
+	}
 	for _, exit := range exits {
-		if !exit.is(err) {
-			continue
+		if exit.is(err) {
+			return exit.code
 		}
-		if err != nil && exit.code != exitInterrupted {
-			p.say("elbo: %s", strings.ReplaceAll(plainly(err), "\n", "\n      "))
-		}
-		return exit.code
 	}
 	return 1
 }

@@ -111,23 +111,67 @@ type gapSplit struct {
 }
 
 func runGap(ctx context.Context, p *program, o gapOptions) error {
-	if o.out == "" {
-		if info, err := os.Stat(o.run); err == nil && !info.IsDir() {
-			return usagef("%s is a checkpoint: name a directory for %s with --out", o.run, gapTableFile)
-		}
-		o.out = o.run
-	}
-	t, err := p.openTrained(o.run, o.checkpoint, o.data)
+	ctx, err := p.join(ctx)
 	if err != nil {
 		return err
 	}
+	if err := p.onFirst(func() error {
+		if info, err := os.Stat(o.run); o.out == "" && err == nil && !info.IsDir() {
+			return usagef("%s is a checkpoint: name a directory for %s with --out", o.run, gapTableFile)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if o.out == "" {
+		o.out = o.run
+	}
+	t, err := p.openTrained(o.run, o.checkpoint, o.data)
+	var g *gapReport
+	var families []infer.Family
+	if err == nil {
+		g, families, err = p.newGap(t, &o)
+	}
+	if err := p.agree(err, t.setup()); err != nil {
+		return err
+	}
+	vae := t.Model.(train.Amortised).VAE()
+	for _, split := range g.names {
+		v := g.Splits[split].view
+		bar, own := newBar(p), ownShare(t.Reducer, v.N())
+		gap, err := infer.MeasureGap(ctx, vae, v, infer.GapOptions{
+			Samples: o.samples, Seed: o.seed, Exact: t.Config.Network().Latent <= infer.MaxExactLatent, LocalQ: infer.DefaultLocalQ(), Families: families, Peers: t.Reducer,
+		}, func(what string, n int) { bar.at(split+", "+what, n, own) })
+		bar.done()
+		if err != nil {
+			return err
+		}
+		g.Splits[split].Gap = *gap
+	}
+	if !p.first() {
+		return nil
+	}
+	if err := g.writeFiles(t.Setup, o.out); err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(p.stdout, g)
+	}
+	g.write(p.stdout, t)
+	p.say("wrote %s and %s", filepath.Join(o.out, gapTableFile), filepath.Join(o.out, gapPictureFile))
+	return nil
+}
+
+// newGap is a report of a model with the images of its splits, after it has checked what was
+// asked, and the families to be held against each other. Of o it settles the seed and the split.
+func (p *program) newGap(t *trained, o *gapOptions) (*gapReport, []infer.Family, error) {
 	encoded, ok := t.Model.(train.Amortised)
 	if !ok {
 		hint := "has no such gap: it has no encoder, and its posterior is exact"
 		if t.Config.Network().Latent > 0 {
 			hint += fmt.Sprintf("; `%s swap %s` gives its decoder an encoder", p.name, run.ShellPath(o.run))
 		}
-		return usagef("%s is a %s, which %s", o.run, t.Config.Model, hint)
+		return nil, nil, usagef("%s is a %s, which %s", o.run, t.Config.Model, hint)
 	}
 	if !o.seedGiven {
 		o.seed = t.Config.Seed
@@ -140,43 +184,29 @@ func runGap(ctx context.Context, p *program, o gapOptions) error {
 			o.split = t.chosenSplit("")
 		}
 	}
+	var err error
 	if g.names, err = t.gapSplits(o.split); err != nil {
-		return err
-	}
-	var families []infer.Family
-	if len(o.families) > 0 {
-		var names []model.PosteriorName
-		for _, name := range o.families {
-			names = append(names, model.PosteriorName(name))
-		}
-		if families, err = infer.GapFamilies(encoded.VAE(), names); err != nil {
-			return usagef("--families: %w", err)
-		}
+		return nil, nil, err
 	}
 	for _, split := range g.names {
 		v, err := t.view(split, o.limit)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		bar := newBar(p)
-		gap, err := infer.MeasureGap(ctx, encoded.VAE(), v, infer.GapOptions{
-			Samples: o.samples, Seed: o.seed, Exact: t.Config.Network().Latent <= infer.MaxExactLatent, LocalQ: infer.DefaultLocalQ(), Families: families,
-		}, func(what string, n int) { bar.at(split+", "+what, n, v.N()) })
-		bar.done()
-		if err != nil {
-			return err
-		}
-		g.Splits[split] = &gapSplit{Gap: *gap, PixelsSHA256: v.Hash(), view: v}
+		g.Splits[split] = &gapSplit{PixelsSHA256: v.Hash(), view: v}
 	}
-	if err := g.writeFiles(t.Setup, o.out); err != nil {
-		return err
+	if len(o.families) == 0 {
+		return g, nil, nil
 	}
-	if o.json {
-		return writeJSON(p.stdout, g)
+	var names []model.PosteriorName
+	for _, name := range o.families {
+		names = append(names, model.PosteriorName(name))
 	}
-	g.write(p.stdout, t)
-	p.say("wrote %s and %s", filepath.Join(o.out, gapTableFile), filepath.Join(o.out, gapPictureFile))
-	return nil
+	families, err := infer.GapFamilies(encoded.VAE(), names)
+	if err != nil {
+		return nil, nil, usagef("--families: %w", err)
+	}
+	return g, families, nil
 }
 
 // missedNote tells of posteriors outside the quadrature's box: how many, of which images,

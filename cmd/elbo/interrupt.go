@@ -7,12 +7,17 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // leastPatience is how long an interrupted program has, at least, to end its step.
 const leastPatience = 10 * time.Second
+
+// oneInterrupt is how long after an interrupt another signal still is the same one: who ends
+// a process and its group, as timeout and launchers do, sends it twice.
+const oneInterrupt = 500 * time.Millisecond
 
 // interruptible returns a context that the first interrupt cancels, so that a run can
 // finish its step and save. A second interrupt ends the program at once, and so does a
@@ -46,11 +51,14 @@ func (i *interrupter) wait(ended <-chan struct{}) {
 	case <-ended:
 		return
 	}
+	began := i.watched.now()
 	// What read our messages may have had the same interrupt, as in `elbo train | tee log`:
 	// messages that nobody reads must not end the program before it has saved.
 	signal.Ignore(syscall.SIGPIPE)
 	patience := i.watched.patience()
-	fmt.Fprintf(i.stderr, "\ninterrupted: stopping when this step ends, or in %.0f s (once more to stop at once)\n", patience.Seconds())
+	if !i.watched.quiet.Load() {
+		fmt.Fprintf(i.stderr, "\ninterrupted: stopping when this step ends, or in %.0f s (once more to stop at once)\n", patience.Seconds())
+	}
 	i.cancel()
 	late := i.after(patience)
 	for noticed := i.watched.noticed; ; {
@@ -65,6 +73,9 @@ func (i *interrupter) wait(ended <-chan struct{}) {
 			i.exit(exitInterrupted)
 			return
 		case <-i.signals:
+			if i.watched.now().Sub(began) < oneInterrupt {
+				continue
+			}
 			i.exit(exitInterrupted)
 			return
 		case <-ended:
@@ -79,11 +90,19 @@ type watched struct {
 	context.Context
 	now     func() time.Time
 	noticed chan struct{} // closed when somebody has seen that the context is at its end
+	quiet   atomic.Bool   // an interrupt is how the command is meant to end, and nothing to speak of
 
 	mu      sync.Mutex
 	seen    bool
 	last    time.Time
 	longest time.Duration // between two looks
+}
+
+// quietly has a command end at an interrupt without a word, as one does that only looks on.
+func quietly(ctx context.Context) {
+	if w, is := ctx.(*watched); is {
+		w.quiet.Store(true)
+	}
 }
 
 // Err looks at the context.

@@ -4,11 +4,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
+
+// clock is a time that a test sets, and others read.
+type clock struct{ at atomic.Int64 }
+
+func (c *clock) now() time.Time       { return time.Unix(0, c.at.Load()) }
+func (c *clock) pass(d time.Duration) { c.at.Add(int64(d)) }
 
 // TestAnInterruptThatNothingHeedsEndsTheProgram: after the longest step so far, twice; but
 // a program that has heeded it may save as long as it takes.
@@ -31,10 +39,10 @@ func TestAnInterruptThatNothingHeedsEndsTheProgram(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
-			clock := time.Unix(0, 0)
-			w := &watched{Context: ctx, now: func() time.Time { return clock }, noticed: make(chan struct{})}
+			var c clock
+			w := &watched{Context: ctx, now: c.now, noticed: make(chan struct{})}
 			for _, step := range append([]time.Duration{0}, test.steps...) {
-				clock = clock.Add(step)
+				c.pass(step)
 				if err := w.Err(); err != nil {
 					t.Fatal(err)
 				}
@@ -59,6 +67,7 @@ func TestAnInterruptThatNothingHeedsEndsTheProgram(t *testing.T) {
 			}
 			switch {
 			case test.signals == 2:
+				c.pass(oneInterrupt)
 				signals <- os.Interrupt
 			case test.heeded:
 				late <- time.Time{}
@@ -74,5 +83,44 @@ func TestAnInterruptThatNothingHeedsEndsTheProgram(t *testing.T) {
 				t.Errorf("said %q, want %q", &stderr, test.says)
 			}
 		})
+	}
+}
+
+// TestAnInterruptThatArrivesTwiceAtOnceIsOne: a process and its group are sent the same signal
+// by timeout and by launchers, and the run is to save. Later another one ends the program.
+func TestAnInterruptThatArrivesTwiceAtOnceIsOne(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var c clock
+	signals, waiting, exited := make(chan os.Signal), make(chan struct{}, 1), make(chan int, 1)
+	i := interrupter{
+		signals: signals, stderr: io.Discard, cancel: cancel,
+		watched: &watched{Context: ctx, now: c.now, noticed: make(chan struct{})},
+		after:   func(time.Duration) <-chan time.Time { waiting <- struct{}{}; return nil },
+		exit:    func(code int) { exited <- code },
+	}
+	done := make(chan struct{})
+	go func() { i.wait(nil); close(done) }()
+	interrupt := func() {
+		select {
+		case signals <- os.Interrupt:
+		case <-done:
+		}
+	}
+	interrupt()
+	<-waiting // the moment has begun
+	for range 3 {
+		interrupt()
+	}
+	c.pass(oneInterrupt - 1)
+	interrupt()
+	interrupt() // which is taken once the one before has done nothing
+	if len(exited) > 0 {
+		t.Fatal("an interrupt that came with the first ended the program")
+	}
+	c.pass(1)
+	interrupt()
+	<-done
+	if code := <-exited; code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
 	}
 }

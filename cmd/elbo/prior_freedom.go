@@ -253,11 +253,11 @@ func backTo(s *train.Setup, dir *run.Dir, step int64) (bool, error) {
 
 // testArm measures the model of s on test and on training images, with its own p(z).
 func testArm(ctx context.Context, s *train.Setup) (*armTest, error) {
-	test, err := infer.EvaluateTable(ctx, s.Model.(train.Tabular).Table(), s.Test)
+	test, err := infer.EvaluateTable(ctx, s.Model.(train.Tabular).Table(), s.Test, nil)
 	if err != nil {
 		return nil, err
 	}
-	trained, err := infer.EvaluateTable(ctx, s.Model.(train.Tabular).Table(), s.Train)
+	trained, err := infer.EvaluateTable(ctx, s.Model.(train.Tabular).Table(), s.Train, nil)
 	if err != nil {
 		return nil, err
 	}

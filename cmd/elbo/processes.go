@@ -28,7 +28,7 @@ type processes struct {
 }
 
 // sharedCommands are those whose work several processes can share.
-var sharedCommands = []string{"train", "resume", "eval"}
+var sharedCommands = []string{"train", "resume", "eval", "score", "gap", "compare"}
 
 // join has this process work with the others that a launcher has started, if one has. The context
 // that it returns is cancelled on all of them at the same point of their work.
@@ -109,6 +109,7 @@ func (p *program) share(s *train.Setup) {
 // told is what a process has to say of itself before the work begins.
 type told struct {
 	Fault   string // what keeps it from beginning, "" for nothing
+	Code    int    // that it would end with
 	Version string
 	Config  string // but for what may differ
 	Data    string // SHA-256
@@ -120,10 +121,7 @@ func (p *program) agree(err error, s *train.Setup) error {
 	if p.processes == nil {
 		return err
 	}
-	own := told{Version: sourceOf(debug.ReadBuildInfo())}
-	if err == nil && s != nil {
-		err = mayShare(s.Config)
-	}
+	own := told{Version: sourceOf(debug.ReadBuildInfo()), Code: codeOf(err)}
 	switch {
 	case err != nil:
 		own.Fault = err.Error()
@@ -147,15 +145,27 @@ func (p *program) agree(err error, s *train.Setup) error {
 		}
 	}
 	if fault := disagreement(every); fault != nil {
+		code := codeOf(fault)
+		if i := slices.IndexFunc(every, func(t told) bool { return t.Code != 0 }); i >= 0 {
+			code = every[i].Code
+		}
 		if err == nil {
 			err = fault
 		}
-		return &together{err, fault}
+		return &together{err, fault, code}
 	}
 	if err != nil { // the same everywhere
-		return &together{err, err}
+		return &together{err, err, codeOf(err)}
 	}
 	return nil
+}
+
+// agreeToFit is agree before a model is fitted.
+func (p *program) agreeToFit(err error, s *train.Setup) error {
+	if err == nil && p.processes != nil {
+		err = mayShare(s.Config)
+	}
+	return p.agree(err, s)
 }
 
 // disagreement says which processes cannot begin, or differ from the first, nil for none; and nil
@@ -198,8 +208,9 @@ func mayShare(c train.Config) error {
 
 // together is an error that every process ends with, the first of which tells it.
 type together struct {
-	error       // of this process, for its exit code
+	error       // of this process
 	shown error // as it is told
+	code  int   // that all end with
 }
 
 func (t *together) Error() string { return t.shown.Error() }
@@ -236,7 +247,7 @@ func (p *program) fromFirst(get func() (*run.State, string, error)) (*run.State,
 	}
 	var header struct {
 		Text, Fault string
-		Bytes       int
+		Code, Bytes int
 	}
 	var state *run.State
 	var file []byte
@@ -246,7 +257,7 @@ func (p *program) fromFirst(get func() (*run.State, string, error)) (*run.State,
 			file, err = run.Encode(state)
 		}
 		if err != nil {
-			header.Fault = err.Error()
+			header.Fault, header.Code = err.Error(), codeOf(err)
 		}
 		header.Bytes = len(file)
 	}
@@ -265,7 +276,7 @@ func (p *program) fromFirst(get func() (*run.State, string, error)) (*run.State,
 		if err == nil {
 			err = errors.New(header.Fault)
 		}
-		return nil, "", &together{err, err}
+		return nil, "", &together{err, err, header.Code}
 	}
 	if !p.first() {
 		file = make([]byte, header.Bytes)
@@ -277,10 +288,38 @@ func (p *program) fromFirst(get func() (*run.State, string, error)) (*run.State,
 	return state, header.Text, err
 }
 
-// notShared refuses to begin a command that each process would go through by itself.
+// onFirst has the first process do something that is about files, and returns its error on every
+// process.
+func (p *program) onFirst(do func() error) error {
+	_, _, err := p.fromFirst(func() (*run.State, string, error) { return nil, "", do() })
+	return err
+}
+
+// fromFirstAs is fromFirst for a value that JSON can hold.
+func fromFirstAs[V any](p *program, get func() (V, error)) (V, error) {
+	var value V
+	_, text, err := p.fromFirst(func() (*run.State, string, error) {
+		v, err := get()
+		if err != nil {
+			return nil, "", err
+		}
+		text, err := json.Marshal(v)
+		return nil, string(text), err
+	})
+	if err != nil {
+		return value, err
+	}
+	return value, json.Unmarshal([]byte(text), &value)
+}
+
+// notShared refuses to begin a command that each process would go through by itself. The first
+// process says so.
 func (p *program) notShared(cmd *cobra.Command) error {
-	if p.launch.By == "" || p.launch.Size == 1 || slices.Contains(sharedCommands, cmd.Name()) || cmd.Parent() != cmd.Root() {
+	if p.launch.By == "" || p.launch.Size == 1 || !cmd.HasParent() || slices.Contains(sharedCommands, cmd.Name()) {
 		return nil
+	}
+	if p.launch.Rank > 0 {
+		p.stderr = io.Discard
 	}
 	return usagef("%s is started several times by MPI, and does not share its work between processes: start it once, without a launcher (%s do)", cmd.Name(), strings.Join(sharedCommands, ", "))
 }

@@ -3,7 +3,7 @@
 package main
 
 import (
-	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"elbo/cmd/elbo/internal/report"
 	"elbo/train"
 )
 
@@ -119,19 +120,80 @@ func TestSeveralProcessesFitAsOne(t *testing.T) {
 	}
 }
 
-// TestProcessesScoreAsOne: the figures are the same to the bit, as each image is scored by
-// itself, and the sums are taken over images in their order.
+// TestProcessesScoreAsOne: what is printed and written is the same to the byte, as each image is
+// scored by itself, and the sums are taken over images in their order.
 func TestProcessesScoreAsOne(t *testing.T) {
-	r := newRunner(t, 300, "--binarise", "static", "--hidden", "12", "--latent", "2", "--epochs", "2", "--split", "100,10")
-	r.finish(r.start(append(r.flags, "--out", "run")...))
-	alone := r.start("eval", "run", "--samples", "50", "--exact", "--json")
-	r.finish(alone)
-	for _, size := range []int{2, 3} {
-		p := r.mpirun(size, "eval", "run", "--samples", "50", "--exact", "--json")
-		r.finish(p)
-		if !bytes.Equal(p.stdout.Bytes(), alone.stdout.Bytes()) {
-			t.Errorf("%d processes print\n%s\nalone\n%s", size, &p.stdout, &alone.stdout)
+	r := newRunner(t, 120, "--binarise", "static", "--hidden", "12", "--epochs", "2", "--split", "100,10")
+	r.finish(r.start(append(r.flags, "--latent", "2", "--out", "plane")...))
+	r.finish(r.start(append(r.flags, "--latent", "4", "--prior", "vamp", "--pseudo-inputs", "5", "--out", "vamp")...))
+	r.finish(r.start(append([]string{"train", "--data", "tiny", "--binarise", "static", "--split", "100,10"}, "--model", "mixture", "--components", "5", "--restarts", "2", "--epochs", "3", "--out", "mixture")...))
+	for _, c := range []struct {
+		args  string
+		files string
+	}{
+		{"eval plane --samples 50 --exact --json", ""},
+		{"eval vamp --samples 9 --ais --ais-steps 20 --ais-chains 3 --ais-simulated 5 --split train", ""},
+		{"eval mixture --json --split train", ""},
+		{"score plane --exact --split train --out scores.csv --json", "scores.csv"},
+		{"score vamp --samples 9 --against tiny --out scores.csv", "scores.csv"},
+		{"gap plane --samples 20 --limit 9 --families full --out gap --json", "gap/gap.csv gap/gap.png"},
+		{"gap vamp --samples 20 --limit 9 --out gap", "gap/gap.csv gap/gap.png"},
+		{"compare plane vamp mixture --samples 20 --out both --json", "both/report.json both/per-image.csv both/report.html"},
+	} {
+		ends := func(p *process) string {
+			r.finish(p)
+			all := p.stdout.String()
+			for _, name := range strings.Fields(c.files) {
+				text, err := os.ReadFile(filepath.Join(r.dir, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				all += string(text)
+			}
+			for _, name := range strings.Fields(c.files) { // so that the next writes them anew
+				if err := os.RemoveAll(filepath.Join(r.dir, strings.Split(name, "/")[0])); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return all
 		}
+		args := strings.Fields(c.args)
+		want := ends(r.start(args...))
+		for _, size := range []int{2, 3} {
+			if got := ends(r.mpirun(size, args...)); got != want {
+				t.Errorf("%s: %d processes come to\n%.2000s\nalone\n%.2000s", c.args, size, got, want)
+			}
+		}
+	}
+}
+
+// TestProcessesTrainAndCompare as one does, but for rounding, and go on where they were
+// interrupted. Those that do not write need no runs.
+func TestProcessesTrainAndCompare(t *testing.T) {
+	r := newRunner(t, 120)
+	args := strings.Fields("compare --data tiny --components 4 --grid 4x4 --hidden 8 --iterations 3 --epochs 2 --samples 5 --json --out")
+	ended := func(p *process) (c report.Comparison) {
+		r.finish(p)
+		if err := json.Unmarshal(p.stdout.Bytes(), &c); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	want := ended(r.start(append(args, "alone")...))
+	got := ended(r.mpirun(2, append(args, "two")...))
+	for i, m := range want.Models {
+		// As TestSeveralProcessesFitAsOne has it of parameters, of which a bound of 64 pixels is a sum.
+		if d := math.Abs(m.ELBO.Value - got.Models[i].ELBO.Value); !(d < 64*1e-4) {
+			t.Errorf("%s: two processes come to %g, one to %g", m.Name, got.Models[i].ELBO.Value, m.ELBO.Value)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(r.dir, "two", "vae")); err != nil {
+		t.Fatal(err)
+	}
+	again := r.mpirun(3, append(args, "two")...)
+	ended(again)
+	if n := strings.Count(again.stderr.String(), "done before"); n != 2 {
+		t.Errorf("%d models were done before, want 2\n%s", n, &again.stderr)
 	}
 }
 
@@ -198,17 +260,19 @@ func TestProcessesThatDifferDoNotBegin(t *testing.T) {
 	}{
 		{"seed", "rank 1 has another configuration than rank 0", append(append(with(), ":", "-np", "1", "elbo"), with("--seed", "2")...), 1},
 		{"data", "rank 1 has other data, SHA-256", append(append(with(), ":", "-np", "1", "elbo"), with("--data", "other")...), 1},
-		{"missing", "rank 1: ", append(append(with(), ":", "-np", "1", "elbo"), with("--data", "nowhere")...), 1},
+		{"missing", "rank 1: ", append(append(with(), ":", "-np", "1", "elbo"), with("--data", "nowhere")...), 3},
 		{"restarts", "restarts is 2", append(with("--model", "mixture", "--restarts", "2"), ":", "-np", "1", "elbo", "train", "--data", "tiny", "--model", "mixture", "--restarts", "2", "--out", "run"), 2},
+		{"nowhere", "nowhere: ", []string{"eval", "nowhere", ":", "-np", "1", "elbo", "eval", "nowhere"}, 3},
 		{"sample", "does not share its work", []string{"sample", "run", ":", "-np", "1", "elbo", "sample", "run"}, 2},
+		{"data info", "does not share its work", []string{"data", "info", "tiny", ":", "-np", "1", "elbo", "data", "info", "tiny"}, 2},
 	} {
 		p := r.mpirun(1, c.args...)
 		err := p.Wait()
 		text := p.stderr.String()
-		if p.ProcessState.ExitCode() == 0 || strings.Count(text, c.want) == 0 {
+		if p.ProcessState.ExitCode() != c.code || strings.Count(text, c.want) == 0 {
 			t.Errorf("%s: ended with %v, want %q\n%s", c.name, err, c.want, text)
 		}
-		if said := regexp.MustCompile(`(?m)^elbo: `).FindAllString(text, -1); c.name != "sample" && len(said) != 1 {
+		if said := regexp.MustCompile(`(?m)^elbo: `).FindAllString(text, -1); len(said) != 1 {
 			t.Errorf("%s: said %d times\n%s", c.name, len(said), text)
 		}
 		if _, err := os.Stat(filepath.Join(r.dir, "run")); err == nil {

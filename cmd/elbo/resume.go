@@ -88,7 +88,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	if err != nil {
 		err = p.moved(err, o.data)
 	}
-	if err := p.agree(err, s); err != nil {
+	if err := p.agreeToFit(err, s); err != nil {
 		return err
 	}
 	if state == nil && train.SettingsOf[train.MixtureSettings](s.Config).Restarts > 1 {

@@ -94,8 +94,14 @@ type aurocReport struct {
 }
 
 func runScore(ctx context.Context, p *program, o scoreOptions) error {
-	var err error
-	if o.out, err = outFileOf(o.run, o.out, scoresFile, "file", ".csv"); err != nil {
+	ctx, err := p.join(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.onFirst(func() (err error) {
+		o.out, err = outFileOf(o.run, o.out, scoresFile, "file", ".csv")
+		return err
+	}); err != nil {
 		return err
 	}
 	r := &scoreReport{Out: o.out}
@@ -112,6 +118,9 @@ func runScore(ctx context.Context, p *program, o scoreOptions) error {
 			return err
 		}
 	}
+	if !p.first() {
+		return nil
+	}
 	if err := run.WriteAtomic(o.out, r.writeCSV); err != nil {
 		return err
 	}
@@ -127,7 +136,7 @@ func runScore(ctx context.Context, p *program, o scoreOptions) error {
 func (r *scoreReport) score(ctx context.Context, p *program, o scoreOptions, dataPath string) (*evalReport, error) {
 	o.data = dataPath
 	t, v, err := p.openScored(&o.evalOptions)
-	if err != nil {
+	if err := p.agree(err, t.setup()); err != nil {
 		return nil, err
 	}
 	e, err := p.scoreAll(ctx, t, v, o.evalOptions)

@@ -230,7 +230,7 @@ func runTrain(ctx context.Context, p *program, o trainOptions) error {
 	if err == nil && s.Config.Network().InitFrom != "" { // an error is better told before a directory is made
 		err = s.WarmStart()
 	}
-	if err := p.agree(err, s); err != nil {
+	if err := p.agreeToFit(err, s); err != nil {
 		return err
 	}
 	_, err = os.Stat(o.out)
@@ -325,7 +325,7 @@ func (p *program) finish(ctx context.Context, s *train.Setup, dir *run.Dir, resu
 		}
 		p.say("testing %s%s", model, how)
 		bar := newBar(p)
-		e, err := evaluate(ctx, s, s.Test, "test", train.ScoreOptions{Samples: o.tested, Seed: s.Config.Seed, Peers: s.Reducer, Scored: func(images int) { bar.at("testing", images, s.Test.N()) }})
+		e, err := evaluate(ctx, s, s.Test, "test", train.ScoreOptions{Samples: o.tested, Seed: s.Config.Seed, Peers: s.Reducer, Scored: func(images int) { bar.at("testing", images, ownShare(s.Reducer, s.Test.N())) }})
 		bar.done()
 		if errors.Is(err, context.Canceled) {
 			p.say("the run is trained and saved; to test it and draw its pictures: %s resume %s", p.name, run.ShellPath(dir.Path))

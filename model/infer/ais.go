@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"elbo/data"
 	"elbo/graph/elementary"
@@ -18,8 +19,10 @@ type AISOptions struct {
 	Leapfrogs int // of a move of Hamiltonian Monte Carlo
 	Simulated int // images drawn from the model to measure the method's own error; 0: none
 
-	// Progress, if not nil, hears how much of all work is done. It is called often.
+	// Progress, if not nil, hears how much of this process' work is done. It is called often.
 	Progress func(done, total int)
+
+	Peers Peers // processes that anneal a part of the images each, all by the same call; nil for none
 }
 
 // DefaultAIS are options for some hundred images.
@@ -105,14 +108,47 @@ func EstimateAIS(ctx context.Context, j *model.Joint, v data.View, seed uint64, 
 	if err != nil {
 		return nil, err
 	}
-	pace := &pace{report: o.Progress, total: v.N()*moves(o, 1) + o.Simulated*moves(o, 2)}
+	own := dealt(o.Peers, v)
+	from, to := Share(o.Peers, o.Simulated)
+	pace := &pace{report: o.Progress, total: own.N()*moves(o, 1) + (to-from)*moves(o, 2)}
+	const fields = 4 // log p(x), effective chains, variance, acceptance
+	rows, err := annealImages(ctx, j, own, seed, o, pace)
+	if rows, err = together(o.Peers, v.N(), fields, rows, err); err != nil {
+		return nil, err
+	}
+	result := &AIS{Chains: o.Chains, Steps: o.Steps, Leapfrogs: o.Leapfrogs}
+	var value, ess, accepted Running
+	chainVariance := 0.0
+	for row := range slices.Chunk(rows, fields) {
+		result.PerImage = append(result.PerImage, row[0])
+		value.Add(row[0])
+		ess.Add(row[1])
+		chainVariance += row[2]
+		accepted.Add(row[3])
+	}
+	result.Value, result.SE, result.ESS = value.Mean, value.StandardError(), ess.Mean
+	result.ChainSE = math.Sqrt(chainVariance) / float64(v.N())
+	result.Acceptance = accepted.Mean
+	if o.Simulated > 0 {
+		if result.Simulated, err = sandwich(ctx, j, o, seed, pace); err != nil {
+			return nil, err
+		}
+	}
+	return result, nil
+}
+
+// annealImages anneals images from the prior to the posterior. It returns, for each of them,
+// log p(x), the effective number of chains, the variance of log p(x) by their spread and the
+// mean acceptance of their moves.
+func annealImages(ctx context.Context, j *model.Joint, v data.View, seed uint64, o AISOptions, pace *pace) ([]float64, error) {
+	if v.N() == 0 {
+		return nil, nil
+	}
 	images, err := newAnnealing(ctx, j, o, v.N(), seed, pace)
 	if err != nil {
 		return nil, err
 	}
-	result := &AIS{Chains: o.Chains, Steps: o.Steps, Leapfrogs: o.Leapfrogs}
-	var value, ess Running
-	chainVariance := 0.0
+	var rows []float64
 	for first := 0; first < v.N(); first += images.block {
 		n := min(images.block, v.N()-first)
 		for i := range n {
@@ -133,32 +169,48 @@ func EstimateAIS(ctx context.Context, j *model.Joint, v data.View, seed uint64, 
 			if math.IsNaN(logP) || math.IsInf(logP, 0) {
 				return nil, fmt.Errorf("annealed importance sampling gives image %d log p(x) = %g: its decoder overflows float32 somewhere under the prior; look at `elbo inspect`, or at a checkpoint of an earlier epoch", v.Index(first+i), logP)
 			}
-			result.PerImage = append(result.PerImage, logP)
-			value.Add(logP)
-			ess.Add(w.EffectiveSampleSize())
-			chainVariance += w.LogVariance()
+			rows = append(rows, logP, w.EffectiveSampleSize(), w.LogVariance(), images.accepted[i].Mean)
 		}
 	}
-	result.Value, result.SE, result.ESS = value.Mean, value.StandardError(), ess.Mean
-	result.ChainSE = math.Sqrt(chainVariance) / float64(v.N())
-	result.Acceptance = images.accepted.Mean
-	if o.Simulated > 0 {
-		if result.Simulated, err = sandwich(ctx, j, o, seed, pace); err != nil {
-			return nil, err
-		}
-	}
-	return result, nil
+	return rows, nil
 }
 
 // sandwich anneals images from the model in both directions.
 func sandwich(ctx context.Context, j *model.Joint, o AISOptions, seed uint64, pace *pace) (*Sandwich, error) {
-	a, err := newAnnealing(ctx, j, o, o.Simulated, seed, pace)
-	if err != nil {
+	const fields = 2 // forward, backward
+	from, to := Share(o.Peers, o.Simulated)
+	rows, err := annealSimulated(ctx, j, from, to, o, seed, pace)
+	if rows, err = together(o.Peers, o.Simulated, fields, rows, err); err != nil {
 		return nil, err
 	}
 	var lower, upper, gap Running
-	for first := 0; first < o.Simulated; first += a.block {
-		n := min(a.block, o.Simulated-first)
+	for row := range slices.Chunk(rows, fields) {
+		below, above := row[0], row[1]
+		lower.Add(below)
+		upper.Add(above)
+		gap.Add(above - below)
+	}
+	return &Sandwich{
+		Images: o.Simulated,
+		Lower:  lower.Mean, LowerSE: lower.StandardError(),
+		Upper: upper.Mean, UpperSE: upper.StandardError(),
+		Gap: gap.Mean, GapSE: gap.StandardError(),
+	}, nil
+}
+
+// annealSimulated draws images from the model, of which it returns, for those from one number
+// to before another, log p(x) by chains forward and by chains backward.
+func annealSimulated(ctx context.Context, j *model.Joint, from, to int, o AISOptions, seed uint64, pace *pace) ([]float64, error) {
+	if from == to {
+		return nil, nil
+	}
+	a, err := newAnnealing(ctx, j, o, to-from, seed, pace)
+	if err != nil {
+		return nil, err
+	}
+	var rows []float64
+	for first := from; first < to; first += a.block {
+		n := min(a.block, to-first)
 		a.key = func(i int) uint64 { return uint64(first + i) }
 		a.purpose = "ais/simulated"
 		x, z, err := j.Simulate(a.streams("/draw", n, 1))
@@ -179,18 +231,10 @@ func sandwich(ctx context.Context, j *model.Joint, o AISOptions, seed uint64, pa
 			return nil, err
 		}
 		for i := range n {
-			below, above := forward[i].Bound(), -backward[i].Bound()
-			lower.Add(below)
-			upper.Add(above)
-			gap.Add(above - below)
+			rows = append(rows, forward[i].Bound(), -backward[i].Bound())
 		}
 	}
-	return &Sandwich{
-		Images: o.Simulated,
-		Lower:  lower.Mean, LowerSE: lower.StandardError(),
-		Upper: upper.Mean, UpperSE: upper.StandardError(),
-		Gap: gap.Mean, GapSE: gap.StandardError(),
-	}, nil
+	return rows, nil
 }
 
 // pace counts moves of the chains of one image.
@@ -222,7 +266,7 @@ type annealing struct {
 	block    int // images at once
 	slope    *Slope
 	pace     *pace
-	accepted Running
+	accepted []Running // moves of each image of the block, of the last run
 
 	purpose string             // of the random numbers of the present block
 	key     func(i int) uint64 // of its images
@@ -309,6 +353,7 @@ func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]Weights, err
 		return nil, err
 	}
 	logW, step := make([]float64, n*a.o.Chains), make([]float64, n*a.o.Chains)
+	a.accepted = make([]Running, n)
 	for k := range a.o.Steps {
 		// The k-th increment of log w is between temperatures t-1 and t; the move after
 		// it, if one comes, is at the one of the two that lies ahead.
@@ -328,8 +373,8 @@ func (a *annealing) anneal(n int, logs [][]float64, z []float64) ([]Weights, err
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range rate {
-			a.accepted.Add(p)
+		for r, p := range rate {
+			a.accepted[r/a.o.Chains].Add(p)
 		}
 	}
 	weights := make([]Weights, n)

@@ -85,7 +85,7 @@ func TestEvaluationOfATableComparesItsMostProbableStatesWithLabels(t *testing.T)
 	for i := range m.Params()[0].Value { // four states that differ
 		m.Params()[0].Value[i] = float32(math.Sin(float64(i)))
 	}
-	e, err := EvaluateTable(context.Background(), m.EM, v)
+	e, err := EvaluateTable(context.Background(), m.EM, v, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

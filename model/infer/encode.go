@@ -10,6 +10,9 @@ import (
 // Encode returns the encoder's numbers h of the posteriors, [N, H], of the images of v as
 // evaluation sees them.
 func Encode(ctx context.Context, m *model.VAE, v data.View) ([]float32, error) {
+	if v.N() == 0 {
+		return nil, nil
+	}
 	block, d := min(evaluationRows, v.N()), v.D()
 	width, _ := m.Q.Posterior.Sizes()
 	encoder, err := m.NewEncoder(block)

@@ -40,7 +40,7 @@ func Example() {
 		if err != nil {
 			return err
 		}
-		exact, method, err := infer.Integrate(ctx, vae.Joint, images, nil)
+		exact, method, err := infer.Integrate(ctx, vae.Joint, images, nil, nil)
 		if err != nil {
 			return err
 		}

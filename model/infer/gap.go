@@ -18,6 +18,8 @@ type GapOptions struct {
 	LocalQ  LocalQOptions
 
 	Families []Family // to be held against each other, the first against the others; see GapFamilies. nil: none
+
+	Peers Peers // processes that look at a part of the images each, all by the same call; nil for none
 }
 
 // Validate returns every fault.
@@ -75,7 +77,8 @@ func (g GapScore) Inference() float64 { return g.LogP - g.ELBO }
 // MeasureGap measures the gap of a VAE on the images of v. q* is searched for from
 // the encoder's output (see FitLocalQ), and both bounds are then measured by the same
 // draws ε, those of Evaluate, which took no part in the search: the amortisation gap can
-// come out negative by noise alone. tell hears what is done and for how many images.
+// come out negative by noise alone. tell hears what is done and for how many images of this
+// process.
 //
 // With quadrature, which gives the mean and the variances of p(z|x) as well, the search
 // begins there where that is better: it does not share the encoder's mistakes, which may
@@ -94,16 +97,12 @@ func (g GapScore) Inference() float64 { return g.LogP - g.ELBO }
 //
 // Source of the weights: Veach and Guibas 1995, the balance heuristic.
 func MeasureGap(ctx context.Context, m *model.VAE, v data.View, o GapOptions, tell func(what string, images int)) (*Gap, error) {
-	h, err := Encode(ctx, m, v)
-	if err != nil {
-		return nil, err
-	}
-	return measureGap(ctx, m.Joint, m.Q.Posterior, v, h, o, tell)
+	return measureGap(ctx, m.Joint, m.Q.Posterior, v, func(v data.View) ([]float32, error) { return Encode(ctx, m, v) }, o, tell)
 }
 
-// measureGap is MeasureGap for an encoder's output h, [N, H], of a family q. Without one, h
-// is nil and q* stands for the encoder's q; log p(x) is then by quadrature.
-func measureGap(ctx context.Context, j *model.Joint, q model.Posterior, v data.View, h []float32, o GapOptions, tell func(what string, images int)) (*Gap, error) {
+// measureGap is MeasureGap for an encoder's output h, [N, H], of a family q. Without one,
+// encode is nil and q* stands for the encoder's q; log p(x) is then by quadrature.
+func measureGap(ctx context.Context, j *model.Joint, q model.Posterior, v data.View, encode func(v data.View) ([]float32, error), o GapOptions, tell func(what string, images int)) (*Gap, error) {
 	if err := o.Validate(); err != nil {
 		return nil, &OptionError{err}
 	}
@@ -114,41 +113,131 @@ func measureGap(ctx context.Context, j *model.Joint, q model.Posterior, v data.V
 	if err != nil {
 		return nil, err
 	}
-	g := &Gap{Images: v.N(), Draws: o.Samples, LowerBound: !o.Exact, H: h}
+	g := &Gap{Images: v.N(), Draws: o.Samples, LowerBound: !o.Exact}
+	for _, f := range o.Families {
+		g.Families = append(g.Families, FamilyGap{Family: f.Name})
+	}
+	if err := g.gather(q, v, o, g.search(ctx, j, q, dealt(o.Peers, v), encode, o, tell)); err != nil {
+		return nil, err
+	}
+	g.LowerBound = g.LowerBound || g.LogP.Missed > 0
+	g.summarise()
+	g.summariseFamilies(q, o.Families)
+	return g, nil
+}
+
+// search finds the q* of the images of v, and measures it and the encoder's q: what g holds of
+// single images.
+func (g *Gap) search(ctx context.Context, j *model.Joint, q model.Posterior, v data.View, encode func(v data.View) ([]float32, error), o GapOptions, tell func(what string, images int)) (err error) {
 	g.LogP.Method = fmt.Sprintf("L_%d, a lower bound: half of the draws from q, half from q*", 2*o.Samples)
 	var starts [][]float32
-	if h != nil {
-		starts = append(starts, h)
+	if encode != nil {
+		if g.H, err = encode(v); err != nil {
+			return err
+		}
+		starts = append(starts, g.H)
 	}
 	var exact []Exact
 	if o.Exact {
-		if exact, g.LogP.Method, err = Integrate(ctx, j, v, func(images int) { tell("integrating", images) }); err != nil {
-			return nil, err
+		if exact, g.LogP.Method, err = integrate(ctx, j, v, func(images int) { tell("integrating", images) }); err != nil {
+			return err
 		}
 		if family, ok := q.(model.Moments); ok {
 			starts = append(starts, momentsOf(exact, family))
 		}
 	}
 	if g.HStar, err = FitLocalQ(ctx, j, q, v, o.Seed, o.LocalQ, func(images int) { tell("searching q*", images) }, starts...); err != nil {
-		return nil, err
+		return err
 	}
-	if g.H == nil {
+	if encode == nil {
 		g.H = g.HStar
 	}
 	if g.PerImage, err = scorePairs(ctx, j, q, v, g.H, g.HStar, o, tell); err != nil {
-		return nil, err
+		return err
 	}
 	for i, x := range exact {
 		score := &g.PerImage[i]
-		if x.Missed(score.LogP, score.Error, len(exact)) {
+		if x.Missed(score.LogP, score.Error, g.Images) {
 			g.LogP.Missed++
 			continue
 		}
 		score.LogP, score.Error = x.LogP, x.Error
 	}
-	g.LowerBound = g.LowerBound || g.LogP.Missed > 0
-	g.summarise()
-	return g, g.addFamilies(ctx, j, q, v, exact, o, tell)
+	return g.searchFamilies(ctx, j, q, v, exact, o, tell)
+}
+
+// gather puts together what each process has found of its part of the images of v. err is its
+// own error.
+func (g *Gap) gather(q model.Posterior, v data.View, o GapOptions, err error) error {
+	if o.Peers == nil || o.Peers.Size() == 1 {
+		return err
+	}
+	const fields = 4
+	h, _ := q.Sizes()
+	widths, width := make([]int, len(g.Families)), fields+2*h
+	for k, f := range o.Families {
+		if f.Posterior != q {
+			widths[k], _ = f.Posterior.Sizes()
+			width += 1 + widths[k]
+		}
+	}
+	var own []float64
+	add := func(values []float32) {
+		for _, x := range values {
+			own = append(own, float64(x))
+		}
+	}
+	for i, s := range g.PerImage {
+		if err != nil {
+			break
+		}
+		own = append(own, s.LogP, s.Error, s.ELBO, s.ELBOStar)
+		add(g.H[i*h:][:h])
+		add(g.HStar[i*h:][:h])
+		for k, f := range g.Families {
+			if w := widths[k]; w > 0 {
+				own = append(own, f.PerImage[i])
+				add(f.HStar[i*w:][:w])
+			}
+		}
+	}
+	all, err := together(o.Peers, v.N(), width, own, err)
+	if err != nil {
+		return err
+	}
+	missed := []float64{float64(g.LogP.Missed)}
+	if err := o.Peers.Sum(missed); err != nil {
+		return err
+	}
+	whole := Gap{Images: g.Images, Draws: g.Draws, LowerBound: g.LowerBound}
+	whole.LogP.Method, whole.LogP.Missed = g.LogP.Method, int(missed[0])
+	for _, f := range g.Families {
+		whole.Families = append(whole.Families, FamilyGap{Family: f.Family})
+	}
+	next := func(n int) []float64 {
+		some := all[:n]
+		all = all[n:]
+		return some
+	}
+	take := func(to []float32, n int) []float32 {
+		for _, x := range next(n) {
+			to = append(to, float32(x))
+		}
+		return to
+	}
+	for i := range v.N() {
+		s := next(fields)
+		whole.PerImage = append(whole.PerImage, GapScore{Image: v.Index(i), LogP: s[0], Error: s[1], ELBO: s[2], ELBOStar: s[3]})
+		whole.H, whole.HStar = take(whole.H, h), take(whole.HStar, h)
+		for k := range whole.Families {
+			if f := &whole.Families[k]; widths[k] > 0 {
+				f.PerImage = append(f.PerImage, next(1)...)
+				f.HStar = take(f.HStar, widths[k])
+			}
+		}
+	}
+	*g = whole
+	return nil
 }
 
 // momentsOf returns the members of a family with the moments of posteriors, [N, H].

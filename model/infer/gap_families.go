@@ -56,22 +56,29 @@ type FamilyGap struct {
 	HStar    []float32 `json:"-"` // of q*, [N, H]
 }
 
-// addFamilies searches q* in each family, from the moments of the q* that there is and of
-// the exact posteriors where they are known, and measures it.
-func (g *Gap) addFamilies(ctx context.Context, j *model.Joint, q model.Posterior, v data.View, exact []Exact, o GapOptions, tell func(string, int)) error {
-	var diagonal *FamilyGap
-	for _, f := range o.Families {
-		r := FamilyGap{Family: f.Name}
+// searchFamilies searches q* in each family but q's own, from the moments of the q* that there
+// is and of the exact posteriors where they are known, and measures it.
+func (g *Gap) searchFamilies(ctx context.Context, j *model.Joint, q model.Posterior, v data.View, exact []Exact, o GapOptions, tell func(string, int)) error {
+	for i, f := range o.Families {
+		if f.Posterior == q {
+			continue
+		}
+		if err := g.Families[i].fit(ctx, j, f, q, g.HStar, v, exact, o, tell); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// summariseFamilies computes the means of each family, and holds them against the first's.
+func (g *Gap) summariseFamilies(q model.Posterior, families []Family) {
+	for k, f := range families {
+		r, diagonal := &g.Families[k], &g.Families[0]
 		if f.Posterior == q {
 			r.HStar = g.HStar
 			for _, score := range g.PerImage {
 				r.PerImage = append(r.PerImage, score.ELBOStar)
 			}
-		} else if err := r.fit(ctx, j, f, q, g.HStar, v, exact, o, tell); err != nil {
-			return err
-		}
-		if diagonal == nil {
-			diagonal = &r
 		}
 		var star, approximation, gain, whole Running
 		for i, l := range r.PerImage {
@@ -88,9 +95,7 @@ func (g *Gap) addFamilies(ctx context.Context, j *model.Joint, q model.Posterior
 			share := gain.Mean / whole.Mean
 			r.Closed = &share
 		}
-		g.Families = append(g.Families, r)
 	}
-	return nil
 }
 
 // fit searches q* of another family than q.

@@ -181,7 +181,7 @@ func TestATablesImputationIsExact(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := EvaluateTable(context.Background(), m.EM, data.View{Subset: all, Mode: data.None})
+		e, err := EvaluateTable(context.Background(), m.EM, data.View{Subset: all, Mode: data.None}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

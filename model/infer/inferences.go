@@ -22,18 +22,16 @@ type Inferences struct {
 // of v; under the VAE's encoder only where it is said to have one. tell hears what is
 // done and for how many images.
 func CompareInferences(ctx context.Context, grid *model.EM, vae *model.VAE, encoder bool, v data.View, o GapOptions, tell func(what string, images int)) (*Inferences, error) {
-	table, err := EvaluateTable(ctx, grid, v)
+	table, err := EvaluateTable(ctx, grid, v, nil)
 	if err != nil {
 		return nil, err
 	}
-	var h []float32
+	var encode func(v data.View) ([]float32, error)
 	if encoder {
-		if h, err = Encode(ctx, vae, v); err != nil {
-			return nil, err
-		}
+		encode = func(v data.View) ([]float32, error) { return Encode(ctx, vae, v) }
 	}
 	o.Exact = true
-	gap, err := measureGap(ctx, vae.Joint, vae.Q.Posterior, v, h, o, tell)
+	gap, err := measureGap(ctx, vae.Joint, vae.Q.Posterior, v, encode, o, tell)
 	if err != nil {
 		return nil, err
 	}

@@ -147,7 +147,7 @@ func TestEveryEstimatorOfLayersAgrees(t *testing.T) {
 		}
 	}
 	v := plainView(t, 20, 3, 3)
-	exact, _, err := Integrate(context.Background(), m.Joint, v, nil)
+	exact, _, err := Integrate(context.Background(), m.Joint, v, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

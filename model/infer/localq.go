@@ -64,6 +64,9 @@ func FitLocalQ(ctx context.Context, j *model.Joint, q model.Posterior, v data.Vi
 			return nil, &OptionError{fmt.Errorf("the search for the best %s of %d images begins with %d numbers, want %d for each image", q, v.N(), len(h), width)}
 		}
 	}
+	if v.N() == 0 {
+		return nil, nil
+	}
 	f, err := newLocalFit(ctx, j, q, v, seed, o, h0)
 	if err != nil {
 		return nil, err

@@ -27,11 +27,49 @@ func Share(p Peers, n int) (lo, hi int) {
 	return n * p.Rank() / p.Size(), n * (p.Rank() + 1) / p.Size()
 }
 
+// dealt is the part of the images of v that falls to this process.
+func dealt(p Peers, v data.View) data.View {
+	v.Subset = v.Slice(Share(p, v.N()))
+	return v
+}
+
+// blame tells all processes whether one of them has failed, as err says of this one, and
+// returns err, or errElsewhere.
+func blame(p Peers, err error) error {
+	if p == nil || p.Size() == 1 {
+		return err
+	}
+	failed := []float64{0}
+	if err != nil {
+		failed[0] = 1
+	}
+	if fault := p.Sum(failed); fault != nil || err != nil {
+		return errors.Join(err, fault)
+	}
+	if failed[0] > 0 {
+		return errElsewhere
+	}
+	return nil
+}
+
+// together returns on every process what each has made of its share of n things: a row of
+// numbers for each of them, of which own has those of the share. err is its own error, of which
+// the others are told. As every number is added to zeros alone, none is rounded.
+func together(p Peers, n, width int, own []float64, err error) ([]float64, error) {
+	if err = blame(p, err); err != nil || p == nil || p.Size() == 1 {
+		return own, err
+	}
+	all := make([]float64, n*width)
+	lo, _ := Share(p, n)
+	copy(all[lo*width:], own)
+	return all, p.Sum(all)
+}
+
 // gather puts together what each process made of its part of the images of v: scores and
 // posteriors that are zero but for its own, and the sums of its blocks. err is its own error,
 // of which the others are told. As every number is added to zeros alone, none is rounded.
 func gather(p Peers, v data.View, scores []ImageScore, posteriors []float32, layers [][]float64, err error) error {
-	if p == nil || p.Size() == 1 {
+	if err = blame(p, err); err != nil || p == nil || p.Size() == 1 {
 		return err
 	}
 	const fields = 6
@@ -39,20 +77,10 @@ func gather(p Peers, v data.View, scores []ImageScore, posteriors []float32, lay
 	for _, sums := range layers {
 		depth = max(depth, len(sums))
 	}
-	head := []float64{0}
 	depths := make([]float64, p.Size())
 	depths[p.Rank()] = float64(depth)
-	if err != nil {
-		head[0] = 1
-	}
-	if fault := errors.Join(p.Sum(head), p.Sum(depths)); fault != nil {
-		return errors.Join(err, fault)
-	}
-	if err != nil {
+	if err := p.Sum(depths); err != nil {
 		return err
-	}
-	if head[0] > 0 {
-		return errElsewhere
 	}
 	for _, d := range depths {
 		depth = max(depth, int(d))

@@ -122,7 +122,7 @@ func TestUnderEveryPriorAllEstimatesAgreeWithTheClosedForm(t *testing.T) {
 		m, evidence := mixedModel(t, prior, v)
 		const draws = 2000
 		e := evaluated(t, m, v, draws)
-		exact, _, err := Integrate(context.Background(), m.Joint, v, nil)
+		exact, _, err := Integrate(context.Background(), m.Joint, v, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -336,7 +336,7 @@ func TestQuadratureGoesWhereThePriorIs(t *testing.T) {
 	}
 	h, pi := membersOf(t, m.Joint)
 	evidence := underMixture(t, p, h, pi)
-	exact, _, err := Integrate(context.Background(), m.Joint, v, nil)
+	exact, _, err := Integrate(context.Background(), m.Joint, v, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

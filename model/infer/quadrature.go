@@ -273,8 +273,38 @@ func (o QuadratureOptions) over(j *model.Joint) QuadratureOptions {
 }
 
 // Integrate returns log p(x) of the images of v by quadrature with the default options for
-// its prior, and says how. progress, if not nil, hears of every few images.
-func Integrate(ctx context.Context, j *model.Joint, v data.View, progress func(images int)) (exact []Exact, method string, err error) {
+// its prior, and says how. Peers integrate for a part of the images each, all by a call; nil is
+// for none. progress, if not nil, hears of every few images of this process.
+func Integrate(ctx context.Context, j *model.Joint, v data.View, p Peers, progress func(images int)) (exact []Exact, method string, err error) {
+	exact, method, err = integrate(ctx, j, dealt(p, v), progress)
+	if p == nil || p.Size() == 1 {
+		return exact, method, err
+	}
+	z := j.Latent
+	const fields = 9
+	width := fields + z + z*z
+	var own []float64
+	for _, x := range exact {
+		own = append(own, x.LogP, x.Error, x.Halving, x.Aliasing, x.Outside, x.Dropped, x.Rounding, float64(x.Level), float64(x.Nodes))
+		own = append(append(own, x.Mean...), x.Covariance...)
+	}
+	all, err := together(p, v.N(), width, own, err)
+	if err != nil {
+		return nil, "", err
+	}
+	exact = make([]Exact, v.N())
+	for i := range exact {
+		row := all[i*width:][:width]
+		exact[i] = Exact{
+			LogP: row[0], Error: row[1], Halving: row[2], Aliasing: row[3], Outside: row[4], Dropped: row[5], Rounding: row[6], Level: int(row[7]), Nodes: int(row[8]),
+			Mean: row[fields:][:z], Covariance: row[fields+z:],
+		}
+	}
+	return exact, method, nil
+}
+
+// integrate is Integrate for all images of v.
+func integrate(ctx context.Context, j *model.Joint, v data.View, progress func(images int)) (exact []Exact, method string, err error) {
 	if j, _, err = j.Fixed(); err != nil {
 		return nil, "", err
 	}

@@ -3,6 +3,7 @@ package infer
 import (
 	"context"
 	"math"
+	"slices"
 
 	"elbo/data"
 	"elbo/graph/elementary"
@@ -47,58 +48,44 @@ func Posteriors(ctx context.Context, m *model.EM, v data.View, f func(table []fl
 }
 
 // EvaluateTable scores the images of v under a model with a table and its p(z): log p(x)
-// is a sum over states, and so exact up to the rounding of float32.
-func EvaluateTable(ctx context.Context, m *model.EM, v data.View) (Evaluation, error) {
-	e, err := m.NewEStep(min(tableImages, v.N()), false, false)
-	if err != nil {
+// is a sum over states, and so exact up to the rounding of float32. Peers score a part of the
+// images each, all by a call; nil is for none.
+func EvaluateTable(ctx context.Context, m *model.EM, v data.View, p Peers) (Evaluation, error) {
+	const fields = 7
+	counts := make([]float64, m.Config.States)
+	rows, err := tableRows(ctx, m, dealt(p, v), counts)
+	if rows, err = together(p, v.N(), fields, rows, err); err != nil {
 		return Evaluation{}, err
 	}
-	states := m.Config.States
+	if p != nil { // in another order, and only to count those that hold half an image
+		if err := p.Sum(counts); err != nil {
+			return Evaluation{}, err
+		}
+	}
 	var recon, kl, bound, priorBound, entropy, best, rounding Running
-	counts := make([]float64, states)
 	scores := make([]ImageScore, 0, v.N())
 	likeliest, labels := make([]int, 0, v.N()), make([]int, 0, v.N())
-	err = e.Each(ctx, v.Evaluated, v.N(), func(count int) bool {
-		recons, evidences, priorBounds := e.Recon(), e.Evidence(), e.PriorBound()
-		table, joint, logLik := e.Table(), e.Joint(), e.LogLik()
-		for i := range count {
-			evidence := float64(evidences[i])
-			bound.Add(evidence)
-			recon.Add(float64(recons[i]))
-			kl.Add(float64(recons[i]) - evidence)
-			priorBound.Add(float64(priorBounds[i]))
-			scores = append(scores, ImageScore{
-				Image: v.Index(len(scores)),
-				Recon: float64(recons[i]), KL: float64(recons[i]) - evidence, ELBO: evidence,
-				IW: evidence, LogP: evidence, Error: e.Rounding(i),
-			})
-			rounding.Add(e.Rounding(i))
-			if label, ok := v.Label(len(likeliest)); ok {
-				labels = append(labels, int(label))
-			}
-			row := table[i*states:][:states]
-			h, top, first := 0.0, math.Inf(-1), 0
-			for k, q := range row {
-				if q > row[first] {
-					first = k
-				}
-				counts[k] += float64(q)
-				if q > 0 {
-					h -= float64(float64(q) * (float64(joint[i*states+k]) - evidence))
-				}
-				top = max(top, float64(logLik[i*states+k]))
-			}
-			entropy.Add(h)
-			best.Add(top)
-			likeliest = append(likeliest, first)
+	for row := range slices.Chunk(rows, fields) {
+		evidence := row[0]
+		bound.Add(evidence)
+		recon.Add(row[1])
+		kl.Add(row[1] - evidence)
+		priorBound.Add(row[2])
+		if label, ok := v.Label(len(scores)); ok {
+			labels = append(labels, int(label))
 		}
-		return true
-	})
-	if err != nil {
-		return Evaluation{}, err
+		scores = append(scores, ImageScore{
+			Image: v.Index(len(scores)),
+			Recon: row[1], KL: row[1] - evidence, ELBO: evidence,
+			IW: evidence, LogP: evidence, Error: row[3],
+		})
+		rounding.Add(row[3])
+		entropy.Add(row[4])
+		best.Add(row[5])
+		likeliest = append(likeliest, int(row[6]))
 	}
 	n, parameters := float64(v.N()), float64(m.FreeParameters())
-	t := &Table{States: states, Used: model.UsedStates(counts), PriorBound: priorBound.Mean, PriorKL: bound.Mean - priorBound.Mean, Entropy: entropy.Mean, BestState: best.Mean,
+	t := &Table{States: m.Config.States, Used: model.UsedStates(counts), PriorBound: priorBound.Mean, PriorKL: bound.Mean - priorBound.Mean, Entropy: entropy.Mean, BestState: best.Mean,
 		Parameters: int(parameters), AIC: float64(-2*n*bound.Mean) + float64(2*parameters), BIC: float64(-2*n*bound.Mean) + float64(parameters*elementary.Log(n))}
 	t.ICL = t.BIC + float64(2*n*entropy.Mean)
 	if v.N() > 0 && len(labels) == v.N() {
@@ -115,4 +102,41 @@ func EvaluateTable(ctx context.Context, m *model.EM, v data.View) (Evaluation, e
 		Table:    t,
 		PerImage: scores,
 	}, nil
+}
+
+// tableRows returns, for each of the images of v, what is known of it under a model with a
+// table: log p(x), E[log p(x|z)], the bound at q = p(z), the rounding, the entropy of its
+// posterior, the best log p(x|z) and its most probable state. It adds the posteriors to counts.
+func tableRows(ctx context.Context, m *model.EM, v data.View, counts []float64) ([]float64, error) {
+	if v.N() == 0 {
+		return nil, nil
+	}
+	e, err := m.NewEStep(min(tableImages, v.N()), false, false)
+	if err != nil {
+		return nil, err
+	}
+	states := m.Config.States
+	var rows []float64
+	err = e.Each(ctx, v.Evaluated, v.N(), func(count int) bool {
+		recons, evidences, priorBounds := e.Recon(), e.Evidence(), e.PriorBound()
+		table, joint, logLik := e.Table(), e.Joint(), e.LogLik()
+		for i := range count {
+			evidence := float64(evidences[i])
+			h, top, first := 0.0, math.Inf(-1), 0
+			row := table[i*states:][:states]
+			for k, q := range row {
+				if q > row[first] {
+					first = k
+				}
+				counts[k] += float64(q)
+				if q > 0 {
+					h -= float64(float64(q) * (float64(joint[i*states+k]) - evidence))
+				}
+				top = max(top, float64(logLik[i*states+k]))
+			}
+			rows = append(rows, evidence, float64(recons[i]), float64(priorBounds[i]), e.Rounding(i), h, top, float64(first))
+		}
+		return true
+	})
+	return rows, err
 }

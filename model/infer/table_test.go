@@ -25,11 +25,11 @@ func TestQuadratureOfAGridIsItsEvidenceUnderTheContinuousPrior(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := EvaluateTable(context.Background(), m.EM, v)
+	e, err := EvaluateTable(context.Background(), m.EM, v, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	exact, _, err := Integrate(context.Background(), m.Joint(), v, nil)
+	exact, _, err := Integrate(context.Background(), m.Joint(), v, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import "strconv"
 // Launch is what a launcher has told this process before MPI begins.
 type Launch struct {
 	By    string // the variable that says so
+	Rank  int    // of this process
 	Size  int    // processes, 0 where it is not told
 	Local int    // those on this machine, 0 where it is not told
 }
@@ -31,7 +32,7 @@ func Launched(getenv func(name string) string) (Launch, bool) {
 			}
 			return n
 		}
-		return Launch{By: l.rank, Size: number(l.size), Local: number(l.local)}, true
+		return Launch{By: l.rank, Rank: number(l.rank), Size: number(l.size), Local: number(l.local)}, true
 	}
 	return Launch{}, false
 }

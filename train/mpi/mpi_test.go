@@ -155,8 +155,8 @@ func TestLauncherIsToldFromTheEnvironment(t *testing.T) {
 		{nil, mpi.Launch{}, false},
 		{map[string]string{"SLURM_NTASKS": "4"}, mpi.Launch{}, false}, // inside a job, but not started by srun --mpi
 		{map[string]string{"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}, mpi.Launch{By: "OMPI_COMM_WORLD_RANK", Size: 4, Local: 2}, true},
-		{map[string]string{"PMI_RANK": "1", "PMI_SIZE": "3"}, mpi.Launch{By: "PMI_RANK", Size: 3}, true},
-		{map[string]string{"PMIX_RANK": "1", "SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "x"}, mpi.Launch{By: "PMIX_RANK", Size: 8}, true},
+		{map[string]string{"PMI_RANK": "1", "PMI_SIZE": "3"}, mpi.Launch{By: "PMI_RANK", Rank: 1, Size: 3}, true},
+		{map[string]string{"PMIX_RANK": "1", "SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "x"}, mpi.Launch{By: "PMIX_RANK", Rank: 1, Size: 8}, true},
 	} {
 		got, ok := mpi.Launched(func(name string) string { return c.environment[name] })
 		if got != c.want || ok != c.ok {
