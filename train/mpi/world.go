@@ -68,7 +68,7 @@ const funneled = 1
 func (w *World) begin(o Options) error {
 	var err error
 	if w.lib, err = open(o.Library, o.By); err != nil {
-		return fmt.Errorf("%s says that MPI has started this process, and no MPI library is found: install the launcher's own (Debian: libopenmpi3), or name it with ELBO_MPI=PATH:\n%w", o.By, err)
+		return fmt.Errorf("%s says that MPI has started this process, and no MPI library is found: install the launcher's own (Debian: libopenmpi3, or libmpich12 for that of MPICH), or name it with ELBO_MPI=PATH:\n%w", o.By, err)
 	}
 	var provided, rank, size int32
 	l := w.lib
