@@ -62,15 +62,16 @@ func NewSweep(base Config, given []Axis) (*Sweep, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, &ConfigError{err}
 	}
-	said := map[string]bool{}
+	var said []*pointFault
 	choice := make([]int, len(axes))
 	for range points {
 		p, err := newPoint(base, axes, choice)
 		for _, fault := range unjoined(err) {
-			if !said[fault.Error()] { // each run says the same
-				said[fault.Error()] = true
-				faults = append(faults, fault)
+			i := slices.IndexFunc(said, func(f *pointFault) bool { return f.err.Error() == fault.Error() })
+			if i < 0 {
+				i, said = len(said), append(said, &pointFault{err: fault, first: describe(axes, choice)})
 			}
+			said[i].runs++
 		}
 		s.Points = append(s.Points, p)
 		for i := len(choice) - 1; i >= 0; i-- {
@@ -79,6 +80,12 @@ func NewSweep(base Config, given []Axis) (*Sweep, error) {
 			}
 			choice[i] = 0
 		}
+	}
+	for _, f := range said {
+		if f.runs < points {
+			f.err = fmt.Errorf("%w (found in %d of %d runs; the first is %s)", f.err, f.runs, points, f.first)
+		}
+		faults = append(faults, f.err)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, &ConfigError{err}
@@ -103,6 +110,24 @@ func NewSweep(base Config, given []Axis) (*Sweep, error) {
 		}
 	}
 	return s, nil
+}
+
+// pointFault is a fault of some runs of a sweep.
+type pointFault struct {
+	err   error
+	runs  int    // that have it
+	first string // of them
+}
+
+// describe is the choice of a run, as "prior vamp, posterior full".
+func describe(axes []Axis, choice []int) string {
+	var parts []string
+	for i, a := range axes {
+		if len(a.Values) > 1 {
+			parts = append(parts, a.Setting+" "+a.Values[choice[i]])
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // newPoint returns the run of one choice of values.

@@ -77,6 +77,8 @@ func TestASweepThatMakesNoSenseSaysAllThatIsWrong(t *testing.T) {
 		{[]Axis{{"components", []string{"2", "3"}}}, []string{"components is a setting of mixture, not of vae"}},
 		{[]Axis{{"latent", []string{"2", "x"}}, {"lr", []string{"-1", "1"}}}, []string{`latent is "x", want a whole number`, "lr is -1"}},
 		{[]Axis{{"seed", []string{"1", "01"}}}, []string{"1 is there twice"}},
+		{[]Axis{{"posterior", []string{"full", "flow"}}, {"flow-layers", []string{"2"}}, {"seed", []string{"1", "2"}}},
+			[]string{"flow-layers is 2, but neither posterior nor prior is a flow", "found in 2 of 4 runs; the first is posterior full, seed 1"}},
 		{[]Axis{{"likelihood", []string{"bernoulli", "gaussian"}}, {"data", []string{"a", "b"}}}, []string{"likelihood has 2 values", "data has 2 values"}},
 		{[]Axis{{"seed", numbers(40)}, {"latent", numbers(26)}}, []string{"more than 1000 runs"}},
 		{[]Axis{{"seed", numbers(99)}, {"latent", numbers(99)}, {"batch", numbers(99)}, {"k", numbers(99)}, {"warmup", numbers(99)}}, []string{"more than 1000 runs"}},

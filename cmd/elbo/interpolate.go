@@ -14,6 +14,9 @@ import (
 	"elbo/train"
 )
 
+// interpolateFile is what elbo interpolate writes in the run directory, unless told otherwise.
+const interpolateFile = "interpolation.png"
+
 type interpolateOptions struct {
 	run, checkpoint, data string
 	split                 string
@@ -47,7 +50,7 @@ decoded images alone, float32, steps x D.`,
 	cmd.Flags().IntVar(&o.steps, "steps", 10, "images, both ends among them")
 	cmd.Flags().StringVar(&o.path, "path", string(train.Linear), "linear or spherical")
 	cmd.Flags().StringVar(&o.split, "split", "", "images to choose from: "+splitUsage)
-	cmd.Flags().StringVar(&o.out, "out", "", "file to write, .png or .npy")
+	cmd.Flags().StringVar(&o.out, "out", "", "file to write, .png or .npy (default: RUN/"+interpolateFile+")")
 	addModelFlags(cmd, &o.checkpoint, &o.data)
 	_ = cmd.RegisterFlagCompletionFunc("path", cobra.FixedCompletions([]cobra.Completion{string(train.Linear), string(train.Spherical)}, cobra.ShellCompDirectiveNoFileComp)) // fails for a flag that is not there
 	return cmd
@@ -57,10 +60,8 @@ func runInterpolate(ctx context.Context, p *program, o interpolateOptions) error
 	if o.from == "" || o.to == "" {
 		return usagef("interpolate needs two images: --from 3 --to 17")
 	}
-	if o.out == "" {
-		return usagef("interpolate needs a file to write: --out x.png or x.npy")
-	}
-	if _, err := outFile(o.out, ".png", ".npy"); err != nil {
+	var err error
+	if o.out, err = outFileOf(o.run, o.out, interpolateFile, "picture", ".png", ".npy"); err != nil {
 		return err
 	}
 	if o.steps < 2 || o.steps > mostImages {
