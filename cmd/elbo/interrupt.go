@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -55,7 +56,9 @@ func (i *interrupter) wait(ended <-chan struct{}) {
 	// messages that nobody reads must not end the program before it has saved.
 	signal.Ignore(syscall.SIGPIPE)
 	patience := i.watched.patience()
-	fmt.Fprintf(i.stderr, "\ninterrupted: stopping when this step ends, or in %.0f s (once more to stop at once)\n", patience.Seconds())
+	if !i.watched.quiet.Load() {
+		fmt.Fprintf(i.stderr, "\ninterrupted: stopping when this step ends, or in %.0f s (once more to stop at once)\n", patience.Seconds())
+	}
 	i.cancel()
 	late := i.after(patience)
 	for noticed := i.watched.noticed; ; {
@@ -87,11 +90,19 @@ type watched struct {
 	context.Context
 	now     func() time.Time
 	noticed chan struct{} // closed when somebody has seen that the context is at its end
+	quiet   atomic.Bool   // an interrupt is how the command is meant to end, and nothing to speak of
 
 	mu      sync.Mutex
 	seen    bool
 	last    time.Time
 	longest time.Duration // between two looks
+}
+
+// quietly has a command end at an interrupt without a word, as one does that only looks on.
+func quietly(ctx context.Context) {
+	if w, is := ctx.(*watched); is {
+		w.quiet.Store(true)
+	}
 }
 
 // Err looks at the context.

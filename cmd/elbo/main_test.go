@@ -32,7 +32,8 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"elbo":       main,
-		"onterminal": func() { os.Exit(onTerminal(os.Args[1:])) },
+		"onterminal": func() { os.Exit(onTerminal(os.Args[1:], false)) },
+		"ontermout":  func() { os.Exit(onTerminal(os.Args[1:], true)) },
 	})
 }
 
@@ -452,8 +453,8 @@ func compact(value any) string {
 	return string(text)
 }
 
-// onTerminal runs a program whose standard error is the controlling terminal.
-func onTerminal(args []string) int {
+// onTerminal runs a program whose standard error, or output, is the controlling terminal.
+func onTerminal(args []string, output bool) int {
 	tty, err := os.OpenFile("/dev/tty", os.O_WRONLY, 0)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -462,6 +463,9 @@ func onTerminal(args []string) int {
 	defer tty.Close()
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, tty
+	if output {
+		cmd.Stdout, cmd.Stderr = tty, os.Stderr
+	}
 	if err := cmd.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

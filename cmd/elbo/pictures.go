@@ -169,13 +169,7 @@ func pictured(s *train.Setup) data.View {
 
 // curvesOf are the bounds over epochs, and their parts below.
 func curvesOf(s *train.Setup, metrics []run.Metrics) chart.Sheet {
-	bound, pass := "ELBO", s.Config.PassUnit()
-	if s.Config.HasTable() {
-		bound = "log p(x)"
-	}
-	if vae := train.SettingsOf[train.VAESettings](s.Config); vae.Objective == model.IWAE {
-		bound = fmt.Sprintf("L_%d", vae.K)
-	}
+	bound, pass := boundName(s.Config), s.Config.PassUnit()
 	var sheet chart.Sheet
 	for _, part := range []struct {
 		name  string
@@ -196,6 +190,18 @@ func curvesOf(s *train.Setup, metrics []run.Metrics) chart.Sheet {
 	describeBounds(&sheet[0][0], s, metrics)
 	sheet[len(sheet)-1][0].X.Label = pass
 	return sheet
+}
+
+// boundName is what the bound of a run is called.
+func boundName(c train.Config) string {
+	vae := train.SettingsOf[train.VAESettings](c)
+	switch {
+	case c.HasTable():
+		return "log p(x)"
+	case vae.Objective == model.IWAE:
+		return fmt.Sprintf("L_%d", vae.K)
+	}
+	return "ELBO"
 }
 
 // describeBounds gives the panel of the bounds what holds for the sheet, a title and a legend, and what is known of

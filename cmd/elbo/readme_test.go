@@ -67,7 +67,7 @@ func declares(file *ast.File, receiver, name string) bool {
 }
 
 // A command line stands in an indented or fenced block, or in backquotes.
-var commandLine = regexp.MustCompile("(?m)(?:^|`)[ \t]*(?:\\$ )?(?:ELBO_BLAS=\\S+ )?(?:go run \\./cmd/elbo|(?:\\./)?elbo) ((?:train|resume|eval|sample|reconstruct|inspect|experiment|compare|gap|encode|decode|score|interpolate|traverse|impute|plot|swap|verify|bench|list|prune|sweep|export|data|licences|version|help)\\b[^\n`#|>]*)")
+var commandLine = regexp.MustCompile("(?m)(?:^|`)[ \t]*(?:\\$ )?(?:ELBO_BLAS=\\S+ )?(?:go run \\./cmd/elbo|(?:\\./)?elbo) ((?:train|resume|eval|sample|reconstruct|inspect|experiment|compare|gap|encode|decode|score|interpolate|traverse|impute|plot|swap|verify|bench|list|watch|prune|sweep|export|data|licences|version|help)\\b[^\n`#|>]*)")
 
 // TestReadmeCommandsAreUnderstood: every command line of the README has a command, and
 // flags, that exist. What they do is for the scripts.

@@ -29,6 +29,7 @@ type program struct {
 	name   string     // as the user calls it, for hints
 	stdout io.Writer  // results
 	stderr io.Writer  // messages
+	screen screen     // that stdout is
 	live   bool       // stderr is a terminal: a progress bar may be drawn
 	width  func() int // of that terminal, in columns, now
 	now    func() time.Time
@@ -57,6 +58,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return columns
 		}
 	}
+	p.screen = screenOf(stdout, os.Getenv)
 	ctx, stop := interruptible(ctx, stderr, p.now)
 	defer stop()
 	root := newRootCmd(p)
@@ -136,7 +138,7 @@ Results go to standard output, messages and progress to standard error.`,
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p), newPlotCmd(p),
 		newEncodeCmd(p), newDecodeCmd(p), newScoreCmd(p), newInterpolateCmd(p), newTraverseCmd(p), newImputeCmd(p),
 		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newSweepCmd(p), newReproduceCmd(p), newDataCmd(p), newExperimentCmd(p),
-		newListCmd(p), newServeCmd(p), newPruneCmd(p), newExportCmd(p), newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
+		newListCmd(p), newServeCmd(p), newWatchCmd(p), newPruneCmd(p), newExportCmd(p), newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", helpWidth)))
 	complete(root)
@@ -149,7 +151,7 @@ func otherNames() map[string][]string {
 		"encode": {"embed"}, "decode": {"generate"}, "sample": {"generate", "dream", "draw"},
 		"score": {"predict", "likelihood", "logprob", "nll"}, "eval": {"evaluate", "test", "predict", "cluster", "score", "likelihood", "logprob", "nll"},
 		"train": {"fit", "learn"}, "resume": {"continue"}, "reconstruct": {"autoencode"}, "inspect": {"show", "info"},
-		"compare": {"diff"}, "bench": {"benchmark"}, "verify": {"check", "selftest"}, "list": {"ls", "runs"}, "prune": {"rm", "clean", "remove"},
+		"compare": {"diff"}, "bench": {"benchmark"}, "verify": {"check", "selftest"}, "list": {"ls", "runs"}, "watch": {"follow", "tail", "top", "monitor"}, "prune": {"rm", "clean", "remove"},
 		"impute": {"inpaint", "complete"}, "interpolate": {"morph", "walk"}, "sweep": {"tune", "search"}, "reproduce": {"replicate", "anchors"}, "export": {"onnx"}, "licences": {"licenses", "license"},
 	}
 }

@@ -96,8 +96,8 @@ func testImages(t *testing.T, n int) [][]float32 {
 	return images
 }
 
-// rowsOf reads a CSV by its head.
-func rowsOf(t *testing.T, path string) []map[string]string {
+// recordsOf reads a CSV by its head.
+func recordsOf(t *testing.T, path string) []map[string]string {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -139,7 +139,7 @@ func TestTheAPISaysWhatTheCommandsSay(t *testing.T) {
 	}
 	elbo(t, "score", path, "--limit", strconv.Itoa(n), "--samples", "50", "--exact", "--out", filepath.Join(dir, "s.csv"))
 	a.ask("/v1/score", map[string]any{"images": images, "samples": 50, "exact": true}, &scored)
-	for i, row := range rowsOf(t, filepath.Join(dir, "s.csv")) {
+	for i, row := range recordsOf(t, filepath.Join(dir, "s.csv")) {
 		for name, value := range map[string]float64{"elbo": scored.Images[i].ELBO, "l_k": scored.Images[i].LK, "log_p": scored.Images[i].LogP} {
 			if want := strconv.FormatFloat(value, 'g', 9, 64); row[name] != want {
 				t.Errorf("image %d: %s is %s, elbo score has %s", i, name, want, row[name])
