@@ -50,7 +50,7 @@ bench-peers: build ## elbo next to PyTorch, JAX and numpy, in alternating runs (
 	$(PEERS_PYTHON) train/testdata/peers/peers.py --elbo ./elbo $(PEERS)
 
 fuzz:             ## each fuzz target for FUZZTIME
-	@for package in ./data ./train/run ./graph/gemm ./cmd/elbo/internal/tfevents; do \
+	@for package in ./data ./train/run ./graph/gemm ./cmd/elbo/internal/serve ./cmd/elbo/internal/tfevents; do \
 	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 	    echo "$$package $$target"; \
 	    go test -run xxx -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$package || exit 1; \

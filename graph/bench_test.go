@@ -94,6 +94,8 @@ func timings() map[string]timed {
 			return []*graph.Param{random("out", 24, 0.3, s.images, numbers*s.pixels)}
 		})
 	}
+	levelled := table // a table of all levels has 256 times the numbers
+	levelled.states = 50
 	// half are the dimensions that a layer of a flow moves.
 	half := func(s sizes) (columns []int) {
 		for j := 0; j < s.latent; j += 2 {
@@ -229,6 +231,17 @@ func timings() map[string]timed {
 			return append(pixels(s), random("mean", 17, 1, s.states, s.pixels), ones("precision", s.states, s.pixels), ones("base", s.states))
 		}, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node {
 			return b.GaussianStates(in[0], in[1], in[2], in[3])
+		}},
+		"LevelStates": {[]sizes{levelled}, nil, func(s sizes) []*graph.Param {
+			return append(pixels(s), random("table", 25, 5, graph.Levels*s.pixels, s.states))
+		}, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.LevelStates(in[0], in[1]) }},
+		"LevelSums": {[]sizes{levelled}, nil, tableAndPixels, func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.LevelSums(in[0], in[1]) }},
+		"LevelExpected": {[]sizes{levelled}, func(s sizes) []*graph.Param {
+			return []*graph.Param{random("out", 26, 0.3, s.states, 2*s.pixels)}
+		}, func(s sizes) []*graph.Param {
+			return []*graph.Param{ones("h", graph.Levels*s.pixels, s.states)}
+		}, func(b *graph.Builder, _ sizes, p, in nodes) graph.Node {
+			return b.LevelExpected(in[0], p[0], graph.LogisticLevels{Channels: 1})
 		}},
 		"BernoulliMax": {[]sizes{table}, nil, func(s sizes) []*graph.Param { all := statistics(s); return []*graph.Param{all[0], all[2]} },
 			func(b *graph.Builder, _ sizes, _, in nodes) graph.Node { return b.BernoulliMax(in[0], in[1], 0.1) }},

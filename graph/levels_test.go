@@ -120,6 +120,89 @@ func addLevelChecks(all map[string][]check) {
 	}
 }
 
+// addTableChecks adds what a model with a table does with values of 256 levels.
+func addTableChecks(all map[string][]check) {
+	const values, states, components = 3, 4, 2
+	levels := graph.NewParam("x", B, values)
+	at := []int{0, 255, 1, 128, 254, 77, 3, 128, 0}
+	for i := range levels.Value {
+		levels.Value[i] = float32(at[i]) / 255
+	}
+	all["LevelStates"] = []check{{
+		Name:   "log-probabilities under states",
+		Inputs: []*graph.Param{levels, graphtest.Random("table", 81, 2, 256*values, states)},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.LevelStates(in[0], in[1]) },
+		Twin: func(_, in wide) []float64 {
+			y := make([]float64, B*states)
+			for i := range y {
+				for j := range values {
+					y[i] += in[1][(j*256+at[i/states*values+j])*states+i%states]
+				}
+			}
+			return y
+		},
+		Terms: values,
+	}}
+	all["LevelSums"] = []check{{
+		Name:   "how often a value has a level",
+		Inputs: []*graph.Param{graphtest.Random("q", 82, 1, B, states), levels},
+		Build:  func(b *graph.Builder, _, in nodes) graph.Node { return b.LevelSums(in[0], in[1]) },
+		Twin: func(_, in wide) []float64 {
+			y := make([]float64, 256*values*states)
+			for i, q := range in[0] {
+				for j := range values {
+					y[(j*256+at[i/states*values+j])*states+i%states] += q
+				}
+			}
+			return y
+		},
+		Terms: B,
+	}}
+	often := graph.NewParam("h", 256*values, states)
+	for i := range often.Value { // most levels never, both ends among the others
+		if v := i / states % 256; v%51 == 0 {
+			often.Value[i] = float32(1+i%7) / 8
+		}
+	}
+	for name, c := range map[string]struct {
+		family graph.LevelFamily
+		logP   func(v float64, o []float64) float64
+	}{
+		"logistic":      {graph.LogisticLevels{Channels: 3}, func(v float64, o []float64) float64 { return math.Log(logisticMass(v/255, o[0], o[1])) }},
+		"logistics":     {graph.LogisticMixtureLevels{Components: components}, func(v float64, o []float64) float64 { return math.Log(mixtureMass([]float64{v / 255}, o, components)) }},
+		"beta-binomial": {graph.BetaBinomialLevels{Channels: 1}, func(v float64, o []float64) float64 { return logBetaBinomial(v, o[0], o[1]) }},
+	} {
+		numbers := c.family.Numbers()
+		out := graphtest.Random("out", 83, 1, states, values*numbers)
+		for i := range out.Value {
+			out.Value[i] *= 0.7
+		}
+		all["LevelExpected"] = append(all["LevelExpected"], check{
+			Name:   "expected log-probabilities, " + name,
+			Params: []*graph.Param{out}, Inputs: []*graph.Param{often},
+			Build: func(b *graph.Builder, p, in nodes) graph.Node { return b.LevelExpected(in[0], p[0], c.family) },
+			Twin: func(p, in wide) []float64 {
+				y := make([]float64, states)
+				o := make([]float64, numbers)
+				for k := range y {
+					for j := range values {
+						for i := range o {
+							o[i] = p[0][k*values*numbers+c.family.Place(j, i)]
+						}
+						for v := range 256 {
+							if h := in[0][(j*256+v)*states+k]; h != 0 {
+								y[k] += h * c.logP(float64(v), o)
+							}
+						}
+					}
+				}
+				return y
+			},
+			Terms: 16 * 6 * 6, // six levels of each value, of masses that are differences
+		})
+	}
+}
+
 // logisticMass is F(b) - F(a), as it is defined.
 func logisticMass(x, mu, logS float64) float64 {
 	f := func(edge float64) float64 { return 1 / (1 + math.Exp(-(edge-mu)/math.Exp(logS))) }
@@ -160,6 +243,65 @@ func logBetaBinomial(v, logit, logC float64) float64 {
 	m, c := 1/(1+math.Exp(-logit)), math.Exp(logC)
 	a, b := c*m, c*(1-m)
 	return gamma(256) - gamma(v+1) - gamma(256-v) + gamma(v+a) + gamma(255-v+b) - gamma(255+c) + gamma(a+b) - gamma(a) - gamma(b)
+}
+
+// TestATableOfLevelsHasTheMassesOfItsFamily: of parameters far from the levels, narrow and wide,
+// they sum to 1, and are those that the likelihood of the same name gives an image.
+func TestATableOfLevelsHasTheMassesOfItsFamily(t *testing.T) {
+	engine := graphtest.Engine(2)
+	for name, c := range map[string]struct {
+		family graph.LevelFamily
+		build  func(b *graph.Builder, x, out graph.Node) graph.Node
+	}{
+		"logistic":      {graph.LogisticLevels{Channels: 3}, func(b *graph.Builder, x, out graph.Node) graph.Node { return b.DiscretizedLogisticLogLik(x, out, 3) }},
+		"logistics":     {graph.LogisticMixtureLevels{Components: 2}, func(b *graph.Builder, x, out graph.Node) graph.Node { return b.LogisticMixtureLogLik(x, out, 2, 1) }},
+		"beta-binomial": {graph.BetaBinomialLevels{Channels: 1}, func(b *graph.Builder, x, out graph.Node) graph.Node { return b.BetaBinomialLogLik(x, out, 1) }},
+	} {
+		const values, states = 3, 5
+		for _, scale := range []float32{0.5, 5, 40} {
+			out := graphtest.Random("out", 91, 1, states, values*c.family.Numbers())
+			for i := range out.Value {
+				out.Value[i] *= scale
+			}
+			table := make([]float32, values*256*states)
+			engine.LevelTable(c.family, table, out.Value, states)
+			for i := range values * states {
+				sum := 0.0
+				for v := range 256 {
+					sum += math.Exp(float64(table[(i/states*256+v)*states+i%states]))
+				}
+				if math.Abs(sum-1) > 1e-5 {
+					t.Errorf("%s, numbers up to %g: the masses of value %d of state %d sum to %.8f", name, scale, i/states, i%states, sum)
+				}
+			}
+			var x []float32
+			var given graph.Node
+			p, err := graph.Build(engine, func(b *graph.Builder) {
+				var in graph.Node
+				in, x = b.Input("x", states, values)
+				given = c.build(b, in, b.Param(out))
+				b.Output(given)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range x {
+				x[i] = float32(i*37%256) / 255
+			}
+			if err := p.Run(); err != nil {
+				t.Fatal(err)
+			}
+			for k, got := range p.Values(given) {
+				want := 0.0
+				for j := range values {
+					want += float64(table[(j*256+(k*values+j)*37%256)*states+k])
+				}
+				if math.Abs(float64(got)-want) > 1e-5*math.Max(1, math.Abs(want)) {
+					t.Errorf("%s, numbers up to %g: log p of image %d is %g, the table's %g", name, scale, k, got, want)
+				}
+			}
+		}
+	}
 }
 
 // TestMassesOfAllLevelsSumToOne, at extreme parameters too: far from the levels, narrower than
@@ -293,6 +435,60 @@ func TestADequantisedGaussianIsBelowItsMasses(t *testing.T) {
 			}
 			if sum > 1+1e-4 {
 				t.Errorf("mean %g, log variance %g: exponentials of the bounds sum to %v, want at most 1", mean, logVar, sum)
+			}
+		}
+	}
+}
+
+// TestAFitFindsTheNumbersOfItsMasses: of how often each level comes under known numbers, the fit
+// finds these, from moments that are none of them, and no call lowers what it raises.
+func TestAFitFindsTheNumbersOfItsMasses(t *testing.T) {
+	for name, c := range map[string]struct {
+		family graph.LevelFamily
+		all    [][]float32
+		exact  bool // whether numbers are told apart by their masses
+	}{
+		"logistic":      {graph.LogisticLevels{Channels: 1}, [][]float32{{0.3, -3}, {0.9, -1}, {0.5, -5.5}, {-0.2, -1.5}}, true},
+		"beta-binomial": {graph.BetaBinomialLevels{Channels: 1}, [][]float32{{-0.5, 2}, {2, 0.5}, {0.3, 5}, {-3, -1}}, true},
+		"logistics":     {graph.LogisticMixtureLevels{Components: 2}, [][]float32{{0, 0.5, 0.2, -3, 0.8, -2.5}, {0, -1, 0.01, -5, 0.6, -2}}, false},
+	} {
+		for _, want := range c.all {
+			var logP, got [graph.Levels]float32
+			c.family.LogMasses(want, &logP, nil)
+			fit := graph.NewLevelFit(c.family)
+			for v, l := range logP {
+				fit.Weights()[v] = 100 * math.Exp(float64(l))
+			}
+			numbers := make([]float32, c.family.Numbers())
+			c.family.Begin(numbers, 0.5, 0.1)
+			sum := func() (s float64) {
+				c.family.LogMasses(numbers, &got, nil)
+				for v, w := range fit.Weights() {
+					s += w * float64(got[v])
+				}
+				return s
+			}
+			best := sum()
+			for range 30 {
+				fit.Raise(numbers)
+				now := sum()
+				if now < best {
+					t.Errorf("%s %v: a call lowers the sum from %.9g to %.9g", name, want, best, now)
+				}
+				best = now
+			}
+			top := 0.0
+			for v, w := range fit.Weights() {
+				top += w * float64(logP[v])
+			}
+			// The least gain of a step is 1e-6 of 100 images.
+			if best < top-1e-2 {
+				t.Errorf("%s: of the masses of %v the fit comes to %v and %.6f nats, %.6f below the best", name, want, numbers, best, top-best)
+			}
+			for i, n := range numbers {
+				if c.exact && math.Abs(float64(n-want[i])) > 0.02*max(1, math.Abs(float64(want[i]))) {
+					t.Errorf("%s: of the masses of %v the fit finds %v", name, want, numbers)
+				}
 			}
 		}
 	}

@@ -370,6 +370,7 @@ func checks() map[string][]check {
 	addFullChecks(all)
 	addFlowChecks(all)
 	addLevelChecks(all)
+	addTableChecks(all)
 	addConvChecks(all)
 	return all
 }

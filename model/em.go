@@ -33,7 +33,9 @@ func ParseTablePrior(name string) (TablePrior, error) { return oneOf("prior", na
 type EMConfig struct {
 	Pixels     int // D
 	States     int // K
+	Channels   int // values of a pixel; 0: 1, or not known yet
 	Likelihood LikelihoodName
+	Mixtures   int // of discretized-logistic-mixture; 0: DefaultMixtures
 	Prior      TablePrior
 
 	// A mixture: one free image a state.
@@ -63,10 +65,11 @@ func (c EMConfig) Validate() error {
 	var f faults
 	f.add(c.Pixels < 1, "pixels is %d, want at least 1", c.Pixels)
 	f.add(c.States < 1, "components is %d, want at least 1", c.States)
-	levels := c.Likelihood.Pixels() == LevelPixels
-	f.add(levels, "likelihood is %q, but a model with a table is fitted to sums of pixels over images, which say too little of 256 levels: want --model vae, with --latent 2 for a plane or --prior mixture for groups", c.Likelihood)
-	f.add(!levels && c.Likelihood != BernoulliName && c.Likelihood != GaussianName, "likelihood is %q, want bernoulli or gaussian for a model with a table", c.Likelihood)
-	f.add(c.Grid != nil && !levels && c.Likelihood != BernoulliName, "likelihood is %q, want bernoulli for a grid", c.Likelihood)
+	levels := c.Likelihood.Pixels() == LevelPixels && c.Likelihood.Measure() == ProbabilityMass
+	f.add(!levels && c.Likelihood != BernoulliName && c.Likelihood != GaussianName, "likelihood is %q, want bernoulli, gaussian or a mass of 256 levels for a model with a table: discretized-logistic, discretized-logistic-mixture or beta-binomial", c.Likelihood)
+	f.add(c.Grid != nil && c.Likelihood == GaussianName, "likelihood is %q, want bernoulli or a mass of 256 levels for a grid", c.Likelihood)
+	f.add(c.Likelihood == DiscretizedLogisticMixtureName && c.Channels > 1, "likelihood is %q, under which a pixel's colours depend on each other, but a model with a table has a distribution for each colour by itself: want discretized-logistic or beta-binomial, --grey, or --model vae", c.Likelihood)
+	LikelihoodConfig{Mixtures: c.Mixtures}.check(c.Likelihood, &f)
 	if g := c.Grid; g != nil {
 		f.add(len(g.LogWeights) != c.States || len(g.Points) != c.States*len(g.Extent), "grid has %d weights and %d coordinates, want %d and %d", len(g.LogWeights), len(g.Points), c.States, c.States*len(g.Extent))
 		for i, h := range g.Hidden {
@@ -89,7 +92,8 @@ func (c EMConfig) Validate() error {
 //	M-graph  statistics          →  parameters
 //
 // The M-graph sees the data only through n[k] = Σ_N q and S[k,:] = Σ_N q x (for
-// Gaussians Σ_N q (x - c) and Σ_N q (x - c)², about a centre c[k,:]).
+// Gaussians Σ_N q (x - c) and Σ_N q (x - c)², about a centre c[k,:]; for values of 256 levels
+// how often each has each level, Σ_N q 1{x = v}).
 //
 // Source: Dempster, Laird, Rubin 1977; Neal and Hinton 1998 for the bound.
 type EM struct {
@@ -178,9 +182,9 @@ func (m *EM) FreeParameters() int {
 type Statistics struct {
 	Images  float64
 	Counts  []float64 // n[k] = Σ_N q, [K]
-	Sums    []float64 // Σ_N q x, [K, D]; for Gaussians Σ_N q (x - c)
-	Squares []float64 // Σ_N q (x - c)², [K, D]; nil for Bernoulli
-	Centre  []float32 // c, [K, D]; nil for Bernoulli
+	Sums    []float64 // Σ_N q x, [K, D]; for Gaussians Σ_N q (x - c); of 256 levels Σ_N q 1{x = v}, [D·256, K]
+	Squares []float64 // Σ_N q (x - c)², [K, D]; of Gaussians only
+	Centre  []float32 // c, [K, D]; of Gaussians only
 }
 
 // NewStatistics returns statistics of no images.

@@ -960,7 +960,7 @@ func TestEveryFaultOfAnEMConfigurationIsNamed(t *testing.T) {
 	for _, want := range []string{
 		"pixels is 0, want at least 1",
 		"components is 0, want at least 1",
-		`likelihood is "continuous-bernoulli", want bernoulli or gaussian for a model with a table`,
+		`likelihood is "continuous-bernoulli", want bernoulli, gaussian or a mass of 256 levels for a model with a table`,
 		`prior: unknown prior "flat", want one of fixed, shared, per-image`,
 		"smoothing is -1, want 0 or more",
 		"variance-floor is +Inf, want 0 or more",
@@ -970,7 +970,7 @@ func TestEveryFaultOfAnEMConfigurationIsNamed(t *testing.T) {
 		}
 	}
 	err = EMConfig{Pixels: 1, States: 1, Likelihood: GaussianName, Prior: Fixed, Smoothing: math.NaN(), Grid: &GridConfig{}}.Validate()
-	if err == nil || !strings.Contains(err.Error(), `likelihood is "gaussian", want bernoulli for a grid`) || !strings.Contains(err.Error(), "smoothing is NaN, want 0 or more") {
+	if err == nil || !strings.Contains(err.Error(), `likelihood is "gaussian", want bernoulli or a mass of 256 levels for a grid`) || !strings.Contains(err.Error(), "smoothing is NaN, want 0 or more") {
 		t.Errorf("Validate = %v", err)
 	}
 }

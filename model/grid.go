@@ -112,7 +112,7 @@ func normalise(logs []float64) {
 // Source: Bishop, Svensén, Williams 1998.
 type GridModel struct {
 	*EM
-	grid *gridStates
+	grid decodedStates
 }
 
 // NewGridModel returns a grid whose decoder's parameters are drawn from the sources
@@ -130,7 +130,11 @@ func NewGridModel(c EMConfig, engine *graph.Engine, init Init) (*GridModel, erro
 	m := &GridModel{EM: &EM{Config: c, engine: engine, logPrior: graph.NewParam("prior.log_weight", c.States)}}
 	copy(m.logPrior.Value, c.Grid.LogWeights)
 	var err error
-	m.grid, err = newGridStates(c, engine, m.logPrior, init)
+	if c.Likelihood.Pixels() == LevelPixels {
+		m.grid, err = newLevelGrid(c, engine, init)
+	} else {
+		m.grid, err = newGridStates(c, engine, init)
+	}
 	m.states = m.grid
 	return m, err
 }
@@ -140,23 +144,60 @@ func NewGridModel(c EMConfig, engine *graph.Engine, init Init) (*GridModel, erro
 func (m *GridModel) Joint() *Joint {
 	return &Joint{
 		Pixels: m.Config.Pixels, Latent: len(m.Config.Grid.Extent), Engine: m.engine,
-		Prior: StandardNormal{}, Decoder: m.grid.decoder, Likelihood: Bernoulli{},
+		Prior: StandardNormal{}, Decoder: m.grid.network(), Likelihood: m.grid.observed(),
 	}
+}
+
+// decodedStates are states that a network makes of fixed points.
+type decodedStates interface {
+	states
+	network() Network
+	observed() Likelihood
+	// take gives the M-graph the statistics of an E-step, but for their counts.
+	take(s *Statistics)
+	// expect returns Q, and leaves the gradients of -Q.
+	expect() (float64, error)
+	// decode sets what is derived from the present parameters.
+	decode() error
+	// weights are the inputs of the M-graph that hold the counts, [K].
+	weights() []float32
+	gradient(i int) []float32
+}
+
+// decoding is what decoded states have in common.
+type decoding struct {
+	decoder    Network
+	likelihood Likelihood
+	program    *graph.Program
+	counts     []float32  // an input of the M-graph: n, [K]
+	expected   graph.Node // the terms of Q, [K]
+}
+
+func (d *decoding) network() Network         { return d.decoder }
+func (d *decoding) observed() Likelihood     { return d.likelihood }
+func (d *decoding) weights() []float32       { return d.counts }
+func (d *decoding) gradient(i int) []float32 { return d.program.Grad(i) }
+
+// mean is Q of the last run.
+func (d *decoding) mean() float64 {
+	sum, images := 0.0, 0.0
+	for k, v := range d.program.Values(d.expected) {
+		if n := float64(d.counts[k]); n > 0 {
+			sum, images = sum+float64(n*float64(v)), images+n
+		}
+	}
+	return sum / images
 }
 
 // gridStates decodes every point of a grid to the logits of its pixels.
 type gridStates struct {
 	plainStatistics
-	decoder      Network
+	decoding
 	logits, base *graph.Param // of the present parameters, [K, D], [K]: not saved
-	logPrior     *graph.Param
-	prior        TablePrior
 
-	program         *graph.Program
-	means32, counts []float32 // inputs of the M-graph: S/n [K, D], n [K]
-	expected        graph.Node
-	outLogits       graph.Node
-	outBase         graph.Node
+	means32   []float32 // an input of the M-graph: S/n, [K, D]
+	outLogits graph.Node
+	outBase   graph.Node
 }
 
 // newGridStates compiles the M-graph of a grid. What an M-step raises is, with the
@@ -167,13 +208,12 @@ type gridStates struct {
 // the expected log-likelihood per image: a Bernoulli log-likelihood is linear in x. Its
 // cost does not grow with the number of images. The gradients come from
 // gorgonia.Grad.
-func newGridStates(c EMConfig, engine *graph.Engine, logPrior *graph.Param, init Init) (*gridStates, error) {
+func newGridStates(c EMConfig, engine *graph.Engine, init Init) (*gridStates, error) {
 	k, d, z := c.States, c.Pixels, len(c.Grid.Extent)
 	g := &gridStates{
 		plainStatistics: plainStatistics{k, d},
-		decoder:         c.Grid.architecture(d).decoder(d, init),
+		decoding:        decoding{decoder: c.Grid.architecture(d).decoder(d, init), likelihood: Bernoulli{}},
 		logits:          graph.NewParam("states.logits", k, d), base: graph.NewParam(baseName, k),
-		logPrior: logPrior, prior: c.Prior,
 	}
 	var err error
 	g.program, err = graph.Build(engine, func(b *graph.Builder) {
@@ -222,24 +262,38 @@ func (g *gridStates) means() []float32 {
 
 func (g *gridStates) logPenalty() float64 { return 0 }
 
-// Decoder returns the parameters that an M-step changes: those of the decoder.
-func (m *GridModel) Decoder() []*graph.Param { return m.grid.decoder.Params() }
-
-// Maximising gives the M-graph the statistics of an E-step, and updates a shared prior,
-// whose M-step has a closed form.
-func (m *GridModel) Maximising(s *Statistics) {
-	g, d := m.grid, m.Config.Pixels
+// take sets the mean images.
+func (g *gridStates) take(s *Statistics) {
 	for k, n := range s.Counts {
-		g.counts[k] = float32(n)
-		for j := range d {
-			i := k*d + j
+		for j := range g.d {
+			i := k*g.d + j
 			g.means32[i] = 0
 			if n > 0 {
 				g.means32[i] = float32(min(max(s.Sums[i]/n, 0), 1))
 			}
 		}
-		if g.prior == Shared {
-			g.logPrior.Value[k] = graph.LogProbability(n / s.Images)
+	}
+}
+
+func (g *gridStates) expect() (float64, error) {
+	if err := g.decode(); err != nil {
+		return 0, err
+	}
+	return g.mean(), nil
+}
+
+// Decoder returns the parameters that an M-step changes: those of the decoder.
+func (m *GridModel) Decoder() []*graph.Param { return m.grid.network().Params() }
+
+// Maximising gives the M-graph the statistics of an E-step, and updates a shared prior,
+// whose M-step has a closed form.
+func (m *GridModel) Maximising(s *Statistics) {
+	m.grid.take(s)
+	counts := m.grid.weights()
+	for k, n := range s.Counts {
+		counts[k] = float32(n)
+		if m.Config.Prior == Shared {
+			m.logPrior.Value[k] = graph.LogProbability(n / s.Images)
 		}
 	}
 }
@@ -247,23 +301,11 @@ func (m *GridModel) Maximising(s *Statistics) {
 // Expected returns what an M-step raises, Q = E[log p(x|z)] per image in nats under the
 // statistics that Maximising was given, at the present parameters. The gradients of -Q are
 // left for DecoderGrad.
-func (m *GridModel) Expected() (float64, error) {
-	g := m.grid
-	if err := g.decode(); err != nil {
-		return 0, err
-	}
-	sum, images := 0.0, 0.0
-	for k, v := range g.program.Values(g.expected) {
-		if n := float64(g.counts[k]); n > 0 {
-			sum, images = sum+float64(n*float64(v)), images+n
-		}
-	}
-	return sum / images, nil
-}
+func (m *GridModel) Expected() (float64, error) { return m.grid.expect() }
 
 // DecoderGrad returns the gradient of -Q with respect to the i-th of Decoder, after
 // Expected; read-only, and valid until it is called again.
-func (m *GridModel) DecoderGrad(i int) []float32 { return m.grid.program.Grad(i) }
+func (m *GridModel) DecoderGrad(i int) []float32 { return m.grid.gradient(i) }
 
 // Refresh recomputes what is derived from the parameters, after they were set from
 // outside.

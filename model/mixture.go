@@ -1,7 +1,6 @@
 package model
 
 import (
-	"fmt"
 	"math"
 	"slices"
 
@@ -10,16 +9,17 @@ import (
 )
 
 // Mixture is a model with a table whose K components are free images, each with a
-// likelihood of its own; its M-step has a closed form.
+// likelihood of its own; its M-step has a closed form, or of 256 levels takes steps that never
+// lower the bound.
 type Mixture struct {
 	*EM
 	components components
 }
 
-// components are states whose M-step has a closed form.
+// components are states that are free of each other.
 type components interface {
 	states
-	// maximise sets the parameters to the maximum of the expected log-joint.
+	// maximise sets the parameters to the maximum of the expected log-joint, or nearer to it.
 	maximise(s *Statistics) error
 	// addLogLik adds Σ_N q log p(x|z=k) of a component, from its statistics, to a sum.
 	addLogLik(sum float64, s *Statistics, k int) float64
@@ -48,7 +48,7 @@ func NewMixture(c EMConfig, engine *graph.Engine) (*Mixture, error) {
 	case GaussianName:
 		m.components, err = newGaussianMixture(c, engine, m.logPrior)
 	default:
-		return nil, fmt.Errorf("likelihood is %q, and the M-step of a mixture has no closed form for it: want bernoulli or gaussian", c.Likelihood)
+		m.components, err = newLevelMixture(c, engine)
 	}
 	m.states = m.components
 	return m, err
@@ -57,6 +57,14 @@ func NewMixture(c EMConfig, engine *graph.Engine) (*Mixture, error) {
 // Maximise is the M-step: it sets the parameters to those that maximise the expected
 // log-joint, plus the log of the smoothing prior, under the statistics.
 func (m *Mixture) Maximise(s *Statistics) error { return m.components.maximise(s) }
+
+// Refresh recomputes what is derived from the parameters, after they were set from outside.
+func (m *Mixture) Refresh() error {
+	if levels, ok := m.components.(*levelMixture); ok {
+		levels.tabulate()
+	}
+	return nil
+}
 
 // Narrowest returns the least variance of a pixel of any component, and whose it is; +Inf
 // for a likelihood without a variance.

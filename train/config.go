@@ -104,7 +104,7 @@ func (c *Config) Options() []Option {
 		{Key: "split-by", Usage: "order or shuffle: how images come into a split (default: shuffle, for data without a split of their own)", Value: name(&c.SplitBy, "HOW"), Unwritten: []string{"", string(ByOrder)}},
 		{Key: "split-seed", Usage: "seed of --split-by shuffle, whatever --seed is", Value: natural(&c.SplitSeed), Unwritten: []string{"1"}},
 		{Key: "binarise", Usage: "how grey pixels become 0 or 1: threshold, static, dynamic or none (default for mnist: dynamic; for tables static)", Value: name(&c.Binarise, "MODE")},
-		{Key: "likelihood", Usage: "distribution of pixels: bernoulli, gaussian; of a vae also continuous-bernoulli, grey-bernoulli and, of 256 levels, discretized-logistic, discretized-logistic-mixture, beta-binomial or dequantised-gaussian", Value: name(&c.Likelihood, "NAME")},
+		{Key: "likelihood", Usage: "distribution of pixels: bernoulli, gaussian (not of a grid) and, of 256 levels, discretized-logistic, discretized-logistic-mixture or beta-binomial; of a vae also continuous-bernoulli, grey-bernoulli and dequantised-gaussian", Value: name(&c.Likelihood, "NAME")},
 		{Key: "epochs", Usage: "passes over the training images (EM: iterations)", Value: integer(&c.Epochs)},
 		{Key: "seed", Usage: "seed of all randomness", Value: natural(&c.Seed)},
 		{Key: "workers", Usage: "goroutines that share the work of a step (0: one for each CPU)", Value: integer(&c.Workers)},

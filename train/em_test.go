@@ -40,11 +40,43 @@ var emCases = []struct {
 	{"grid", GridModel, func(c *Config) {}},
 	{"grid, shared prior", GridModel, func(c *Config) { c.table().Prior, c.grid().GridRule = model.Shared, model.Lattice }},
 	{"grid, prior per image", GridModel, func(c *Config) { c.table().Prior, c.grid().GridRule = model.PerImage, model.Hermite }},
+	{"mixture of levels", MixtureModel, ofLevels(model.DiscretizedLogisticName)},
+	{"mixture of levels, prior per image", MixtureModel, func(c *Config) {
+		ofLevels(model.DiscretizedLogisticName)(c)
+		c.table().Prior, c.mixture().Init = model.PerImage, FromRandom
+	}},
+	{"mixture of levels, without smoothing", MixtureModel, func(c *Config) {
+		ofLevels(model.DiscretizedLogisticName)(c)
+		c.mixture().Smoothing, c.mixture().Init = 0, KMeansPP
+	}},
+	{"mixture of mixtures of levels", MixtureModel, func(c *Config) {
+		ofLevels(model.DiscretizedLogisticMixtureName)(c)
+		c.table().Mixtures = 2
+	}},
+	{"mixture of beta-binomial levels", MixtureModel, ofLevels(model.BetaBinomialName)},
+	{"grid of levels", GridModel, ofLevels(model.DiscretizedLogisticName)},
+	{"grid of mixtures of levels, gated", GridModel, func(c *Config) {
+		ofLevels(model.DiscretizedLogisticMixtureName)(c)
+		c.network().Layers = model.Gated
+	}},
+	{"grid of beta-binomial levels, convolutions", GridModel, func(c *Config) {
+		ofLevels(model.BetaBinomialName)(c)
+		c.network().Layers, c.network().ConvSettings.Widths = model.Conv, []int{3, 4}
+	}},
+	{"grid of residual blocks, shared prior", GridModel, func(c *Config) {
+		c.table().Prior, c.network().Layers = model.Shared, model.Residual
+		c.network().ConvSettings.Widths, c.network().ConvSettings.Blocks = []int{3}, 1
+	}},
 	{"grid that stalls", GridModel, func(c *Config) { c.network().LR, c.grid().MSteps = 3, 2 }},
 }
 
 func gaussian(c *Config) {
 	c.Likelihood, c.Binarise, c.mixture().VarianceFloor = model.GaussianName, data.None, 1e-2
+}
+
+// ofLevels are images of 256 levels.
+func ofLevels(l model.LikelihoodName) func(c *Config) {
+	return func(c *Config) { c.Likelihood, c.Binarise = l, data.None }
 }
 
 // emConfig fits a small model to synthetic images in a fraction of a second.
@@ -250,6 +282,9 @@ func TestNoIterationLowersEvidencePlusPenalty(t *testing.T) {
 					tolerance := 36 * 100 * math.Exp2(-24)
 					if SettingsOf[MixtureSettings](c).Smoothing == 0 {
 						tolerance = 36 * 80 * 36 * math.Exp2(-24) / 10 // a tenth of the pixels at most
+					}
+					if c.Likelihood.Pixels() == model.LevelPixels { // of levels that are alike, 36 log 256 nats
+						tolerance = 36 * 36 * math.Log(256) * math.Exp2(-24)
 					}
 					if to < from-tolerance {
 						t.Errorf("seed %d: iteration %d (%+v) takes evidence plus penalty from %.7f to %.7f", seed, m.Epoch, *m.EM, from, to)
@@ -606,14 +641,17 @@ func TestWhatEMCannotFitIsNamed(t *testing.T) {
 		{MixtureModel, func(c *Config) { c.mixture().Smoothing = -1 }, "smoothing is -1, want 0 or more"},
 		{MixtureModel, func(c *Config) { c.table().Tolerance = math.NaN() }, "tolerance is NaN, want 0 or more nats per image"},
 		{MixtureModel, func(c *Config) { c.Binarise = data.Dynamic }, "binarise is dynamic, but a table holds the posteriors of one fixed data set: want static, threshold or none"},
-		{MixtureModel, func(c *Config) { c.Likelihood = model.ContinuousBernoulliName }, `likelihood is "continuous-bernoulli", want bernoulli or gaussian for a model with a table`},
+		{MixtureModel, func(c *Config) { c.Likelihood = model.ContinuousBernoulliName }, `likelihood is "continuous-bernoulli", want bernoulli, gaussian or a mass of 256 levels for a model with a table: discretized-logistic, discretized-logistic-mixture or beta-binomial`},
 		{MixtureModel, func(c *Config) { c.mixture().Accelerate, c.table().Prior = true, model.PerImage }, "accelerate is true, but the prior is per-image: want fixed or shared, a table cannot be extrapolated"},
 		{GridModel, func(c *Config) { c.network().Latent = 3 }, "latent is 3, but grid has 2 dimensions: want the same"},
 		{GridModel, func(c *Config) { c.grid().Grid = []int{4, 0} }, "grid has 0 points along dimension 2, want 1 to 100000"},
 		{GridModel, func(c *Config) { c.grid().GridRule = "spiral" }, `unknown grid-rule "spiral", want one of equal-mass, gauss-hermite, lattice`},
-		{MixtureModel, func(c *Config) { c.Likelihood = model.DiscretizedLogisticName }, `likelihood is "discretized-logistic", but a model with a table is fitted to sums of pixels over images, which say too little of 256 levels: want --model vae, with --latent 2 for a plane or --prior mixture for groups`},
-		{GridModel, func(c *Config) { c.Likelihood = model.BetaBinomialName }, `likelihood is "beta-binomial", but a model with a table is fitted to sums of pixels over images, which say too little of 256 levels: want --model vae, with --latent 2 for a plane or --prior mixture for groups`},
-		{GridModel, func(c *Config) { c.Likelihood = model.GaussianName }, "likelihood is gaussian, want bernoulli for a grid"},
+		{MixtureModel, func(c *Config) { c.Likelihood = model.DequantisedGaussianName }, `likelihood is "dequantised-gaussian", want bernoulli, gaussian or a mass of 256 levels for a model with a table: discretized-logistic, discretized-logistic-mixture or beta-binomial`},
+		{MixtureModel, func(c *Config) { ofLevels(model.BetaBinomialName)(c); c.mixture().Accelerate = true }, "accelerate is true and incremental 0, but the M-step of likelihood beta-binomial is no closed form and its statistics are of 256 levels: want false, and 0"},
+		{MixtureModel, func(c *Config) { c.table().Mixtures = 3 }, "mixtures is 3, but likelihood is bernoulli: want discretized-logistic-mixture"},
+		{MixtureModel, inColour, `likelihood is "discretized-logistic-mixture", under which a pixel's colours depend on each other, but a model with a table has a distribution for each colour by itself: want discretized-logistic or beta-binomial, --grey, or --model vae`},
+		{GridModel, inColour, `likelihood is "discretized-logistic-mixture", under which a pixel's colours depend on each other, but a model with a table has a distribution for each colour by itself: want discretized-logistic or beta-binomial, --grey, or --model vae`},
+		{GridModel, func(c *Config) { c.Likelihood = model.GaussianName }, "likelihood is gaussian, want bernoulli or a mass of 256 levels for a grid"},
 		{GridModel, func(c *Config) { c.grid().MSteps = 0 }, "m-steps is 0, want at least 1"},
 		{GridModel, func(c *Config) { c.network().LR = math.Inf(1) }, "lr is +Inf, want a positive number"},
 		{GridModel, func(c *Config) { c.network().Hidden = []int{0} }, "hidden: layer 1 has 0 units, want at least 1"},
@@ -629,6 +667,9 @@ func TestWhatEMCannotFitIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// inColour asks for colours that depend on each other.
+func inColour(c *Config) { ofLevels(model.DiscretizedLogisticMixtureName)(c); c.Channels = 3 }
 
 // TestACheckpointOfAnotherModelIsNotLoaded: states of other sizes, of another kind, or
 // without the table of a prior per image.

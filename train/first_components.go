@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"elbo/data"
+	"elbo/graph"
 	"elbo/graph/elementary"
 	"elbo/model"
 	"elbo/model/infer"
@@ -55,6 +56,10 @@ func (s *Setup) firstStatistics(m *model.EM, variance float64) *model.Statistics
 	}
 	x := make([]float32, d)
 	weight := float64(n) / float64(k)
+	if s.Config.Likelihood.Pixels() == model.LevelPixels {
+		s.firstLevels(stats, chosen, weight)
+		return stats
+	}
 	for c, image := range chosen {
 		s.Train.Evaluated(x, image)
 		stats.Counts[c] = weight
@@ -68,6 +73,34 @@ func (s *Setup) firstStatistics(m *model.EM, variance float64) *model.Statistics
 	}
 	return stats
 }
+
+// firstLevels gives each component half the levels of an image, and half those that a value has in
+// all images.
+func (s *Setup) firstLevels(stats *model.Statistics, chosen []int, weight float64) {
+	k, n := len(chosen), s.Train.N()
+	x := make([]float32, s.Train.D())
+	often := make([]float64, len(x)*graph.Levels) // of all images
+	for i := range n {
+		s.Train.Evaluated(x, i)
+		for j, v := range x {
+			often[j*graph.Levels+levelOf(v)]++
+		}
+	}
+	half := float64(weight / 2)
+	for c, image := range chosen {
+		s.Train.Evaluated(x, image)
+		stats.Counts[c] = weight
+		for i, count := range often {
+			stats.Sums[i*k+c] = half * (count / float64(n))
+		}
+		for j, v := range x {
+			stats.Sums[(j*graph.Levels+levelOf(v))*k+c] += half
+		}
+	}
+}
+
+// levelOf is the level of a grey level in [0, 1].
+func levelOf(x float32) int { return int(math.Round(float64(x) * (graph.Levels - 1))) }
 
 // distinctImages returns k different images in random order.
 func (s *Setup) distinctImages(k int, stream *data.Stream) []int {
@@ -145,6 +178,12 @@ func (s *Setup) randomResponsibilities(stats *model.Statistics, stream *data.Str
 			share := q[c] / total
 			stats.Counts[c] += share
 			if share < 1e-6 {
+				continue
+			}
+			if s.Config.Likelihood.Pixels() == model.LevelPixels {
+				for j, v := range x {
+					stats.Sums[(j*graph.Levels+levelOf(v))*k+c] += share
+				}
 				continue
 			}
 			for j, v := range x {

@@ -30,7 +30,7 @@ func gridKind() Kind {
 				return nil, err
 			}
 			c := own.Model(s.Config, s.Dataset.D(), points)
-			c.Grid.Conv.Image = imageOf(s.Dataset)
+			c.Channels, c.Grid.Conv.Image = s.Dataset.Channels(), imageOf(s.Dataset)
 			m, err := model.NewGridModel(c, s.Engine, s.InitStream)
 			if err != nil {
 				return nil, err
@@ -62,7 +62,7 @@ func (s *GridSettings) Clone() Settings {
 }
 
 func (s *GridSettings) Options() []Option {
-	options := append([]Option{s.hidden(), s.latent(), s.activation(), s.layers()}, s.ConvSettings.options()...)
+	options := append([]Option{s.mixtures(), s.hidden(), s.latent(), s.activation(), s.layers()}, s.ConvSettings.options()...)
 	return append(options, []Option{
 		{Key: "grid", Usage: "points of a grid along each latent dimension, as in 20x20", Value: extent(&s.Grid)},
 		{Key: "grid-rule", Usage: "where they stand: equal-mass, gauss-hermite or lattice", Value: name(&s.GridRule, "NAME")},
@@ -79,7 +79,7 @@ func (s *GridSettings) Validate(c Config) error {
 	network := s.NetworkSettings.bound(&f)
 	f.tooLarge("m-steps", s.MSteps)
 	s.TableSettings.check(c, &f)
-	f.add(c.Likelihood != model.BernoulliName && c.Likelihood.Pixels() != model.LevelPixels, "likelihood is %s, want bernoulli for a grid", c.Likelihood)
+	f.add(c.Likelihood == model.GaussianName, "likelihood is gaussian, want bernoulli or a mass of 256 levels for a grid")
 	_, err := model.NewGrid(s.GridRule, s.Grid)
 	f.add(err != nil, "%w", err)
 	f.add(s.Latent != len(s.Grid), "latent is %d, but grid has %d dimensions: want the same", s.Latent, len(s.Grid))
@@ -88,7 +88,7 @@ func (s *GridSettings) Validate(c Config) error {
 	for i, h := range network.Hidden {
 		f.add(h < 1, "hidden: layer %d has %d units, want at least 1", i+1, h)
 	}
-	f = append(f, model.ValidateLayers(s.Layers, s.Activation), s.fits(model.MapShape{}), model.EMConfig{Pixels: 1, States: 1, Likelihood: c.Likelihood, Prior: s.Prior}.Validate())
+	f = append(f, model.ValidateLayers(s.Layers, s.Activation), s.fits(model.MapShape{}), model.EMConfig{Pixels: 1, States: 1, Likelihood: c.Likelihood, Mixtures: s.Mixtures, Prior: s.Prior}.Validate())
 	return errors.Join(f...)
 }
 
@@ -96,7 +96,7 @@ func (s *GridSettings) Fit(int) {}
 
 // Bytes counts the decoder with gradients and moments, its values at every point, those
 // of a chunk, and the table.
-func (s *GridSettings) Bytes(_ Config, image model.MapShape, images int) float64 {
+func (s *GridSettings) Bytes(c Config, image model.MapShape, images int) float64 {
 	pixels := image.Size()
 	units, weights := s.sizes(pixels)
 	if s.Layers.Convolutional() {
@@ -107,7 +107,8 @@ func (s *GridSettings) Bytes(_ Config, image model.MapShape, images int) float64
 	for _, n := range s.Grid {
 		k *= float64(n)
 	}
-	return 4*(4*weights+k*(8*float64(pixels)+4*units)+4*emChunk*k) + s.TableSettings.bytes(k, images)
+	levels := levelBytes(c, k, pixels) * 5 / 4 // with the shares that the M-graph takes
+	return levels + 4*(4*weights+k*(8*float64(pixels)+4*units)+4*emChunk*k) + s.TableSettings.bytes(k, images)
 }
 
 func (s *GridSettings) Describe(c Config, pixels int) string {
@@ -120,6 +121,7 @@ func (s *GridSettings) Model(c Config, pixels int, grid model.Grid) model.EMConf
 		Pixels:     pixels,
 		States:     len(grid.LogWeights),
 		Likelihood: c.Likelihood,
+		Mixtures:   s.Mixtures,
 		Prior:      s.Prior,
 		Grid:       &model.GridConfig{Grid: grid, Hidden: s.Hidden, Network: s.Layers, Activation: s.Activation, Conv: s.ConvSettings.model(model.MapShape{})},
 	}

@@ -22,7 +22,9 @@ func mixtureKind() Kind {
 		},
 		New: func(s *Setup) (Model, error) {
 			own := s.Config.Settings.(*MixtureSettings)
-			m, err := model.NewMixture(own.Model(s.Config, s.Dataset.D()), s.Engine)
+			c := own.Model(s.Config, s.Dataset.D())
+			c.Channels = s.Dataset.Channels()
+			m, err := model.NewMixture(c, s.Engine)
 			if err != nil {
 				return nil, err
 			}
@@ -70,9 +72,10 @@ func (s *MixtureSettings) Clone() Settings {
 
 func (s *MixtureSettings) Options() []Option {
 	return []Option{
+		s.mixtures(),
 		{Key: "components", Usage: "components of a mixture", Value: integer(&s.Components)},
 		s.prior(),
-		{Key: "smoothing", Usage: "a of the Beta(1+a, 1+a) prior of each pixel's probability", Value: number(&s.Smoothing)},
+		{Key: "smoothing", Usage: "a of the Beta(1+a, 1+a) prior of each pixel's probability; of 256 levels as many images more, of levels all over", Value: number(&s.Smoothing)},
 		{Key: "variance-floor", Usage: "least variance of a pixel, gaussian likelihood (0: none)", Value: number(&s.VarianceFloor)},
 		{Key: "init", Usage: "where components begin: images, kmeans++ or random (responsibilities)", Value: name(&s.Init, "NAME")},
 		{Key: "restarts", Usage: "fit from this many first parameters and keep the best", Value: integer(&s.Restarts)},
@@ -91,6 +94,7 @@ func (s *MixtureSettings) Validate(c Config) error {
 	f.add(s.Restarts < 1, "restarts is %d, want at least 1", s.Restarts)
 	f.add(s.Restart < 0, "restart is %d, want 0 or more", s.Restart)
 	f.add(s.Accelerate && s.Prior == model.PerImage, "accelerate is true, but the prior is per-image: want fixed or shared, a table cannot be extrapolated")
+	f.add(c.Likelihood.Pixels() == model.LevelPixels && (s.Accelerate || s.Incremental > 0), "accelerate is %v and incremental %d, but the M-step of likelihood %s is no closed form and its statistics are of 256 levels: want false, and 0", s.Accelerate, s.Incremental, c.Likelihood)
 	f.add(s.Incremental < 0, "incremental is %d, want 0 (all at once) or more images", s.Incremental)
 	f.add(s.Incremental > 0 && (s.Prior == model.PerImage || s.Accelerate), "incremental is %d, but prior is %s and accelerate %v: want fixed or shared, and false", s.Incremental, s.Prior, s.Accelerate)
 	_, err := ParseInit(string(s.Init))
@@ -110,10 +114,10 @@ func (s *MixtureSettings) enough(images int) error {
 }
 
 // Bytes counts components with their statistics, the values of a chunk, and the table.
-func (s *MixtureSettings) Bytes(_ Config, image model.MapShape, images int) float64 {
+func (s *MixtureSettings) Bytes(c Config, image model.MapShape, images int) float64 {
 	pixels := image.Size()
 	k := float64(s.Components)
-	return 4*(10*k*float64(pixels)+5*emChunk*k) + s.TableSettings.bytes(k, images)
+	return levelBytes(c, k, pixels) + 4*(10*k*float64(pixels)+5*emChunk*k) + s.TableSettings.bytes(k, images)
 }
 
 func (s *MixtureSettings) Describe(c Config, _ int) string {
@@ -126,6 +130,7 @@ func (s *MixtureSettings) Model(c Config, pixels int) model.EMConfig {
 		Pixels:        pixels,
 		States:        s.Components,
 		Likelihood:    c.Likelihood,
+		Mixtures:      s.Mixtures,
 		Prior:         s.Prior,
 		Smoothing:     s.Smoothing,
 		VarianceFloor: s.VarianceFloor,

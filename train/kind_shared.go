@@ -282,6 +282,7 @@ func joined(numbers []int, separator string) string {
 // TableSettings are what kinds that EM fits have in common.
 type TableSettings struct {
 	Prior     model.TablePrior
+	Mixtures  int     // components of a value's mixture; 0: as the likelihood has it
 	Tolerance float64 // least gain of an iteration, nats per image
 }
 
@@ -313,6 +314,13 @@ func (t *TableSettings) prior() Option {
 	return Option{Key: "prior", Usage: "who chooses p(z): fixed, shared (the data) or per-image", Value: name(&t.Prior, "NAME")}
 }
 
+func (t *TableSettings) mixtures() Option { return mixtures(&t.Mixtures) }
+
+// mixtures is the number of components of discretized-logistic-mixture.
+func mixtures(field *int) Option {
+	return Option{Key: "mixtures", Usage: "components for each pixel (discretized-logistic-mixture; 0: 5)", Value: integer(field), Unwritten: []string{"0"}}
+}
+
 func (t *TableSettings) tolerance() Option {
 	return Option{Key: "tolerance", Usage: "stop when an iteration (with --accelerate two in a row) gains less than this, nats per image (0: never)", Value: number(&t.Tolerance)}
 }
@@ -321,6 +329,20 @@ func (t *TableSettings) tolerance() Option {
 func (t TableSettings) check(c Config, f *faults) {
 	f.add(c.Binarise == data.Dynamic, "binarise is dynamic, but a table holds the posteriors of one fixed data set: want static, threshold or none")
 	f.add(!(t.Tolerance >= 0) || math.IsInf(t.Tolerance, 0), "tolerance is %g, want 0 or more nats per image", t.Tolerance)
+}
+
+// suits fails where images have what the states of a table cannot have.
+func (t TableSettings) suits(c Config, image model.MapShape) error {
+	return model.EMConfig{Pixels: image.Size(), Channels: image.Channels, States: 1, Likelihood: c.Likelihood, Mixtures: t.Mixtures, Prior: t.Prior}.Validate()
+}
+
+// levelBytes is the memory of the log-masses of states and of their statistics, which are of 256
+// levels for each value: float32 for the masses and for those of a chunk, float64 for the sums.
+func levelBytes(c Config, states float64, pixels int) float64 {
+	if c.Likelihood.Pixels() != model.LevelPixels {
+		return 0
+	}
+	return float64(graph.Levels*(4+4+8)) * states * float64(pixels)
 }
 
 // bytes is the memory of log p_n(z) and of log p(z|x_n) for every image.

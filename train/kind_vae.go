@@ -83,7 +83,7 @@ func (s *VAESettings) Clone() Settings {
 func (s *VAESettings) Options() []Option {
 	options := []Option{
 		{Key: "variance", Usage: "variance of the gaussian likelihood: a number, the same for all pixels; learned: the mean squared residual, at every step; pixel: by the decoder, for each pixel", Value: variance(&s.Variance)},
-		{Key: "mixtures", Usage: "components for each pixel (discretized-logistic-mixture; 0: 5)", Value: integer(&s.Mixtures), Unwritten: []string{"0"}},
+		mixtures(&s.Mixtures),
 		s.layeredHidden(),
 		s.layeredLatent(),
 		s.activation(),

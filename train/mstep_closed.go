@@ -34,7 +34,16 @@ func (c *closedStep) begin(e *em) error {
 	return e.degeneracy()
 }
 
-func (c *closedStep) chunk() int { return emChunk }
+// chunk is larger where statistics are of 256 levels for each value, which have to be added up
+// after it, as far as its images take no more than 64 MB.
+func (c *closedStep) chunk() int { return chunkOf(c.mixture.EM) }
+
+func chunkOf(m *model.EM) int {
+	if m.Config.Likelihood.Pixels() != model.LevelPixels {
+		return emChunk
+	}
+	return min(max((64<<20)/(4*m.Config.Pixels), emChunk), 10*emChunk)
+}
 
 func (c *closedStep) expect(e *em, first, count int) {
 	e.fit.AddStatistics(e.stats, count)

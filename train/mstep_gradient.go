@@ -20,7 +20,7 @@ func newGradientStep(s *Setup, m *model.GridModel) *gradientStep {
 
 func (g *gradientStep) begin(*em) error { return nil }
 
-func (g *gradientStep) chunk() int { return emChunk }
+func (g *gradientStep) chunk() int { return chunkOf(g.grid.EM) }
 
 func (g *gradientStep) expect(e *em, _, count int) { e.fit.AddStatistics(e.stats, count) }
 

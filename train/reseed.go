@@ -71,9 +71,10 @@ func worstOfAll(r Reducer, own []worstExplained, most int) ([]worstExplained, er
 // p(x) is that before the M-step, which may have raised it and left less to gain: so the
 // moves are on trial, and the next E-step undoes them where evidence plus penalty fell.
 //
-// It returns the number of components that were moved.
+// Components of 256 levels stay where they are. It returns the number of components that were
+// moved.
 func (c *closedStep) reseed(e *em) int {
-	if e.Config.Table().Prior != model.Shared {
+	if e.Config.Table().Prior != model.Shared || e.Config.Likelihood.Pixels() == model.LevelPixels {
 		return 0
 	}
 	d := e.Train.D()

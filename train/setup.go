@@ -130,6 +130,13 @@ func newSetup(c Config, ds *data.Dataset, own bool, cpus int, engine func(worker
 	if err := c.Network().fits(imageOf(ds)); err != nil {
 		return nil, &ConfigError{err}
 	}
+	if t, ok := c.Settings.(interface {
+		suits(c Config, image model.MapShape) error
+	}); ok {
+		if err := t.suits(c, imageOf(ds)); err != nil {
+			return nil, &ConfigError{err}
+		}
+	}
 	if err := c.roomFor(imageOf(ds), train.N(), float64(data.AvailableMemory())); err != nil {
 		return nil, &ConfigError{err}
 	}

@@ -35,5 +35,19 @@ func (c Config) share(twin *Config) {
 	twin.Quick, twin.SplitBy, twin.SplitSeed = c.Quick, c.SplitBy, c.SplitSeed
 	own, network := twin.network(), c.Network().clone()
 	own.Hidden, own.Latent, own.Layers, own.Activation, own.ConvSettings = network.Hidden, network.Latent, network.Layers, network.Activation, network.ConvSettings
+	if to, from := twin.mixtures(), c.mixtures(); to != nil && from != nil {
+		*to = *from
+	}
 	twin.Likelihood, twin.Seed, twin.Workers = c.Likelihood, c.Seed, c.Workers
+}
+
+// mixtures is the setting of discretized-logistic-mixture, nil where the settings have none.
+func (c Config) mixtures() *int {
+	switch s := c.Settings.(type) {
+	case *VAESettings:
+		return &s.Mixtures
+	case interface{ table() *TableSettings }:
+		return &s.table().Mixtures
+	}
+	return nil
 }

@@ -112,6 +112,8 @@ type mixture struct {
 	mixture *model.Mixture
 }
 
+func (m *mixture) Refresh() error { return m.mixture.Refresh() }
+
 // grid is a grid as a [Model]: a table whose states are points of a latent space.
 type grid struct {
 	*table

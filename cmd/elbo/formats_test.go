@@ -290,6 +290,7 @@ func tensorsOfEveryKind(t *testing.T) []string {
 		"--binarise static --hidden 5;4 --latent 2,2 --batch 10",
 		"--model grid --binarise static --grid 2x2 --hidden 5",
 		"--model mixture --binarise static --components 2 --prior per-image",
+		"--model mixture --binarise none --likelihood beta-binomial --components 2",
 		"--model mixture --binarise none --likelihood gaussian --components 2 --incremental 10",
 	} {
 		out := filepath.Join(dir, fmt.Sprint("run", i))

@@ -505,22 +505,35 @@ func (p *program) sayWhat(s *train.Setup) {
 
 // sayCost says what a network takes where its weights do not tell, as with convolutions, and
 // where a likelihood takes several numbers for each of a pixel's; the time by a step that is made
-// and thrown away.
+// and thrown away. Of EM that is its E-step, which tells too little where the M-step is no product.
 func (p *program) sayCost(s *train.Setup) {
-	m, ok := s.Model.(train.Latent)
-	if !ok || !s.Config.Network().Layers.Convolutional() && m.Joint().Outputs() == s.Dataset.D() {
+	levels := s.Config.Likelihood.Pixels() == model.LevelPixels
+	if !levels && !s.Config.Network().Layers.Convolutional() && !severalNumbers(s) {
 		return
 	}
 	size, words := s.Sizes(), ""
-	if seconds, err := s.EpochSeconds(p.now); err == nil && seconds > 0 {
-		words = ", less than a second an epoch"
-		if seconds >= 90 {
-			words = fmt.Sprintf(", about %.2g minutes an epoch", seconds/60)
-		} else if seconds >= 1 {
-			words = fmt.Sprintf(", about %.2g s an epoch", seconds)
+	if !(levels && s.Config.HasTable()) {
+		if seconds, err := s.EpochSeconds(p.now); err == nil && seconds > 0 {
+			words = epochWords(seconds)
 		}
 	}
 	p.say("  cost   %.3g million parameters, about %.2g GB of memory%s", float64(size.Parameters)/1e6, size.Memory/1e9, words)
+}
+
+// severalNumbers reports whether a decoder gives several numbers for each of a pixel's.
+func severalNumbers(s *train.Setup) bool {
+	m, ok := s.Model.(train.Latent)
+	return ok && m.Joint().Outputs() != s.Dataset.D()
+}
+
+func epochWords(seconds float64) string {
+	switch {
+	case seconds < 1:
+		return ", less than a second an epoch"
+	case seconds < 90:
+		return fmt.Sprintf(", about %.2g s an epoch", seconds)
+	}
+	return fmt.Sprintf(", about %.2g minutes an epoch", seconds/60)
 }
 
 // describeTraining says how a model is fitted: for how long, how fast, and whatever is not as
