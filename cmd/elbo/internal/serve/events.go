@@ -23,7 +23,13 @@ type listed struct {
 	Name string `json:"name"` // its path below the directory, with slashes
 	train.Summary
 	Version string `json:"version"` // another one where anything of it has changed
+
+	look int // by which it was read
 }
+
+// looksBetween is how many looks a run in training is left alone for after it was read: reading it
+// reads its checkpoints, on the cores that train it.
+const looksBetween = 3
 
 // runs is a directory of runs, looked at from time to time. A run is read again only where a
 // file of it has changed, and none is written to or locked: the program that trains it does not
@@ -35,6 +41,7 @@ type runs struct {
 	known map[string]listed // by name
 	order []string
 	fault string // why the directory cannot be read
+	looks int
 }
 
 // look reads the directory again, and reports whether anything is new.
@@ -47,13 +54,15 @@ func (d *runs) look() bool {
 		fault = err.Error()
 	}
 	changed := fault != d.fault
+	d.looks++
 	known, order := map[string]listed{}, []string{}
 	for _, path := range found {
 		name := nameOf(d.dir, path)
 		version := versionOf(path)
 		r, ok := d.known[name]
-		if !ok || r.Version != version {
-			r = listed{Name: name, Summary: train.Summarise(path), Version: version}
+		rests := ok && r.State == train.RunInTraining && d.looks-r.look < looksBetween
+		if !ok || r.Version != version && !rests {
+			r = listed{Name: name, Summary: train.Summarise(path), Version: version, look: d.looks}
 			changed = true
 		}
 		known[name], order = r, append(order, name)
@@ -172,7 +181,7 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		stream.SetWriteDeadline(time.Time{})
+		stream.SetWriteDeadline(time.Now().Add(timeToRead)) // of this event: the stream has no end
 		if _, err := fmt.Fprintf(w, "event: runs\ndata: %s\n\n", text); err != nil {
 			return err
 		}
@@ -197,6 +206,7 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		case <-beat.C:
+			stream.SetWriteDeadline(time.Now().Add(timeToRead))
 			if _, err := fmt.Fprint(w, ": still here\n\n"); err != nil {
 				return
 			}
