@@ -5,7 +5,7 @@ STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 30s
 NOTICES = cmd/elbo/doc/THIRD_PARTY_NOTICES.txt
 
-.PHONY: build check check-onnx test race bench bench-peers fuzz fused reference reference-bits reference-auroc reference-recompute cross licences
+.PHONY: build check check-onnx check-tensorboard test race bench bench-peers fuzz fused reference reference-bits reference-auroc reference-recompute cross licences
 
 build:            ## the program, ./elbo
 	go build -o elbo ./cmd/elbo
@@ -33,6 +33,9 @@ fused:            ## that no product is fused with a sum where the compiler may:
 check-onnx: build ## exported models in onnxruntime (first: pip install -r train/testdata/onnx/requirements.txt); two minutes
 	python3 train/testdata/onnx/check.py --elbo ./elbo
 
+check-tensorboard: build ## event files in TensorBoard (first: pip install -r cmd/elbo/testdata/tensorboard/requirements.txt); a minute
+	python3 cmd/elbo/testdata/tensorboard/check.py --elbo ./elbo
+
 test:             ## all tests
 	go test ./...
 
@@ -47,7 +50,7 @@ bench-peers: build ## elbo next to PyTorch, JAX and numpy, in alternating runs (
 	$(PEERS_PYTHON) train/testdata/peers/peers.py --elbo ./elbo $(PEERS)
 
 fuzz:             ## each fuzz target for FUZZTIME
-	@for package in ./data ./train/run ./graph/gemm; do \
+	@for package in ./data ./train/run ./graph/gemm ./cmd/elbo/internal/serve ./cmd/elbo/internal/tfevents; do \
 	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 	    echo "$$package $$target"; \
 	    go test -run xxx -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$package || exit 1; \

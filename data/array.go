@@ -126,6 +126,19 @@ func ReadArrays(file string, names ...string) ([]*Array, error) {
 	return []*Array{a}, nil
 }
 
+// ParseArray reads an array from the bytes of a .npy file that is not compressed, as ReadArrays
+// does; name is what errors call it.
+func ParseArray(name string, npy []byte) (*Array, error) {
+	if !bytes.HasPrefix(npy, []byte("\x93NUMPY")) {
+		return nil, fault(name, "its first bytes are not those of a .npy file: want what numpy.save writes")
+	}
+	in, err := newInput(name, bytes.NewReader(npy), int64(len(npy)), int64(len(npy)), newMemory(AvailableMemory()))
+	if err != nil {
+		return nil, err
+	}
+	return readArray(in)
+}
+
 // readArchive reads the arrays of a .npz file.
 func readArchive(file string, f *os.File, size int64, names []string, mem *memory) ([]*Array, error) {
 	archive, err := zip.NewReader(f, size)

@@ -9,9 +9,11 @@ type BitImages struct {
 	outcomes  [256][8]float32 // of a byte, its lowest bit first
 }
 
-// Bits draws the images of v; nil where Mode is None and there is nothing to draw.
+// Bits draws the images of v; nil where Mode is None and there is nothing to draw, and where
+// they are too many to be kept: as pixels are left in their file from 256 MiB on, so are as many
+// bits not kept, but drawn anew each time.
 func (v View) Bits() *BitImages {
-	if v.Mode == None {
+	if !v.keepsBits() {
 		return nil
 	}
 	k := v.noBits()
@@ -21,6 +23,11 @@ func (v View) Bits() *BitImages {
 		k.keep(x, i)
 	}
 	return k
+}
+
+// keepsBits tells whether outcomes are drawn, and few enough to be kept.
+func (v View) keepsBits() bool {
+	return v.Mode != None && int64(v.N())*int64((v.D()+7)/8) < leaveAbove
 }
 
 // noBits is Bits before anything is drawn.
@@ -65,9 +72,9 @@ type DrawnBits struct {
 	drawn []bool
 }
 
-// DrawnBits returns the images of v, none drawn yet; nil where Mode is None.
+// DrawnBits returns the images of v, none drawn yet; nil where Bits is.
 func (v View) DrawnBits() *DrawnBits {
-	if v.Mode == None {
+	if !v.keepsBits() {
 		return nil
 	}
 	return &DrawnBits{v: v, bits: v.noBits(), drawn: make([]bool, v.N())}

@@ -33,6 +33,22 @@ func TestKeptImagesAreThoseOfTheView(t *testing.T) {
 	}
 }
 
+// TestOutcomesOfManyImagesAreNotKept: where they would take as much memory as pixels that are
+// left in their file.
+func TestOutcomesOfManyImagesAreNotKept(t *testing.T) {
+	const side = 3000 // 9 million pixels
+	images := leaveAbove / (side * side / 8)
+	for n, kept := range map[int]bool{images: true, images + 1: false} {
+		im := &Images{N: n, Rows: side, Cols: side}
+		if v := (View{Subset: Subset{im: im, n: n}, Mode: Static}); v.keepsBits() != kept {
+			t.Errorf("%d images of %d pixels are kept: %v, want %v", n, side*side, !kept, kept)
+		}
+	}
+	if n := leaveAbove / (side * side / 8) * 2; (View{Subset: Subset{im: &Images{N: n, Rows: side, Cols: side}, n: n}, Mode: Static}).Bits() != nil {
+		t.Errorf("%d images are kept", n)
+	}
+}
+
 func BenchmarkKept(b *testing.B) {
 	ds, err := openMNIST()
 	if err != nil {

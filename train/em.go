@@ -36,7 +36,7 @@ type em struct {
 
 	fit        *model.EStep             // with statistics
 	validation *model.EStep             // or nil
-	pixels     func(x []float32, i int) // those of training image i
+	pixels     func(x []float32, i int) // those of training image i, one of this process' share
 	stats      *model.Statistics
 
 	step    int64     // M-steps taken
@@ -95,8 +95,11 @@ func newEM(f *Fitting, m *model.EM, step MStep) *em {
 // ones.
 func (e *em) Begin(from *run.State) error {
 	e.pixels = e.Train.Evaluated
-	if kept := e.Train.Bits(); kept != nil {
-		e.pixels = kept.Pixels
+	lo, hi := infer.Share(e.Reducer, e.Train.N())
+	own := e.Train
+	own.Subset = own.Slice(lo, hi)
+	if kept := own.Bits(); kept != nil {
+		e.pixels = func(x []float32, i int) { kept.Pixels(x, i-lo) }
 	}
 	var err error
 	if e.fit, err = e.model.NewEStep(min(e.mStep.chunk(), e.Train.N()), true, e.prior.perImage()); err != nil {

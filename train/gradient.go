@@ -253,10 +253,8 @@ func (g *gradient) reduce(t *model.Totals) error {
 	if g.Reducer.Size() == 1 {
 		return nil
 	}
-	for _, grad := range g.summed {
-		if err := g.Reducer.SumFloat32(grad); err != nil {
-			return err
-		}
+	if err := g.Reducer.SumFloat32(g.summed...); err != nil {
+		return err
 	}
 	return sumTotals(g.Reducer, t)
 }

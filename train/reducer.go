@@ -11,7 +11,8 @@ type Reducer interface {
 	Size() int // number of processes
 	// Sum replaces values by their sums over all processes.
 	Sum(values []float64) error
-	SumFloat32(values []float32) error
+	// SumFloat32 does so for several slices, in single precision.
+	SumFloat32(values ...[]float32) error
 }
 
 // Alone is the Reducer of a single process: every sum is complete as it is.
@@ -27,7 +28,7 @@ func (Alone) Size() int { return 1 }
 func (Alone) Sum([]float64) error { return nil }
 
 // SumFloat32 leaves values as they are.
-func (Alone) SumFloat32([]float32) error { return nil }
+func (Alone) SumFloat32(...[]float32) error { return nil }
 
 // owner is the process that owns an image out of n: of those that are its infer.Share.
 func owner(r Reducer, image, n int) int { return ((image+1)*r.Size() - 1) / n }

@@ -52,7 +52,7 @@ for n in 1 2; do ip -n elbo$n addr add 10.77.0.$n/24 dev ev$n; ip -n elbo$n link
 func (h *hosts) mpirun(env []string, args ...string) *process {
 	h.t.Helper()
 	command := append([]string{"netns", "exec", "elbo1", "unshare", "--uts", "sh", "-c", `hostname node1; exec "$@"`, "sh",
-		"mpirun", "--allow-run-as-root", "-np", "2", "-H", "10.77.0.1:1,10.77.0.2:1", "--mca", "plm_rsh_agent", h.agent,
+		h.openMPI(), "--allow-run-as-root", "-np", "2", "-H", "10.77.0.1:1,10.77.0.2:1", "--mca", "plm_rsh_agent", h.agent,
 		"--mca", "btl", "tcp,self", "--mca", "btl_tcp_if_include", "10.77.0.0/24", "--mca", "oob_tcp_if_include", "10.77.0.0/24",
 		"-x", "ELBO_BLAS", "-x", "ELBO_MPI_TIMEOUT", "-x", "PATH", "elbo"}, args...)
 	cmd := exec.Command("ip", command...)
@@ -66,7 +66,7 @@ func (h *hosts) mpirun(env []string, args ...string) *process {
 // checkpoint stands.
 func TestTwoHostsFitAsOne(t *testing.T) {
 	r := newRunner(t, 120, "--binarise", "static", "--hidden", "12", "--latent", "3", "--batch", "16", "--split", "100,10")
-	r.wantsMPI()
+	r.openMPI()
 	h := newHosts(r)
 	h.finish(h.start(append(h.flags, "--epochs", "2", "--out", "alone")...))
 	h.finish(h.mpirun(nil, append(h.flags, "--epochs", "2", "--out", "two")...))

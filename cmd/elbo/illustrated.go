@@ -12,21 +12,22 @@ const drawEvery = 20 * time.Second
 
 // illustrated is a recorder that draws samples.png and curves.png while the run goes on.
 type illustrated struct {
-	train.RestartRecorder
 	p     *program
 	s     *train.Setup
 	dir   *run.Dir
 	drawn time.Time
 }
 
-func newIllustrated(p *program, s *train.Setup, dir *run.Dir, to train.RestartRecorder) *illustrated {
-	return &illustrated{to, p, s, dir, p.now()}
+func newIllustrated(p *program, s *train.Setup, dir *run.Dir) *illustrated {
+	return &illustrated{p, s, dir, p.now()}
 }
+
+// Step does nothing: what a step changes is too little to be drawn.
+func (r *illustrated) Step(train.Progress) {}
 
 // Epoch draws after the line of an epoch, where the last drawing is long enough ago. A
 // picture that fails is no reason to end a run: it is said, and tried again.
-func (r *illustrated) Epoch(m run.Metrics) {
-	r.RestartRecorder.Epoch(m)
+func (r *illustrated) Epoch(run.Metrics) {
 	if r.p.now().Sub(r.drawn) < drawEvery {
 		return
 	}
@@ -41,7 +42,10 @@ func (r *illustrated) Epoch(m run.Metrics) {
 }
 
 // Restart goes on with the pictures of a restart.
-func (r *illustrated) Restart(i, n int, s *train.Setup, dir *run.Dir, from *run.State, warnings []error) error {
+func (r *illustrated) Restart(_, _ int, s *train.Setup, dir *run.Dir, _ *run.State, _ []error) error {
 	r.s, r.dir, r.drawn = s, dir, r.p.now()
-	return r.RestartRecorder.Restart(i, n, s, dir, from, warnings)
+	return nil
 }
+
+// Restarted does nothing: the pictures of the run are drawn at its end.
+func (r *illustrated) Restarted([]train.Restarted) {}

@@ -84,7 +84,7 @@ func TestARunInTrainingIsDrawnEveryFewEpochs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	r := newIllustrated(p, s, dir, newProgress(p, s, nil))
+	r := newIllustrated(p, s, dir)
 	for epoch, passed := range []time.Duration{drawEvery / 2, drawEvery} {
 		m := run.Metrics{Epoch: epoch + 1, Step: int64(epoch + 1), Train: &run.EpochTerms{Bound: -3}}
 		if err := dir.AppendMetrics(m); err != nil {

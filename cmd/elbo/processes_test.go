@@ -22,21 +22,27 @@ import (
 // mpirun starts so many processes of one command; more commands follow ":".
 func (r *runner) mpirun(size int, args ...string) *process {
 	r.t.Helper()
-	r.wantsMPI()
-	cmd := exec.Command("mpirun", append([]string{"--oversubscribe", "--allow-run-as-root", "-np", strconv.Itoa(size), "elbo"}, args...)...)
+	cmd := exec.Command(r.openMPI(), append([]string{"--oversubscribe", "--allow-run-as-root", "-np", strconv.Itoa(size), "elbo"}, args...)...)
 	return r.launch(cmd, func(p *os.Process) { p.Signal(syscall.SIGTERM) })
 }
 
-// wantsMPI skips a test where there is no MPI, but not in CI.
-func (r *runner) wantsMPI() {
+// openMPI is Open MPI's launcher, beside which there may be another's.
+func (r *runner) openMPI() string { return r.launcher("openmpi-bin", "mpirun.openmpi", "mpirun") }
+
+// launcher is the first of some programs that is installed. Where none is it skips the test, but
+// not in CI.
+func (r *runner) launcher(debian string, names ...string) string {
 	r.t.Helper()
-	if _, err := exec.LookPath("mpirun"); err == nil {
-		return
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
 	}
 	if os.Getenv("CI") != "" {
-		r.t.Fatal("mpirun is not installed (Debian: openmpi-bin), and CI is to have it")
+		r.t.Fatalf("%s is not installed (Debian: %s), and CI is to have it", names[0], debian)
 	}
-	r.t.Skip("mpirun is not installed (Debian: openmpi-bin)")
+	r.t.Skipf("%s is not installed (Debian: %s)", names[0], debian)
+	return ""
 }
 
 // ranks returns the processes that mpirun has started, which are its children.
@@ -117,6 +123,25 @@ func TestSeveralProcessesFitAsOne(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTheMPILibraryIsOfNoAccount: MPICH's and Open MPI's come to the same bits with two processes,
+// as a sum of two does not depend on their order, and each goes on where the other has stopped.
+func TestTheMPILibraryIsOfNoAccount(t *testing.T) {
+	r := newRunner(t, 120, "--binarise", "static", "--hidden", "12", "--latent", "3", "--batch", "16", "--split", "100,10")
+	mpich := r.launcher("mpich", "mpirun.mpich", "mpiexec.hydra")
+	start := func(args ...string) *process {
+		return r.launch(exec.Command(mpich, append([]string{"-np", "2", "elbo"}, args...)...), func(p *os.Process) { p.Signal(syscall.SIGTERM) })
+	}
+	r.finish(start(append(r.flags, "--epochs", "2", "--out", "one")...))
+	r.finish(r.mpirun(2, "resume", "one", "--epochs", "4"))
+	r.finish(r.mpirun(2, append(r.flags, "--epochs", "2", "--out", "other")...))
+	r.finish(start("resume", "other", "--epochs", "4"))
+	r.wantSameRun("one", "other")
+	p := start("sample", "one")
+	if err := p.Wait(); err == nil || strings.Count(p.stderr.String(), "does not share its work") != 1 {
+		t.Errorf("sample ended with %v\n%s", err, &p.stderr)
 	}
 }
 

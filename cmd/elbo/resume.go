@@ -19,6 +19,8 @@ type resumeOptions struct {
 	epochs int    // 0: as configured
 	data   string // "": as configured
 	json   bool
+
+	tensorboard bool
 }
 
 func newResumeCmd(p *program) *cobra.Command {
@@ -42,6 +44,7 @@ what differs, and goes on.`,
 	cmd.Flags().IntVar(&o.epochs, "epochs", 0, "train up to this epoch instead of the configured one")
 	cmd.Flags().StringVar(&o.data, "data", "", "where the data are now, if they were moved")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
+	addEventsFlag(cmd, &o.tensorboard, " (default: if it has some)")
 	return cmd
 }
 
@@ -92,7 +95,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 		return err
 	}
 	if state == nil && train.SettingsOf[train.MixtureSettings](s.Config).Restarts > 1 {
-		return p.trainAndTest(ctx, s, dir, nil, trainOptions{config: c, json: o.json, tested: testedSamples})
+		return p.trainAndTest(ctx, s, dir, nil, trainOptions{config: c, json: o.json, tested: testedSamples, tensorboard: o.tensorboard})
 	}
 	if state == nil {
 		p.say("%s has no checkpoint yet: starting anew", o.run)
@@ -119,7 +122,7 @@ func runResume(ctx context.Context, p *program, o resumeOptions) error {
 	if err := dir.SetConfig(s.Config.JSON()); err != nil { // more epochs, or moved data
 		return err
 	}
-	return p.trainAndTest(ctx, s, dir, state, trainOptions{config: c, json: o.json, tested: testedSamples})
+	return p.trainAndTest(ctx, s, dir, state, trainOptions{config: c, json: o.json, tested: testedSamples, tensorboard: o.tensorboard})
 }
 
 // newest is where a run stands: its configuration, and its newest checkpoint that can be read.

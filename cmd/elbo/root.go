@@ -138,7 +138,7 @@ Results go to standard output, messages and progress to standard error.`,
 		newTrainCmd(p), newResumeCmd(p), newEvalCmd(p), newSampleCmd(p), newReconstructCmd(p), newPlotCmd(p),
 		newEncodeCmd(p), newDecodeCmd(p), newScoreCmd(p), newInterpolateCmd(p), newTraverseCmd(p), newImputeCmd(p),
 		newInspectCmd(p), newGapCmd(p), newSwapCmd(p), newCompareCmd(p), newSweepCmd(p), newReproduceCmd(p), newDataCmd(p), newExperimentCmd(p),
-		newListCmd(p), newWatchCmd(p), newPruneCmd(p), newExportCmd(p), newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
+		newListCmd(p), newServeCmd(p), newWatchCmd(p), newPruneCmd(p), newExportCmd(p), newBenchCmd(p), newVerifyCmd(p), newVersionCmd(p), newLicencesCmd(p), newExitCodesTopic(), newTryBLASCmd(p),
 	)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", helpWidth)))
 	complete(root)

@@ -29,6 +29,13 @@ type trainOptions struct {
 	out    string // "": the first free name under runs/
 	json   bool
 	tested int // importance samples for the test images at the end
+
+	tensorboard bool // write event files
+}
+
+// addEventsFlag adds the flag of commands that train.
+func addEventsFlag(cmd *cobra.Command, o *bool, also string) {
+	cmd.Flags().BoolVar(o, "tensorboard", false, "write event files for TensorBoard to RUN/"+eventsDir+also)
 }
 
 // testedSamples is the k of the bound L_k that ends a run.
@@ -97,6 +104,7 @@ over the settings of a --recipe.`,
 	cmd.Flags().StringVar(&file, "config", "", "JSON file with the same keys as the flags")
 	cmd.Flags().StringVar(&o.out, "out", "", "run directory to make (default: the first free runs/vae-NNN)")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
+	addEventsFlag(cmd, &o.tensorboard, "; a run that is resumed goes on with them")
 	cmd.Flags().SortFlags = false
 	cmd.SetUsageFunc(func(cmd *cobra.Command) error { return writeGroupedUsage(cmd, flags) })
 	for _, option := range flags {
@@ -255,7 +263,7 @@ func (p *program) discard(err error, dir *run.Dir, made bool) error {
 	if !p.first() || !isA[*train.DivergedError](err) {
 		return err
 	}
-	gone, fault := train.DiscardUnsaved(dir, made)
+	gone, fault := withoutEvents(dir, func() (bool, error) { return train.DiscardUnsaved(dir, made) })
 	if gone && fault == nil {
 		p.say("%s is removed: nothing in it was saved", dir.Path)
 	}
@@ -265,19 +273,31 @@ func (p *program) discard(err error, dir *run.Dir, made bool) error {
 // trainAndTest trains from a state to the end, then tests the best model and draws
 // the pictures.
 func (p *program) trainAndTest(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State, o trainOptions) error {
-	result, err := p.fit(ctx, s, dir, from)
-	if err != nil {
+	events, err := p.openEvents(dir, o.tensorboard)
+	if err := p.agree(err, nil); err != nil {
 		return err
 	}
-	return p.finish(ctx, s, dir, result, o)
+	heard := []train.RestartRecorder{}
+	if events != nil {
+		defer events.done()
+		heard = append(heard, events)
+	}
+	result, err := p.fit(ctx, s, dir, from, heard...)
+	if err == nil {
+		err = p.finish(ctx, s, dir, result, o)
+	}
+	if err == nil && events != nil {
+		events.final(result)
+	}
+	return err
 }
 
-// fit trains from a state to the end.
-func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State) (train.Result, error) {
+// fit trains from a state to the end. What else hears of it comes after the bar and the pictures.
+func (p *program) fit(ctx context.Context, s *train.Setup, dir *run.Dir, from *run.State, more ...train.RestartRecorder) (train.Result, error) {
 	bar := newProgress(p, s, from)
 	var recorder train.Recorder
 	if p.first() {
-		recorder = newIllustrated(p, s, dir, bar)
+		recorder = append(recorders{bar, newIllustrated(p, s, dir)}, more...)
 	}
 	result, err := train.Run(ctx, s, dir, from, recorder, p.now)
 	bar.done()

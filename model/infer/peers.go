@@ -12,7 +12,7 @@ type Peers interface {
 	Size() int // number of processes
 	// Sum replaces values by their sums over all processes.
 	Sum(values []float64) error
-	SumFloat32(values []float32) error
+	SumFloat32(values ...[]float32) error
 }
 
 // errElsewhere is the error of a process whose own images were scored, where another's were not.

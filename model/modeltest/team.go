@@ -59,15 +59,19 @@ func (m Member) Sum(values []float64) error {
 	return nil
 }
 
-// SumFloat32 is Sum of numbers in single precision.
-func (m Member) SumFloat32(values []float32) error {
-	wide := make([]float64, len(values))
-	for i, v := range values {
-		wide[i] = float64(v)
+// SumFloat32 is Sum of numbers in single precision, of several slices.
+func (m Member) SumFloat32(values ...[]float32) error {
+	for _, slice := range values {
+		wide := make([]float64, len(slice))
+		for i, v := range slice {
+			wide[i] = float64(v)
+		}
+		if err := m.Sum(wide); err != nil {
+			return err
+		}
+		for i, v := range wide {
+			slice[i] = float32(v)
+		}
 	}
-	err := m.Sum(wide)
-	for i, v := range wide {
-		values[i] = float32(v)
-	}
-	return err
+	return nil
 }

@@ -16,8 +16,9 @@ import (
 // library is an MPI library that was opened: its functions, and what its header calls the
 // handles and constants that are used here.
 type library struct {
-	path      string
-	functions map[string]uintptr
+	path       string
+	functions  map[string]uintptr
+	schedYield uintptr // of the C library, 0 where it has none
 	constants
 }
 
@@ -81,6 +82,7 @@ func load(path string) (*library, error) {
 			return nil, fmt.Errorf("%s: exports no %s", path, name)
 		}
 	}
+	l.schedYield, _ = purego.Dlsym(purego.RTLD_DEFAULT, "sched_yield")
 	if world, err := purego.Dlsym(handle, "ompi_mpi_comm_world"); err == nil {
 		l.constants = constants{world: world, inPlace: 1}
 		for symbol, at := range map[string]*uintptr{
@@ -106,6 +108,15 @@ func (l *library) call(name string, args ...uintptr) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %s", name, l.message(int32(code)))
+}
+
+// yield lets another thread that waits for this CPU have it.
+func (l *library) yield() {
+	if l.schedYield == 0 {
+		runtime.Gosched()
+		return
+	}
+	purego.SyscallN(l.schedYield)
 }
 
 // message is the library's text for an error.

@@ -49,6 +49,20 @@ var ranks = map[string]func(w *mpi.World) error{
 				}
 			}
 		}
+		// Several at once, short ones among long ones.
+		var several [][]float32
+		for i, n := range []int{3, 40_000, 0, 5, 16_384, 16_385} {
+			several = append(several, slices.Repeat([]float32{float32(i + w.Rank())}, n))
+		}
+		if err := w.SumFloat32(several...); err != nil {
+			return err
+		}
+		for i, v := range several {
+			want := float32(w.Size()*i + w.Size()*(w.Size()-1)/2)
+			if at := slices.IndexFunc(v, func(x float32) bool { return x != want }); at >= 0 {
+				return fmt.Errorf("of several, element %d of slice %d is %g, want %g", at, i, v[at], want)
+			}
+		}
 		return nil
 	},
 	"gather": func(w *mpi.World) error {
@@ -111,39 +125,67 @@ func rank(name string) error {
 	return w.Close()
 }
 
-// start has mpirun start so many ranks, and returns what they print.
-func start(t *testing.T, size int, name string) (string, error) {
-	t.Helper()
-	mpirun, err := exec.LookPath("mpirun")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("mpirun is not installed (Debian: openmpi-bin), and CI is to have it")
-		}
-		t.Skip("mpirun is not installed (Debian: openmpi-bin)")
+// launchers are those that the tests know, by the Debian package: the first name that is on the
+// path, and what it wants to be told to start more processes than there are CPUs, as root.
+var launchers = []struct {
+	names   []string
+	flags   []string
+	debian  string
+	version string // what it says of itself
+}{
+	{[]string{"mpirun.openmpi", "mpirun"}, []string{"--oversubscribe", "--allow-run-as-root"}, "openmpi-bin", "Open"},
+	{[]string{"mpirun.mpich", "mpiexec.hydra"}, nil, "mpich", "HYDRA"},
+}
+
+// underEach calls test with each launcher that is installed: all of them in CI.
+func underEach(t *testing.T, test func(t *testing.T, start func(size int, name string) (string, error))) {
+	for _, l := range launchers {
+		t.Run(l.debian, func(t *testing.T) {
+			path := ""
+			for _, name := range l.names {
+				if found, err := exec.LookPath(name); path == "" && err == nil {
+					if says, _ := exec.Command(found, "--version").CombinedOutput(); bytes.Contains(says, []byte(l.version)) {
+						path = found
+					}
+				}
+			}
+			if path == "" {
+				if os.Getenv("CI") != "" {
+					t.Fatalf("%s is not installed, and CI is to have it", l.debian)
+				}
+				t.Skipf("%s is not installed", l.debian)
+			}
+			test(t, func(size int, name string) (string, error) {
+				cmd := exec.Command(path, append(append([]string{"-np", strconv.Itoa(size)}, l.flags...), os.Args[0])...)
+				cmd.Env = append(os.Environ(), "ELBO_TEST_RANK="+name)
+				out, err := cmd.CombinedOutput()
+				return string(out), err
+			})
+		})
 	}
-	cmd := exec.Command(mpirun, "-np", strconv.Itoa(size), "--oversubscribe", "--allow-run-as-root", os.Args[0])
-	cmd.Env = append(os.Environ(), "ELBO_TEST_RANK="+name)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
 }
 
 func TestRanksSumWhatTheyHave(t *testing.T) {
-	for _, size := range []int{1, 2, 3} {
-		for _, name := range []string{"sums", "gather"} {
-			out, err := start(t, size, name)
-			if err != nil || strings.Count(out, ": done") != size {
-				t.Errorf("%s, %d ranks: %v\n%s", name, size, err, out)
+	underEach(t, func(t *testing.T, start func(size int, name string) (string, error)) {
+		for _, size := range []int{1, 2, 3} {
+			for _, name := range []string{"sums", "gather"} {
+				out, err := start(size, name)
+				if err != nil || strings.Count(out, ": done") != size {
+					t.Errorf("%s, %d ranks: %v\n%s", name, size, err, out)
+				}
 			}
 		}
-	}
+	})
 }
 
 func TestARankThatDoesNotAnswerIsNamed(t *testing.T) {
-	out, err := start(t, 3, "absent")
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.Contains(out, "rank 1 has not answered for 1s") {
-		t.Errorf("exit %v, want 7\n%s", err, out)
-	}
+	underEach(t, func(t *testing.T, start func(size int, name string) (string, error)) {
+		out, err := start(3, "absent")
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.Contains(out, "rank 1 has not answered for 1s") {
+			t.Errorf("exit %v, want 7\n%s", err, out)
+		}
+	})
 }
 
 func TestLauncherIsToldFromTheEnvironment(t *testing.T) {

@@ -33,6 +33,8 @@ type World struct {
 	interrupted func() bool // whether this rank is to stop; nil: never asked
 	stop        func()      // called on every rank once one of them is to
 
+	own    []byte         // what goes into a sum
+	pinned runtime.Pinner // of the collective that is under way
 	calls  chan func()
 	closed chan struct{}
 }
@@ -68,7 +70,7 @@ const funneled = 1
 func (w *World) begin(o Options) error {
 	var err error
 	if w.lib, err = open(o.Library, o.By); err != nil {
-		return fmt.Errorf("%s says that MPI has started this process, and no MPI library is found: install the launcher's own (Debian: libopenmpi3), or name it with ELBO_MPI=PATH:\n%w", o.By, err)
+		return fmt.Errorf("%s says that MPI has started this process, and no MPI library is found: install the launcher's own (Debian: libopenmpi3, or libmpich12 for that of MPICH), or name it with ELBO_MPI=PATH:\n%w", o.By, err)
 	}
 	var provided, rank, size int32
 	l := w.lib
@@ -120,8 +122,13 @@ func (w *World) Close() error {
 	return err
 }
 
+// heard is how long a launcher may take to read what a rank has said: MPICH's drops what it has
+// not read by the time of an abort.
+const heard = 300 * time.Millisecond
+
 // Abort ends all processes of the launch, this one among them, with an exit code.
 func (w *World) Abort(code int) {
+	time.Sleep(heard)
 	_ = w.do(func() error { return w.lib.call("MPI_Abort", w.lib.world, uintptr(code)) })
 }
 
@@ -132,13 +139,13 @@ func (w *World) Sum(values []float64) error {
 		return nil
 	}
 	if w.interrupted == nil {
-		return w.allreduce(unsafe.Pointer(&values[0]), len(values), w.lib.float64s)
+		return w.together(w.allreduce(unsafe.Pointer(&values[0]), len(values), 8, w.lib.float64s))
 	}
 	told := append(slices.Clone(values), 0)
 	if w.interrupted() {
 		told[len(values)] = 1
 	}
-	if err := w.allreduce(unsafe.Pointer(&told[0]), len(told), w.lib.float64s); err != nil {
+	if err := w.together(w.allreduce(unsafe.Pointer(&told[0]), len(told), 8, w.lib.float64s)); err != nil {
 		return err
 	}
 	copy(values, told)
@@ -148,18 +155,44 @@ func (w *World) Sum(values []float64) error {
 	return nil
 }
 
-// SumFloat32 is Sum of numbers in single precision.
-func (w *World) SumFloat32(values []float32) error {
-	if len(values) == 0 {
-		return nil
+// short is the length up to which slices are sent as one: what they take is latency.
+const short = 1 << 14
+
+// SumFloat32 is Sum of numbers in single precision, of several slices, one after the other, the
+// short ones together.
+func (w *World) SumFloat32(values ...[]float32) error {
+	var sums []collective
+	var packed []float32
+	for _, v := range values {
+		if len(v) > short {
+			sums = append(sums, w.allreduce(unsafe.Pointer(&v[0]), len(v), 4, w.lib.float32s))
+		} else {
+			packed = append(packed, v...)
+		}
 	}
-	return w.allreduce(unsafe.Pointer(&values[0]), len(values), w.lib.float32s)
+	if len(packed) > 0 {
+		sums = append(sums, w.allreduce(unsafe.Pointer(&packed[0]), len(packed), 4, w.lib.float32s))
+	}
+	if err := w.together(sums...); err != nil {
+		return err
+	}
+	for _, v := range values {
+		if len(v) <= short {
+			packed = packed[copy(v, packed):]
+		}
+	}
+	return nil
 }
 
-func (w *World) allreduce(values unsafe.Pointer, n int, kind uintptr) error {
-	return w.collective(values, func(request *uintptr) error {
-		return w.lib.call("MPI_Iallreduce", w.lib.inPlace, uintptr(values), uintptr(n), kind, w.lib.sum, w.lib.world, uintptr(unsafe.Pointer(request)))
-	})
+// allreduce sums n values of so many bytes. What goes in is a copy, and the sum comes to the
+// place of the values: of a sum in place Open MPI sends the whole up and down a tree, log R times,
+// and otherwise parts of it, as much as twice the whole (coll/libnbc of its versions 4 and 5).
+func (w *World) allreduce(values unsafe.Pointer, n, bytes int, kind uintptr) collective {
+	return collective{values, func(request *uintptr) error {
+		w.own = append(w.own[:0], unsafe.Slice((*byte)(values), n*bytes)...)
+		w.pinned.Pin(&w.own[0])
+		return w.lib.call("MPI_Iallreduce", uintptr(unsafe.Pointer(&w.own[0])), uintptr(values), uintptr(n), kind, w.lib.sum, w.lib.world, uintptr(unsafe.Pointer(request)))
+	}}
 }
 
 // Broadcast replaces values by those of rank 0.
@@ -168,18 +201,18 @@ func (w *World) Broadcast(values []byte) error {
 		return nil
 	}
 	buffer := unsafe.Pointer(&values[0])
-	return w.collective(buffer, func(request *uintptr) error {
+	return w.together(collective{buffer, func(request *uintptr) error {
 		return w.lib.call("MPI_Ibcast", uintptr(buffer), uintptr(len(values)), w.lib.bytes, 0, w.lib.world, uintptr(unsafe.Pointer(request)))
-	})
+	}})
 }
 
 // Gather returns what each rank has, by rank, on every rank.
 func (w *World) Gather(own []byte) ([][]byte, error) {
 	counts := make([]int32, w.size)
 	counts[w.rank] = int32(len(own))
-	if err := w.collective(unsafe.Pointer(&counts[0]), func(request *uintptr) error {
+	if err := w.together(collective{unsafe.Pointer(&counts[0]), func(request *uintptr) error {
 		return w.lib.call("MPI_Iallgather", w.lib.inPlace, 0, w.lib.bytes, uintptr(unsafe.Pointer(&counts[0])), 4, w.lib.bytes, w.lib.world, uintptr(unsafe.Pointer(request)))
-	}); err != nil {
+	}}); err != nil {
 		return nil, err
 	}
 	first, total := make([]int32, w.size), 0
@@ -189,9 +222,9 @@ func (w *World) Gather(own []byte) ([][]byte, error) {
 	}
 	all := make([]byte, total+1) // so that there is a first one
 	copy(all[first[w.rank]:], own)
-	if err := w.collective(unsafe.Pointer(&all[0]), func(request *uintptr) error {
+	if err := w.together(collective{unsafe.Pointer(&all[0]), func(request *uintptr) error {
 		return w.lib.call("MPI_Iallgatherv", w.lib.inPlace, 0, w.lib.bytes, uintptr(unsafe.Pointer(&all[0])), uintptr(unsafe.Pointer(&counts[0])), uintptr(unsafe.Pointer(&first[0])), w.lib.bytes, w.lib.world, uintptr(unsafe.Pointer(request)))
-	}); err != nil {
+	}}); err != nil {
 		return nil, err
 	}
 	parts := make([][]byte, w.size)
@@ -202,29 +235,48 @@ func (w *World) Gather(own []byte) ([][]byte, error) {
 	return parts, nil
 }
 
-// collective starts what all ranks take part in, and waits until it is done. Its memory stays
-// where it is until then.
-func (w *World) collective(memory unsafe.Pointer, start func(request *uintptr) error) error {
+// collective is what all ranks take part in, and the memory that it is about.
+type collective struct {
+	memory unsafe.Pointer
+	start  func(request *uintptr) error
+}
+
+// together makes some collectives, one after the other. They are one errand of the thread of
+// MPI: to hand it an errand may take as long as a small sum.
+func (w *World) together(all ...collective) error {
 	return w.do(func() error {
-		var pinned runtime.Pinner
-		defer pinned.Unpin()
-		pinned.Pin((*byte)(memory))
-		request := new(uintptr)
-		if err := start(request); err != nil {
-			return err
+		for _, c := range all {
+			if err := w.complete(c); err != nil {
+				return err
+			}
 		}
-		done, err := w.wait(w.limit, request)
-		if done || err != nil {
-			return err
-		}
-		return w.absent()
+		return nil
 	})
 }
 
-// How often it is asked for before a rank makes room for others between two times: at first
-// what is asked for is about to come, later not to be early costs nothing.
+// complete starts a collective, and waits until it is done. Its memory stays where it is until
+// then.
+func (w *World) complete(c collective) error {
+	defer w.pinned.Unpin()
+	w.pinned.Pin((*byte)(c.memory))
+	request := new(uintptr)
+	if err := c.start(request); err != nil {
+		return err
+	}
+	done, err := w.wait(w.limit, request)
+	if done || err != nil {
+		return err
+	}
+	return w.absent()
+}
+
+// How a rank waits: it asks again and again, as what it waits for may need it to come about; after
+// asksInARow it lets others run in between, if they share its CPU; after patient it sleeps, as
+// not to be early costs nothing then. A sleep takes some five times as long as is asked for,
+// and what others send meanwhile waits: a rank that sleeps early makes all others late.
 const (
 	asksInARow = 2000
+	patient    = 200 * time.Millisecond
 	pause      = 20 * time.Microsecond
 )
 
@@ -248,10 +300,14 @@ func (w *World) wait(limit time.Duration, requests ...*uintptr) (done bool, err 
 		if began.IsZero() {
 			began = w.now()
 		}
-		if w.now().Sub(began) > limit {
+		switch passed := w.now().Sub(began); {
+		case passed > limit:
 			return false, nil
+		case passed < patient:
+			w.lib.yield()
+		default:
+			time.Sleep(pause)
 		}
-		time.Sleep(pause)
 	}
 }
 
