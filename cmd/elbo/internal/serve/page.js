@@ -79,8 +79,11 @@ function route() {
 
 const charts = [['bound', 'The bound'], ['recon', 'Reconstruction'], ['kl', 'Divergence'], ['speed', 'Images a second']];
 
-// draw puts a chart, or why there is none, into a figure.
+// draw puts a chart, or why there is none, into a figure. The program lays it out for the width that
+// it has, so that texts keep their size on a telephone.
 async function draw(figure, values) {
+  figure.asked = values;
+  values = [...values, ['width', Math.max(260, figure.querySelector('div').clientWidth || 560)]];
   try {
     const svg = await (await fetched(address('chart', values))).text();
     figure.querySelector('div').innerHTML = svg; // by this program, which escapes names
@@ -88,6 +91,14 @@ async function draw(figure, values) {
     figure.querySelector('div').textContent = e.message;
   }
 }
+
+let resized = 0;
+addEventListener('resize', () => {
+  clearTimeout(resized);
+  resized = setTimeout(() => {
+    for (const figure of document.querySelectorAll('figure[data-of]')) if (figure.asked && figure.checkVisibility()) draw(figure, figure.asked);
+  }, 100);
+});
 
 function chartFigures(parent, all) {
   if (parent.childElementCount) return;
@@ -128,7 +139,7 @@ async function showRun() {
   $('rate').onclick = () => rate(name);
   if (!$('kl').hidden) rate(name);
   chartFigures($('run-charts'), charts);
-  for (const figure of $('run-charts').children) draw(figure, { run: name, of: figure.dataset.of });
+  for (const figure of $('run-charts').children) draw(figure, [['run', name], ['of', figure.dataset.of]]);
   const source = file => address('picture', { run: name, file, version: run.version });
   $('run-pictures').replaceChildren(...run.pictures.map(file => element('figure', {}, element('img', { src: source(file), alt: file.replace('.png', '') + ' of ' + name }), element('figcaption', { textContent: file }))));
   $('messages').replaceChildren(...run.messages.map(text => element('li', { textContent: text })));
