@@ -135,7 +135,7 @@ async function showRun() {
   if (fresh) $('kl').hidden = true;
   $('to-report').hidden = !run.report;
   if (run.report) $('to-report').href = address('report', { run: name });
-  $('rate').hidden = !run.explore;
+  $('rate').hidden = $('rate-title').hidden = !run.explore || run.model === 'mixture';
   $('rate').onclick = () => rate(name);
   if (!$('kl').hidden) rate(name);
   chartFigures($('run-charts'), charts);
@@ -356,7 +356,7 @@ const known = latest(async (signal, what) => {
   for (const [id, source] of [['scored', a.image], ['reconstructed', a.reconstruction]]) { $(id).src = source; $(id).hidden = false; }
   const cells = [['ELBO', nats(a.elbo)], ['Reconstruction', nats(a.recon)], ['KL', nats(a.kl)]];
   if (a.l_k !== undefined) cells.push([`L${a.samples}`, nats(a.l_k)]);
-  if (a.log_p !== undefined && a.log_p_how !== 'lower bound') cells.push([`log p(x), ${a.log_p_how}`, nats(a.log_p)]);
+  if (a.log_p !== undefined && a.log_p_how !== 'lower bound') cells.push([`log p(x), ${a.log_p_how}`, nats(a.log_p) + (a.log_p_error >= 0.005 ? ' ± ' + a.log_p_error.toFixed(2) : '')]);
   if (a.k_hat !== undefined) cells.push(['k̂ of the weights', a.k_hat.toFixed(2)]);
   if (a.label) cells.unshift(['Label', a.label]);
   $('known').replaceChildren(...cells.map(([term, value]) => element('div', {}, element('dt', { textContent: term }), element('dd', { textContent: value }))));
