@@ -32,17 +32,23 @@ checkpoint is read and checked.`,
 			if len(args) > 1 {
 				return usagef("list takes one directory, got %d", len(args))
 			}
-			dir := "runs"
-			if len(args) == 1 {
-				dir = args[0]
-			} else if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-				dir = "." // no run was ever made here without an --out
-			}
-			return runList(p, dir, asJSON)
+			return runList(p, runsOf(args), asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print an array of JSON objects")
 	return cmd
+}
+
+// runsOf is the directory of runs that is meant: the one that is named, or runs, or this one
+// where no run was ever made without an --out.
+func runsOf(args []string) string {
+	if len(args) == 1 {
+		return args[0]
+	}
+	if _, err := os.Stat("runs"); errors.Is(err, fs.ErrNotExist) {
+		return "."
+	}
+	return "runs"
 }
 
 func runList(p *program, dir string, asJSON bool) error {

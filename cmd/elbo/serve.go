@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -52,9 +50,10 @@ that has some, or reach it through ssh -L 8377:127.0.0.1:8377.`,
 			if len(args) > 1 {
 				return usagef("serve takes one directory or run, got %d", len(args))
 			}
-			if len(args) == 1 {
-				o.path = args[0]
+			if o.api && len(args) == 0 {
+				return usagef("serve --api needs the run that is to answer: elbo serve runs/vae-001 --api")
 			}
+			o.path = runsOf(args)
 			return runServe(cmd.Context(), p, o)
 		},
 	}
@@ -66,9 +65,6 @@ that has some, or reach it through ssh -L 8377:127.0.0.1:8377.`,
 }
 
 func runServe(ctx context.Context, p *program, o serveOptions) error {
-	if o.api && o.path == "" {
-		return usagef("serve --api needs the run that is to answer: elbo serve runs/vae-001 --api")
-	}
 	if o.queue < 1 || o.queue > 100_000 {
 		return usagef("queue is %d, want 1 to 100000", o.queue)
 	}
@@ -110,12 +106,6 @@ func (p *program) handler(ctx context.Context, o serveOptions, open serve.Open) 
 		context.AfterFunc(ctx, tick.Stop)
 		go api.Follow(ctx, tick.C)
 		return api, fmt.Sprintf("%s answers; /openapi.json says what may be asked", o.path), nil
-	}
-	if o.path == "" {
-		o.path = "runs"
-		if _, err := os.Stat(o.path); errors.Is(err, fs.ErrNotExist) {
-			o.path = "." // as elbo list does
-		}
 	}
 	if info, err := os.Stat(o.path); err != nil || !info.IsDir() {
 		return nil, "", usagef("%s is no directory: want one of runs; for the API of one checkpoint, --api", o.path)

@@ -193,6 +193,20 @@ func TestThePageFollowsARunAndWalksItsLatentSpace(t *testing.T) {
 	press("\r")
 	until("the way between two", `!document.getElementById('between').hidden && document.getElementById('between').naturalWidth === 280`)
 	looks("explorer")
+
+	again := filepath.Join(dir, "plane | again")
+	if err := os.CopyFS(again, os.DirFS(path)); err != nil {
+		t.Fatal(err)
+	}
+	until("the copy on the list", `document.querySelectorAll('#runs li').length === 2`)
+	for _, name := range []string{"plane", "plane | again"} {
+		tab("#runs input[value=" + quoted(name) + "]")
+		press(" ")
+	}
+	tab("#compare")
+	press("\r")
+	until("charts of both", `document.querySelectorAll('#compared-charts svg').length === 4 && document.getElementById('compared-charts').textContent.includes('plane | again')`)
+	looks("compared")
 	if requests, complaints := b.seen(); len(complaints) > 0 || requests == 0 {
 		t.Errorf("after %d requests the browser complains: %q", requests, complaints)
 	}

@@ -43,19 +43,10 @@ Ctrl-C. Where standard output is no terminal it prints once how the run stands.`
 			if len(args) > 1 {
 				return usagef("watch takes one run or directory, got %d", len(args))
 			}
-			path := "runs"
-			if len(args) == 1 {
-				path = args[0]
-			} else if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-				path = "." // no run was ever made here without an --out
-			}
-			return runWatch(cmd.Context(), p, path, once)
+			return runWatch(cmd.Context(), p, runsOf(args), once)
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "print how the run stands now, and end")
-	cmd.ValidArgsFunction = func(_ *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return runsFrom(begun)
-	}
 	return cmd
 }
 

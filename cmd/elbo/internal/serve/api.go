@@ -77,8 +77,8 @@ func NewAPI(o APIOptions) (*API, error) {
 
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
 
-// Open lets those ask who only want to know whether the program is there.
-func (a *API) Open(path string) bool { return path == "/healthz" || path == "/readyz" }
+// Public lets those ask who only want to know whether the program is there.
+func (a *API) Public(path string) bool { return path == "/healthz" || path == "/readyz" }
 
 // Close has /readyz say that no more should be asked.
 func (a *API) Close() { a.closing.Store(true) }

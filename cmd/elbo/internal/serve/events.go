@@ -181,7 +181,7 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		stream.SetWriteDeadline(time.Time{})
+		stream.SetWriteDeadline(time.Now().Add(timeToRead)) // of this event: the stream has no end
 		if _, err := fmt.Fprintf(w, "event: runs\ndata: %s\n\n", text); err != nil {
 			return err
 		}
@@ -206,6 +206,7 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		case <-beat.C:
+			stream.SetWriteDeadline(time.Now().Add(timeToRead))
 			if _, err := fmt.Fprint(w, ": still here\n\n"); err != nil {
 				return
 			}

@@ -25,13 +25,13 @@ type guard struct {
 	next     http.Handler
 	token    string
 	loopback bool
-	open     func(path string) bool // may be asked without a token: whether the program is there
+	public   func(path string) bool // may be asked without a token: whether the program is there
 }
 
 // newGuard guards next, behind the address that is listened on.
-func newGuard(next http.Handler, addr net.Addr, token string, open func(path string) bool) http.Handler {
+func newGuard(next http.Handler, addr net.Addr, token string, public func(path string) bool) http.Handler {
 	ours := http.NewCrossOriginProtection()
-	return &guard{next: ours.Handler(next), token: token, loopback: isLoopback(addr.String()), open: open}
+	return &guard{next: ours.Handler(next), token: token, loopback: isLoopback(addr.String()), public: public}
 }
 
 // Validate fails where anybody on the network could ask: an address beyond loopback wants a
@@ -76,7 +76,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusMisdirectedRequest, "the request is for the host %.60q, and this program answers to 127.0.0.1 and localhost alone", r.Host)
 		return
 	}
-	if g.token != "" && !g.open(r.URL.Path) {
+	if g.token != "" && !g.public(r.URL.Path) {
 		if given := r.URL.Query().Get("token"); given != "" && r.Method == http.MethodGet && g.is(given) {
 			http.SetCookie(w, &http.Cookie{Name: cookieName, Value: given, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
 			http.Redirect(w, r, r.URL.Path, http.StatusSeeOther) // the address that is kept has no token

@@ -87,8 +87,8 @@ func NewPage(o PageOptions) *Page {
 
 func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
 
-// Open: nothing of the page may be asked for without a token.
-func (p *Page) Open(string) bool { return false }
+// Public: nothing of the page may be asked for without a token.
+func (p *Page) Public(string) bool { return false }
 
 // Close ends the streams of events.
 func (p *Page) Close() { p.closeOnce.Do(func() { close(p.closed) }) }

@@ -63,12 +63,13 @@ function chooseCompared() {
 // ---- routes ----
 
 function route() {
-  const [what, name] = location.hash.slice(1).split('=').map(decodeURIComponent);
+  const [what, value] = location.hash.slice(1).split('=');
+  const names = (value || '').split('|').map(decodeURIComponent), name = names[0];
   for (const section of ['none', 'run', 'compared', 'explorer']) $(section).hidden = true;
   state.shown = null;
   state.version = null;
   if (what === 'run' && name) { state.shown = name; $('run').hidden = false; showRun(); }
-  else if (what === 'compare' && name) { state.compared = name.split('|'); $('compared').hidden = false; showCompared(); }
+  else if (what === 'compare' && name) { state.compared = names; $('compared').hidden = false; showCompared(); }
   else if (what === 'explore' && name) { state.shown = name; $('explorer').hidden = false; explore(name); }
   else $('none').hidden = false;
   listRuns();
@@ -364,7 +365,7 @@ const between = latest(async signal => {
 
 $('compare').addEventListener('click', () => {
   const names = [...document.querySelectorAll('#runs input:checked')].map(i => i.value);
-  location.hash = 'compare=' + encodeURIComponent(names.join('|'));
+  location.hash = 'compare=' + names.map(encodeURIComponent).join('|');
 });
 for (const radio of document.querySelectorAll('input[name=over]')) radio.addEventListener('change', showCompared);
 $('origin').addEventListener('click', () => { for (const d of state.explored.kl) state.explored.z[d.at] = d.mean; placed(); });

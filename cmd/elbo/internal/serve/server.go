@@ -16,7 +16,7 @@ import (
 type Handler interface {
 	http.Handler
 	Close()
-	Open(path string) bool // whether a path may be asked for without the token
+	Public(path string) bool // whether a path may be asked for without the token
 }
 
 // lastRequests is how long requests under way have to end when the program is told to stop.
@@ -26,9 +26,10 @@ const lastRequests = 10 * time.Second
 // the context ends. Then no more are taken, and those under way are finished.
 func Serve(ctx context.Context, listener net.Listener, token string, h Handler, say func(format string, args ...any)) error {
 	server := &http.Server{
-		Handler:           newGuard(&recovering{h, say}, listener.Addr(), token, h.Open),
+		Handler:           newGuard(&recovering{h, say}, listener.Addr(), token, h.Public),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       timeToRead,
+		WriteTimeout:      timeToRead + timeToAnswer,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          log.New(lines(say), "", 0),
