@@ -49,6 +49,20 @@ var ranks = map[string]func(w *mpi.World) error{
 				}
 			}
 		}
+		// Several at once, short ones among long ones.
+		var several [][]float32
+		for i, n := range []int{3, 40_000, 0, 5, 16_384, 16_385} {
+			several = append(several, slices.Repeat([]float32{float32(i + w.Rank())}, n))
+		}
+		if err := w.SumFloat32(several...); err != nil {
+			return err
+		}
+		for i, v := range several {
+			want := float32(w.Size()*i + w.Size()*(w.Size()-1)/2)
+			if at := slices.IndexFunc(v, func(x float32) bool { return x != want }); at >= 0 {
+				return fmt.Errorf("of several, element %d of slice %d is %g, want %g", at, i, v[at], want)
+			}
+		}
 		return nil
 	},
 	"gather": func(w *mpi.World) error {

@@ -155,15 +155,33 @@ func (w *World) Sum(values []float64) error {
 	return nil
 }
 
-// SumFloat32 is Sum of numbers in single precision, of several slices, one after the other.
+// short is the length up to which slices are sent as one: what they take is latency.
+const short = 1 << 14
+
+// SumFloat32 is Sum of numbers in single precision, of several slices, one after the other, the
+// short ones together.
 func (w *World) SumFloat32(values ...[]float32) error {
 	var sums []collective
+	var packed []float32
 	for _, v := range values {
-		if len(v) > 0 {
+		if len(v) > short {
 			sums = append(sums, w.allreduce(unsafe.Pointer(&v[0]), len(v), 4, w.lib.float32s))
+		} else {
+			packed = append(packed, v...)
 		}
 	}
-	return w.together(sums...)
+	if len(packed) > 0 {
+		sums = append(sums, w.allreduce(unsafe.Pointer(&packed[0]), len(packed), 4, w.lib.float32s))
+	}
+	if err := w.together(sums...); err != nil {
+		return err
+	}
+	for _, v := range values {
+		if len(v) <= short {
+			packed = packed[copy(v, packed):]
+		}
+	}
+	return nil
 }
 
 // allreduce sums n values of so many bytes. What goes in is a copy, and the sum comes to the
