@@ -73,11 +73,11 @@ func eventLogOf(t *testing.T, dir *run.Dir) (*eventLog, *bytes.Buffer) {
 	return l, &said
 }
 
-// heard has a log hear of epochs, whose lines are written before.
-func heard(t *testing.T, l *eventLog, dir *run.Dir, epochs ...int) {
+// heard has a log hear of epochs, whose lines, with a bound, are written before.
+func heard(t *testing.T, l *eventLog, dir *run.Dir, bound float64, epochs ...int) {
 	t.Helper()
 	for _, epoch := range epochs {
-		appendEpoch(t, dir, epoch, -100)
+		appendEpoch(t, dir, epoch, bound)
 		metrics, err := dir.ReadMetrics()
 		if err != nil {
 			t.Fatal(err)
@@ -108,7 +108,7 @@ func TestALineOfMetricsIsAnEventWithItsNumbers(t *testing.T) {
 }
 
 // TestARunThatGoesOnWritesItsEventsOn: whatever the process before came to, each line of metrics has
-// its event once, in the order of the steps.
+// its event once, with its numbers, in the order of the steps.
 func TestARunThatGoesOnWritesItsEventsOn(t *testing.T) {
 	ten := func(epochs ...int) (steps []int64) {
 		for _, e := range epochs {
@@ -122,13 +122,13 @@ func TestARunThatGoesOnWritesItsEventsOn(t *testing.T) {
 		from   int // the epoch that the second process begins with
 		want   []int64
 	}{
-		{"it ended after an epoch", func(t *testing.T, dir *run.Dir, l *eventLog) { heard(t, l, dir, 1, 2) }, 3, ten(1, 2, 3, 4)},
+		{"it ended after an epoch", func(t *testing.T, dir *run.Dir, l *eventLog) { heard(t, l, dir, -100, 1, 2) }, 3, ten(1, 2, 3, 4)},
 		{"it was killed between a line and its event", func(t *testing.T, dir *run.Dir, l *eventLog) {
-			heard(t, l, dir, 1)
+			heard(t, l, dir, -100, 1)
 			appendEpoch(t, dir, 2, -100)
 		}, 3, ten(1, 2, 3, 4)},
 		{"it was killed while it wrote an event", func(t *testing.T, dir *run.Dir, l *eventLog) {
-			heard(t, l, dir, 1, 2)
+			heard(t, l, dir, -100, 1, 2)
 			names, err := tfevents.Files(dir.File(eventsDir))
 			if err != nil {
 				t.Fatal(err)
@@ -141,7 +141,8 @@ func TestARunThatGoesOnWritesItsEventsOn(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, 3, ten(1, 2, 3, 4)},
-		{"it goes on from an earlier checkpoint", func(t *testing.T, dir *run.Dir, l *eventLog) { heard(t, l, dir, 1, 2, 3, 4, 5) }, 2, ten(1, 2, 3)},
+		{"it goes on from an earlier checkpoint", func(t *testing.T, dir *run.Dir, l *eventLog) { heard(t, l, dir, -100, 1, 2, 3, 4, 5) }, 2, ten(1, 2, 3)},
+		{"it goes on from the checkpoint before the last", func(t *testing.T, dir *run.Dir, l *eventLog) { heard(t, l, dir, -100, 1, 2) }, 2, ten(1, 2, 3)},
 		{"it wrote no events", func(t *testing.T, dir *run.Dir, l *eventLog) {
 			for epoch := 1; epoch <= 3; epoch++ {
 				appendEpoch(t, dir, epoch, -100)
@@ -161,11 +162,22 @@ func TestARunThatGoesOnWritesItsEventsOn(t *testing.T) {
 			if err != nil || l == nil {
 				t.Fatalf("the run that goes on writes no events: %v", err)
 			}
-			heard(t, l, dir, c.from, c.from+1)
+			heard(t, l, dir, -90, c.from, c.from+1)
 			l.final(train.Result{Step: int64(10 * (c.from + 1))})
 			l.done()
-			if got, _ := stepsOf(eventsIn(t, dir.File(eventsDir))); !slices.Equal(got, c.want) {
+			events := eventsIn(t, dir.File(eventsDir))
+			if got, _ := stepsOf(events); !slices.Equal(got, c.want) {
 				t.Errorf("numbers at the steps %v, want %v", got, c.want)
+			}
+			metrics, err := dir.ReadMetrics()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range metrics {
+				i := slices.IndexFunc(events, func(e tfevents.Event) bool { return e.Step == m.Step && e.Scalars != nil })
+				if diff := cmp.Diff(scalarsOf(m), events[i].Scalars); diff != "" {
+					t.Errorf("step %d: %s", m.Step, diff)
+				}
 			}
 			if said.Len() > 0 {
 				t.Errorf("said %q", said)
@@ -179,7 +191,7 @@ func TestEventsAreAsFarApartAsTheirEpochs(t *testing.T) {
 	dir := watchable(t, filepath.Join(t.TempDir(), "run"), 9)
 	appendEpoch(t, dir, 1, -100)
 	l, _ := eventLogOf(t, dir)
-	heard(t, l, dir, 2)
+	heard(t, l, dir, -100, 2)
 	l.done()
 	var at []int64
 	for _, e := range eventsIn(t, dir.File(eventsDir)) {
@@ -205,7 +217,7 @@ func TestPicturesAreWrittenAsTheyChange(t *testing.T) {
 		}
 	}
 	l, said := eventLogOf(t, dir)
-	heard(t, l, dir, 1) // nothing is drawn yet
+	heard(t, l, dir, -100, 1) // nothing is drawn yet
 	for epoch := 2; epoch <= 40; epoch++ {
 		if epoch < 10 || epoch > 12 {
 			draw(samplesFile, epoch)
@@ -214,7 +226,7 @@ func TestPicturesAreWrittenAsTheyChange(t *testing.T) {
 			l.done()
 			l, _ = eventLogOf(t, dir)
 		}
-		heard(t, l, dir, epoch)
+		heard(t, l, dir, -100, epoch)
 	}
 	draw(reconstructedFile, 100)
 	l.final(train.Result{Step: 400, Best: &run.Best{Step: 380}})
@@ -223,7 +235,7 @@ func TestPicturesAreWrittenAsTheyChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	l, _ = eventLogOf(t, dir)
-	heard(t, l, dir, 38, 39)
+	heard(t, l, dir, -100, 38, 39)
 	for range 2 { // once more, as elbo resume does of a run at its end
 		l.final(train.Result{Step: 400, Best: &run.Best{Step: 380}})
 		l.done()
@@ -255,15 +267,15 @@ func TestPicturesAreWrittenAsTheyChange(t *testing.T) {
 func TestEventsThatCannotBeWrittenEndNoRun(t *testing.T) {
 	dir := watchable(t, filepath.Join(t.TempDir(), "run"), 9)
 	l, said := eventLogOf(t, dir)
-	heard(t, l, dir, 1)
+	heard(t, l, dir, -100, 1)
 	l.files.writer.Close()
-	heard(t, l, dir, 2, 3)
+	heard(t, l, dir, -100, 2, 3)
 	l.final(train.Result{Step: 30})
 	if got := said.String(); strings.Count(got, "warning: no more events are written to ") != 1 || strings.Count(got, "\n") != 1 {
 		t.Errorf("said %q", got)
 	}
 	l, said = eventLogOf(t, dir) // and the next process makes up for it
-	heard(t, l, dir, 4)
+	heard(t, l, dir, -100, 4)
 	l.done()
 	if steps, _ := stepsOf(eventsIn(t, dir.File(eventsDir))); !slices.Equal(steps, []int64{10, 20, 30, 40}) || said.Len() > 0 {
 		t.Errorf("steps %v, said %q", steps, said)

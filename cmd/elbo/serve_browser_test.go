@@ -141,12 +141,16 @@ func TestThePageFollowsARunAndWalksItsLatentSpace(t *testing.T) {
 				if err := shape(ctx, width, scheme); err != nil {
 					t.Fatal(err)
 				}
+				until("charts of this width", `[...document.querySelectorAll('figure[data-of] svg')].filter(s => s.checkVisibility()).every(s => Math.abs(s.viewBox.baseVal.width - s.parentElement.clientWidth) < 1)`)
 				seen, err := chromedp.Run(ctx, chromedp.Evaluate[inBrowser](look, chromedp.EvalAwaitPromise))
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
 				if seen.ScrollWidth > seen.Width {
 					t.Errorf("%s: the page is %g px wide in a window of %g", name, seen.ScrollWidth, seen.Width)
+				}
+				if len(seen.Small) > 0 {
+					t.Errorf("%s: these texts of charts are below 10 px: %q", name, seen.Small)
 				}
 				if len(seen.LowContrast) > 0 || len(seen.Broken) > 0 {
 					t.Errorf("%s: these have a contrast below 4.5: %q; these pictures did not load: %q", name, seen.LowContrast, seen.Broken)

@@ -59,6 +59,9 @@ func (s *sight) where() []string {
 		text += ", trained: it is being tested"
 	case left > 0:
 		text += ", " + s.leftText(left)
+		if s.restart > 0 {
+			text += " of this restart"
+		}
 	}
 	lines := []string{text}
 	for _, terms := range []func(run.Metrics) *run.EpochTerms{validationTerms, trainTerms} {

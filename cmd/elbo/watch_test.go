@@ -97,6 +97,12 @@ func TestAWatcherShowsWhereARunStands(t *testing.T) {
 	if got := w.frame(200, true)[1]; got != "epoch 3/20, about 16 minutes left" {
 		t.Errorf("an hour later: %q", got)
 	}
+	w.config, w.restart = train.With(train.DefaultConfig(train.MixtureModel), func(m *train.MixtureSettings) { m.Restarts, m.Tolerance = 3, 0.1 }), 2
+	if got := strings.Join(w.frame(200, true)[:2], "\n"); !strings.HasPrefix(got, "in training, restart 2 of 3: ") || !strings.HasSuffix(got, "\niteration 3/100, at most 96 minutes left of this restart") {
+		t.Errorf("a restart of a mixture: %q", got)
+	}
+	w.config, w.restart = train.DefaultConfig(train.VAEModel), 0
+	w.config.Epochs = 20
 	w.metrics[2].Epoch = 20
 	if got := w.frame(200, true)[1]; got != "epoch 20/20, trained: it is being tested" {
 		t.Errorf("after the last epoch: %q", got)

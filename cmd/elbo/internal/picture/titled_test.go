@@ -6,13 +6,14 @@ import (
 	"testing"
 )
 
-// TestATitleIsNotCutOffByANarrowSheet: the page grows with its title, up to a bound, and the
-// sheet stands below it, pixel by pixel.
+// TestATitleIsNotCutOffByANarrowSheet: its letters shrink a little, then the page grows with it, up to a
+// bound, and the sheet stands below it, pixel by pixel.
 func TestATitleIsNotCutOffByANarrowSheet(t *testing.T) {
 	sheet := Grid([]float32{0, 1, 0.5, 1}, 2, 2, 1, 1)
 	for title, wide := range map[string][2]int{
 		"short":                   {sheet.Bounds().Dx(), sheet.Bounds().Dx()},
-		strings.Repeat("m", 60):   {sheet.Bounds().Dx() + 1, widestTitle},
+		strings.Repeat("m", 60):   {sheet.Bounds().Dx(), sheet.Bounds().Dx()}, // in smaller letters
+		strings.Repeat("m", 100):  {sheet.Bounds().Dx() + 1, widestTitle},
 		strings.Repeat("m", 6000): {widestTitle, widestTitle},
 	} {
 		page := Titled(sheet, title)

@@ -451,7 +451,7 @@ func posterior(ctx context.Context, vae *model.VAE, v data.View) (chart.Chart, e
 	for i, density := range g.Density { // there the first dimension is the slowest
 		field.Values[i%postNodes*postNodes+i/postNodes] = density
 	}
-	c := chart.Chart{Width: 380, Height: 400, Equal: true, X: chart.Axis{Label: "z₁"}, Y: chart.Axis{Label: "z₂"},
+	c := chart.Chart{Width: 320, Height: 340, Equal: true, X: chart.Axis{Label: "z₁"}, Y: chart.Axis{Label: "z₂"},
 		Alt: "p(z|x) by quadrature, and the encoder's q(z|x) around 50 and 95 % of its mass", Layers: []chart.Layer{chart.Heat{Field: field}}}
 	shares := []float64{0.5, 0.95}
 	for _, level := range chart.MassLevels(g.Density, shares...) {

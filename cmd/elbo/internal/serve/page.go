@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -278,8 +280,12 @@ func (p *Page) chart(_ context.Context, w http.ResponseWriter, r *http.Request) 
 	if len(names) < 1 || len(names) > mostCompared {
 		return refuse("%d runs, want 1 to %d", len(names), mostCompared)
 	}
+	width, err := strconv.ParseFloat(cmp.Or(r.URL.Query().Get("width"), "560"), 64)
+	if err != nil || !(width >= 200 && width <= 2000) {
+		return refuse("width is %.20q, want 200 to 2000", r.URL.Query().Get("width"))
+	}
 	overMinutes := r.URL.Query().Get("over") == "minutes"
-	c := chart.Chart{Height: 300, Width: 560, LeaveOutFirst: true, Y: chart.Axis{Label: d.label}, X: chart.Axis{Label: "passes", Each: "pass", Whole: true}}
+	c := chart.Chart{Height: 300, Width: width, LeaveOutFirst: true, Y: chart.Axis{Label: d.label}, X: chart.Axis{Label: "passes", Each: "pass", Whole: true}}
 	if overMinutes {
 		c.X = chart.Axis{Label: "minutes of training"}
 	}

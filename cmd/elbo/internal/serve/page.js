@@ -79,8 +79,11 @@ function route() {
 
 const charts = [['bound', 'The bound'], ['recon', 'Reconstruction'], ['kl', 'Divergence'], ['speed', 'Images a second']];
 
-// draw puts a chart, or why there is none, into a figure.
+// draw puts a chart, or why there is none, into a figure. The program lays it out for the width that
+// it has, so that texts keep their size on a telephone.
 async function draw(figure, values) {
+  figure.asked = values;
+  values = [...values, ['width', Math.max(260, figure.querySelector('div').clientWidth || 560)]];
   try {
     const svg = await (await fetched(address('chart', values))).text();
     figure.querySelector('div').innerHTML = svg; // by this program, which escapes names
@@ -88,6 +91,14 @@ async function draw(figure, values) {
     figure.querySelector('div').textContent = e.message;
   }
 }
+
+let resized = 0;
+addEventListener('resize', () => {
+  clearTimeout(resized);
+  resized = setTimeout(() => {
+    for (const figure of document.querySelectorAll('figure[data-of]')) if (figure.asked && figure.checkVisibility()) draw(figure, figure.asked);
+  }, 100);
+});
 
 function chartFigures(parent, all) {
   if (parent.childElementCount) return;
@@ -124,11 +135,11 @@ async function showRun() {
   if (fresh) $('kl').hidden = true;
   $('to-report').hidden = !run.report;
   if (run.report) $('to-report').href = address('report', { run: name });
-  $('rate').hidden = !run.explore;
+  $('rate').hidden = $('rate-title').hidden = !run.explore || run.model === 'mixture';
   $('rate').onclick = () => rate(name);
   if (!$('kl').hidden) rate(name);
   chartFigures($('run-charts'), charts);
-  for (const figure of $('run-charts').children) draw(figure, { run: name, of: figure.dataset.of });
+  for (const figure of $('run-charts').children) draw(figure, [['run', name], ['of', figure.dataset.of]]);
   const source = file => address('picture', { run: name, file, version: run.version });
   $('run-pictures').replaceChildren(...run.pictures.map(file => element('figure', {}, element('img', { src: source(file), alt: file.replace('.png', '') + ' of ' + name }), element('figcaption', { textContent: file }))));
   $('messages').replaceChildren(...run.messages.map(text => element('li', { textContent: text })));
@@ -345,7 +356,7 @@ const known = latest(async (signal, what) => {
   for (const [id, source] of [['scored', a.image], ['reconstructed', a.reconstruction]]) { $(id).src = source; $(id).hidden = false; }
   const cells = [['ELBO', nats(a.elbo)], ['Reconstruction', nats(a.recon)], ['KL', nats(a.kl)]];
   if (a.l_k !== undefined) cells.push([`L${a.samples}`, nats(a.l_k)]);
-  if (a.log_p !== undefined && a.log_p_how !== 'lower bound') cells.push([`log p(x), ${a.log_p_how}`, nats(a.log_p)]);
+  if (a.log_p !== undefined && a.log_p_how !== 'lower bound') cells.push([`log p(x), ${a.log_p_how}`, nats(a.log_p) + (a.log_p_error >= 0.005 ? ' ± ' + a.log_p_error.toFixed(2) : '')]);
   if (a.k_hat !== undefined) cells.push(['k̂ of the weights', a.k_hat.toFixed(2)]);
   if (a.label) cells.unshift(['Label', a.label]);
   $('known').replaceChildren(...cells.map(([term, value]) => element('div', {}, element('dt', { textContent: term }), element('dd', { textContent: value }))));
