@@ -54,7 +54,8 @@ func (s *Setup) EncoderONNX() (*onnx.Model, error) {
 }
 
 // DecoderONNX returns the decoder of a VAE or a grid as an ONNX model, z [N, Z] → mean [N, D], which
-// is E[x|z], and of a Bernoulli distribution before it logits [N, D]. N is free. A mixture has none,
+// is E[x|z], and before it of a Bernoulli distribution logits [N, D], of one with two numbers for a
+// value parameters [N, 2D]. N is free. A mixture has none,
 // which is a *ConfigError.
 func (s *Setup) DecoderONNX() (*onnx.Model, error) {
 	joint, err := s.Joint()
@@ -69,7 +70,7 @@ func (s *Setup) DecoderONNX() (*onnx.Model, error) {
 		b.split(z, "layers", []int{lowest.Latent, joint.Latent - lowest.Latent}, "z1", "above")
 		z = "z1"
 	}
-	switch joint.Likelihood.(type) {
+	switch likelihood := joint.Likelihood.(type) {
 	case *model.Gaussian:
 		if _, err := b.network(network, z, "mean"); err != nil {
 			return nil, err
@@ -84,8 +85,14 @@ func (s *Setup) DecoderONNX() (*onnx.Model, error) {
 		} else {
 			b.node("Sigmoid", "mean", "logits")
 		}
+	case model.DiscretizedLogistic, model.BetaBinomial, model.DequantisedGaussian, model.PixelGaussian:
+		if _, err := b.network(network, z, "parameters"); err != nil {
+			return nil, err
+		}
+		b.output("parameters", joint.Outputs(), "of the distribution of each pixel: of its channels the first numbers, then the second ones")
+		b.meanOfPairs(likelihood, joint.Pixels, s.Dataset.Channels())
 	default:
-		return nil, &ConfigError{fmt.Errorf("the likelihood %s cannot be exported: want bernoulli, continuous-bernoulli, grey-bernoulli or gaussian", joint.Likelihood.Name())}
+		return nil, &ConfigError{fmt.Errorf("the likelihood %s cannot be exported: want any other, or the weights as they are, which PyTorch reads", joint.Likelihood.Name())}
 	}
 	b.output("mean", joint.Pixels, fmt.Sprintf("E[x|z], images of %d x %d pixels, row by row from the top", s.Dataset.Rows(), s.Dataset.Cols()))
 	m := s.exported(b, "decoder: z to E[x|z]")

@@ -19,7 +19,7 @@ import (
 // own, which evaluates their graphs in float64, for every likelihood, activation and kind of layers. A row or a
 // transposition that is wrong would be off by tenths.
 func TestAnExportedModelComputesWhatTheModelDoes(t *testing.T) {
-	for _, likelihood := range []model.LikelihoodName{model.BernoulliName, model.ContinuousBernoulliName, model.GaussianName, model.GreyBernoulliName} {
+	for _, likelihood := range []model.LikelihoodName{model.BernoulliName, model.ContinuousBernoulliName, model.GaussianName, model.GreyBernoulliName, model.DiscretizedLogisticName, model.BetaBinomialName, model.DequantisedGaussianName} {
 		for _, network := range []NetworkSettings{
 			{Layers: model.Dense, Activation: graph.ReLU, Hidden: []int{9, 7}},
 			{Layers: model.Dense, Activation: graph.Tanh, Hidden: []int{8}},
@@ -120,6 +120,10 @@ func compareDecoder(t *testing.T, s *Setup, z []float32) {
 	logits, err := d.Outputs(z)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if joint.Outputs() > joint.Pixels {
+		sameNumbers(t, "parameters", out["parameters"].v, wide(logits))
+		return
 	}
 	sameNumbers(t, "logits", out["logits"].v, wide(logits))
 	near := 0
@@ -325,6 +329,12 @@ func operate(t *testing.T, op string, node fields, in []matrix) []matrix {
 		return each(func(a ...float64) float64 { return max(a[0], 0) + math.Log1p(math.Exp(-math.Abs(a[0]))) })
 	case "Sigmoid":
 		return each(func(a ...float64) float64 { return 1 / (1 + math.Exp(-a[0])) })
+	case "Exp":
+		return each(func(a ...float64) float64 { return math.Exp(a[0]) })
+	case "Max":
+		return each(func(a ...float64) float64 { return max(a[0], a[1]) })
+	case "Min":
+		return each(func(a ...float64) float64 { return min(a[0], a[1]) })
 	case "Abs":
 		return each(func(a ...float64) float64 { return math.Abs(a[0]) })
 	case "Add":

@@ -29,7 +29,8 @@ func newExportCmd(p *program) *cobra.Command {
 programs. The batch dimension N is free.
 
   encoder.onnx  x [N, D] -> mu, logvar [N, Z]   mean and log variance of q(z|x)
-  decoder.onnx  z [N, Z] -> logits, mean [N, D] mean is E[x|z]; a gaussian has no logits
+  decoder.onnx  z [N, Z] -> logits, mean [N, D] mean is E[x|z]; a gaussian has no logits, and
+                                                of two numbers for a pixel parameters [N, 2D]
 
 x are the pixels in [0, 1], row by row from the top, binarised as for training. A grid has a
 decoder alone, and a mixture no network: its components are tensors of its checkpoint. The

@@ -5,5 +5,6 @@
 //
 // All calls are made by one thread, and none of them waits without end: every collective is
 // a non-blocking one that is asked for until it is done, so that a rank that has died, or is
-// out of reach, is found out after a time limit, and named.
+// out of reach, is found out after a time limit, and named. A rank that is still at work of its
+// own answers when it is asked, and is waited for.
 package mpi

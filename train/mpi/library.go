@@ -38,7 +38,7 @@ var mpichABI = constants{
 
 var functions = []string{
 	"MPI_Init_thread", "MPI_Comm_rank", "MPI_Comm_size", "MPI_Comm_set_errhandler", "MPI_Error_string",
-	"MPI_Iallreduce", "MPI_Iallgather", "MPI_Iallgatherv", "MPI_Ibcast", "MPI_Isend", "MPI_Irecv", "MPI_Test", "MPI_Abort", "MPI_Finalize",
+	"MPI_Iallreduce", "MPI_Iallgather", "MPI_Iallgatherv", "MPI_Ibcast", "MPI_Isend", "MPI_Irecv", "MPI_Iprobe", "MPI_Request_free", "MPI_Test", "MPI_Abort", "MPI_Finalize",
 }
 
 // candidates are the names of the libraries, that of Open MPI's launcher first where Open MPI

@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package mpi_test
 
 import (
@@ -9,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,10 +88,19 @@ var ranks = map[string]func(w *mpi.World) error{
 		}
 		return nil
 	},
+	"late": func(w *mpi.World) error {
+		if w.Rank() == 1 {
+			time.Sleep(3 * time.Second) // at work: three times as long as it may be silent
+		}
+		one := []float64{1}
+		if err := w.Sum(one); err != nil || one[0] != float64(w.Size()) {
+			return fmt.Errorf("the sum with a late rank: %g, %v", one[0], err)
+		}
+		return nil
+	},
 	"absent": func(w *mpi.World) error {
 		if w.Rank() == 1 {
-			time.Sleep(time.Minute) // the others end all before
-			return nil
+			return syscall.Kill(os.Getpid(), syscall.SIGSTOP) // the others end all
 		}
 		err := w.Sum([]float64{1})
 		var absent *mpi.AbsentError
@@ -107,7 +119,7 @@ func rank(name string) error {
 		return errors.New("started by no launcher")
 	}
 	limit := mpi.DefaultLimit
-	if name == "absent" {
+	if name == "absent" || name == "late" {
 		limit = time.Second
 	}
 	w, err := mpi.Open(mpi.Options{By: launch.By, Limit: limit, Now: time.Now})
@@ -174,6 +186,16 @@ func TestRanksSumWhatTheyHave(t *testing.T) {
 					t.Errorf("%s, %d ranks: %v\n%s", name, size, err, out)
 				}
 			}
+		}
+	})
+}
+
+// TestARankAtWorkIsWaitedFor, longer than one that is silent.
+func TestARankAtWorkIsWaitedFor(t *testing.T) {
+	underEach(t, func(t *testing.T, start func(size int, name string) (string, error)) {
+		out, err := start(3, "late")
+		if err != nil || strings.Count(out, ": done") != 3 {
+			t.Errorf("%v\n%s", err, out)
 		}
 	})
 }

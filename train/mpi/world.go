@@ -15,7 +15,7 @@ import (
 type Options struct {
 	Library string        // the library's path; "": the first that is found
 	By      string        // the launcher's variable, see Launch
-	Limit   time.Duration // how long a rank may keep the others waiting
+	Limit   time.Duration // how long a rank may leave the others without an answer
 	Now     func() time.Time
 }
 
@@ -33,8 +33,13 @@ type World struct {
 	interrupted func() bool // whether this rank is to stop; nil: never asked
 	stop        func()      // called on every rank once one of them is to
 
-	own    []byte         // what goes into a sum
-	pinned runtime.Pinner // of the collective that is under way
+	own     []byte         // what goes into a sum
+	pinned  runtime.Pinner // of the collective that is under way
+	letters *letters
+	kept    *runtime.Pinner
+	replied time.Time // when last
+	ended   bool
+
 	calls  chan func()
 	closed chan struct{}
 }
@@ -47,18 +52,33 @@ func (w *World) Watch(interrupted func() bool, stop func()) {
 
 // Open begins MPI. Close ends it.
 func Open(o Options) (*World, error) {
-	w := &World{limit: o.Limit, now: o.Now, calls: make(chan func()), closed: make(chan struct{})}
+	w := &World{limit: o.Limit, now: o.Now, replied: o.Now(), letters: &letters{states: [2]byte{busy, waiting}}, calls: make(chan func()), closed: make(chan struct{})}
 	begun := make(chan error)
 	go func() {
 		runtime.LockOSThread() // every call from this thread
 		defer close(w.closed)
-		begun <- w.begin(o)
-		for call := range w.calls {
-			call()
+		err := w.begin(o)
+		begun <- err
+		if err != nil {
+			return
+		}
+		listen := time.NewTicker(w.listens())
+		defer listen.Stop()
+		for {
+			select {
+			case call, ok := <-w.calls:
+				if !ok {
+					return
+				}
+				call()
+			case <-listen.C:
+				if !w.ended {
+					_ = w.reply(busy) // who does not hear it says so
+				}
+			}
 		}
 	}()
 	if err := <-begun; err != nil {
-		close(w.calls)
 		return nil, err
 	}
 	return w, nil
@@ -87,6 +107,11 @@ func (w *World) begin(o Options) error {
 		return err
 	}
 	w.rank, w.size = int(rank), int(size)
+	w.letters.answers, w.letters.expected = make([]byte, size), make([]*uintptr, size)
+	var kept runtime.Pinner // for as long as the process is there
+	kept.Pin(w.letters)
+	kept.Pin(&w.letters.answers[0])
+	w.kept = &kept
 	return nil
 }
 
@@ -116,7 +141,10 @@ func (w *World) Closed() bool {
 // Close ends MPI: every rank has to call it, or the launcher takes the end of this one for
 // a failure.
 func (w *World) Close() error {
-	err := w.do(func() error { return w.lib.call("MPI_Finalize") })
+	err := w.do(func() error {
+		w.ended = true // and answers no more
+		return w.lib.call("MPI_Finalize")
+	})
 	close(w.calls)
 	<-w.closed
 	return err
@@ -263,11 +291,20 @@ func (w *World) complete(c collective) error {
 	if err := c.start(request); err != nil {
 		return err
 	}
-	done, err := w.wait(w.limit, request)
-	if done || err != nil {
-		return err
+	for allWaited := false; ; {
+		done, err := w.wait(w.limit, request)
+		if done || err != nil {
+			return err
+		}
+		allWait, err := w.callTheRoll(request)
+		if err == nil && allWait && allWaited {
+			err = &AbsentError{Rank: w.rank, After: w.limit}
+		}
+		if err != nil {
+			return err
+		}
+		allWaited = allWait
 	}
-	return w.absent()
 }
 
 // How a rank waits: it asks again and again, as what it waits for may need it to come about; after
@@ -306,62 +343,134 @@ func (w *World) wait(limit time.Duration, requests ...*uintptr) (done bool, err 
 		case passed < patient:
 			w.lib.yield()
 		default:
+			if now := w.now(); now.Sub(w.replied) > w.listens() {
+				if err := w.reply(waiting); err != nil {
+					return false, err
+				}
+			}
 			time.Sleep(pause)
 		}
 	}
 }
 
-// rollCall is the tag of messages that say: this rank is there.
-const rollCall = 77
+// question and answer are the tags of messages by which a rank learns whether another is there.
+const question, answer = 77, 78
 
-// absent is the error of a collective that is not done in time. It asks every other rank
-// whether it is there: those that wait as well ask, too.
-func (w *World) absent() error {
-	type call struct{ sent, received *uintptr }
-	calls := make([]call, w.size)
-	hello := make([]byte, 2*w.size)
-	var pinned runtime.Pinner
-	defer pinned.Unpin()
-	pinned.Pin(&hello[0])
-	for rank := range calls {
+// What a rank answers.
+const (
+	busy    byte = iota // with work of its own: who waits may go on waiting
+	waiting             // in a collective
+)
+
+// listens is how long at most a question lies unread.
+func (w *World) listens() time.Duration { return min(w.limit/4, time.Second/2) }
+
+// reply answers the ranks that have asked whether this one is there.
+func (w *World) reply(state byte) error {
+	w.replied = w.now()
+	flag, request := new(int32), new(uintptr)
+	for rank := range w.size {
 		if rank == w.rank {
 			continue
 		}
-		calls[rank] = call{new(uintptr), new(uintptr)}
+		for {
+			if err := w.lib.call("MPI_Iprobe", uintptr(rank), question, w.lib.world, uintptr(unsafe.Pointer(flag)), w.lib.statusIgnore); err != nil {
+				return err
+			}
+			if *flag == 0 {
+				break
+			}
+			if err := w.lib.call("MPI_Irecv", uintptr(unsafe.Pointer(&w.letters.asked)), 1, w.lib.bytes, uintptr(rank), question, w.lib.world, uintptr(unsafe.Pointer(request))); err != nil {
+				return err
+			}
+			if _, err := w.wait(w.limit, request); err != nil {
+				return err
+			}
+			if err := w.send(&w.letters.states[state], rank, answer); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// letters are what goes between ranks that ask whether others are there. They stay where they
+// are: of what is sent nobody waits for the end.
+type letters struct {
+	states  [2]byte // busy, waiting
+	asked   byte
+	answers []byte // by rank
+
+	expected []*uintptr // answers, by rank; nil for none
+}
+
+// send sends a byte that does not change.
+func (w *World) send(letter *byte, rank int, tag uintptr) error {
+	request := new(uintptr)
+	if err := w.lib.call("MPI_Isend", uintptr(unsafe.Pointer(letter)), 1, w.lib.bytes, uintptr(rank), tag, w.lib.world, uintptr(unsafe.Pointer(request))); err != nil {
+		return err
+	}
+	return w.lib.call("MPI_Request_free", uintptr(unsafe.Pointer(request)))
+}
+
+// callTheRoll asks every other rank whether it is there, while a collective is not done. It fails
+// with an *AbsentError where one does not answer in time, and reports whether all of them wait
+// as well. It ends at once where the collective is done after all: others may then have gone on,
+// and answer later, if ever.
+func (w *World) callTheRoll(collective *uintptr) (allWait bool, err error) {
+	for rank := range w.size {
+		if rank == w.rank || w.letters.expected[rank] != nil {
+			continue
+		}
+		request := new(uintptr)
+		w.letters.expected[rank] = request
 		if err := errors.Join(
-			w.lib.call("MPI_Irecv", uintptr(unsafe.Pointer(&hello[2*rank])), 1, w.lib.bytes, uintptr(rank), rollCall, w.lib.world, uintptr(unsafe.Pointer(calls[rank].received))),
-			w.lib.call("MPI_Isend", uintptr(unsafe.Pointer(&hello[2*rank+1])), 1, w.lib.bytes, uintptr(rank), rollCall, w.lib.world, uintptr(unsafe.Pointer(calls[rank].sent))),
+			w.lib.call("MPI_Irecv", uintptr(unsafe.Pointer(&w.letters.answers[rank])), 1, w.lib.bytes, uintptr(rank), answer, w.lib.world, uintptr(unsafe.Pointer(request))),
+			w.send(&w.letters.states[waiting], rank, question),
 		); err != nil {
-			return err
+			return false, err
 		}
 	}
-	var missing []string
-	left := w.limit
-	for rank, c := range calls {
-		if rank == w.rank {
-			continue
+	began := w.now()
+	for {
+		var missing []string
+		allWait = true
+		for rank, request := range w.letters.expected {
+			if request != nil {
+				if there, err := w.wait(0, request); err != nil || !there {
+					missing = append(missing, strconv.Itoa(rank))
+					continue
+				}
+				w.letters.expected[rank] = nil
+			}
+			allWait = allWait && (rank == w.rank || w.letters.answers[rank] == waiting)
 		}
-		began := w.now()
-		there, err := w.wait(left, c.received)
-		if !there || err != nil {
-			missing = append(missing, strconv.Itoa(rank))
+		if missing == nil {
+			return allWait, nil
 		}
-		left = max(left-w.now().Sub(began), time.Millisecond)
+		if done, err := w.wait(w.listens()/10, collective); done || err != nil {
+			return false, err
+		}
+		if w.now().Sub(began) > w.limit {
+			return false, &AbsentError{Rank: w.rank, Missing: missing, After: w.limit}
+		}
+		if err := w.reply(waiting); err != nil {
+			return false, err
+		}
 	}
-	return &AbsentError{Rank: w.rank, Missing: missing, After: w.limit}
 }
 
 // AbsentError is a rank, or several, that the others have waited for in vain.
 type AbsentError struct {
 	Rank    int      // that has waited
-	Missing []string // ranks; none where all have answered in the end
+	Missing []string // ranks; none where all wait as well
 	After   time.Duration
 }
 
 func (e *AbsentError) Error() string {
 	switch len(e.Missing) {
 	case 0:
-		return fmt.Sprintf("rank %d: a sum over all ranks was not done after %v, though every rank is there: they do not do the same", e.Rank, e.After)
+		return fmt.Sprintf("rank %d: a sum over all ranks was not done after %v, though every rank waits for it: they do not do the same", e.Rank, e.After)
 	case 1:
 		return fmt.Sprintf("rank %d: rank %s has not answered for %v", e.Rank, e.Missing[0], e.After)
 	}

@@ -79,7 +79,7 @@ def main():
         os.chdir(directory)
         print(f"onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}: largest difference to elbo, relative above 1")
         print(f"{'likelihood':22}{'activation':12}{'hidden':10}{'E[x|z]':>10}{'KL':>10}")
-        for likelihood in ("bernoulli", "continuous-bernoulli", "gaussian", "grey-bernoulli"):
+        for likelihood in ("bernoulli", "continuous-bernoulli", "gaussian", "grey-bernoulli", "discretized-logistic"):
             for activation, hidden in (("relu", "64,32"), ("tanh", "64"), ("elu", "64,32,16"), ("softplus", "64"), ("gated", "64,32"), ("conv", "32"), ("residual", "none")):
                 run = f"{likelihood}-{activation}"
                 chosen = ("--network", activation) if activation in ("gated", "conv", "residual") else ("--activation", activation)

@@ -58,6 +58,7 @@ IMAGES = ROOT / "data" / "mnist" / "train-images-idx3-ubyte.gz"
 WORKS = {  # name: what, unit
     "vae": ("VAE 784-400-20 relu, batch 128, threshold, training", "images/s"),
     "deep": ("VAE 784-200-200-50 tanh, batch 20, dynamic, training", "images/s"),
+    "conv": ("VAE conv 32-64 of 3x3, stride 2, 256-20 relu, batch 128, threshold, training", "images/s"),
     "mixture": ("EM, Bernoulli mixture, K = 500, 60 000 images", "iterations/s"),
 }
 VAE_PEERS = {  # name: script and its arguments
@@ -69,23 +70,27 @@ VAE_PEERS = {  # name: script and its arguments
 }
 MIXTURE_PEERS = {f"{library}-{block}": [f"{library}_mixture.py", "--block", str(block)]
                  for library in ("numpy", "torch", "jax") for block in (1000, 4000)}
-QUICK = {"torch-eager", "jax-scan", "numpy-4000"}
+QUICK = {"torch-eager", "jax-scan", "numpy-4000"}  # of convolutions PyTorch alone
 
 # What would make a process other than it is by itself.
 FOREIGN = ("OPENBLAS_", "GOTO_", "OMP_", "GOMP_", "KMP_", "MKL_", "NPY_", "XLA_", "JAX_", "TORCH", "GOMAXPROCS", "GOGC", "GOMEMLIMIT", "GODEBUG")
 
 # Means of one pass over the same images, from other first weights and in another order.
-TOLERANCE = 0.05
+TOLERANCE = {"vae": 0.05, "deep": 0.05, "mixture": 0.05,
+             "conv": 0.15}  # such a net looks at all images alike for a while, which chance makes long or short: three seeds of elbo come to 170, 174 and 189
 
 # The passes of elbo that every peer's first pass is held against: peers take the same from work.py.
 FIRST_PASS = {
     "vae": ["--binarise", "threshold", "--hidden", "400", "--latent", "20", "--activation", "relu", "--batch", "128"],
     "deep": ["--binarise", "dynamic", "--hidden", "200,200", "--latent", "50", "--activation", "tanh", "--batch", "20"],
+    "conv": ["--binarise", "threshold", "--seed", "3", "--network", "conv", "--hidden", "256", "--latent", "20", "--activation", "relu", "--batch", "128"],
     "mixture": ["--model", "mixture", "--binarise", "threshold", "--components", "500", "--smoothing", "0.1", "--tolerance", "0"],
 }
 
 
 def peers_of(work):
+    if work == "conv":  # XLA has no fast convolution within a loop on the CPU: 32 000 images in a scan took more than 150 s
+        return {name: peer for name, peer in VAE_PEERS.items() if name != "jax-scan"}
     return MIXTURE_PEERS if work == "mixture" else VAE_PEERS
 
 
@@ -238,9 +243,9 @@ def check(work, name, ours, theirs):
     """A Fault if the peer did not do elbo's work."""
     if theirs["parameters"] != ours["parameters"]:
         raise Fault(f"peers: {work}: {name} has {theirs['parameters']} parameters, elbo {ours['parameters']}: not the same model")
-    if not abs(theirs["checked"] / ours["checked"] - 1) < TOLERANCE:
+    if not abs(theirs["checked"] / ours["checked"] - 1) < TOLERANCE[work]:
         raise Fault(f"peers: {work}: the first pass of {name} comes to {theirs['checked']:.2f} nats per image, elbo's to {ours['checked']:.2f}, "
-                    f"want them within {100 * TOLERANCE:.0f} %: not the same work")
+                    f"want them within {100 * TOLERANCE[work]:.0f} %: not the same work")
     gained = theirs["after"] - theirs["checked"] if work == "mixture" else theirs["checked"] - theirs["after"]
     if not gained > 0:
         raise Fault(f"peers: {work}: {name} does not train: {theirs['checked']:.2f} nats per image in the first pass, {theirs['after']:.2f} in the end")

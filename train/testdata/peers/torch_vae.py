@@ -1,4 +1,4 @@
-"""A VAE of `elbo bench`, trained by PyTorch on the CPU: torch_vae.py vae|deep --images FILE [--compile loss|step]
+"""A VAE of `elbo bench`, trained by PyTorch on the CPU: torch_vae.py vae|deep|conv --images FILE [--compile loss|step]
 
 Model and loss are Kingma and Welling's: the cross-entropy of the logits, summed over pixels, plus
 the closed form of the divergence. Adam is fused, or compiled with the rest; the batch and the sum of the losses have
@@ -20,17 +20,45 @@ def network(sizes, activation):
     return nn.Sequential(*layers[:-1])  # nothing after the last
 
 
+def draw(layers):
+    """The first weights of a net with convolutions."""
+    weighted = [m for m in layers if hasattr(m, "weight")]
+    for m in weighted:
+        summands = m.weight[0].numel()
+        if isinstance(m, nn.ConvTranspose2d):  # a patch of the small map begins at every other position only
+            summands = m.weight.shape[0] * m.weight[0, 0].numel() / 4
+        a = work.bound(summands, m is weighted[-1])
+        nn.init.uniform_(m.weight, -a, a)
+        nn.init.zeros_(m.bias)
+    return nn.Sequential(*layers)
+
+
+def convolutions(c):
+    """Encoder and decoder."""
+    f, channels = ACTIVATIONS[c.activation], c.channels()
+    down, up = [], []
+    for fine, coarse in zip(channels, channels[1:]):
+        down += [nn.Conv2d(fine, coarse, 3, 2, 1), f()]
+        up = [f(), nn.ConvTranspose2d(coarse, fine, 3, 2, 1, 1)] + up
+    return (draw([*down, nn.Flatten(), *network(c.encoder(), c.activation)]),
+            draw([*network(c.decoder(), c.activation), nn.Unflatten(1, (c.maps[-1], c.side(), c.side())), *up]))
+
+
 class VAE(nn.Module):
     def __init__(self, c):
         super().__init__()
-        self.encoder = network(c.encoder(), c.activation)
-        self.decoder = network(c.decoder(), c.activation)
+        self.shape = (1, work.SIDE, work.SIDE) if c.maps else (work.PIXELS,)
+        if c.maps:
+            self.encoder, self.decoder = convolutions(c)
+            self.to(memory_format=torch.channels_last)
+        else:
+            self.encoder, self.decoder = network(c.encoder(), c.activation), network(c.decoder(), c.activation)
 
     def forward(self, x):
         """-ELBO, nats per image."""
-        mu, log_var = self.encoder(x).chunk(2, dim=1)
+        mu, log_var = self.encoder(x.view(-1, *self.shape)).chunk(2, dim=1)
         z = mu + torch.exp(log_var / 2) * torch.randn_like(mu)
-        recon = F.binary_cross_entropy_with_logits(self.decoder(z), x, reduction="sum")
+        recon = F.binary_cross_entropy_with_logits(self.decoder(z).reshape(x.shape), x, reduction="sum")
         divergence = (mu * mu + log_var.exp() - log_var - 1).sum() / 2
         return (recon + divergence) / x.shape[0]
 

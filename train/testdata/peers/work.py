@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PIXELS = 784
+SIDE = 28
+PIXELS = SIDE * SIDE
 WINDOWS = 8  # as in `elbo bench`
 CHECKED_IMAGES = 32_000  # of the pass that shows that a peer does the same work: 250 or 1600 batches
 CHECKED_ITERATIONS = 4  # of EM, for the same
@@ -15,25 +16,44 @@ CHECKED_ITERATIONS = 4  # of EM, for the same
 
 @dataclass(frozen=True)
 class VAE:
-    """A dense VAE under a Bernoulli likelihood; the decoder has the hidden layers in reverse."""
+    """A VAE under a Bernoulli likelihood, dense or with convolutions of 3 x 3, stride 2, between images and dense layers; the decoder has the layers in reverse."""
     hidden: tuple
     latent: int
     activation: str
     batch: int
     binarise: str  # threshold: p > 1/2, once; dynamic: afresh for every step
     rate: float = 1e-3  # of Adam
+    maps: tuple = ()  # channels of the feature maps, each half as wide as the one before
+
+    def side(self):
+        """Of the last feature map."""
+        return SIDE >> len(self.maps)
+
+    def flat(self):
+        """How many numbers the dense layers begin with: pixels, or those of the last map."""
+        return self.side() ** 2 * self.maps[-1] if self.maps else PIXELS
 
     def encoder(self):
-        """The sizes of the layers: from pixels to mu and log sigma^2."""
-        return [PIXELS, *self.hidden, 2 * self.latent]
+        """The sizes of the dense layers: to mu and log sigma^2."""
+        return [self.flat(), *self.hidden, 2 * self.latent]
 
     def decoder(self):
-        """The sizes of the layers: from z to logits."""
-        return [self.latent, *reversed(self.hidden), PIXELS]
+        """The sizes of the dense layers: from z to logits, or to the last map."""
+        return [self.latent, *reversed(self.hidden), self.flat()]
+
+    def channels(self):
+        """Of the image and the maps."""
+        return [1, *self.maps]
+
+
+def bound(summands, last):
+    """Of the uniform first weights of a net with convolutions, as elbo draws them: of He et al. 2015 before a ReLU, smaller before nothing."""
+    return ((1 if last else 6) / summands) ** 0.5
 
 
 VAES = {
     "vae": VAE(hidden=(400,), latent=20, activation="relu", batch=128, binarise="threshold"),
+    "conv": VAE(hidden=(256,), latent=20, activation="relu", batch=128, binarise="threshold", maps=(32, 64)),
     "deep": VAE(hidden=(200, 200), latent=50, activation="tanh", batch=20, binarise="dynamic"),
 }
 

@@ -36,9 +36,11 @@ func Rows(title string, names []string, images [][]float32, rows, cols, channels
 	gap := gapAt(scale)
 	t := tile{rows: rows, cols: cols, channels: channels, scale: scale}
 	across, down := t.width()+gap, t.height()+gap
-	width := max(left+columns*across-gap+right, pixels(label(title).Width())+40)
+	width := left + columns*across - gap + right
+	text := within(label(title), width)
+	width = max(width, pixels(text.Width())+2*side)
 	sheet := newPage(width, top+len(images)*down-gap+foot)
-	sheet.write(label(title), 10, top/4, below, width-20)
+	sheet.write(text, side, top/4, below, width-2*side)
 	for row, line := range images {
 		for i := range len(line) / (rows * cols * channels) {
 			t.draw(sheet.Image(), image.Pt(left+i*across, top+row*down), line[i*t.levels():][:t.levels()])

@@ -6,14 +6,15 @@ import (
 	"testing"
 )
 
-// TestATitleIsNotCutOffByANarrowSheet: the page grows with its title, up to a bound, and the
-// sheet stands below it, pixel by pixel.
+// TestATitleIsNotCutOffByANarrowSheet: its letters shrink a little, then the page grows with it, up to a
+// bound, and the sheet stands below it, pixel by pixel.
 func TestATitleIsNotCutOffByANarrowSheet(t *testing.T) {
 	sheet := Grid([]float32{0, 1, 0.5, 1}, 2, 2, 1, 1)
 	for title, wide := range map[string][2]int{
 		"short":                   {sheet.Bounds().Dx(), sheet.Bounds().Dx()},
-		strings.Repeat("m", 60):   {sheet.Bounds().Dx() + 1, leastTitle},
-		strings.Repeat("m", 6000): {leastTitle, leastTitle},
+		strings.Repeat("m", 60):   {sheet.Bounds().Dx(), sheet.Bounds().Dx()}, // in smaller letters
+		strings.Repeat("m", 100):  {sheet.Bounds().Dx() + 1, widestTitle},
+		strings.Repeat("m", 6000): {widestTitle, widestTitle},
 	} {
 		page := Titled(sheet, title)
 		size := page.Bounds().Size()
@@ -25,23 +26,6 @@ func TestATitleIsNotCutOffByANarrowSheet(t *testing.T) {
 			if page.At(at.X, top+at.Y) != sheet.At(at.X, at.Y) {
 				t.Errorf("a title of %d letters: the sheet is not below it", len(title))
 			}
-		}
-	}
-}
-
-// TestATitleBreaksBetweenWords: no line but the last of the most is longer than fits, and no word is
-// lost.
-func TestATitleBreaksBetweenWords(t *testing.T) {
-	fits := func(text string) bool { return len(text) <= 12 }
-	for text, want := range map[string][]string{
-		"":                              {""},
-		"one line":                      {"one line"},
-		"some words of two lines":       {"some words", "of two lines"},
-		"averyveryverylongword and one": {"averyveryverylongword", "and one"},
-		"words that are many more than three lines have": {"words that", "are many", "more than three lines have"},
-	} {
-		if got := broken(text, fits); strings.Join(got, "|") != strings.Join(want, "|") {
-			t.Errorf("%q breaks into %q, want %q", text, got, want)
 		}
 	}
 }
