@@ -504,10 +504,17 @@ func TestEvaluationOfATable(t *testing.T) {
 		}
 		parameters := tableOf(s).FreeParameters()
 		if c.Model == MixtureModel {
-			want := c.mixture().Components * 36
+			each := 36 // of a component
 			if c.Likelihood == model.GaussianName {
-				want *= 2
+				each *= 2
+			} else if c.Likelihood.Pixels() == model.LevelPixels {
+				l, err := model.NewLikelihood(c.Likelihood, model.LikelihoodConfig{Mixtures: c.table().Mixtures, Channels: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				each = l.Outputs(36)
 			}
+			want := c.mixture().Components * each
 			if c.table().Prior == model.Shared {
 				want += c.mixture().Components - 1
 			}

@@ -273,7 +273,7 @@ func TestParametersThatWouldMeanSomethingElseAreRefused(t *testing.T) {
 		config Config
 		want   string
 	}{
-		"width":      {with(func(c *Config) { c.network().Hidden = []int{13} }), "its decoder.0.weight is [12 2], and this model's [13 2]: want the same --hidden and --latent"},
+		"width":      {with(func(c *Config) { c.network().Hidden = []int{13} }), "its decoder.0.weight is [12 2], and this model's [13 2]: want the same layers, --latent and --likelihood, and images of the same size"},
 		"latent":     {with(func(c *Config) { c.network().Latent = 3 }), "its decoder.0.weight is [12 2], and this model's [12 3]"},
 		"depth":      {with(func(c *Config) { c.network().Hidden = []int{} }), "it has decoder.2.weight [36 12], and this model has no such parameter"},
 		"network":    {with(func(c *Config) { c.network().Layers = model.Gated }), "its network is dense, and this model's gated: want --network dense"},

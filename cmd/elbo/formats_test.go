@@ -108,6 +108,10 @@ var formats = map[string]reflect.Type{
 var parts = []string{
 	"infer.Evaluation", "infer.Gap", "infer.AUROC", // embedded in evalReport, gapSplit and aurocReport
 	"run.anyMetrics", "run.anyEMTerms", // old names of keys
+	// Of requests to the API and its answers, which its OpenAPI document describes: package serve holds them to it.
+	"serve.imagesAsked", "serve.codesAnswer", "serve.scoreAnswer", "serve.imageAnswer", "serve.aboutAnswer",
+	// Between the page and its program, which are of one version.
+	"serve.listed", "serve.runAnswer", "serve.figures", "serve.exploreAnswer", "serve.dimension", "serve.placed", "serve.state", "serve.inferAnswer",
 }
 
 // TestEveryKeyIsOnThePageOfFormats compares the tables of formats.md with the structs

@@ -455,7 +455,7 @@ type aboutAnswer struct {
 
 func aboutOf(m *asked) aboutAnswer {
 	ds := m.Dataset
-	about := aboutAnswer{Checkpoint: m.Checkpoint, Description: m.Description, Shape: []int{ds.Rows(), ds.Cols()}, Likelihood: string(m.Config.Likelihood), Binarise: string(m.Config.Binarise)}
+	about := aboutAnswer{Checkpoint: m.Checkpoint, Description: m.Description, Shape: []int{ds.Rows(), ds.Cols()}, Likelihood: string(m.Config.Likelihood), Binarise: string(m.Config.Binarise), Classes: ds.Train.Classes}
 	if ds.Channels() > 1 {
 		about.Shape = append(about.Shape, ds.Channels())
 	}
