@@ -18,6 +18,9 @@ import (
 // TestPeersComeToTheBitsOfOne: every estimator, whatever the number of processes, also where
 // there are more of them than images. Each process has a model of its own.
 func TestPeersComeToTheBitsOfOne(t *testing.T) {
+	if !graphtest.Engine(1).BLAS.SameEverywhere() {
+		t.Skip("a library's product of fewer rows has other bits")
+	}
 	v := plainView(t, 7, 6, 6)
 	local := LocalQOptions{Steps: 3, Rounds: 2, Draws: 2, Selection: 5, LR: 0.1, Tolerance: 0.02}
 	for _, c := range []struct {
