@@ -122,21 +122,8 @@ func (l *LevelFit) score(total float64) bool {
 	for i := range n {
 		l.f[i*n+i] += float64(levelRidge * total)
 	}
-	for i := range n {
-		for j := range i + 1 {
-			sum := l.f[i*n+j]
-			for k := range j {
-				sum -= float64(l.f[i*n+k] * l.f[j*n+k])
-			}
-			if i != j {
-				l.f[i*n+j] = sum / l.f[j*n+j]
-				continue
-			}
-			if !(sum > 0) {
-				return false
-			}
-			l.f[i*n+i] = math.Sqrt(sum)
-		}
+	if !Cholesky(l.f, l.f, n, 1, 0) {
+		return false
 	}
 	for i := range n {
 		sum := l.g[i]

@@ -163,7 +163,7 @@ func (q FullGaussian) FromMoments(mean, covariance []float64) []float32 {
 		if keep < 1e-3 {
 			keep = 0 // a diagonal always has one
 		}
-		if cholesky(l, covariance, z, keep, floor) || keep == 0 {
+		if graph.Cholesky(l, covariance, z, keep, floor) || keep == 0 {
 			break
 		}
 	}
@@ -176,32 +176,6 @@ func (q FullGaussian) FromMoments(mean, covariance []float64) []float32 {
 		below = below[i:]
 	}
 	return numbers
-}
-
-// cholesky fills the lower triangle L, [Z, Z], with L Lᵀ = the covariance, [Z, Z], its
-// variances at least the floor and its other elements times keep, and reports whether there
-// is one.
-func cholesky(l, covariance []float64, z int, keep, floor float64) bool {
-	for i := range z {
-		for j := range i + 1 {
-			sum := float64(keep * covariance[i*z+j])
-			if i == j {
-				sum = max(covariance[i*z+i], floor)
-			}
-			for k := range j {
-				sum -= float64(l[i*z+k] * l[j*z+k])
-			}
-			switch {
-			case i > j:
-				l[i*z+j] = sum / l[j*z+j]
-			case sum > 0:
-				l[i*z+i] = math.Sqrt(sum)
-			default:
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // LogProbRatio is log N(z; h') - log N(z; h) at z = μ + L ε: with y = L'⁻¹ (z - μ'),
