@@ -409,27 +409,18 @@ func chunkTotals(e *model.EStep, count int) model.Totals {
 // evidence returns the terms of images under the model's own p(z). Peers score a part of them
 // each; nil is for none.
 func evidence(ctx context.Context, e *model.EStep, v data.View, p infer.Peers) (*run.EpochTerms, error) {
-	lo, hi := infer.Share(p, v.N())
-	own := v
-	own.Subset = v.Slice(lo, hi)
+	own := infer.Dealt(p, v)
 	const fields = 2 // evidence, reconstruction
-	rows := make([]float64, v.N()*fields)
-	at := rows[lo*fields:]
+	var rows []float64
 	err := e.Each(ctx, own.Evaluated, own.N(), func(count int) bool {
 		recon := e.Recon()
 		for i, evidence := range e.Evidence()[:count] {
-			at[0], at[1] = float64(evidence), float64(recon[i])
-			at = at[fields:]
+			rows = append(rows, float64(evidence), float64(recon[i]))
 		}
 		return true
 	})
-	if err != nil {
+	if rows, err = infer.Together(p, v.N(), fields, rows, err); err != nil {
 		return nil, err
-	}
-	if p != nil { // added to zeros, nothing is rounded
-		if err := p.Sum(rows); err != nil {
-			return nil, err
-		}
 	}
 	var totals model.Totals
 	var bound infer.Running

@@ -108,12 +108,12 @@ func EstimateAIS(ctx context.Context, j *model.Joint, v data.View, seed uint64, 
 	if err != nil {
 		return nil, err
 	}
-	own := dealt(o.Peers, v)
+	own := Dealt(o.Peers, v)
 	from, to := Share(o.Peers, o.Simulated)
 	pace := &pace{report: o.Progress, total: own.N()*moves(o, 1) + (to-from)*moves(o, 2)}
 	const fields = 4 // log p(x), effective chains, variance, acceptance
 	rows, err := annealImages(ctx, j, own, seed, o, pace)
-	if rows, err = together(o.Peers, v.N(), fields, rows, err); err != nil {
+	if rows, err = Together(o.Peers, v.N(), fields, rows, err); err != nil {
 		return nil, err
 	}
 	result := &AIS{Chains: o.Chains, Steps: o.Steps, Leapfrogs: o.Leapfrogs}
@@ -180,7 +180,7 @@ func sandwich(ctx context.Context, j *model.Joint, o AISOptions, seed uint64, pa
 	const fields = 2 // forward, backward
 	from, to := Share(o.Peers, o.Simulated)
 	rows, err := annealSimulated(ctx, j, from, to, o, seed, pace)
-	if rows, err = together(o.Peers, o.Simulated, fields, rows, err); err != nil {
+	if rows, err = Together(o.Peers, o.Simulated, fields, rows, err); err != nil {
 		return nil, err
 	}
 	var lower, upper, gap Running

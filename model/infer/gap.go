@@ -117,7 +117,7 @@ func measureGap(ctx context.Context, j *model.Joint, q model.Posterior, v data.V
 	for _, f := range o.Families {
 		g.Families = append(g.Families, FamilyGap{Family: f.Name})
 	}
-	if err := g.gather(q, v, o, g.search(ctx, j, q, dealt(o.Peers, v), encode, o, tell)); err != nil {
+	if err := g.gather(q, v, o, g.search(ctx, j, q, Dealt(o.Peers, v), encode, o, tell)); err != nil {
 		return nil, err
 	}
 	g.LowerBound = g.LowerBound || g.LogP.Missed > 0
@@ -201,7 +201,7 @@ func (g *Gap) gather(q model.Posterior, v data.View, o GapOptions, err error) er
 			}
 		}
 	}
-	all, err := together(o.Peers, v.N(), width, own, err)
+	all, err := Together(o.Peers, v.N(), width, own, err)
 	if err != nil {
 		return err
 	}

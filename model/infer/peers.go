@@ -27,8 +27,8 @@ func Share(p Peers, n int) (lo, hi int) {
 	return n * p.Rank() / p.Size(), n * (p.Rank() + 1) / p.Size()
 }
 
-// dealt is the part of the images of v that falls to this process.
-func dealt(p Peers, v data.View) data.View {
+// Dealt is the part of the images of v that falls to this process.
+func Dealt(p Peers, v data.View) data.View {
 	v.Subset = v.Slice(Share(p, v.N()))
 	return v
 }
@@ -52,10 +52,10 @@ func blame(p Peers, err error) error {
 	return nil
 }
 
-// together returns on every process what each has made of its share of n things: a row of
+// Together returns on every process what each has made of its share of n things: a row of
 // numbers for each of them, of which own has those of the share. err is its own error, of which
 // the others are told. As every number is added to zeros alone, none is rounded.
-func together(p Peers, n, width int, own []float64, err error) ([]float64, error) {
+func Together(p Peers, n, width int, own []float64, err error) ([]float64, error) {
 	if err = blame(p, err); err != nil || p == nil || p.Size() == 1 {
 		return own, err
 	}

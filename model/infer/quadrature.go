@@ -276,7 +276,7 @@ func (o QuadratureOptions) over(j *model.Joint) QuadratureOptions {
 // its prior, and says how. Peers integrate for a part of the images each, all by a call; nil is
 // for none. progress, if not nil, hears of every few images of this process.
 func Integrate(ctx context.Context, j *model.Joint, v data.View, p Peers, progress func(images int)) (exact []Exact, method string, err error) {
-	exact, method, err = integrate(ctx, j, dealt(p, v), progress)
+	exact, method, err = integrate(ctx, j, Dealt(p, v), progress)
 	if p == nil || p.Size() == 1 {
 		return exact, method, err
 	}
@@ -288,7 +288,7 @@ func Integrate(ctx context.Context, j *model.Joint, v data.View, p Peers, progre
 		own = append(own, x.LogP, x.Error, x.Halving, x.Aliasing, x.Outside, x.Dropped, x.Rounding, float64(x.Level), float64(x.Nodes))
 		own = append(append(own, x.Mean...), x.Covariance...)
 	}
-	all, err := together(p, v.N(), width, own, err)
+	all, err := Together(p, v.N(), width, own, err)
 	if err != nil {
 		return nil, "", err
 	}

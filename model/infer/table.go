@@ -53,8 +53,8 @@ func Posteriors(ctx context.Context, m *model.EM, v data.View, f func(table []fl
 func EvaluateTable(ctx context.Context, m *model.EM, v data.View, p Peers) (Evaluation, error) {
 	const fields = 7
 	counts := make([]float64, m.Config.States)
-	rows, err := tableRows(ctx, m, dealt(p, v), counts)
-	if rows, err = together(p, v.N(), fields, rows, err); err != nil {
+	rows, err := tableRows(ctx, m, Dealt(p, v), counts)
+	if rows, err = Together(p, v.N(), fields, rows, err); err != nil {
 		return Evaluation{}, err
 	}
 	if p != nil { // in another order, and only to count those that hold half an image
