@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 
-	"elbo/cmd/elbo/internal/chart"
 	"elbo/cmd/elbo/internal/picture"
 	"elbo/cmd/elbo/internal/report"
 	"elbo/model"
@@ -120,7 +119,7 @@ func (x *comparison) posteriorsOf(ctx context.Context, of int, images []int) ([]
 	if err != nil {
 		return nil, err
 	}
-	draws, err := vae.NewPosteriorDraws(vae.Q.Posterior, 1, outlineCorners)
+	draws, err := vae.NewPosteriorDraws(vae.Q.Posterior, 1, report.OutlineCorners)
 	if err != nil {
 		return nil, err
 	}
@@ -158,32 +157,6 @@ func tablePosteriors(m *model.EM, all []report.Posterior) error {
 	return nil
 }
 
-// outlineCorners is how many codes make the outline of the encoder's q.
-const outlineCorners = 97
-
-// outlines are the images under z(h, ε) of the circles that hold so much of ε: of a Gaussian,
-// with whatever covariance, ellipses; of a flow what becomes of them.
-func outlines(draws *model.PosteriorDraws, h []float32) ([]report.Outline, error) {
-	var all []report.Outline
-	for _, mass := range report.ContourMass {
-		eps, radius := make([]float32, 0, 2*outlineCorners), chart.GaussianRadius(mass)
-		for i := range outlineCorners {
-			sin, cos := math.Sincos(2 * math.Pi * float64(i) / (outlineCorners - 1))
-			eps = append(eps, float32(radius*cos), float32(radius*sin))
-		}
-		z, err := draws.At(h, eps)
-		if err != nil {
-			return nil, err
-		}
-		var o report.Outline
-		for i := range outlineCorners {
-			o.X, o.Y = append(o.X, float64(z[2*i])), append(o.Y, float64(z[2*i+1]))
-		}
-		all = append(all, o)
-	}
-	return all, nil
-}
-
 // planePosterior sets what is drawn of a VAE: the density of p(z|x), in a square that
 // holds it and the encoder's q.
 func planePosterior(encoder *model.Encoder, draws *model.PosteriorDraws, table *infer.NodeTable, exact infer.Exact, o *report.Posterior) error {
@@ -191,7 +164,7 @@ func planePosterior(encoder *model.Encoder, draws *model.PosteriorDraws, table *
 	if err != nil {
 		return err
 	}
-	if o.Outlines, err = outlines(draws, h); err != nil {
+	if o.Outlines, err = report.Outlines(draws, h); err != nil {
 		return err
 	}
 	const reach, margin = 4, 0.3 // standard deviations; of the outlines' width

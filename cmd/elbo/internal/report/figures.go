@@ -250,12 +250,6 @@ type Posterior struct {
 	Table  []float32 // [K]
 }
 
-// Outline is a closed curve in the latent plane.
-type Outline struct{ X, Y []float64 }
-
-// ContourMass is how much contours enclose, of a posterior and of the encoder's q alike.
-var ContourMass = [2]float64{0.5, 0.95}
-
 // plane draws a posterior.
 func (p Page) plane(n int) chart.Chart {
 	o := p.Posteriors[n]
