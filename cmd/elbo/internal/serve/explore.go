@@ -13,6 +13,7 @@ import (
 
 	"elbo/cmd/elbo/internal/chart"
 	"elbo/cmd/elbo/internal/picture"
+	"elbo/cmd/elbo/internal/report"
 	"elbo/data"
 	"elbo/model"
 	"elbo/model/infer"
@@ -21,18 +22,17 @@ import (
 
 // What an explorer shows.
 const (
-	ratedImages  = 500  // by which dimensions are sorted by their KL
-	planeCodes   = 3000 // of images, on the plane
-	planeSide    = 400  // pixels
-	mostLabels   = 30   // on the plane
-	planeReach   = 3.5  // standard deviations of N(0, I), in each direction
-	mostStates   = 100  // components, the heaviest first
-	inferDraws   = 500  // the k of L_k
-	postNodes    = 61   // of a posterior, along each dimension
-	mostBetween  = 20   // images between two
-	mostRequest  = 4 << 20
-	topStates    = 8 // of a posterior over states
-	outlineEdges = 73
+	ratedImages = 500  // by which dimensions are sorted by their KL
+	planeCodes  = 3000 // of images, on the plane
+	planeSide   = 400  // pixels
+	mostLabels  = 30   // on the plane
+	planeReach  = 3.5  // standard deviations of N(0, I), in each direction
+	mostStates  = 100  // components, the heaviest first
+	inferDraws  = 500  // the k of L_k
+	postNodes   = 61   // of a posterior, along each dimension
+	mostBetween = 20   // images between two
+	mostRequest = 4 << 20
+	topStates   = 8 // of a posterior over states
 )
 
 // exploreAnswer is what an explorer is told of a model when it begins.
@@ -134,6 +134,9 @@ func (m *asked) named() data.View {
 
 // dimensions are those of the latent space, that which says most of images first.
 func (m *asked) dimensions(ctx context.Context, latent train.Latent) ([]dimension, error) {
+	if m.dims != nil {
+		return m.dims, nil
+	}
 	joint := latent.Joint()
 	mean, sd, err := train.PriorScale(joint)
 	if err != nil {
@@ -168,6 +171,7 @@ func (m *asked) dimensions(ctx context.Context, latent train.Latent) ([]dimensio
 		}
 		return cmp.Compare(*b.KL, *a.KL)
 	})
+	m.dims = all
 	return all, nil
 }
 
@@ -179,16 +183,24 @@ func region(all []dimension) (lo, hi [2]float64) {
 	return lo, hi
 }
 
+// onPlane are the first images that are named, and their codes.
+func (m *asked) onPlane(ctx context.Context) (v data.View, codes *train.Codes, err error) {
+	v = m.named()
+	v.Subset = v.First(planeCodes)
+	if m.located == nil {
+		m.located, err = m.Encode(ctx, v)
+	}
+	return v, m.located, err
+}
+
 // labels are where the codes of each label lie, by their medians.
 func (m *asked) labels(ctx context.Context) ([]placed, error) {
-	v := m.named()
-	v.Subset = v.First(planeCodes)
-	if _, known := v.Label(0); !known {
-		return nil, nil
-	}
-	codes, err := m.Encode(ctx, v)
+	v, codes, err := m.onPlane(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if _, known := v.Label(0); !known {
+		return nil, nil
 	}
 	of := map[string][2][]float64{}
 	for i := range v.N() {
@@ -453,39 +465,26 @@ func posterior(ctx context.Context, vae *model.VAE, v data.View) (chart.Chart, e
 	}
 	c := chart.Chart{Width: 320, Height: 340, Equal: true, X: chart.Axis{Label: "z₁"}, Y: chart.Axis{Label: "z₂"},
 		Alt: "p(z|x) by quadrature, and the encoder's q(z|x) around 50 and 95 % of its mass", Layers: []chart.Layer{chart.Heat{Field: field}}}
-	shares := []float64{0.5, 0.95}
-	for _, level := range chart.MassLevels(g.Density, shares...) {
+	for _, level := range chart.MassLevels(g.Density, report.ContourMass[:]...) {
 		c.Layers = append(c.Layers, chart.Contour{Field: field, Look: chart.CurveLook(0), Level: level})
 	}
 	h, err := infer.Encode(ctx, vae, v)
 	if err != nil {
 		return c, err
 	}
-	draws, err := vae.NewPosteriorDraws(vae.Q.Posterior, 1, outlineEdges)
+	draws, err := vae.NewPosteriorDraws(vae.Q.Posterior, 1, report.OutlineCorners)
 	if err != nil {
 		return c, err
 	}
-	for i, share := range shares {
-		var eps []float32
-		radius := chart.GaussianRadius(share)
-		for edge := range outlineEdges {
-			sin, cos := math.Sincos(2 * math.Pi * float64(edge) / (outlineEdges - 1))
-			eps = append(eps, float32(radius*cos), float32(radius*sin))
-		}
-		z, err := draws.At(h, eps)
-		if err != nil {
-			return c, err
-		}
-		line := chart.Line{Look: chart.Look{Ink: chart.CurveInk(1), Dashed: true}}
+	outlines, err := report.Outlines(draws, h)
+	for i, o := range outlines {
+		line := chart.Line{Look: chart.Look{Ink: chart.CurveInk(1), Dashed: true}, X: o.X, Y: o.Y}
 		if i == 0 {
 			line.Name = "encoder's q(z|x)"
 		}
-		for edge := range outlineEdges {
-			line.X, line.Y = append(line.X, float64(z[2*edge])), append(line.Y, float64(z[2*edge+1]))
-		}
 		c.Layers = append(c.Layers, line)
 	}
-	return c, nil
+	return c, err
 }
 
 // plane draws the latent plane of a model of two dimensions: p(z) as grey, and where the codes of
@@ -506,9 +505,7 @@ func (p *Page) plane(ctx context.Context, w http.ResponseWriter, r *http.Request
 		if err != nil {
 			return err
 		}
-		v := m.named()
-		v.Subset = v.First(planeCodes)
-		codes, err := m.Encode(ctx, v)
+		v, codes, err := m.onPlane(ctx)
 		if err != nil {
 			return err
 		}

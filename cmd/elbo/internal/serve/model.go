@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 
 	"elbo/data"
@@ -30,6 +29,8 @@ type Open func(path string) (*Loaded, error)
 type asked struct {
 	*Loaded
 	evaluators map[int]*infer.Evaluator // by their draws
+	dims       []dimension              // nil before they are asked for, as all that follows
+	located    *train.Codes             // of the first images that are named
 }
 
 func newAsked(l *Loaded) *asked { return &asked{Loaded: l, evaluators: map[int]*infer.Evaluator{}} }
@@ -110,9 +111,7 @@ type latest struct {
 	open Open
 	now  atomic.Pointer[asked]
 
-	mu   sync.Mutex // of the file's state, while it is looked at
-	size int64
-	time int64
+	size, time int64 // of the file, when it was looked at last, by one goroutine at a time
 }
 
 func newLatest(path string, open Open) (*latest, error) {
@@ -137,8 +136,6 @@ func (l *latest) changed() bool {
 	if err != nil {
 		return false // it was there, and will be again
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if info.Size() == l.size && info.ModTime().UnixNano() == l.time {
 		return false
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"os"
 	"path"
@@ -214,7 +213,7 @@ func (p *Page) picture(_ context.Context, w http.ResponseWriter, r *http.Request
 		return err
 	}
 	defer f.Close()
-	w.Header().Set("Content-Type", mime.TypeByExtension(filepath.Ext(name)))
+	w.Header().Set("Content-Type", "image/png")
 	io.Copy(w, f)
 	return nil
 }
@@ -379,9 +378,8 @@ func (d drawn) add(c *chart.Chart, i int, several bool, name string, metrics []r
 	}
 }
 
-// opened are the models that explorers have asked last.
+// opened are the models that explorers have asked last: one request at a time looks here, see gate.
 type opened struct {
-	mu   sync.Mutex
 	all  map[string]*latest // by the name of the run
 	used []string           // the last one last
 }
@@ -396,8 +394,6 @@ func (p *Page) model(name string) (*asked, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.opened.mu.Lock()
-	defer p.opened.mu.Unlock()
 	m := p.opened.all[name]
 	if m == nil {
 		if m, err = newLatest(l.Run, p.o.Open); err != nil {

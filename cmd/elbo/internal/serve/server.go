@@ -71,10 +71,7 @@ func (h *recovering) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type lines func(format string, args ...any)
 
 func (l lines) Write(p []byte) (int, error) {
-	// Of connections that end in the middle there are too many to be of interest.
-	if text := strings.TrimSpace(string(p)); !strings.Contains(text, "TLS handshake error") {
-		l("%s", text)
-	}
+	l("%s", strings.TrimSpace(string(p)))
 	return len(p), nil
 }
 
